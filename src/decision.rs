@@ -1,0 +1,77 @@
+//! What the policy says of a login or a topic, and the answer that follows from it.
+
+/// The effect of the rule that decided, or of the section's default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Let the client through.
+    Allow,
+    /// Refuse.
+    Deny,
+    /// Leave it to the broker's next plugin.
+    Ignore,
+}
+
+/// A verdict with the rule that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision<'p> {
+    /// The verdict, before the policy's mode is applied.
+    pub verdict: Verdict,
+    /// The id of the rule that decided, or one of [`DEFAULT`], [`INVALID_TOPIC`] and [`ERROR`].
+    pub rule: &'p str,
+}
+
+/// No rule matched.
+pub const DEFAULT: &str = "default";
+/// The topic is no valid topic name or filter.
+pub const INVALID_TOPIC: &str = "invalid-topic";
+/// A source could not be read, the deadline passed, or something went wrong inside.
+pub const ERROR: &str = "error";
+/// The ids that no rule may have.
+pub const RESERVED: [&str; 3] = [DEFAULT, INVALID_TOPIC, ERROR];
+
+impl Decision<'static> {
+    /// Deny, because it cannot be told.
+    pub const ERROR: Decision<'static> = Decision { verdict: Verdict::Deny, rule: ERROR };
+    /// Deny, because the topic is not valid.
+    pub const INVALID_TOPIC: Decision<'static> = Decision { verdict: Verdict::Deny, rule: INVALID_TOPIC };
+}
+
+/// Whether decisions are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Decisions are answered.
+    #[default]
+    Enforce,
+    /// Decisions are recorded, and every answer is "no opinion".
+    Audit,
+}
+
+/// What the transport tells the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Let the client through, and ask nobody else.
+    Allow,
+    /// Refuse, and ask nobody else.
+    Deny,
+    /// Leave the broker's own result. Also the answer to hooks that only tell.
+    NoOpinion,
+}
+
+impl Mode {
+    /// The answer that carries this verdict out in this mode.
+    pub fn answer(self, verdict: Verdict) -> Answer {
+        match (self, verdict) {
+            (Mode::Enforce, Verdict::Allow) => Answer::Allow,
+            (Mode::Enforce, Verdict::Deny) => Answer::Deny,
+            (Mode::Enforce, Verdict::Ignore) | (Mode::Audit, _) => Answer::NoOpinion,
+        }
+    }
+
+    /// `enforce` or `audit`, as the policy spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Audit => "audit",
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What a broker tells and asks: one [`Event`] a hook call, in the broker's words and in no transport's.
+//!
+//! An event borrows from the transport's buffer. Every text is UTF-8, because MQTT requires it of
+//! every string but the password; a transport that meets other bytes answers the call itself, with
+//! the denying or the neutral answer, and no event is made.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::hook::Hook;
+
+/// One call of a hook.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'a> {
+    /// A CONNECT packet arrived; nothing is decided yet.
+    Connect(Attempt<'a>),
+    /// The CONNACK is about to be sent.
+    Connack {
+        /// The connection attempt as [`Event::Connect`] gave it.
+        attempt: Attempt<'a>,
+        /// The broker's name of the CONNACK code: `success`, `not_authorized`, ...
+        code: &'a str,
+        /// The clientid that the broker chose for a client that sent none.
+        assigned: Option<&'a str>,
+    },
+    /// The client is connected.
+    Connected(Client<'a>),
+    /// The connection ended. A connection that was taken over never gets this event.
+    Disconnected {
+        /// The client whose connection ended.
+        client: Client<'a>,
+        /// The broker's word for it: `normal`, `tcp_closed`, `keepalive_timeout`, ...
+        reason: &'a str,
+    },
+    /// May this client log in?
+    Authenticate {
+        /// Who asks.
+        client: Client<'a>,
+        /// What the client gave as its password; empty where it gave none.
+        password: Password<'a>,
+    },
+    /// May this client publish to, or subscribe to, this topic?
+    CheckAcl {
+        /// Who asks.
+        client: Client<'a>,
+        /// Publish or subscribe.
+        action: Action,
+        /// The topic name (publish) or filter (subscribe), without the mountpoint.
+        topic: &'a str,
+    },
+    /// A SUBSCRIBE packet, before its filters are checked one by one.
+    Subscribe(Client<'a>),
+    /// An UNSUBSCRIBE packet.
+    Unsubscribe(Client<'a>),
+    /// A new session was created for the client.
+    SessionCreated(Client<'a>),
+    /// The client resumed its persistent session.
+    SessionResumed(Client<'a>),
+    /// An older session of this clientid was thrown away.
+    SessionDiscarded(Client<'a>),
+    /// An older session of this clientid was taken over by a new connection.
+    SessionTakenOver(Client<'a>),
+    /// A subscription was added to the client's session, or its options changed.
+    SessionSubscribed {
+        /// Whose session.
+        client: Client<'a>,
+        /// The filter, without `$share/<group>/` or `$queue/`.
+        topic: &'a str,
+        /// The granted quality of service.
+        qos: u8,
+    },
+    /// A subscription was removed from the client's session.
+    SessionUnsubscribed {
+        /// Whose session.
+        client: Client<'a>,
+        /// The filter.
+        topic: &'a str,
+    },
+    /// The client's session ended, and its subscriptions with it.
+    SessionTerminated {
+        /// Whose session.
+        client: Client<'a>,
+        /// The broker's word for it.
+        reason: &'a str,
+    },
+    /// A message was published.
+    MessagePublish(Message<'a>),
+}
+
+/// A client as the broker describes it in most hooks. It does not tell two connections of one
+/// clientid apart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Client<'a> {
+    /// The MQTT client identifier.
+    pub clientid: &'a str,
+    /// The user name; empty where the client gave none.
+    pub username: &'a str,
+    /// Where the client connects from.
+    pub peerhost: Peerhost<'a>,
+    /// The listener's port.
+    pub sockport: u16,
+    /// `mqtt`, `mqtt-sn`, `coap`, ...
+    pub protocol: &'a str,
+    /// The prefix that the broker puts before the client's topics; empty where there is none.
+    pub mountpoint: &'a str,
+    /// The broker node.
+    pub node: &'a str,
+    /// Superusers bypass every ACL: the broker does not ask.
+    pub is_superuser: bool,
+    /// Whether the broker let the client in without a decision of its own.
+    pub anonymous: bool,
+}
+
+/// A connection attempt, as the broker describes it before and after the login.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Attempt<'a> {
+    /// The clientid of the CONNECT packet, which may be empty.
+    pub clientid: &'a str,
+    /// The user name; empty where the client gave none.
+    pub username: &'a str,
+    /// Where the client connects from.
+    pub peerhost: Peerhost<'a>,
+    /// The listener's port.
+    pub sockport: u16,
+    /// `MQTT` or `MQIsdp`.
+    pub proto_name: &'a str,
+    /// 3, 4 or 5.
+    pub proto_ver: u8,
+    /// Seconds; 0 where the client turned it off.
+    pub keepalive: u16,
+    /// The broker node.
+    pub node: &'a str,
+}
+
+/// A published message.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Message<'a> {
+    /// The clientid of the publisher.
+    pub from: &'a str,
+    /// Where it was published.
+    pub topic: &'a str,
+    /// 0, 1 or 2.
+    pub qos: u8,
+    /// The bytes of the message.
+    pub payload: &'a [u8],
+    /// When the broker got it, Unix milliseconds.
+    pub timestamp: i64,
+    /// The broker node.
+    pub node: &'a str,
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({:?} to {:?}, qos {}, {} bytes)", self.from, self.topic, self.qos, self.payload.len())
+    }
+}
+
+/// Publish or subscribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The topic is a topic name.
+    Publish,
+    /// The topic is a topic filter.
+    Subscribe,
+}
+
+impl Action {
+    /// `publish` or `subscribe`, as the broker and the policy spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Publish => "publish",
+            Action::Subscribe => "subscribe",
+        }
+    }
+}
+
+/// The address that a client connects from. An IPv4 address mapped into IPv6 is the IPv4 address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Peerhost<'a> {
+    /// An IP address.
+    Addr(IpAddr),
+    /// Whatever else the broker said.
+    Other(&'a str),
+}
+
+impl<'a> Peerhost<'a> {
+    /// Reads the broker's text.
+    pub fn parse(text: &'a str) -> Self {
+        match text.parse::<IpAddr>() {
+            Ok(IpAddr::V6(v6)) => Peerhost::Addr(canonical(v6)),
+            Ok(v4) => Peerhost::Addr(v4),
+            Err(_) => Peerhost::Other(text),
+        }
+    }
+}
+
+fn canonical(v6: Ipv6Addr) -> IpAddr {
+    v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
+}
+
+impl fmt::Display for Peerhost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peerhost::Addr(addr) => addr.fmt(f),
+            Peerhost::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The password of a login. It has no `Display`, and its `Debug` shows nothing of it.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Password<'a>(&'a [u8]);
+
+impl<'a> Password<'a> {
+    /// Wraps the client's bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Password(bytes)
+    }
+
+    /// The bytes, for whoever verifies them.
+    pub fn expose(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Password<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+impl Event<'_> {
+    /// The hook that this is a call of.
+    pub fn hook(&self) -> Hook {
+        match self {
+            Event::Connect(_) => Hook::ClientConnect,
+            Event::Connack { .. } => Hook::ClientConnack,
+            Event::Connected(_) => Hook::ClientConnected,
+            Event::Disconnected { .. } => Hook::ClientDisconnected,
+            Event::Authenticate { .. } => Hook::ClientAuthenticate,
+            Event::CheckAcl { .. } => Hook::ClientCheckAcl,
+            Event::Subscribe(_) => Hook::ClientSubscribe,
+            Event::Unsubscribe(_) => Hook::ClientUnsubscribe,
+            Event::SessionCreated(_) => Hook::SessionCreated,
+            Event::SessionResumed(_) => Hook::SessionResumed,
+            Event::SessionDiscarded(_) => Hook::SessionDiscarded,
+            Event::SessionTakenOver(_) => Hook::SessionTakenOver,
+            Event::SessionSubscribed { .. } => Hook::SessionSubscribed,
+            Event::SessionUnsubscribed { .. } => Hook::SessionUnsubscribed,
+            Event::SessionTerminated { .. } => Hook::SessionTerminated,
+            Event::MessagePublish(_) => Hook::MessagePublish,
+        }
+    }
+
+    /// The clientid that the event is about.
+    pub fn clientid(&self) -> &str {
+        match self {
+            Event::Connect(attempt) | Event::Connack { attempt, .. } => attempt.clientid,
+            Event::Connected(client)
+            | Event::Disconnected { client, .. }
+            | Event::Authenticate { client, .. }
+            | Event::CheckAcl { client, .. }
+            | Event::Subscribe(client)
+            | Event::Unsubscribe(client)
+            | Event::SessionCreated(client)
+            | Event::SessionResumed(client)
+            | Event::SessionDiscarded(client)
+            | Event::SessionTakenOver(client)
+            | Event::SessionSubscribed { client, .. }
+            | Event::SessionUnsubscribed { client, .. }
+            | Event::SessionTerminated { client, .. } => client.clientid,
+            Event::MessagePublish(message) => message.from,
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The hooks of the broker: one row each.
+
+/// What the broker does with the answer to a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The answer decides, and every failure to answer lets the client through.
+    Asks,
+    /// The broker waits for the answer and ignores it.
+    Tells,
+}
+
+macro_rules! hooks {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $kind:ident;)*) => {
+        /// A hook of the broker.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Hook {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Hook {
+            /// Every hook, in the order of the table.
+            pub const ALL: &'static [Hook] = &[$(Hook::$variant,)*];
+
+            /// The name by which the broker registers the hook. The callback is `on_` and this name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Hook::$variant => $name,)*
+                }
+            }
+
+            /// Whether the answer decides.
+            pub fn kind(self) -> Kind {
+                match self {
+                    $(Hook::$variant => Kind::$kind,)*
+                }
+            }
+        }
+    };
+}
+
+hooks! {
+    /// A CONNECT packet arrived.
+    ClientConnect, "client_connect", Tells;
+    /// A CONNACK is about to be sent.
+    ClientConnack, "client_connack", Tells;
+    /// A client is connected.
+    ClientConnected, "client_connected", Tells;
+    /// A connection ended.
+    ClientDisconnected, "client_disconnected", Tells;
+    /// May a client log in?
+    ClientAuthenticate, "client_authenticate", Asks;
+    /// May a client publish or subscribe?
+    ClientCheckAcl, "client_check_acl", Asks;
+    /// A SUBSCRIBE packet arrived.
+    ClientSubscribe, "client_subscribe", Tells;
+    /// An UNSUBSCRIBE packet arrived.
+    ClientUnsubscribe, "client_unsubscribe", Tells;
+    /// A session was created.
+    SessionCreated, "session_created", Tells;
+    /// A session was resumed.
+    SessionResumed, "session_resumed", Tells;
+    /// An old session was discarded.
+    SessionDiscarded, "session_discarded", Tells;
+    /// An old session was taken over.
+    SessionTakenOver, "session_takeovered", Tells;
+    /// A subscription was added.
+    SessionSubscribed, "session_subscribed", Tells;
+    /// A subscription was removed.
+    SessionUnsubscribed, "session_unsubscribed", Tells;
+    /// A session ended.
+    SessionTerminated, "session_terminated", Tells;
+    /// A message was published.
+    MessagePublish, "message_publish", Tells;
+}
+
+impl Hook {
+    /// The hook whose callback has this name, `on_client_connected` say.
+    pub fn of_callback(function: &str) -> Option<Hook> {
+        let name = function.strip_prefix("on_")?;
+        Hook::ALL.iter().copied().find(|hook| hook.name() == name)
+    }
+
+    /// The denying kind of a function that is not in the table: a name that ends in `authenticate`
+    /// or `check_acl` asks, whatever stands before it.
+    pub fn kind_of_unknown(function: &str) -> Kind {
+        if function.ends_with("authenticate") || function.ends_with("check_acl") { Kind::Asks } else { Kind::Tells }
+    }
+}

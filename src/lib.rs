@@ -1,0 +1,10 @@
+//! Login and topic rules for the EMQX broker in one YAML file.
+
+pub mod decision;
+pub mod event;
+pub mod hook;
+pub mod log;
+pub mod policy;
+pub mod reply;
+pub mod text;
+pub mod topic;

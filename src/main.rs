@@ -1,0 +1,3 @@
+//! The program `exhook-policy`.
+
+fn main() {}

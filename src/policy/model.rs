@@ -1,0 +1,255 @@
+//! A validated policy: every name resolved, every pattern parsed, nothing left that can be wrong.
+//! It knows no YAML and no spans.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::decision::{Mode, Verdict};
+use crate::text::{Matcher, Template};
+use crate::topic::Pattern;
+
+/// Index into [`Model::lists`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ListId(pub usize);
+
+/// Index into [`Model::passwords`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PasswordId(pub usize);
+
+/// What one policy file says.
+#[derive(Debug)]
+pub struct Model {
+    /// Whether decisions are carried out.
+    pub mode: Mode,
+    /// Every call is answered within it.
+    pub deadline: Duration,
+    /// The named lists, addressed by [`ListId`].
+    pub lists: Vec<ListDef>,
+    /// The named password sources, addressed by [`PasswordId`].
+    pub passwords: Vec<PasswordDef>,
+    /// Who may log in; `None` leaves logins to the broker.
+    pub auth: Option<Section<AuthRule>>,
+    /// Who may publish and subscribe; `None` leaves topics to the broker.
+    pub acl: Option<Section<AclRule>>,
+    /// Which lines go to stderr.
+    pub log: LogLines,
+    /// What is remembered; `None` keeps nothing.
+    pub history: Option<HistoryDef>,
+}
+
+/// Rules, of which the first that matches decides.
+#[derive(Debug)]
+pub struct Section<R> {
+    /// The verdict where no rule matches.
+    pub default: Verdict,
+    /// In the order of the file.
+    pub rules: Vec<R>,
+}
+
+/// One rule of `auth`.
+#[derive(Debug)]
+pub struct AuthRule {
+    /// Unique within the section.
+    pub id: String,
+    /// What the rule says where it matches.
+    pub verdict: Verdict,
+    /// Whom it is about.
+    pub who: Who,
+    /// Where the password is looked up; only on rules that allow.
+    pub password: Option<PasswordId>,
+    /// The line of the rule in the file, from 1.
+    pub line: usize,
+}
+
+/// One rule of `acl`.
+#[derive(Debug)]
+pub struct AclRule {
+    /// Unique within the section.
+    pub id: String,
+    /// What the rule says where it matches.
+    pub verdict: Verdict,
+    /// Whom it is about.
+    pub who: Who,
+    /// Patterns for publishes, those of `topics` included.
+    pub publish: Vec<Pattern>,
+    /// Patterns for subscriptions, those of `topics` included.
+    pub subscribe: Vec<Pattern>,
+    /// The line of the rule in the file, from 1.
+    pub line: usize,
+}
+
+/// A kind of client.
+#[derive(Debug, Clone)]
+pub enum Who {
+    /// Every client.
+    Everyone,
+    /// Clients of any of these kinds.
+    Any(Vec<Who>),
+    /// Clients of whom every condition holds.
+    All(Vec<Condition>),
+}
+
+/// A condition on one field of the client.
+#[derive(Debug, Clone)]
+pub enum Condition {
+    /// On a text field.
+    Text(TextField, TextCondition),
+    /// On the address that the client connects from.
+    Peerhost(HostCondition),
+    /// On the listener's port.
+    Sockport(PortCondition),
+    /// On the broker's superuser flag.
+    IsSuperuser(bool),
+    /// On the broker's anonymous flag.
+    Anonymous(bool),
+}
+
+/// The fields that are text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the broker's, described at `Client`")]
+pub enum TextField {
+    Clientid,
+    Username,
+    Protocol,
+    Mountpoint,
+    Node,
+}
+
+/// A condition on a text.
+#[derive(Debug, Clone)]
+pub enum TextCondition {
+    /// Equal to the text, placeholders filled in; does not hold where a placeholder's value is empty.
+    Equals(Template),
+    /// The whole text matches a glob or a regex.
+    Matches(Matcher),
+    /// A member of the list.
+    In(ListId),
+    /// The inner condition does not hold.
+    Not(Box<TextCondition>),
+    /// Any of these holds.
+    Any(Vec<TextCondition>),
+}
+
+/// A condition on an address.
+#[derive(Debug, Clone)]
+pub enum HostCondition {
+    /// This address.
+    Address(IpAddr),
+    /// Inside this network.
+    Network(IpNet),
+    /// The address's usual text matches a glob or a regex.
+    Matches(Matcher),
+    /// Inside one of the list's addresses and networks.
+    In(ListId),
+    /// The inner condition does not hold.
+    Not(Box<HostCondition>),
+    /// Any of these holds.
+    Any(Vec<HostCondition>),
+}
+
+/// A condition on a port.
+#[derive(Debug, Clone)]
+pub enum PortCondition {
+    /// This port.
+    Is(u16),
+    /// The inner condition does not hold.
+    Not(Box<PortCondition>),
+    /// Any of these holds.
+    Any(Vec<PortCondition>),
+}
+
+/// A named list and what it is used for.
+#[derive(Debug, Clone)]
+pub struct ListDef {
+    /// Its key under `lists`.
+    pub name: String,
+    /// Where its entries are.
+    pub source: ListSource,
+    /// Some condition on a text field uses it.
+    pub used_as_text: bool,
+    /// Some condition on `peerhost` uses it, so every entry must be an address or a network.
+    pub used_as_networks: bool,
+}
+
+/// Where a list's entries are. Paths are resolved against the policy's folder.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the field names are the policy's")]
+pub enum ListSource {
+    /// In the policy itself.
+    Inline(Vec<String>),
+    /// One entry a line.
+    File { path: PathBuf, refresh: Duration },
+    /// The first column of a query's rows.
+    Sqlite { path: PathBuf, query: String, refresh: Duration },
+}
+
+/// A named source of password hashes.
+#[derive(Debug, Clone)]
+pub struct PasswordDef {
+    /// Its key under `passwords`.
+    pub name: String,
+    /// Where the hashes are.
+    pub source: PasswordSource,
+}
+
+/// Where password hashes are. Paths are resolved against the policy's folder.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the field names are the policy's")]
+pub enum PasswordSource {
+    /// `username:hash` a line.
+    File { path: PathBuf },
+    /// A query with the parameter `:username` that gives the hash.
+    Sqlite { path: PathBuf, query: String },
+}
+
+/// Which lines go to stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches")]
+pub struct LogLines {
+    /// What was refused, or would have been.
+    pub denials: bool,
+    /// Every login and topic decision.
+    pub decisions: bool,
+    /// Clients that come and go.
+    pub connections: bool,
+    /// Every event.
+    pub events: bool,
+}
+
+/// What is remembered, and where.
+#[derive(Debug, Clone)]
+pub struct HistoryDef {
+    /// The SQLite file, resolved against the policy's folder.
+    pub database: PathBuf,
+    /// Rows older than this go; `None` keeps them for ever.
+    pub keep: Option<Duration>,
+    /// How much a commit survives.
+    pub sync: Sync,
+    /// Which tables are kept.
+    pub record: Record,
+}
+
+/// How much a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// The death of the process; the last commits may go with the power.
+    #[default]
+    Normal,
+    /// The loss of power.
+    Full,
+}
+
+/// Which tables are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "five independent switches")]
+#[expect(missing_docs, reason = "the names are the tables'")]
+pub struct Record {
+    pub connections: bool,
+    pub denials: bool,
+    pub attempts: bool,
+    pub subscriptions: bool,
+    pub messages: bool,
+}
