@@ -1,0 +1,296 @@
+//! What a policy says of a login and of a topic.
+//!
+//! Deciding reads the client and the [`Lists`] and nothing else: no file, no clock, no lock. It
+//! cannot fail. Rules are tried in the order of the file, and the first that matches decides; where
+//! it cannot be told whether a rule matches, because a list could not be read, the answer is
+//! [`Decision::ERROR`], whatever the rule would have said.
+
+use std::time::Duration;
+
+use super::candidates::Index;
+use super::lists::Lists;
+use super::model::{
+    AclRule, AuthRule, HistoryDef, ListDef, LogLines, Model, PasswordDef, PasswordId, Record, Section, Who,
+};
+use super::who::{Cost, Holds, identity};
+use crate::decision::{DEFAULT, Decision, Mode, Verdict};
+use crate::event::{Action, Client};
+use crate::hook::{Hook, Kind};
+use crate::text::Identity;
+use crate::topic::{Patterns, Request};
+
+/// A policy, ready to decide.
+#[derive(Debug)]
+pub struct Policy {
+    mode: Mode,
+    deadline: Duration,
+    lists: Vec<ListDef>,
+    passwords: Vec<PasswordDef>,
+    auth: Option<Auth>,
+    acl: Option<Acl>,
+    log: LogLines,
+    history: Option<HistoryDef>,
+}
+
+/// What a policy says of a login before anyone has looked at the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login<'p> {
+    /// It is decided, whatever the password.
+    Decided(Decision<'p>),
+    /// It hangs on the password. Where the source knows the user, [`Policy::password_checked`] has the
+    /// decision; where it does not, the rule does not match, and [`Policy::login_after`] goes on; where
+    /// the source cannot be read, the decision is [`Decision::ERROR`].
+    Password {
+        /// The rule that asks for it, by its place among the rules of `auth`, from 0.
+        rule: usize,
+        /// Where its hash is.
+        source: PasswordId,
+    },
+}
+
+#[derive(Debug)]
+struct Auth {
+    section: Section<AuthRule>,
+    index: Index,
+}
+
+#[derive(Debug)]
+struct Acl {
+    section: Section<TopicRule>,
+    index: Index,
+}
+
+#[derive(Debug)]
+struct TopicRule {
+    id: String,
+    verdict: Verdict,
+    who: Who,
+    /// Asking about the client costs less than asking about a topic name.
+    who_first: bool,
+    publish: Patterns,
+    subscribe: Patterns,
+}
+
+impl Policy {
+    /// Makes a validated policy ready.
+    pub fn compile(model: Model) -> Self {
+        let Model { mode, deadline, lists, passwords, auth, acl, log, history } = model;
+        Policy { mode, deadline, lists, passwords, auth: auth.map(Auth::new), acl: acl.map(Acl::new), log, history }
+    }
+
+    /// What the policy says of a login. Without an `auth` section it is the broker's matter.
+    pub fn authenticate(&self, client: &Client<'_>, lists: &Lists) -> Login<'_> {
+        self.login_from(0, client, lists)
+    }
+
+    /// Goes on behind a rule whose password source does not know the user.
+    pub fn login_after(&self, rule: usize, client: &Client<'_>, lists: &Lists) -> Login<'_> {
+        self.login_from(rule.saturating_add(1), client, lists)
+    }
+
+    fn login_from(&self, first: usize, client: &Client<'_>, lists: &Lists) -> Login<'_> {
+        let Some(auth) = &self.auth else {
+            return Login::Decided(UNASKED);
+        };
+        for (place, rule) in
+            auth.index.candidates(client, first).filter_map(|at| Some((at, auth.section.rules.get(at)?)))
+        {
+            match (rule.who.holds(client, lists), rule.password) {
+                (Holds::No, _) => {}
+                (Holds::CannotTell, _) => return Login::Decided(Decision::ERROR),
+                (Holds::Yes, Some(source)) => return Login::Password { rule: place, source },
+                (Holds::Yes, None) => return Login::Decided(Decision { verdict: rule.verdict, rule: &rule.id }),
+            }
+        }
+        Login::Decided(Decision { verdict: auth.section.default, rule: DEFAULT })
+    }
+
+    /// What a rule of `auth` decides once the password was compared with the user's hash: a wrong
+    /// password denies there and then.
+    pub fn password_checked(&self, rule: usize, right: bool) -> Decision<'_> {
+        match self.auth.as_ref().and_then(|auth| auth.section.rules.get(rule)) {
+            Some(rule) => Decision { verdict: if right { rule.verdict } else { Verdict::Deny }, rule: &rule.id },
+            None => Decision::ERROR,
+        }
+    }
+
+    /// What the policy says of a publish to a topic name or a subscription to a topic filter. Without
+    /// an `acl` section it is the broker's matter.
+    pub fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str, lists: &Lists) -> Decision<'_> {
+        let Some(acl) = &self.acl else {
+            return UNASKED;
+        };
+        let Some(request) = Request::parse(action, topic) else {
+            return Decision::INVALID_TOPIC;
+        };
+        acl.decide(client, action, &request, lists)
+    }
+
+    /// Whether decisions are carried out.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Every call is answered within it.
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// The lists that decisions need, in the order of [`Lists`].
+    pub fn lists(&self) -> &[ListDef] {
+        &self.lists
+    }
+
+    /// The password sources, by [`PasswordId`].
+    pub fn passwords(&self) -> &[PasswordDef] {
+        &self.passwords
+    }
+
+    /// Which lines go to stderr.
+    pub fn log(&self) -> LogLines {
+        self.log
+    }
+
+    /// What is remembered.
+    pub fn history(&self) -> Option<&HistoryDef> {
+        self.history.as_ref()
+    }
+
+    /// The hooks that the policy needs and no more, each once: every hook holds up its client. A hook
+    /// that asks is never taken for the sake of a log line, since a section that is left out must not
+    /// be able to refuse anyone.
+    pub fn hooks(&self) -> Vec<Hook> {
+        Hook::ALL.iter().copied().filter(|hook| self.needs(*hook)).collect()
+    }
+
+    fn needs(&self, hook: Hook) -> bool {
+        let nothing =
+            Record { connections: false, denials: false, attempts: false, subscriptions: false, messages: false };
+        let record = self.history.as_ref().map_or(nothing, |history| history.record);
+        let events = self.log.events && hook.kind() == Kind::Tells;
+        match hook {
+            Hook::ClientAuthenticate => self.auth.is_some(),
+            Hook::ClientCheckAcl => self.acl.is_some(),
+            Hook::ClientConnect | Hook::ClientConnack => events || record.attempts,
+            Hook::ClientConnected | Hook::ClientDisconnected => events || record.connections || self.log.connections,
+            Hook::SessionTakenOver => events || record.connections,
+            Hook::SessionDiscarded => events || record.connections || record.subscriptions,
+            Hook::SessionSubscribed | Hook::SessionUnsubscribed | Hook::SessionTerminated => {
+                events || record.subscriptions
+            }
+            Hook::ClientSubscribe | Hook::ClientUnsubscribe | Hook::SessionCreated | Hook::SessionResumed => events,
+            Hook::MessagePublish => record.messages,
+        }
+    }
+}
+
+const UNASKED: Decision<'static> = Decision { verdict: Verdict::Ignore, rule: DEFAULT };
+
+impl Auth {
+    fn new(mut section: Section<AuthRule>) -> Self {
+        section.rules.iter_mut().for_each(|rule| rule.who.sort_by_cost());
+        let index = Index::new(section.rules.iter().map(|rule| &rule.who));
+        Auth { section, index }
+    }
+}
+
+impl Acl {
+    fn new(section: Section<AclRule>) -> Self {
+        let rules: Vec<TopicRule> = section.rules.into_iter().map(TopicRule::new).collect();
+        let index = Index::new(rules.iter().map(|rule| &rule.who));
+        Acl { section: Section { default: section.default, rules }, index }
+    }
+
+    fn decide(&self, client: &Client<'_>, action: Action, request: &Request<'_>, lists: &Lists) -> Decision<'_> {
+        let mut left_to_broker = None;
+        for rule in self.index.candidates(client, 0).filter_map(|place| self.section.rules.get(place)) {
+            match rule.reach(client, action, request, lists) {
+                Reach::None => {}
+                Reach::CannotTell => return Decision::ERROR,
+                Reach::Part => left_to_broker = left_to_broker.or(Some(rule.id.as_str())),
+                Reach::Whole => return limit(Decision { verdict: rule.verdict, rule: &rule.id }, left_to_broker),
+            }
+        }
+        limit(Decision { verdict: self.section.default, rule: DEFAULT }, left_to_broker)
+    }
+}
+
+/// An earlier `ignore` rule is about a part of the subscription, so that the policy has no opinion of
+/// that part; then it cannot allow the whole. What it would deny stays denied.
+fn limit<'p>(decision: Decision<'p>, left_to_broker: Option<&'p str>) -> Decision<'p> {
+    match (decision.verdict, left_to_broker) {
+        (Verdict::Allow, Some(rule)) => Decision { verdict: Verdict::Ignore, rule },
+        (Verdict::Allow | Verdict::Deny | Verdict::Ignore, _) => decision,
+    }
+}
+
+/// How far a rule of `acl` is about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Not at all.
+    None,
+    /// A list that decides it could not be read.
+    CannotTell,
+    /// It is an `ignore` rule about some of the topics. The request as a whole is decided below it.
+    Part,
+    /// The rule decides the request.
+    Whole,
+}
+
+impl TopicRule {
+    fn new(rule: AclRule) -> Self {
+        let AclRule { id, verdict, mut who, publish, subscribe, line: _ } = rule;
+        who.sort_by_cost();
+        let who_first = who.cost() == Cost::Compare;
+        TopicRule { id, verdict, who, who_first, publish: Patterns::new(publish), subscribe: Patterns::new(subscribe) }
+    }
+
+    /// Asks the cheaper side first, and the other only where the first leaves it open. A topic that the
+    /// rule is not about needs no list.
+    fn reach(&self, client: &Client<'_>, action: Action, request: &Request<'_>, lists: &Lists) -> Reach {
+        let (patterns, topic_first) = match action {
+            Action::Publish => (&self.publish, !self.who_first),
+            Action::Subscribe => (&self.subscribe, false),
+        };
+        if patterns.is_empty() {
+            return Reach::None;
+        }
+        if topic_first {
+            let reach = self.topics_reach(patterns, request, identity(client));
+            if reach == Reach::None { reach } else { reach.of(self.who.holds(client, lists)) }
+        } else {
+            match self.who.holds(client, lists) {
+                Holds::No => Reach::None,
+                who @ (Holds::CannotTell | Holds::Yes) => {
+                    self.topics_reach(patterns, request, identity(client)).of(who)
+                }
+            }
+        }
+    }
+
+    /// The set that the request stands for must be allowed as a whole and is denied for any part. An
+    /// `ignore` rule decides the whole only, and is told of for a part: to hand all of `a/#` to the
+    /// broker because of `a/b` would leave more to it than is written, and to pass `a/b` over would
+    /// let a later rule allow what the policy has no opinion of.
+    fn topics_reach(&self, patterns: &Patterns, request: &Request<'_>, identity: Identity<'_>) -> Reach {
+        let whole = match self.verdict {
+            Verdict::Allow => patterns.cover(request, identity),
+            Verdict::Deny => patterns.touch(request, identity),
+            Verdict::Ignore if !patterns.touch(request, identity) => false,
+            Verdict::Ignore if patterns.cover(request, identity) => true,
+            Verdict::Ignore => return Reach::Part,
+        };
+        if whole { Reach::Whole } else { Reach::None }
+    }
+}
+
+impl Reach {
+    /// The reach of a rule whose topics reach this far, by whether the client is one of its own.
+    fn of(self, who: Holds) -> Self {
+        match (self, who) {
+            (Reach::None, _) | (_, Holds::No) => Reach::None,
+            (_, Holds::CannotTell) => Reach::CannotTell,
+            (_, Holds::Yes) => self,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Whether a client is of a kind, in three values.
+//!
+//! A list that could not be read makes a condition that needs it unknown, and unknown is carried
+//! through by Kleene's logic: it is lost only where the other conditions settle the matter whatever
+//! the list holds. What is left unknown is the caller's to deny, so a `not` never turns a missing
+//! list into a permission.
+
+use std::net::IpAddr;
+
+use super::lists::{List, Lists, canonical_network};
+use super::model::{Condition, HostCondition, PortCondition, TextCondition, TextField, Who};
+use crate::event::{Client, Peerhost};
+use crate::text::Identity;
+
+/// Whether something holds of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Holds {
+    /// It does not.
+    No,
+    /// A list that it needs could not be read.
+    CannotTell,
+    /// It does.
+    Yes,
+}
+
+impl Holds {
+    /// The opposite, which is as unknown as this.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        match self {
+            Holds::No => Holds::Yes,
+            Holds::CannotTell => Holds::CannotTell,
+            Holds::Yes => Holds::No,
+        }
+    }
+
+    /// Whether all hold: one that does not settles it, and those behind it are not asked.
+    pub fn all(each: impl IntoIterator<Item = Holds>) -> Self {
+        let mut all = Holds::Yes;
+        for one in each {
+            all = all.min(one);
+            if all == Holds::No {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Whether any holds: one that does settles it, and those behind it are not asked.
+    pub fn any(each: impl IntoIterator<Item = Holds>) -> Self {
+        let mut any = Holds::No;
+        for one in each {
+            any = any.max(one);
+            if any == Holds::Yes {
+                break;
+            }
+        }
+        any
+    }
+
+    fn in_list(list: Option<&List>, contains: impl FnOnce(&List) -> bool) -> Self {
+        list.map_or(Holds::CannotTell, |list| contains(list).into())
+    }
+}
+
+impl From<bool> for Holds {
+    fn from(holds: bool) -> Self {
+        if holds { Holds::Yes } else { Holds::No }
+    }
+}
+
+/// What a condition costs to evaluate, from the cheapest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cost {
+    /// A comparison or a few.
+    Compare,
+    /// A glob or a regex.
+    Match,
+    /// A look-up in a list, which may be out of the processor's caches.
+    LookUp,
+}
+
+impl Who {
+    /// Whether the client is one of these.
+    pub fn holds(&self, client: &Client<'_>, lists: &Lists) -> Holds {
+        match self {
+            Who::Everyone => Holds::Yes,
+            Who::Any(kinds) => Holds::any(kinds.iter().map(|who| who.holds(client, lists))),
+            Who::All(conditions) => Holds::all(conditions.iter().map(|condition| condition.holds(client, lists))),
+        }
+    }
+
+    /// What it costs to ask.
+    pub(super) fn cost(&self) -> Cost {
+        match self {
+            Who::Everyone => Cost::Compare,
+            Who::Any(kinds) => dearest(kinds.iter().map(Who::cost)),
+            Who::All(conditions) => dearest(conditions.iter().map(Condition::cost)),
+        }
+    }
+
+    /// Puts what is cheap to ask first. The answers stay the same, since no order changes them.
+    pub(super) fn sort_by_cost(&mut self) {
+        match self {
+            Who::Everyone => {}
+            Who::Any(kinds) => {
+                kinds.iter_mut().for_each(Who::sort_by_cost);
+                kinds.sort_by_key(Who::cost);
+            }
+            Who::All(conditions) => conditions.sort_by_key(Condition::cost),
+        }
+    }
+}
+
+impl Condition {
+    /// Whether it holds of the client.
+    pub fn holds(&self, client: &Client<'_>, lists: &Lists) -> Holds {
+        match self {
+            Condition::Text(field, condition) => condition.holds(field.of(client), identity(client), lists),
+            Condition::Peerhost(condition) => condition.holds(client.peerhost, lists),
+            Condition::Sockport(condition) => condition.holds(client.sockport).into(),
+            Condition::IsSuperuser(expected) => (client.is_superuser == *expected).into(),
+            Condition::Anonymous(expected) => (client.anonymous == *expected).into(),
+        }
+    }
+
+    fn cost(&self) -> Cost {
+        match self {
+            Condition::Text(_, condition) => condition.cost(),
+            Condition::Peerhost(condition) => condition.cost(),
+            Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => Cost::Compare,
+        }
+    }
+}
+
+impl TextField {
+    /// The field's value.
+    pub fn of<'a>(self, client: &Client<'a>) -> &'a str {
+        match self {
+            TextField::Clientid => client.clientid,
+            TextField::Username => client.username,
+            TextField::Protocol => client.protocol,
+            TextField::Mountpoint => client.mountpoint,
+            TextField::Node => client.node,
+        }
+    }
+}
+
+impl TextCondition {
+    /// Whether it holds of a field's value, in a client of this identity.
+    pub fn holds(&self, value: &str, identity: Identity<'_>, lists: &Lists) -> Holds {
+        match self {
+            TextCondition::Equals(template) => template.equals(identity, value).into(),
+            TextCondition::Matches(matcher) => matcher.is_match(value).into(),
+            TextCondition::In(list) => Holds::in_list(lists.get(*list), |list| list.contains_text(value)),
+            TextCondition::Not(inner) => inner.holds(value, identity, lists).negated(),
+            TextCondition::Any(each) => Holds::any(each.iter().map(|one| one.holds(value, identity, lists))),
+        }
+    }
+
+    fn cost(&self) -> Cost {
+        match self {
+            TextCondition::Equals(_) => Cost::Compare,
+            TextCondition::Matches(_) => Cost::Match,
+            TextCondition::In(_) => Cost::LookUp,
+            TextCondition::Not(inner) => inner.cost(),
+            TextCondition::Any(each) => dearest(each.iter().map(TextCondition::cost)),
+        }
+    }
+}
+
+impl HostCondition {
+    /// Whether it holds of the place that a client connects from. What is no IP address is in no
+    /// network; a glob or a regex is asked about its text.
+    pub fn holds(&self, peerhost: Peerhost<'_>, lists: &Lists) -> Holds {
+        match self {
+            HostCondition::Address(address) => within(peerhost, |peer| peer == address.to_canonical()).into(),
+            HostCondition::Network(network) => {
+                within(peerhost, |peer| canonical_network(*network).contains(&peer)).into()
+            }
+            HostCondition::Matches(matcher) => match peerhost {
+                Peerhost::Addr(address) => matcher.is_match(&address.to_canonical().to_string()).into(),
+                Peerhost::Other(text) => matcher.is_match(text).into(),
+            },
+            HostCondition::In(list) => {
+                Holds::in_list(lists.get(*list), |list| within(peerhost, |peer| list.contains_address(peer)))
+            }
+            HostCondition::Not(inner) => inner.holds(peerhost, lists).negated(),
+            HostCondition::Any(each) => Holds::any(each.iter().map(|one| one.holds(peerhost, lists))),
+        }
+    }
+
+    fn cost(&self) -> Cost {
+        match self {
+            HostCondition::Address(_) | HostCondition::Network(_) => Cost::Compare,
+            HostCondition::Matches(_) => Cost::Match,
+            HostCondition::In(_) => Cost::LookUp,
+            HostCondition::Not(inner) => inner.cost(),
+            HostCondition::Any(each) => dearest(each.iter().map(HostCondition::cost)),
+        }
+    }
+}
+
+impl PortCondition {
+    /// Whether it holds of a listener's port.
+    pub fn holds(&self, port: u16) -> bool {
+        match self {
+            PortCondition::Is(expected) => port == *expected,
+            PortCondition::Not(inner) => !inner.holds(port),
+            PortCondition::Any(each) => each.iter().any(|one| one.holds(port)),
+        }
+    }
+}
+
+/// What the placeholders of the policy stand for in decisions about this client.
+pub(super) fn identity<'a>(client: &Client<'a>) -> Identity<'a> {
+    Identity { clientid: client.clientid, username: client.username }
+}
+
+fn within(peerhost: Peerhost<'_>, holds: impl FnOnce(IpAddr) -> bool) -> bool {
+    match peerhost {
+        Peerhost::Addr(address) => holds(address.to_canonical()),
+        Peerhost::Other(_) => false,
+    }
+}
+
+fn dearest(costs: impl Iterator<Item = Cost>) -> Cost {
+    costs.max().unwrap_or(Cost::Compare)
+}
