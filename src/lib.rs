@@ -6,5 +6,6 @@ pub mod hook;
 pub mod log;
 pub mod policy;
 pub mod reply;
+pub mod source;
 pub mod text;
 pub mod topic;

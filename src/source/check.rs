@@ -1,0 +1,131 @@
+//! Reading every source once, to tell what is wrong with it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{Problem, Unreadable, file, sqlite};
+use crate::policy::lists::Uses;
+use crate::policy::model::{ListSource, Model, PasswordSource};
+
+/// What a source holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// An entry of `lists`.
+    List,
+    /// An entry of `passwords`.
+    Passwords,
+}
+
+/// Something wrong with a source that a policy names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceProblem {
+    /// What the source holds.
+    pub kind: SourceKind,
+    /// Its key in the policy.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+    /// The line of the file, from 1, where the problem is about one.
+    pub line: Option<usize>,
+    /// What is wrong, in a sentence without a full stop. It never holds a hash or a password.
+    pub message: String,
+}
+
+impl fmt::Display for SourceProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, "{line}:")?;
+        }
+        let kind = match self.kind {
+            SourceKind::List => "list",
+            SourceKind::Passwords => "passwords",
+        };
+        write!(f, " {kind} `{}`: {}", self.name, self.message)
+    }
+}
+
+/// Reads the sources of a policy, in its order, and returns what is wrong with them. Lists in the policy
+/// itself are not looked at, and neither is the form of the hashes.
+pub fn check(model: &Model) -> Vec<SourceProblem> {
+    let mut problems = Vec::new();
+    for def in &model.lists {
+        // A list that nothing uses is read as text, since every entry of every list is.
+        let uses = Uses { text: def.used_as_text || !def.used_as_networks, networks: def.used_as_networks };
+        let (path, result) = match &def.source {
+            ListSource::Inline(_) => continue,
+            ListSource::File { path, .. } => (path, file::read_list(path, uses).map(|_| ())),
+            ListSource::Sqlite { path, query, .. } => {
+                (path, sqlite::read_list(path, query, uses, sqlite::LIMITS).map(|_| ()))
+            }
+        };
+        problems.extend(told(SourceKind::List, &def.name, path, result));
+    }
+    for def in &model.passwords {
+        let (path, result) = match &def.source {
+            PasswordSource::File { path } => (path, check_password_file(path)),
+            PasswordSource::Sqlite { path, query } => (path, check_password_query(path, query)),
+        };
+        problems.extend(told(SourceKind::Passwords, &def.name, path, result));
+    }
+    problems
+}
+
+fn told(kind: SourceKind, name: &str, path: &Path, result: Result<(), Unreadable>) -> Vec<SourceProblem> {
+    let Err(Unreadable { mut problems, more }) = result else {
+        return Vec::new();
+    };
+    if more > 0 {
+        problems.push(Problem { line: None, message: format!("and {more} more of these") });
+    }
+    let problem =
+        |Problem { line, message }| SourceProblem { kind, name: name.to_owned(), path: path.to_owned(), line, message };
+    problems.into_iter().map(problem).collect()
+}
+
+fn check_password_file(path: &Path) -> Result<(), Unreadable> {
+    const SHOWN: usize = 20;
+    let mut lines = file::Lines::of(file::open(path)?);
+    let mut users: HashMap<Box<str>, usize> = HashMap::new();
+    let mut found = Unreadable { problems: Vec::new(), more: 0 };
+    while let Some((number, line)) = lines.next_line().map_err(Unreadable::because)? {
+        let Err(message) = check_password_line(number, line, &mut users) else {
+            continue;
+        };
+        if found.problems.len() < SHOWN {
+            found.problems.push(Problem { line: Some(number), message });
+        } else {
+            found.more += 1;
+        }
+    }
+    if found.problems.is_empty() { Ok(()) } else { Err(found) }
+}
+
+fn check_password_line(number: usize, line: &[u8], users: &mut HashMap<Box<str>, usize>) -> Result<(), String> {
+    let line = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
+    let (user, hash) = line.split_once(':').ok_or("the line is not of the form username:hash")?;
+    if user.is_empty() {
+        return Err("there is no username before the colon".to_owned());
+    }
+    if hash.is_empty() {
+        return Err(format!("there is no hash for {user:?}"));
+    }
+    match users.insert(user.into(), number) {
+        None => Ok(()),
+        Some(first) => Err(format!("{user:?} stands in line {first} already, and a user with two hashes is denied")),
+    }
+}
+
+fn check_password_query(path: &Path, query: &str) -> Result<(), Unreadable> {
+    let connection = sqlite::open(path)?;
+    let statement = sqlite::prepare(&connection, query)?;
+    let named = statement.parameter_index(":username").map_err(sqlite::unreadable)?;
+    if named.is_none() {
+        return Err(Unreadable::because("the query has no parameter :username"));
+    }
+    if statement.parameter_count() > 1 {
+        return Err(Unreadable::because("the query has a parameter besides :username"));
+    }
+    Ok(())
+}

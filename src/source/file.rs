@@ -1,0 +1,155 @@
+//! Files of lines.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
+
+use super::Unreadable;
+use crate::policy::lists::{List, ListBuilder, Uses};
+
+/// Files of more bytes are not read.
+pub const LARGEST: u64 = 1 << 30;
+
+/// Longer lines come cut to this many bytes, which is more than any string of MQTT has.
+const LONGEST_LINE: usize = 66_000;
+
+/// Opens a regular file, links followed, for reading. A pipe without a writer does not hang it.
+///
+/// # Errors
+/// There is no such file, it may not be read, it is no regular file, or it is larger than [`LARGEST`].
+pub fn open(path: &Path) -> Result<File, Unreadable> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(Unreadable::because)?;
+    let metadata = file.metadata().map_err(Unreadable::because)?;
+    check_kind(&metadata)?;
+    if metadata.len() > LARGEST {
+        return Err(Unreadable::because("is larger than 1 GiB"));
+    }
+    Ok(file)
+}
+
+pub(super) fn check_kind(metadata: &Metadata) -> Result<(), Unreadable> {
+    if metadata.is_file() {
+        Ok(())
+    } else if metadata.is_dir() {
+        Err(Unreadable::because("is a directory"))
+    } else {
+        Err(Unreadable::because("is not a regular file"))
+    }
+}
+
+/// The lines of a file without their ends (`\n` or `\r\n`), without a byte order mark, and without
+/// empty lines and comments, which are lines that begin with `#`.
+#[derive(Debug)]
+pub struct Lines<R> {
+    reader: R,
+    line: Vec<u8>,
+    number: usize,
+}
+
+impl Lines<BufReader<io::Take<File>>> {
+    /// Begins at the first line of an open file.
+    pub fn of(file: File) -> Self {
+        Lines::new(BufReader::with_capacity(1 << 16, file.take(LARGEST)))
+    }
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Begins at the first line.
+    pub fn new(reader: R) -> Self {
+        Lines { reader, line: Vec::new(), number: 0 }
+    }
+
+    /// The next line's number, from 1, and its bytes, cut off past 66,000 of them.
+    ///
+    /// # Errors
+    /// Reading fails.
+    pub fn next_line(&mut self) -> io::Result<Option<(usize, &[u8])>> {
+        loop {
+            self.line.clear();
+            let most = LONGEST_LINE as u64;
+            if self.reader.by_ref().take(most).read_until(b'\n', &mut self.line)? == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if self.line.len() == LONGEST_LINE && !self.line.ends_with(b"\n") {
+                self.reader.skip_until(b'\n')?;
+            }
+            let bom: &[u8] = if self.number == 1 { b"\xef\xbb\xbf" } else { b"" };
+            let line = self.line.strip_prefix(bom).unwrap_or(&self.line);
+            let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
+            if !line.is_empty() && !line.starts_with(b"#") {
+                let begin = if self.line.starts_with(bom) { bom.len() } else { 0 };
+                let end = begin + line.len();
+                return Ok(self.line.get(begin..end).map(|line| (self.number, line)));
+            }
+        }
+    }
+}
+
+/// Which contents a file has, as far as that can be told without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    file: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Stamp {
+            file: (metadata.dev(), metadata.ino()),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata))
+    }
+
+    /// A file that was written just now may be written again without its time moving on.
+    fn settled(self, metadata: &Metadata) -> Option<Self> {
+        const TICK: Duration = Duration::from_secs(2);
+        let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        age.is_some_and(|age| age >= TICK).then_some(self)
+    }
+}
+
+/// Reads a list, with a stamp by which a later change can be seen; `None` where it could not.
+pub(super) fn read_list(path: &Path, uses: Uses) -> Result<(List, Option<Stamp>), Unreadable> {
+    const TRIES: usize = 5;
+    const PAUSE: Duration = Duration::from_millis(100);
+    for _ in 0..TRIES {
+        let file = open(path)?;
+        let metadata = file.metadata().map_err(Unreadable::because)?;
+        let before = Stamp::of(&metadata);
+        let again = file.try_clone().map_err(Unreadable::because)?;
+        let list = list_of(Lines::of(file), uses);
+        // What was read while it was written may be half of it.
+        if again.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == before) {
+            return list.map(|list| (list, before.settled(&metadata)));
+        }
+        thread::sleep(PAUSE);
+    }
+    Err(Unreadable::because("changes while it is read; write a new file and rename it over the old one"))
+}
+
+fn list_of(mut lines: Lines<impl BufRead>, uses: Uses) -> Result<List, Unreadable> {
+    let mut builder = ListBuilder::new(uses);
+    while let Some((number, line)) = lines.next_line().map_err(Unreadable::because)? {
+        match std::str::from_utf8(line) {
+            Ok(entry) => builder.push(number, entry),
+            Err(_) if line.len() > usize::from(u16::MAX) => builder.push(number, &String::from_utf8_lossy(line)),
+            Err(_) => builder.refuse(number, &String::from_utf8_lossy(line), "is not UTF-8"),
+        }
+    }
+    builder.finish().map_err(Unreadable::of_lines)
+}
