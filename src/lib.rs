@@ -5,6 +5,7 @@ pub mod event;
 pub mod hook;
 pub mod log;
 pub mod policy;
+pub mod port;
 pub mod reply;
 pub mod source;
 pub mod text;

@@ -1,0 +1,320 @@
+//! What a frame says: a call of a function, and which event it is.
+
+use std::borrow::Cow;
+
+use crate::decision::Mode;
+use crate::event::{Action, Attempt, Client, Event, Message, Password, Peerhost};
+use crate::hook::Hook;
+
+use super::term::{Error, Head, Reader};
+
+/// The name in the state that the driver gives the broker at `init`, and gets back with every call.
+pub(super) const STATE_NAME: &str = "exhook_policy";
+/// The version of that state.
+pub(super) const STATE_VERSION: i32 = 1;
+
+/// What the host sends.
+#[derive(Debug, Clone)]
+pub enum Incoming<'a> {
+    /// `{'C', Id, Module, Function, Args}`.
+    Call(Call<'a>),
+    /// `{'M', Term}`: some Erlang process sent the port's owner a message. It wants no answer.
+    Message,
+}
+
+/// One call. It may be answered as soon as it is read, whatever is wrong with its arguments.
+#[derive(Debug, Clone)]
+pub struct Call<'a> {
+    /// The id's term as it came.
+    pub id: &'a [u8],
+    /// Of the callback.
+    pub module: Cow<'a, str>,
+    /// The callback.
+    pub function: Cow<'a, str>,
+    args: Reader<'a>,
+}
+
+impl<'a> Incoming<'a> {
+    /// Reads the term of a frame, which is not compressed any more.
+    ///
+    /// # Errors
+    /// It is neither of the two, or not even the function of the call can be read. There is no answer to that.
+    pub fn read(frame: &'a [u8]) -> Result<Self, Error> {
+        let mut term = Reader::versioned(frame)?;
+        let count = term.tuple()?;
+        let kind = term.atom()?;
+        if kind.is("M") {
+            return Ok(Incoming::Message);
+        }
+        if !kind.is("C") || count != 5 {
+            return Err(term.expected("a call"));
+        }
+        let id = term.skip()?;
+        let module = term.atom()?.to_text();
+        let function = term.atom()?.to_text();
+        Ok(Incoming::Call(Call { id, module, function, args: term }))
+    }
+}
+
+impl<'a> Call<'a> {
+    /// The event that a call of this hook tells of.
+    ///
+    /// # Errors
+    /// The arguments are not those of the hook, or cannot be read.
+    pub fn event(&self, hook: Hook) -> Result<Event<'a>, Error> {
+        let mut args = self.args;
+        let list = args.arguments(arity(hook) + 1)?;
+        let event = event(hook, &mut args)?;
+        let _state = args.skip()?;
+        args.list_end(list)?;
+        args.end()?;
+        Ok(event)
+    }
+
+    /// The mode of the policy that this driver, or the one before it, gave the broker with its hooks;
+    /// `None` where the state is not of our making.
+    pub fn state(&self) -> Option<Mode> {
+        let mut args = self.args;
+        let list = args.list().ok()?;
+        for _ in 1..list.count {
+            args.skip().ok()?;
+        }
+        if list.count == 0 || args.tuple().ok()? != 3 || !args.atom().ok()?.is(STATE_NAME) {
+            return None;
+        }
+        if args.integer().ok()? != i64::from(STATE_VERSION) {
+            return None;
+        }
+        let mode = args.atom().ok()?;
+        [Mode::Enforce, Mode::Audit].into_iter().find(|known| mode.is(known.as_str()))
+    }
+}
+
+/// How many arguments a callback has, the state not counted.
+fn arity(hook: Hook) -> u32 {
+    match hook {
+        Hook::ClientConnected
+        | Hook::SessionCreated
+        | Hook::SessionResumed
+        | Hook::SessionDiscarded
+        | Hook::SessionTakenOver
+        | Hook::MessagePublish => 1,
+        Hook::ClientConnect
+        | Hook::ClientDisconnected
+        | Hook::ClientAuthenticate
+        | Hook::SessionUnsubscribed
+        | Hook::SessionTerminated => 2,
+        Hook::ClientConnack | Hook::ClientSubscribe | Hook::ClientUnsubscribe | Hook::SessionSubscribed => 3,
+        Hook::ClientCheckAcl => 4,
+    }
+}
+
+/// Reads as many arguments as [`arity`] says.
+fn event<'a>(hook: Hook, args: &mut Reader<'a>) -> Result<Event<'a>, Error> {
+    Ok(match hook {
+        Hook::ClientConnect => {
+            let attempt = attempt(args)?;
+            args.skip()?;
+            Event::Connect(attempt)
+        }
+        Hook::ClientConnack => {
+            let attempt = attempt(args)?;
+            let code = args.text("the CONNACK code")?;
+            Event::Connack { attempt, code, assigned: assigned(args)? }
+        }
+        Hook::ClientConnected => Event::Connected(client(args)?),
+        Hook::ClientDisconnected => Event::Disconnected { client: client(args)?, reason: reason(args)? },
+        Hook::ClientAuthenticate => {
+            let (client, password) = Fields::read(args)?.client()?;
+            args.skip()?;
+            Event::Authenticate { client, password }
+        }
+        Hook::ClientCheckAcl => {
+            let client = client(args)?;
+            let action = action(args)?;
+            let topic = args.text("the topic")?;
+            args.skip()?;
+            Event::CheckAcl { client, action, topic }
+        }
+        Hook::ClientSubscribe | Hook::ClientUnsubscribe => {
+            let client = client(args)?;
+            args.skip()?;
+            args.skip()?;
+            if hook == Hook::ClientSubscribe { Event::Subscribe(client) } else { Event::Unsubscribe(client) }
+        }
+        Hook::SessionCreated => Event::SessionCreated(client(args)?),
+        Hook::SessionResumed => Event::SessionResumed(client(args)?),
+        Hook::SessionDiscarded => Event::SessionDiscarded(client(args)?),
+        Hook::SessionTakenOver => Event::SessionTakenOver(client(args)?),
+        Hook::SessionSubscribed => {
+            Event::SessionSubscribed { client: client(args)?, topic: args.text("the topic")?, qos: granted(args)? }
+        }
+        Hook::SessionUnsubscribed => {
+            let client = client(args)?;
+            let topic = args.text("the topic")?;
+            Event::SessionUnsubscribed { client, topic }
+        }
+        Hook::SessionTerminated => Event::SessionTerminated { client: client(args)?, reason: reason(args)? },
+        Hook::MessagePublish => Event::MessagePublish(message(args)?),
+    })
+}
+
+fn client<'a>(args: &mut Reader<'a>) -> Result<Client<'a>, Error> {
+    Fields::read(args)?.client().map(|(client, _)| client)
+}
+
+fn attempt<'a>(args: &mut Reader<'a>) -> Result<Attempt<'a>, Error> {
+    Fields::read(args)?.attempt()
+}
+
+/// The values of a clientinfo or conninfo. Of a key that stands there twice the first counts, as for
+/// Erlang's own property lists.
+#[derive(Default)]
+struct Fields<'a> {
+    node: Option<&'a str>,
+    clientid: Option<&'a str>,
+    username: Option<&'a str>,
+    password: Option<&'a [u8]>,
+    peerhost: Option<&'a str>,
+    sockport: Option<u16>,
+    protocol: Option<&'a str>,
+    mountpoint: Option<&'a str>,
+    is_superuser: Option<bool>,
+    anonymous: Option<bool>,
+    proto_name: Option<&'a str>,
+    proto_ver: Option<u8>,
+    keepalive: Option<u16>,
+}
+
+/// Sets a field that is not set yet.
+fn first<T>(field: &mut Option<T>, read: Result<T, Error>) -> Result<bool, Error> {
+    let value = read?;
+    field.get_or_insert(value);
+    Ok(true)
+}
+
+impl<'a> Fields<'a> {
+    fn read(args: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut fields = Fields::default();
+        args.properties(|key, value| match &*key.to_text() {
+            "node" => first(&mut fields.node, value.text("the node")),
+            "clientid" => first(&mut fields.clientid, value.text("the clientid")),
+            "username" => first(&mut fields.username, value.text("the username")),
+            "password" => first(&mut fields.password, value.bytes("the password")),
+            "peerhost" => first(&mut fields.peerhost, value.text("the peerhost")),
+            "sockport" => first(&mut fields.sockport, value.integer_of("a port")),
+            "protocol" => first(&mut fields.protocol, value.text("the protocol")),
+            "mountpoint" => first(&mut fields.mountpoint, value.text("the mountpoint")),
+            "is_superuser" => first(&mut fields.is_superuser, value.boolean()),
+            "anonymous" => first(&mut fields.anonymous, value.boolean()),
+            "proto_name" => first(&mut fields.proto_name, value.text("the protocol's name")),
+            "proto_ver" => first(&mut fields.proto_ver, number(value)),
+            "keepalive" => first(&mut fields.keepalive, number(value)),
+            _ => Ok(false),
+        })?;
+        Ok(fields)
+    }
+
+    /// Everything that a rule may ask about has to be there: what is not known cannot be decided on.
+    fn client(self) -> Result<(Client<'a>, Password<'a>), Error> {
+        let client = Client {
+            clientid: self.clientid.ok_or(Error::missing("the clientid"))?,
+            username: self.username.ok_or(Error::missing("the username"))?,
+            peerhost: Peerhost::parse(self.peerhost.ok_or(Error::missing("the peerhost"))?),
+            sockport: self.sockport.ok_or(Error::missing("the sockport"))?,
+            protocol: self.protocol.ok_or(Error::missing("the protocol"))?,
+            mountpoint: self.mountpoint.ok_or(Error::missing("the mountpoint"))?,
+            node: self.node.ok_or(Error::missing("the node"))?,
+            is_superuser: self.is_superuser.ok_or(Error::missing("is_superuser"))?,
+            anonymous: self.anonymous.ok_or(Error::missing("anonymous"))?,
+        };
+        Ok((client, Password::new(self.password.unwrap_or_default())))
+    }
+
+    fn attempt(self) -> Result<Attempt<'a>, Error> {
+        Ok(Attempt {
+            clientid: self.clientid.ok_or(Error::missing("the clientid"))?,
+            username: self.username.ok_or(Error::missing("the username"))?,
+            peerhost: Peerhost::parse(self.peerhost.ok_or(Error::missing("the peerhost"))?),
+            sockport: self.sockport.ok_or(Error::missing("the sockport"))?,
+            proto_name: self.proto_name.unwrap_or_default(),
+            proto_ver: self.proto_ver.unwrap_or_default(),
+            keepalive: self.keepalive.unwrap_or_default(),
+            node: self.node.ok_or(Error::missing("the node"))?,
+        })
+    }
+}
+
+/// A number that is only written down: gateways of other protocols than MQTT give other things here,
+/// and these are 0.
+fn number<T: TryFrom<i64> + Default>(value: &mut Reader<'_>) -> Result<T, Error> {
+    let mut term = Reader::new(value.skip()?);
+    Ok(term.integer().ok().and_then(|number| number.try_into().ok()).unwrap_or_default())
+}
+
+fn action(args: &mut Reader<'_>) -> Result<Action, Error> {
+    let error = args.expected("publish or subscribe");
+    let word = args.atom()?;
+    [Action::Publish, Action::Subscribe].into_iter().find(|action| word.is(action.as_str())).ok_or(error)
+}
+
+/// Why a connection or session ended. It is only written down, so of anything that is no text, no more is
+/// taken than is; the event itself must not be lost.
+fn reason<'a>(args: &mut Reader<'a>) -> Result<&'a str, Error> {
+    let mut term = Reader::new(args.skip()?);
+    let bytes = term.bytes("a reason").unwrap_or_default();
+    Ok(match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            bytes.get(..error.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default()
+        }
+    })
+}
+
+/// The clientid that the broker chose, among the properties of a CONNACK.
+fn assigned<'a>(args: &mut Reader<'a>) -> Result<Option<&'a str>, Error> {
+    let mut found = None;
+    let mut properties = Reader::new(args.skip()?);
+    // The properties may come as a map, or not at all.
+    let Ok(Head::List(_)) = Reader::head(&mut { properties }) else { return Ok(None) };
+    properties.properties(|key, value| {
+        if key.is("Assigned-Client-Identifier") {
+            first(&mut found, value.text("the assigned clientid"))
+        } else {
+            Ok(false)
+        }
+    })?;
+    Ok(found)
+}
+
+/// The quality of service among a subscription's options.
+fn granted(args: &mut Reader<'_>) -> Result<u8, Error> {
+    let mut qos = None;
+    args.properties(
+        |key, value| {
+            if key.is("qos") { first(&mut qos, value.integer_of("a quality of service")) } else { Ok(false) }
+        },
+    )?;
+    qos.ok_or(Error::missing("the quality of service"))
+}
+
+fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, Error> {
+    let (mut from, mut topic, mut qos, mut payload, mut timestamp, mut node) = (None, None, None, None, None, None);
+    args.properties(|key, value| match &*key.to_text() {
+        "from" => first(&mut from, value.text("the publisher")),
+        "topic" => first(&mut topic, value.text("the topic")),
+        "qos" => first(&mut qos, value.integer_of("a quality of service")),
+        "payload" => first(&mut payload, value.bytes("the payload")),
+        "timestamp" => first(&mut timestamp, value.integer()),
+        "node" => first(&mut node, value.text("the node")),
+        _ => Ok(false),
+    })?;
+    Ok(Message {
+        from: from.ok_or(Error::missing("the publisher"))?,
+        topic: topic.ok_or(Error::missing("the topic"))?,
+        qos: qos.ok_or(Error::missing("the quality of service"))?,
+        payload: payload.ok_or(Error::missing("the payload"))?,
+        timestamp: timestamp.ok_or(Error::missing("the timestamp"))?,
+        node: node.ok_or(Error::missing("the node"))?,
+    })
+}

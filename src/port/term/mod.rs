@@ -1,0 +1,569 @@
+//! A reader of Erlang's external term format that pulls one head at a time and borrows everything.
+//!
+//! The bytes come from outside, so nothing is allocated, nothing recurses, and a declared count is
+//! believed only as far as there are bytes for it: each element takes at least one. There is no limit
+//! beside that, so none that a large but honest term could meet.
+
+mod error;
+mod inflate;
+mod show;
+mod tag;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use error::Kind;
+
+pub use error::Error;
+pub use inflate::{INFLATED_MAX, unpack};
+pub use show::Shown;
+pub use tag::Tag;
+
+/// The first byte of every external term.
+pub const VERSION: u8 = 131;
+
+/// A place in a term. Copies are cheap and independent: to look ahead, copy.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// The head of a term. A container's elements are read next, from the same reader.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Head<'a> {
+    /// An integer of at most 64 bits, with its sign.
+    Integer(i64),
+    /// A larger integer; the magnitude begins with its lowest byte.
+    Big {
+        /// Below zero.
+        negative: bool,
+        /// The absolute value.
+        magnitude: &'a [u8],
+    },
+    /// A float, in either of its forms.
+    Float(f64),
+    /// An atom, in any of its forms.
+    Atom(Atom<'a>),
+    /// A binary.
+    Binary(&'a [u8]),
+    /// A bit string: whole bytes, and how many bits of the last count.
+    Bits(&'a [u8], u8),
+    /// A list of integers from 0 to 255, which is also how short Erlang strings come.
+    Bytes(&'a [u8]),
+    /// The empty list.
+    Nil,
+    /// A list: so many elements follow, and then the tail, which is [`Head::Nil`] in a proper list.
+    List(u32),
+    /// A tuple: so many elements follow.
+    Tuple(u32),
+    /// A map: so many keys follow, each before its value.
+    Map(u32),
+    /// A pid, port, reference or fun, which is passed over whole.
+    Opaque(Tag),
+}
+
+/// An atom's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Atom<'a> {
+    bytes: &'a [u8],
+    latin1: bool,
+}
+
+impl<'a> Atom<'a> {
+    /// Whether the atom's text is this.
+    pub fn is(self, text: &str) -> bool {
+        // ASCII is the same in both encodings, and every name we ask for is ASCII.
+        debug_assert!(text.is_ascii());
+        self.bytes == text.as_bytes()
+    }
+
+    /// The text, if it can be borrowed: an old atom that holds more than ASCII cannot.
+    fn as_str(self) -> Option<&'a str> {
+        let text = std::str::from_utf8(self.bytes).ok()?;
+        (!self.latin1 || text.is_ascii()).then_some(text)
+    }
+
+    /// The text.
+    pub fn to_text(self) -> Cow<'a, str> {
+        match self.as_str() {
+            Some(text) => Cow::Borrowed(text),
+            None if self.latin1 => Cow::Owned(self.bytes.iter().copied().map(char::from).collect()),
+            None => String::from_utf8_lossy(self.bytes),
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Reads terms from bytes that bear no version byte.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Reader { bytes, at: 0 }
+    }
+
+    /// Reads the term of a frame, behind its version byte. For a compressed term call [`unpack`] first.
+    ///
+    /// # Errors
+    /// The first byte is not 131.
+    pub fn versioned(frame: &'a [u8]) -> Result<Self, Error> {
+        match frame.first() {
+            Some(&VERSION) => Ok(Reader { bytes: frame, at: 1 }),
+            Some(_) | None => Err(Error::new(0, Kind::NoVersion)),
+        }
+    }
+
+    fn error(&self, kind: Kind) -> Error {
+        Error::new(self.at, kind)
+    }
+
+    /// The error of finding something else than this here.
+    pub(super) fn expected(&self, what: &'static str) -> Error {
+        self.error(Kind::Expected(what))
+    }
+
+    fn left(&self) -> usize {
+        self.bytes.len().saturating_sub(self.at)
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
+        let taken = self.at.checked_add(count).and_then(|end| self.bytes.get(self.at..end));
+        match taken {
+            Some(bytes) => {
+                self.at += count;
+                Ok(bytes)
+            }
+            None => Err(Error::new(self.bytes.len(), Kind::CutOff)),
+        }
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let taken = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
+        match taken {
+            Some(bytes) => {
+                self.at += N;
+                Ok(*bytes)
+            }
+            None => Err(Error::new(self.bytes.len(), Kind::CutOff)),
+        }
+    }
+
+    fn u8(&mut self) -> Result<u8, Error> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Result<u16, Error> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, Error> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// As many bytes as the length in front of them says, which is a number of four bytes.
+    fn take_u32(&mut self) -> Result<&'a [u8], Error> {
+        let count = self.u32()?;
+        self.take(count as usize)
+    }
+
+    fn tag(&mut self) -> Result<Tag, Error> {
+        let at = self.at;
+        let number = self.u8()?;
+        Tag::of(number).ok_or(Error::new(at, Kind::UnknownTag(number)))
+    }
+
+    /// A count of elements, of which each takes at least `least` bytes.
+    fn count(&mut self, least: usize) -> Result<u32, Error> {
+        let at = self.at;
+        let count = self.u32()?;
+        if (count as usize).saturating_mul(least) > self.left() {
+            return Err(Error::new(at, Kind::TooMany));
+        }
+        Ok(count)
+    }
+
+    /// Reads one head.
+    ///
+    /// # Errors
+    /// The bytes end, the tag is unknown or refused, a count cannot be true, or a number is malformed.
+    pub fn head(&mut self) -> Result<Head<'a>, Error> {
+        let start = *self;
+        let at = self.at;
+        let tag = self.tag()?;
+        let malformed = || Error::new(at, Kind::Malformed(tag));
+        Ok(match tag {
+            Tag::SmallInteger => Head::Integer(self.u8()?.into()),
+            Tag::Integer => Head::Integer(self.array().map(i32::from_be_bytes)?.into()),
+            Tag::SmallBig => {
+                let count = self.u8()?.into();
+                self.big(count)?
+            }
+            Tag::LargeBig => {
+                let count = self.u32()? as usize;
+                self.big(count)?
+            }
+            Tag::NewFloat => Head::Float(self.array().map(f64::from_be_bytes)?),
+            Tag::Float => {
+                let text = std::str::from_utf8(self.take(31)?).map_err(|_| malformed())?;
+                Head::Float(text.trim_end_matches('\0').trim_start().parse().map_err(|_| malformed())?)
+            }
+            Tag::Atom | Tag::SmallAtom | Tag::AtomUtf8 | Tag::SmallAtomUtf8 => Head::Atom(self.atom_behind(tag)?),
+            Tag::Binary => Head::Binary(self.take_u32()?),
+            Tag::BitBinary => {
+                let count = self.u32()?;
+                let bits = self.u8()?;
+                if bits > 8 {
+                    return Err(malformed());
+                }
+                Head::Bits(self.take(count as usize)?, bits)
+            }
+            Tag::String => {
+                let count = self.u16()?;
+                Head::Bytes(self.take(count.into())?)
+            }
+            Tag::Nil => Head::Nil,
+            // Every element and the tail take a byte or more.
+            Tag::List => Head::List(self.count(1)?),
+            Tag::SmallTuple => Head::Tuple(self.u8()?.into()),
+            Tag::LargeTuple => Head::Tuple(self.count(1)?),
+            Tag::Map => Head::Map(self.count(2)?),
+            Tag::NewPid
+            | Tag::NewPort
+            | Tag::V4Port
+            | Tag::NewerReference
+            | Tag::Reference
+            | Tag::Port
+            | Tag::Pid
+            | Tag::NewReference
+            | Tag::NewFun
+            | Tag::Fun
+            | Tag::Export => {
+                *self = start;
+                self.skip()?;
+                Head::Opaque(tag)
+            }
+            Tag::DistHeader
+            | Tag::DistFragHeader
+            | Tag::AtomInternalRef2
+            | Tag::AtomInternalRef3
+            | Tag::BinaryInternalRef
+            | Tag::BitBinaryInternalRef
+            | Tag::Compressed
+            | Tag::AtomCacheRef
+            | Tag::Local
+            | Tag::Version => return Err(Error::new(at, Kind::Refused(tag))),
+        })
+    }
+
+    fn big(&mut self, count: usize) -> Result<Head<'a>, Error> {
+        let negative = self.u8()? != 0;
+        let magnitude = self.take(count)?;
+        let mut value = [0_u8; 8];
+        let fits = match value.get_mut(..count) {
+            Some(low) => {
+                low.copy_from_slice(magnitude);
+                let value = i128::from(u64::from_le_bytes(value));
+                i64::try_from(if negative { -value } else { value }).ok()
+            }
+            None => None,
+        };
+        Ok(fits.map_or(Head::Big { negative, magnitude }, Head::Integer))
+    }
+
+    fn atom_behind(&mut self, tag: Tag) -> Result<Atom<'a>, Error> {
+        let latin1 = matches!(tag, Tag::Atom | Tag::SmallAtom);
+        let short = matches!(tag, Tag::SmallAtom | Tag::SmallAtomUtf8);
+        let count = if short { self.u8()?.into() } else { self.u16()?.into() };
+        Ok(Atom { bytes: self.take(count)?, latin1 })
+    }
+
+    /// Passes over one whole term and gives back its bytes.
+    ///
+    /// # Errors
+    /// As [`Reader::head`], for the term and everything in it.
+    pub fn skip(&mut self) -> Result<&'a [u8], Error> {
+        let start = self.at;
+        // How many terms are still to come. Depth needs no stack: it does not matter whose they are.
+        let mut pending: u64 = 1;
+        while pending > 0 {
+            let at = self.at;
+            pending = pending - 1 + self.step()?;
+            if pending > self.left() as u64 {
+                let kind = if self.left() == 0 { Kind::CutOff } else { Kind::TooMany };
+                return Err(Error::new(at, kind));
+            }
+        }
+        Ok(self.bytes.get(start..self.at).unwrap_or_default())
+    }
+
+    /// Passes over one term but for the terms in it, and says how many these are.
+    fn step(&mut self) -> Result<u64, Error> {
+        let mut ahead = *self;
+        let at = ahead.at;
+        let tag = ahead.tag()?;
+        let inside = match tag {
+            Tag::NewPid | Tag::V4Port => ahead.node_and(12)?,
+            Tag::Pid => ahead.node_and(9)?,
+            Tag::NewPort => ahead.node_and(8)?,
+            Tag::Port | Tag::Reference => ahead.node_and(5)?,
+            Tag::NewReference => {
+                let words = usize::from(ahead.u16()?);
+                ahead.node_and(1 + 4 * words)?
+            }
+            Tag::NewerReference => {
+                let words = usize::from(ahead.u16()?);
+                ahead.node_and(4 + 4 * words)?
+            }
+            Tag::NewFun => {
+                // The size counts its own four bytes.
+                let size = ahead.u32()? as usize;
+                ahead.take(size.checked_sub(4).ok_or(Error::new(at, Kind::Malformed(tag)))?)?;
+                0
+            }
+            // Pid, module, index and a hash stand before the free variables.
+            Tag::Fun => 4 + u64::from(ahead.count(1)?),
+            Tag::Export => 3,
+            Tag::DistHeader
+            | Tag::DistFragHeader
+            | Tag::NewFloat
+            | Tag::AtomInternalRef2
+            | Tag::BinaryInternalRef
+            | Tag::AtomInternalRef3
+            | Tag::BitBinaryInternalRef
+            | Tag::BitBinary
+            | Tag::Compressed
+            | Tag::AtomCacheRef
+            | Tag::SmallInteger
+            | Tag::Integer
+            | Tag::Float
+            | Tag::Atom
+            | Tag::SmallTuple
+            | Tag::LargeTuple
+            | Tag::Nil
+            | Tag::String
+            | Tag::List
+            | Tag::Binary
+            | Tag::SmallBig
+            | Tag::LargeBig
+            | Tag::SmallAtom
+            | Tag::Map
+            | Tag::AtomUtf8
+            | Tag::SmallAtomUtf8
+            | Tag::Local
+            | Tag::Version => {
+                ahead = *self;
+                match ahead.head()? {
+                    Head::List(count) => u64::from(count) + 1,
+                    Head::Tuple(count) => u64::from(count),
+                    Head::Map(count) => 2 * u64::from(count),
+                    Head::Integer(_)
+                    | Head::Big { .. }
+                    | Head::Float(_)
+                    | Head::Atom(_)
+                    | Head::Binary(_)
+                    | Head::Bits(..)
+                    | Head::Bytes(_)
+                    | Head::Nil
+                    | Head::Opaque(_) => 0,
+                }
+            }
+        };
+        *self = ahead;
+        Ok(inside)
+    }
+
+    /// A node's name and the fixed bytes behind it.
+    fn node_and(&mut self, behind: usize) -> Result<u64, Error> {
+        self.atom()?;
+        self.take(behind)?;
+        Ok(0)
+    }
+
+    /// Reads an atom.
+    ///
+    /// # Errors
+    /// Something else stands there, or it cannot be read.
+    pub fn atom(&mut self) -> Result<Atom<'a>, Error> {
+        let at = self.at;
+        let tag = self.tag()?;
+        if matches!(tag, Tag::Atom | Tag::SmallAtom | Tag::AtomUtf8 | Tag::SmallAtomUtf8) {
+            self.atom_behind(tag)
+        } else if tag == Tag::AtomCacheRef {
+            Err(Error::new(at, Kind::Refused(tag)))
+        } else {
+            Err(Error::new(at, Kind::Expected("an atom")))
+        }
+    }
+
+    /// The atom that stands next, if one does. Nothing is read.
+    fn peek_atom(mut self) -> Option<Atom<'a>> {
+        self.atom().ok()
+    }
+
+    /// Reads the head of a tuple and gives back how many elements follow.
+    ///
+    /// # Errors
+    /// Something else stands there, or it cannot be read.
+    pub fn tuple(&mut self) -> Result<u32, Error> {
+        let error = self.expected("a tuple");
+        if let Head::Tuple(count) = self.head()? { Ok(count) } else { Err(error) }
+    }
+
+    /// Reads the head of a list and gives back how many elements follow. Behind the last, call
+    /// [`Reader::list_end`]. A list of bytes in the short form is refused: no list that is taken
+    /// apart here holds integers.
+    ///
+    /// # Errors
+    /// Something else stands there, or it cannot be read.
+    pub fn list(&mut self) -> Result<List, Error> {
+        let error = self.expected("a list");
+        match self.head()? {
+            Head::Nil => Ok(List { count: 0, tail: false }),
+            Head::List(count) => Ok(List { count, tail: true }),
+            Head::Integer(_)
+            | Head::Big { .. }
+            | Head::Float(_)
+            | Head::Atom(_)
+            | Head::Binary(_)
+            | Head::Bits(..)
+            | Head::Bytes(_)
+            | Head::Tuple(_)
+            | Head::Map(_)
+            | Head::Opaque(_) => Err(error),
+        }
+    }
+
+    /// Reads what stands behind the last element of a list.
+    ///
+    /// # Errors
+    /// The list is improper.
+    pub fn list_end(&mut self, list: List) -> Result<(), Error> {
+        let error = self.expected("the end of a list");
+        if list.tail && self.head()? != Head::Nil { Err(error) } else { Ok(()) }
+    }
+
+    /// Reads an integer.
+    ///
+    /// # Errors
+    /// Something else stands there, or it cannot be read, or it takes more than 64 bits.
+    pub fn integer(&mut self) -> Result<i64, Error> {
+        let error = self.expected("an integer");
+        if let Head::Integer(value) = self.head()? { Ok(value) } else { Err(error) }
+    }
+
+    /// Reads an integer of a smaller type.
+    ///
+    /// # Errors
+    /// As [`Reader::integer`], and where it does not fit.
+    pub fn integer_of<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T, Error> {
+        let error = self.expected(what);
+        self.integer().and_then(|value| T::try_from(value).map_err(|_| error))
+    }
+
+    /// Reads `true` or `false`.
+    ///
+    /// # Errors
+    /// Something else stands there, or it cannot be read.
+    pub fn boolean(&mut self) -> Result<bool, Error> {
+        let error = self.expected("true or false");
+        let atom = self.atom()?;
+        if atom.is("true") {
+            Ok(true)
+        } else if atom.is("false") {
+            Ok(false)
+        } else {
+            Err(error)
+        }
+    }
+
+    /// Reads the bytes of a binary, or of a string or atom where the broker gives these instead. The
+    /// atom `undefined` is an absent value: no bytes.
+    ///
+    /// # Errors
+    /// Something else stands there, or it cannot be read.
+    pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], Error> {
+        let error = self.expected(what);
+        match self.head()? {
+            Head::Binary(bytes) | Head::Bytes(bytes) => Ok(bytes),
+            Head::Nil => Ok(&[]),
+            Head::Atom(atom) if atom.is("undefined") => Ok(&[]),
+            Head::Atom(atom) => atom.as_str().map(str::as_bytes).ok_or(error),
+            Head::Integer(_)
+            | Head::Big { .. }
+            | Head::Float(_)
+            | Head::Bits(..)
+            | Head::List(_)
+            | Head::Tuple(_)
+            | Head::Map(_)
+            | Head::Opaque(_) => Err(error),
+        }
+    }
+
+    /// As [`Reader::bytes`], where these have to be UTF-8.
+    ///
+    /// # Errors
+    /// As [`Reader::bytes`], and where they are not.
+    pub fn text(&mut self, what: &'static str) -> Result<&'a str, Error> {
+        let error = self.error(Kind::NotUtf8(what));
+        std::str::from_utf8(self.bytes(what)?).map_err(|_| error)
+    }
+
+    /// Reads a property list: calls `value` with each key and the reader at its value. Where `value`
+    /// gives back `false` it has read nothing, and the value is passed over, as is every element that is
+    /// no pair of an atom and a value.
+    ///
+    /// # Errors
+    /// No list stands there, it cannot be read, or `value` fails.
+    pub fn properties(
+        &mut self,
+        mut value: impl FnMut(Atom<'a>, &mut Self) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let list = self.list()?;
+        for _ in 0..list.count {
+            let mut pair = *self;
+            if let Ok(2) = pair.tuple()
+                && let Ok(key) = pair.atom()
+            {
+                if !value(key, &mut pair)? {
+                    pair.skip()?;
+                }
+                *self = pair;
+            } else {
+                self.skip()?;
+            }
+        }
+        self.list_end(list)
+    }
+
+    /// Checks that nothing is left.
+    ///
+    /// # Errors
+    /// Bytes follow.
+    pub fn end(&self) -> Result<(), Error> {
+        match self.left() {
+            0 => Ok(()),
+            count => Err(self.error(Kind::TrailingBytes(count))),
+        }
+    }
+
+    /// Checks the number of a call's arguments.
+    ///
+    /// # Errors
+    /// It is another.
+    pub fn arguments(&mut self, expected: u32) -> Result<List, Error> {
+        let at = self.at;
+        let list = self.list()?;
+        if list.count == expected {
+            Ok(list)
+        } else {
+            Err(Error::new(at, Kind::Arguments { expected, found: list.count }))
+        }
+    }
+}
+
+/// The head of a list.
+#[derive(Debug, Clone, Copy)]
+pub struct List {
+    /// How many elements follow.
+    pub count: u32,
+    tail: bool,
+}
