@@ -245,8 +245,10 @@ impl<H: Handler> Driver<H> {
 
     fn overdue(&mut self, now: Instant) {
         while let Some((token, call)) = self.calls.take_overdue(self.deadline, now) {
-            if let Policy::Loading { kept, .. } = &mut self.policy {
-                kept.pop_front_if(|(kept, _)| *kept <= token);
+            if let Policy::Loading { kept, .. } = &mut self.policy
+                && kept.front().is_some_and(|(kept, _)| *kept == token)
+            {
+                kept.pop_front();
             }
             let answer = self.error_answer(call.hook.kind(), call.state);
             self.log.line(format_args!(
