@@ -1,0 +1,260 @@
+//! What the repository says of itself: how large files may be, which module may know which, and that
+//! nothing is missing from the README.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Which modules of the crate a module may use. Data flows one way, and these are its edges.
+const EDGES: &[(&str, &[&str])] = &[
+    ("hook", &[]),
+    ("event", &["hook"]),
+    ("decision", &[]),
+    ("reply", &["decision"]),
+    ("log", &[]),
+    ("text", &[]),
+    ("topic", &["event", "text"]),
+    ("policy", &["decision", "event", "hook", "text", "topic"]),
+    ("source", &["log", "policy"]),
+    ("password", &["log", "policy"]),
+    ("history", &["decision", "event", "hook", "log", "policy", "reply"]),
+    ("engine", &["decision", "event", "history", "hook", "log", "password", "policy", "reply", "source"]),
+    ("port", &["decision", "event", "hook", "log", "reply"]),
+    ("launch", &["decision", "engine", "event", "hook", "log", "policy", "port", "reply"]),
+    ("cli", &["decision", "event", "history", "hook", "launch", "log", "password", "policy", "port", "source"]),
+    ("main", &["cli", "launch"]),
+];
+
+/// Files that may be longer than the others, and why.
+const LONG: &[(&str, &str)] = &[];
+
+const LINES: usize = 500;
+const LINES_OF_MAIN: usize = 40;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files below a folder, by their path from the root, in order.
+fn files_below(folder: &str) -> Vec<(String, String)> {
+    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root().join(folder), &mut found);
+    found.sort();
+    let named = |path: PathBuf| {
+        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        (name, fs::read_to_string(path).unwrap())
+    };
+    found.into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs")).map(named).collect()
+}
+
+/// The code of a file: without comments, and without tests, which stand at the end or in a file of their own.
+fn code(name: &str, text: &str) -> String {
+    if is_test(name) {
+        return String::new();
+    }
+    let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+fn is_test(name: &str) -> bool {
+    name.ends_with("tests.rs") || name.contains("/tests/")
+}
+
+fn sources() -> Vec<(String, String)> {
+    let sources = files_below("src");
+    assert!(sources.len() > 20, "{} files", sources.len());
+    sources
+}
+
+/// The module at the top of the crate that a file belongs to.
+fn module(name: &str) -> &str {
+    let name = name.strip_prefix("src/").unwrap();
+    name.split('/').next().unwrap().trim_end_matches(".rs")
+}
+
+#[test]
+fn files_are_short_enough_to_read() {
+    for (name, text) in sources() {
+        let lines = code(&name, &text).lines().count();
+        let most = if name == "src/main.rs" { LINES_OF_MAIN } else { LINES };
+        let long = LONG.iter().any(|(file, _)| *file == name);
+        assert_eq!(lines > most, long, "{name} has {lines} lines of code, of {most}");
+    }
+}
+
+#[test]
+fn modules_use_only_what_they_may_know() {
+    let edges: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
+    let mut wrong = Vec::new();
+    let mut modules = BTreeSet::new();
+    for (name, text) in sources().iter().filter(|(name, _)| name != "src/lib.rs") {
+        let from = module(name);
+        modules.insert(from.to_owned());
+        let allowed = edges.get(from).unwrap_or_else(|| panic!("{name}: which modules may {from} use?"));
+        for used in used_modules(&code(name, text)) {
+            if used != from && !allowed.contains(&used.as_str()) {
+                wrong.push(format!("{name} uses {used}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    let listed: BTreeSet<String> = edges.keys().map(|&module| module.to_owned()).collect();
+    assert_eq!(modules, listed);
+}
+
+/// The modules behind `crate::` and, in the program, `exhook_policy::`; in groups too.
+fn used_modules(code: &str) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for path in ["crate::", "exhook_policy::"] {
+        for (at, _) in code.match_indices(path) {
+            let rest = &code[at + path.len()..];
+            if let Some(group) = rest.strip_prefix('{') {
+                let mut depth = 0;
+                let mut item = String::new();
+                for c in group.chars() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => {
+                            used.insert(word(item.trim()));
+                            item.clear();
+                            continue;
+                        }
+                        _ => {}
+                    }
+                    item.push(c);
+                }
+                used.insert(word(item.trim()));
+            } else {
+                used.insert(word(rest));
+            }
+        }
+    }
+    used.remove("");
+    used
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn deciding_reads_no_file_no_clock_and_no_environment() {
+    for (name, text) in sources() {
+        let pure = ["src/text/", "src/topic/", "src/event.rs", "src/decision.rs", "src/hook.rs", "src/reply.rs"];
+        let core = ["src/policy/decide.rs", "src/policy/who.rs", "src/policy/lists.rs", "src/policy/model.rs"];
+        if !pure.iter().chain(&core).any(|start| name.starts_with(start)) {
+            continue;
+        }
+        let code = code(&name, &text);
+        for word in
+            ["std::fs", "std::io", "std::env", "std::thread", "std::process", "Instant", "SystemTime", "rusqlite"]
+        {
+            assert!(!code.contains(word), "{name} has {word}");
+        }
+    }
+}
+
+#[test]
+fn events_and_decisions_know_no_transport() {
+    for name in ["src/event.rs", "src/decision.rs"] {
+        let text = fs::read_to_string(root().join(name)).unwrap().to_lowercase();
+        for word in text.split(|c: char| !c.is_alphanumeric()) {
+            assert!(
+                !["erl", "erlang", "term", "terms", "atom", "atoms", "tuple", "proplist"].contains(&word),
+                "{name}: {word}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_lint_that_is_turned_off_says_why_and_no_test_is_left_out() {
+    for (name, text) in sources().into_iter().chain(files_below("tests")).filter(|(name, _)| name != "tests/tidy.rs") {
+        assert!(!text.contains("#[ignore"), "{name} leaves a test out");
+        assert!(!text.contains("#[allow(") && !text.contains("#![allow("), "{name}: `expect` with a reason");
+        for kind in ["#[expect(", "#![expect("] {
+            for (at, _) in text.match_indices(kind) {
+                let end = text[at..].find(")]").unwrap() + at;
+                assert!(text[at..end].contains("reason = "), "{name}: {}", &text[at..end]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_every_command() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let help = Command::new(env!("CARGO_BIN_EXE_exhook-policy")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.contains(&"check"), "{help}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        assert!(readme.contains(&format!("exhook-policy {name}")), "the README does not name {name}");
+    }
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    let mut texts =
+        vec!["README.md".to_owned(), "CHANGELOG.md".to_owned(), ".ci/run".to_owned(), "tests/run".to_owned()];
+    texts.extend(listed("docs", "md"));
+    texts.extend(listed("examples", "md"));
+    let folders = ["src/", "rules/", "schema/", "tests/", "examples/", "docs/", "benches/", "fuzz/"];
+    let mut found = 0;
+    for name in texts {
+        let text = fs::read_to_string(root().join(&name)).unwrap();
+        let words = text.split(|c: char| !(c.is_alphanumeric() || "/._-".contains(c)));
+        for word in words.filter(|word| folders.iter().any(|folder| word.starts_with(folder))) {
+            let word = word.trim_end_matches('.');
+            assert!(root().join(word).exists(), "{name} names {word}");
+            found += 1;
+        }
+    }
+    assert!(found > 5, "{found} names");
+}
+
+/// The files with this ending below a folder.
+fn listed(folder: &str, ending: &str) -> Vec<String> {
+    let output = Command::new("find").arg(folder).args(["-name", &format!("*.{ending}")]).current_dir(root()).output();
+    String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn nothing_points_outside_the_repository() {
+    for folder in ["src", "tests", "examples", "rules", "schema", "docs", ".ci"] {
+        let output = Command::new("find").arg(folder).args(["-type", "l"]).current_dir(root()).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "links in {folder}");
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    for word in ["path = \"..", "path = \"/", "git = "] {
+        assert!(!manifest.contains(word), "Cargo.toml: {word}");
+    }
+    for (name, text) in sources() {
+        for (at, call) in text.match_indices("include_") {
+            let rest = &text[at..(at + 120).min(text.len())];
+            let Some(path) = rest
+                .split('"')
+                .nth(1)
+                .filter(|_| rest.starts_with("include_str!") || rest.starts_with("include_bytes!"))
+            else {
+                continue;
+            };
+            let file = root().join(&name).parent().unwrap().join(path).canonicalize().unwrap();
+            assert!(file.starts_with(root().canonicalize().unwrap()), "{name}: {call} {path}");
+        }
+    }
+}
