@@ -2,6 +2,7 @@
 
 pub mod decision;
 pub mod event;
+pub mod history;
 pub mod hook;
 pub mod log;
 pub mod policy;

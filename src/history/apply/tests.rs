@@ -1,0 +1,438 @@
+//! Scripts of events, and the rows that they leave.
+
+use std::fmt::Write as _;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::history::retention::{self, Sweep};
+use crate::history::store::Store;
+use crate::policy::model::Sync;
+
+const ALL: Record = Record { connections: true, denials: true, attempts: true, subscriptions: true, messages: true };
+
+struct Book {
+    store: Store,
+    _dir: TempDir,
+}
+
+impl Book {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Book { store: Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap(), _dir: dir }
+    }
+
+    fn apply(&mut self, at: i64, record: &Owned) {
+        let transaction = self.store.begin().unwrap();
+        Apply { db: &transaction, broker: 1, record: ALL }.apply(at, record).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// Lines of a time and an event; a line that is indented less than needed is still one.
+    fn play(&mut self, script: &str) {
+        for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let (at, event) = line.split_once(' ').unwrap();
+            self.apply(at.parse().unwrap(), &event_of(event.trim()));
+        }
+    }
+
+    fn rows(&self, sql: &str) -> String {
+        let mut statement = self.store.db.prepare(sql).unwrap();
+        let columns = statement.column_count();
+        let mut rows = statement.query([]).unwrap();
+        let mut text = String::new();
+        while let Some(row) = rows.next().unwrap() {
+            for column in 0..columns {
+                let separator = if column == 0 { "" } else { " " };
+                match row.get::<_, rusqlite::types::Value>(column).unwrap() {
+                    rusqlite::types::Value::Null => write!(text, "{separator}-").unwrap(),
+                    rusqlite::types::Value::Integer(number) => write!(text, "{separator}{number}").unwrap(),
+                    rusqlite::types::Value::Text(value) => write!(text, "{separator}{value}").unwrap(),
+                    other => panic!("{other:?}"),
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn connections(&self) -> String {
+        self.rows("SELECT connected_at, disconnected_at, closed_by, reason FROM connections ORDER BY id")
+    }
+}
+
+fn client(clientid: &str) -> OwnedClient {
+    OwnedClient {
+        clientid: clientid.into(),
+        username: "alice".into(),
+        peerhost: "127.0.0.1".into(),
+        sockport: 1883,
+        protocol: "mqtt".into(),
+        node: "emqx@127.0.0.1".into(),
+    }
+}
+
+fn attempt(clientid: &str, proto_ver: u8) -> OwnedAttempt {
+    OwnedAttempt {
+        clientid: clientid.into(),
+        username: "alice".into(),
+        peerhost: "127.0.0.1".into(),
+        sockport: 1883,
+        proto_name: "MQTT".into(),
+        proto_ver,
+        keepalive: 60,
+        node: "emqx@127.0.0.1".into(),
+    }
+}
+
+/// The clientid is `c` where the event does not name one with `as`; `nobody` sent an empty one.
+fn event_of(text: &str) -> Owned {
+    let (text, id) = text.split_once(" as ").unwrap_or((text, "c"));
+    let id = if id == "nobody" { "" } else { id };
+    let mut words = text.split(' ');
+    let (event, rest) = (words.next().unwrap(), words.collect::<Vec<_>>());
+    let clientid: Box<str> = id.into();
+    match (event, rest.as_slice()) {
+        ("connect", [version]) => Owned::Connect(attempt(id, version.parse().unwrap())),
+        ("connack", [version, code]) => {
+            Owned::Connack { attempt: attempt(id, version.parse().unwrap()), code: (*code).into(), assigned: None }
+        }
+        ("connack", [version, code, assigned]) => Owned::Connack {
+            attempt: attempt(id, version.parse().unwrap()),
+            code: (*code).into(),
+            assigned: Some((*assigned).into()),
+        },
+        ("connected", []) => Owned::Connected(client(id)),
+        ("disconnected", [reason]) => Owned::Disconnected { clientid, reason: (*reason).into() },
+        ("discarded", []) => Owned::Discarded { clientid },
+        ("takeovered", []) => Owned::TakenOver { clientid },
+        ("created", []) => Owned::SessionCreated { clientid },
+        ("terminated", []) => Owned::SessionTerminated { clientid },
+        ("subscribed", [topic, qos]) => {
+            Owned::Subscribed { clientid, topic: (*topic).into(), qos: qos.parse().unwrap() }
+        }
+        ("unsubscribed", [topic]) => Owned::Unsubscribed { clientid, topic: (*topic).into() },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn trimmed(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).fold(String::new(), |all, line| all + line + "\n")
+}
+
+/// Expected are `connected_at disconnected_at closed_by reason`, `-` for NULL.
+#[track_caller]
+fn check(script: &str, expected: &str) {
+    let mut book = Book::new();
+    book.play(script);
+    assert_eq!(book.connections(), trimmed(expected));
+}
+
+#[test]
+fn a_connection_and_its_end() {
+    check("10 connected", "10 - - -");
+    check("10 connected \n 20 disconnected normal", "10 20 event normal");
+    check(
+        "10 connected \n 20 disconnected normal \n 30 connected \n 40 disconnected tcp_closed",
+        "10 20 event normal \n 30 40 event tcp_closed",
+    );
+}
+
+#[test]
+fn clients_are_told_apart_by_their_clientid() {
+    check("10 connected as a \n 20 connected as A \n 30 disconnected normal as a", "10 30 event normal \n 20 - - -");
+}
+
+#[test]
+fn an_end_of_what_was_never_begun_changes_nothing() {
+    check("10 disconnected normal", "");
+    check("10 connected \n 20 disconnected normal \n 21 disconnected normal", "10 20 event normal");
+    check("10 discarded \n 11 takeovered", "");
+}
+
+#[test]
+fn a_clean_take_over() {
+    check("10 connected \n 20 connected \n 21 discarded \n 21 created", "10 20 takeover discarded \n 20 - - -");
+    check(
+        "10 connected \n 20 connected \n 21 discarded \n 30 disconnected normal",
+        "10 20 takeover discarded \n 20 30 event normal",
+    );
+}
+
+#[test]
+fn a_persistent_take_over() {
+    check("10 connected \n 20 connected \n 21 takeovered", "10 20 takeover takeovered \n 20 - - -");
+}
+
+#[test]
+fn a_take_over_of_which_nothing_is_said() {
+    check("10 connected \n 20 connected", "10 20 superseded - \n 20 - - -");
+    check("10 connected \n 20 connected \n 10021 disconnected normal", "10 20 superseded - \n 20 10021 event normal");
+}
+
+#[test]
+fn the_end_of_the_old_connection_comes_after_the_new_one() {
+    check("10 connected \n 20 connected \n 25 disconnected tcp_closed", "10 20 event tcp_closed \n 20 - - -");
+    check(
+        "10 connected \n 20 connected \n 25 disconnected tcp_closed \n 30 disconnected normal",
+        "10 20 event tcp_closed \n 20 30 event normal",
+    );
+    // The session of the old connection, which had ended by itself, is taken over then.
+    check(
+        "10 connected \n 20 connected \n 25 disconnected tcp_closed \n 26 takeovered \n 30 disconnected normal",
+        "10 20 event tcp_closed \n 20 30 event normal",
+    );
+    check("10 connected \n 20 connected \n 10020 disconnected normal", "10 20 event normal \n 20 - - -");
+}
+
+#[test]
+fn discarding_an_offline_session_closes_nothing() {
+    check(
+        "10 connected \n 20 disconnected normal \n 30 connected \n 31 discarded \n 31 created",
+        "10 20 event normal \n 30 - - -",
+    );
+    check("10 connected \n 11 takeovered \n 12 discarded", "10 - - -");
+    // Long after a take-over, too.
+    check("10 connected \n 20 connected \n 20000 discarded", "10 20 superseded - \n 20 - - -");
+}
+
+#[test]
+fn a_client_that_reconnects_again_and_again() {
+    check(
+        "10 connected \n 20 connected \n 30 connected \n 31 discarded \n 32 discarded",
+        "10 20 takeover discarded \n 20 30 takeover discarded \n 30 - - -",
+    );
+    check(
+        "10 connected \n 20 connected \n 21 takeovered \n 30 connected \n 31 disconnected tcp_closed \n 40 disconnected normal",
+        "10 20 takeover takeovered \n 20 30 event tcp_closed \n 30 40 event normal",
+    );
+    check(
+        "10 connected \n 20 connected \n 30 connected \n 40 disconnected a \n 41 disconnected b \n 42 disconnected d",
+        "10 20 event a \n 20 30 event b \n 30 42 event d",
+    );
+}
+
+#[test]
+fn a_kicked_client() {
+    check("10 connected \n 20 disconnected kicked \n 20 terminated", "10 20 event kicked");
+}
+
+#[test]
+fn no_connection_ends_before_it_began() {
+    check("1000 connected \n 10 disconnected normal", "1000 1000 event normal");
+    check("1000 connected \n 10 connected", "1000 1000 superseded - \n 10 - - -");
+}
+
+#[test]
+fn after_the_clock_was_set_back_an_old_expectation_does_not_count() {
+    check(
+        "9000000 connected \n 9000010 connected \n 5000 disconnected normal",
+        "9000000 9000010 superseded - \n 9000010 9000010 event normal",
+    );
+}
+
+#[test]
+fn recorded_scenarios() {
+    // Take-over, persistent on both sides, then a resumed session, then a discarded one.
+    check(
+        "10 connected \n 11 created \n 12 subscribed t 1
+         20 connected \n 21 takeovered \n 30 disconnected normal
+         40 connected \n 41 takeovered \n 50 disconnected normal
+         60 connected \n 61 discarded \n 62 created \n 70 disconnected normal \n 71 terminated",
+        "10 20 takeover takeovered
+         20 30 event normal
+         40 50 event normal
+         60 70 event normal",
+    );
+}
+
+#[test]
+fn attempts_and_the_protocol_version() {
+    let mut book = Book::new();
+    book.play(
+        "1 connect 4 \n 2 connected \n 3 connack 4 success
+         4 connect 5 as bad \n 5 connack 5 not_authorized as bad
+         6 connect 4 as nobody \n 7 connected as gen1 \n 8 connack 4 success gen1 as nobody
+         9 connack 3 server_busy as late
+         10 connect 5 as open",
+    );
+    assert_eq!(
+        book.rows("SELECT at, clientid, proto_ver, connack FROM attempts ORDER BY id"),
+        trimmed("1 c 4 success \n 4 bad 5 not_authorized \n 6  4 success \n 9 late 3 server_busy \n 10 open 5 -")
+    );
+    assert_eq!(book.rows("SELECT clientid, proto_ver FROM connections ORDER BY id"), "c 4\ngen1 4\n");
+}
+
+#[test]
+fn the_version_is_the_newest_connections() {
+    let mut book = Book::new();
+    book.play("1 connected \n 2 connack 4 success \n 3 connected \n 4 connack 5 success \n 5 discarded");
+    assert_eq!(book.rows("SELECT proto_ver, closed_by FROM connections ORDER BY id"), "4 takeover\n5 -\n");
+}
+
+#[test]
+fn subscriptions_as_they_stand() {
+    let mut book = Book::new();
+    book.play(
+        "1 subscribed a/# 0 \n 2 subscribed b 1 \n 3 subscribed a/# 2 \n 4 subscribed x 0 as other
+         5 unsubscribed b \n 6 unsubscribed never",
+    );
+    let sql = "SELECT clientid, topic, qos, subscribed_at FROM subscriptions ORDER BY clientid, topic";
+    assert_eq!(book.rows(sql), "c a/# 2 1\nother x 0 4\n");
+    book.play("7 terminated");
+    assert_eq!(book.rows(sql), "other x 0 4\n");
+    book.play("8 created as other");
+    assert_eq!(book.rows(sql), "");
+}
+
+#[test]
+fn the_views() {
+    let mut book = Book::new();
+    book.play(
+        "10 connected as a \n 20 disconnected first as a \n 30 connected as a \n 40 disconnected second as a
+         50 connected as a \n 60 connected as b",
+    );
+    book.store.db.execute("INSERT INTO unsure SELECT id FROM connections WHERE clientid = 'b'", []).unwrap();
+    assert_eq!(book.rows("SELECT clientid, connected_at, unsure FROM online ORDER BY id"), "a 50 0\nb 60 1\n");
+    assert_eq!(
+        book.rows(
+            "SELECT clientid, online, connections, first_connected_at, last_connected_at, last_disconnected_at,
+                    last_reason FROM clients ORDER BY clientid"
+        ),
+        "a 1 3 10 50 40 second\nb 1 1 60 60 - -\n"
+    );
+    book.apply(70, &Owned::Heard { clientid: "b".into() });
+    assert_eq!(book.rows("SELECT clientid, unsure FROM online ORDER BY id"), "a 0\nb 0\n");
+}
+
+#[test]
+fn old_rows_go_and_open_ones_stay() {
+    let mut book = Book::new();
+    for n in 0..2500 {
+        book.apply(n, &event_of(&format!("connected as old{n}")));
+        if n != 7 {
+            book.apply(n + 1, &event_of(&format!("disconnected normal as old{n}")));
+        }
+    }
+    book.play("5000 connected as new \n 5001 disconnected normal as new \n 1 connect 4 \n 5000 connect 4");
+    let mut sweep = Sweep::default();
+    let mut steps = 0;
+    loop {
+        let transaction = book.store.begin().unwrap();
+        let more = sweep.step(&transaction, 2400).unwrap();
+        transaction.commit().unwrap();
+        steps += 1;
+        if !more {
+            break;
+        }
+    }
+    // 2,399 ended before that; one of them is open.
+    assert_eq!(book.rows("SELECT count(*), min(id) FROM connections"), "103 8\n");
+    assert_eq!(book.rows("SELECT at FROM attempts"), "5000\n");
+    assert!(steps >= 3, "in chunks: {steps}");
+    retention::tidy(&book.store.db, 1_000_000).unwrap();
+}
+
+/// What one connection of the real broker does after the one before.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    /// The client ends its connection, and connects again.
+    Reconnect,
+    /// A newer connection discards the session.
+    Discard,
+    /// A newer connection takes the session over.
+    TakeOver,
+    /// A newer connection comes, and the old one ends by itself.
+    EndsLate,
+    /// A newer connection comes; the old one ends by itself, and then its session is taken over.
+    EndsLateThenTakenOver,
+    /// The old session was an offline one.
+    ReconnectDiscard,
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    use Turn::{Discard, EndsLate, EndsLateThenTakenOver, Reconnect, ReconnectDiscard, TakeOver};
+    let turn = prop_oneof![
+        Just(Reconnect),
+        Just(Discard),
+        Just(TakeOver),
+        Just(EndsLate),
+        Just(EndsLateThenTakenOver),
+        Just(ReconnectDiscard)
+    ];
+    prop::collection::vec(turn, 0..8)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the take-overs, each connection gets its own end, and the client is online throughout.
+    #[test]
+    fn each_connection_gets_its_own_end(turns in turns(), ends in any::<bool>(), pace in 1_i64..500) {
+        let mut book = Book::new();
+        let mut at = 1_000;
+        let mut expected = String::new();
+        let mut tick = || { at += pace; at };
+        let mut begun = tick();
+        book.play(&format!("{begun} connected"));
+        for turn in turns {
+            let (mut next, mut end, mut closed) = (0, 0, "event gone");
+            if matches!(turn, Turn::Reconnect | Turn::ReconnectDiscard) {
+                end = tick();
+                book.play(&format!("{end} disconnected gone"));
+                next = tick();
+                book.play(&format!("{next} connected"));
+            }
+            if matches!(turn, Turn::Discard | Turn::TakeOver | Turn::EndsLate | Turn::EndsLateThenTakenOver) {
+                next = tick();
+                end = next;
+                book.play(&format!("{next} connected"));
+                prop_assert_eq!(book.rows("SELECT count(*) FROM online"), "1\n");
+            }
+            if matches!(turn, Turn::EndsLate | Turn::EndsLateThenTakenOver) {
+                let late = tick();
+                book.play(&format!("{late} disconnected gone"));
+            }
+            let event = match turn {
+                Turn::Discard => { closed = "takeover discarded"; Some("discarded") }
+                Turn::TakeOver => { closed = "takeover takeovered"; Some("takeovered") }
+                Turn::EndsLateThenTakenOver => Some("takeovered"),
+                Turn::ReconnectDiscard => Some("discarded"),
+                Turn::Reconnect | Turn::EndsLate => None,
+            };
+            if let Some(event) = event {
+                book.play(&format!("{} {event}", tick()));
+            }
+            prop_assert_eq!(book.rows("SELECT connected_at FROM online"), format!("{next}\n"));
+            writeln!(expected, "{begun} {end} {closed}").unwrap();
+            begun = next;
+        }
+        if ends {
+            let end = tick();
+            book.play(&format!("{end} disconnected last"));
+            writeln!(expected, "{begun} {end} event last").unwrap();
+        } else {
+            writeln!(expected, "{begun} - - -").unwrap();
+        }
+        prop_assert_eq!(book.connections(), expected);
+    }
+
+    /// Any order of any events writes, leaves a clientid one open row at most, and no time runs backwards.
+    #[test]
+    fn any_order_leaves_one_open_row(events in prop::collection::vec((0..6_usize, 0..3_usize, 0_i64..40_000), 0..60)) {
+        const EVENTS: [&str; 6] =
+            ["connected", "connected", "disconnected x", "discarded", "takeovered", "connack 4 success"];
+        let mut book = Book::new();
+        let mut connected = 0;
+        for (event, client, at) in events {
+            book.play(&format!("{at} {} as {client}", EVENTS[event]));
+            connected += i64::from(event < 2);
+        }
+        prop_assert_eq!(book.rows("SELECT clientid FROM online GROUP BY clientid HAVING count(*) > 1"), "");
+        prop_assert_eq!(book.rows("SELECT id FROM connections WHERE disconnected_at < connected_at"), "");
+        prop_assert_eq!(
+            book.rows("SELECT id FROM connections WHERE (disconnected_at IS NULL) <> (closed_by IS NULL)"), "");
+        prop_assert_eq!(book.rows("SELECT count(*) FROM connections"), format!("{connected}\n"));
+    }
+}

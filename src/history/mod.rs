@@ -1,0 +1,134 @@
+//! Connection history in SQLite: who is online, who was, and who was refused.
+//!
+//! An event goes from [`History::record`] into a bounded queue, and a thread of the history's own
+//! writes all that is queued in one transaction ([`writer`]). Once that is committed, the calls are
+//! answered, in one go. So what was acknowledged survives the death of the driver, and the thread
+//! that reads the broker's calls never waits for a disk.
+//!
+//! - [`record`]: what is kept of an event. No password can get in: logins are not kept at all.
+//! - [`queue`]: the bounded queue, and when an event is no longer waited for.
+//! - [`apply`]: what an event does to the rows; here are the rules of take-overs.
+//! - [`brokers`]: which broker process and which drivers are alive, and what they missed.
+//! - [`process`]: how one process is told from a later one.
+//! - [`denials`]: refusals, folded by the minute.
+//! - [`retention`]: old rows go.
+//! - [`store`]: the file, its schema and its WAL.
+//!
+//! The tables are described in `schema/`. Times are Unix milliseconds.
+
+mod apply;
+mod brokers;
+mod denials;
+mod process;
+mod queue;
+mod record;
+mod retention;
+mod store;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub use denials::{Asked, Denial};
+pub use process::{Process, Recorder};
+pub use record::needs;
+
+use crate::event::Event;
+use crate::log::Log;
+use crate::policy::model::{HistoryDef, Record};
+use crate::reply::{Sink, Token};
+
+/// A commit that is overdue by this much is waited for no longer.
+const OVERDUE: Duration = Duration::from_secs(1);
+/// At the end of input, for so long it is tried to write what is queued.
+const LAST_TRIES: Duration = Duration::from_secs(10);
+
+/// A running history. Dropped, it ends as with [`History::finish`].
+pub struct History {
+    queue: Arc<queue::Queue>,
+    record: Record,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "History({:?})", self.record)
+    }
+}
+
+impl History {
+    /// Starts the thread that opens the database and writes. This neither waits nor fails: a database
+    /// that cannot be opened is logged and tried again.
+    ///
+    /// `deadline` is the time within which the transport answers every call by itself. `sink` gets
+    /// the answers of the calls for which [`History::record`] said so.
+    pub fn start(def: &HistoryDef, recorder: Recorder, deadline: Duration, sink: Sink, log: &Log) -> Self {
+        let queue = Arc::new(queue::Queue::new(OVERDUE.min(deadline)));
+        let writer = writer::Writer {
+            queue: Arc::clone(&queue),
+            def: def.clone(),
+            me: recorder,
+            deadline,
+            sink,
+            log: log.clone(),
+        };
+        let started = thread::Builder::new().name("history".to_owned()).spawn(move || writer.run());
+        if let Err(error) = started {
+            log.line(format_args!("history: nothing is recorded, no thread can be started: {error}"));
+            queue.writer_ended();
+        }
+        History { queue, record: def.record }
+    }
+
+    /// Takes note of any event. True where something is to be written: the call is then answered
+    /// through the sink, with [`Answer::NoOpinion`](crate::decision::Answer::NoOpinion), once it is
+    /// committed. False where the caller answers it itself, now. Never waits.
+    ///
+    /// False too, though it is written, while a commit is overdue by a second.
+    pub fn record(&self, event: &Event<'_>, token: Token) -> bool {
+        if record::shows_life(event) {
+            self.heard(event.clientid());
+        }
+        match record::Owned::of(event, self.record) {
+            Some(owned) => self.queue.push(now_ms(), owned, Some(token)),
+            None => false,
+        }
+    }
+
+    /// Takes note of a refusal. Never waits, and nobody is told when it is written.
+    pub fn denied(&self, denial: &Denial<'_>) {
+        if self.record.denials {
+            self.queue.push_denial(denials::OwnedDenial::of(now_ms(), denial));
+        }
+    }
+
+    /// Takes note that this client is connected, because it did something. [`History::record`] does so
+    /// by itself. Costs next to nothing where no client is unsure.
+    pub fn heard(&self, clientid: &str) {
+        self.queue.heard(now_ms, clientid);
+    }
+
+    /// At the end of input: writes what is queued, trying for up to ten seconds, and returns at once
+    /// where nothing is. Events that come later are not kept.
+    pub fn finish(&self) {
+        let end = Instant::now() + LAST_TRIES;
+        // The last transaction may take a little longer.
+        self.queue.close(end, end + Duration::from_secs(1));
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Unix milliseconds.
+fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,313 @@
+//! The bounded queue between the thread that reads the broker's calls and the one that writes.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::denials::OwnedDenial;
+use super::record::Owned;
+use crate::reply::Token;
+
+/// Records that may wait, and their bytes.
+const MAX_RECORDS: usize = 200_000;
+const MAX_BYTES: usize = 64 << 20;
+/// Denials that may wait; more than this are counted without their names.
+const MAX_DENIALS: usize = 20_000;
+
+/// A record on its way to the database.
+#[derive(Debug)]
+pub(super) struct Item {
+    /// When the event came, Unix milliseconds.
+    pub(super) at: i64,
+    /// The same by the clock that is never set.
+    pub(super) arrived: Instant,
+    /// The call to answer once it is written.
+    pub(super) token: Option<Token>,
+    pub(super) record: Owned,
+}
+
+/// What the writer is woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Work {
+    pub(super) records: bool,
+    pub(super) denials: bool,
+    /// No more will come; be done by then.
+    pub(super) closing: Option<Instant>,
+}
+
+/// What happened outside the promise since it was last asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lapses {
+    /// Events that were answered before they were written.
+    pub(super) answered_early: u64,
+    /// Events that were not kept, because too many waited.
+    pub(super) dropped: u64,
+}
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    wake: Condvar,
+    ended: Condvar,
+    /// A commit that is late by this much is waited for no longer.
+    patience: Duration,
+    /// Some client is unsure. Only tells whether `State::unsure` is worth a look.
+    any_unsure: AtomicBool,
+}
+
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
+struct State {
+    records: VecDeque<Item>,
+    bytes: usize,
+    denials: Vec<OwnedDenial>,
+    /// Denials that did not fit.
+    denials_dropped: u64,
+    /// When the oldest record came of those that the writer took and has not committed.
+    in_flight: Option<Instant>,
+    /// The database cannot be used; nobody waits until a commit succeeds.
+    hopeless: bool,
+    /// Another driver records.
+    standby: bool,
+    /// Records were dropped, so the database misses ends of connections.
+    gap: bool,
+    lapses: Lapses,
+    unsure: HashSet<Box<str>>,
+    writer_waits: bool,
+    closing: Option<Instant>,
+    writer_ended: bool,
+}
+
+impl Queue {
+    pub(super) fn new(patience: Duration) -> Self {
+        Queue {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            ended: Condvar::new(),
+            patience,
+            any_unsure: AtomicBool::new(false),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change below leaves the state whole, so a panic elsewhere does not spoil it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a record; true where its call is answered once it is committed.
+    pub(super) fn push(&self, at: i64, record: Owned, token: Option<Token>) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.standby || state.writer_ended {
+            return false;
+        }
+        let size = record.size();
+        if state.records.len() >= MAX_RECORDS || state.bytes + size > MAX_BYTES {
+            state.lapses.dropped += 1;
+            state.gap = true;
+            return false;
+        }
+        let overdue = state.is_overdue(now, self.patience);
+        let token = if overdue { None } else { token };
+        if overdue {
+            state.lapses.answered_early += 1;
+        }
+        state.bytes += size;
+        state.records.push_back(Item { at, arrived: now, token, record });
+        self.wake(&mut state);
+        token.is_some()
+    }
+
+    pub(super) fn push_denial(&self, denial: OwnedDenial) {
+        let mut state = self.state();
+        if state.standby || state.writer_ended {
+            return;
+        }
+        if state.denials.len() >= MAX_DENIALS {
+            state.denials_dropped += 1;
+            return;
+        }
+        state.denials.push(denial);
+        self.wake(&mut state);
+    }
+
+    /// Notes that this client is there, in case it was in doubt.
+    pub(super) fn heard(&self, now: impl FnOnce() -> i64, clientid: &str) {
+        if !self.any_unsure.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.state();
+        let Some(clientid) = state.unsure.take(clientid) else { return };
+        self.any_unsure.store(!state.unsure.is_empty(), Ordering::Relaxed);
+        if state.records.len() < MAX_RECORDS {
+            let record = Owned::Heard { clientid };
+            state.bytes += record.size();
+            state.records.push_back(Item { at: now(), arrived: Instant::now(), token: None, record });
+            self.wake(&mut state);
+        }
+    }
+
+    fn wake(&self, state: &mut State) {
+        if std::mem::take(&mut state.writer_waits) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for work, but no longer than until `end`. Denials are work from `denials_from` on.
+    pub(super) fn wait(&self, end: Instant, denials_from: Instant) -> Work {
+        let mut state = self.state();
+        loop {
+            let now = Instant::now();
+            let work = state.work();
+            let end = if work.denials { end.min(denials_from) } else { end };
+            if work.records || work.closing.is_some() || now >= end {
+                return work;
+            }
+            state.writer_waits = true;
+            state = self.wake.wait_timeout(state, end - now).unwrap_or_else(PoisonError::into_inner).0;
+            state.writer_waits = false;
+        }
+    }
+
+    /// Waits until `end`, or until the input ends.
+    pub(super) fn pause(&self, end: Instant) -> Work {
+        let mut state = self.state();
+        let was_closing = state.closing.is_some();
+        loop {
+            let now = Instant::now();
+            if now >= end || (!was_closing && state.closing.is_some()) {
+                return state.work();
+            }
+            state = self.wake.wait_timeout(state, end - now).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Moves up to `limit` records to `batch`, in the order in which they came.
+    pub(super) fn take(&self, batch: &mut Vec<Item>, limit: usize) {
+        let mut state = self.state();
+        let count = limit.min(state.records.len());
+        batch.extend(state.records.drain(..count));
+        state.bytes = state.bytes.saturating_sub(batch.iter().map(|item| item.record.size()).sum());
+        state.in_flight = batch.first().map(|item| item.arrived);
+    }
+
+    /// Whether the oldest record has waited for too long.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.state().is_overdue(Instant::now(), self.patience)
+    }
+
+    /// The database is there again.
+    pub(super) fn usable(&self) {
+        self.state().hopeless = false;
+    }
+
+    /// What was taken is committed.
+    pub(super) fn committed(&self) {
+        let mut state = self.state();
+        state.in_flight = None;
+        state.hopeless = false;
+    }
+
+    /// The denials that wait, and how many were dropped.
+    pub(super) fn take_denials(&self) -> (Vec<OwnedDenial>, u64) {
+        let mut state = self.state();
+        (std::mem::take(&mut state.denials), std::mem::take(&mut state.denials_dropped))
+    }
+
+    /// Nobody shall wait for the database until a commit succeeds. Returns the calls that did.
+    pub(super) fn give_up_waiting(&self, batch: &mut [Item]) -> Vec<Token> {
+        let mut state = self.state();
+        state.hopeless = true;
+        let tokens: Vec<Token> =
+            batch.iter_mut().chain(state.records.iter_mut()).filter_map(|item| item.token.take()).collect();
+        state.lapses.answered_early += tokens.len() as u64;
+        tokens
+    }
+
+    /// Another driver records, or does no longer. Returns the calls that waited.
+    pub(super) fn set_standby(&self, standby: bool) -> Vec<Token> {
+        let mut state = self.state();
+        state.standby = standby;
+        if !standby {
+            return Vec::new();
+        }
+        state.bytes = 0;
+        state.denials.clear();
+        state.denials_dropped = 0;
+        state.lapses = Lapses::default();
+        state.gap = false;
+        state.in_flight = None;
+        state.hopeless = false;
+        std::mem::take(&mut state.records).into_iter().filter_map(|item| item.token).collect()
+    }
+
+    pub(super) fn set_unsure(&self, clientids: HashSet<Box<str>>) {
+        let mut state = self.state();
+        self.any_unsure.store(!clientids.is_empty(), Ordering::Relaxed);
+        state.unsure = clientids;
+    }
+
+    /// Whether records were dropped, and everything that came before them is written.
+    pub(super) fn take_gap(&self) -> bool {
+        let mut state = self.state();
+        state.records.is_empty() && std::mem::take(&mut state.gap)
+    }
+
+    pub(super) fn restore_gap(&self) {
+        self.state().gap = true;
+    }
+
+    pub(super) fn lapses(&self) -> Lapses {
+        self.state().lapses
+    }
+
+    pub(super) fn take_lapses(&self) -> Lapses {
+        std::mem::take(&mut self.state().lapses)
+    }
+
+    pub(super) fn add_lapses(&self, early: u64) {
+        self.state().lapses.answered_early += early;
+    }
+
+    /// How many records wait.
+    pub(super) fn len(&self) -> usize {
+        self.state().records.len()
+    }
+
+    /// Says that nothing more comes, and waits until the writer ended, at most until `end`.
+    pub(super) fn close(&self, end: Instant, last: Instant) {
+        let mut state = self.state();
+        state.closing.get_or_insert(end);
+        self.wake.notify_one();
+        while !state.writer_ended {
+            let left = last.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            state = self.ended.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The writer's last word.
+    pub(super) fn writer_ended(&self) -> Vec<Token> {
+        let mut state = self.state();
+        state.writer_ended = true;
+        self.ended.notify_all();
+        std::mem::take(&mut state.records).into_iter().filter_map(|item| item.token).collect()
+    }
+}
+
+impl State {
+    fn is_overdue(&self, now: Instant, patience: Duration) -> bool {
+        let oldest = self.in_flight.or_else(|| self.records.front().map(|item| item.arrived));
+        self.hopeless || oldest.is_some_and(|since| now.saturating_duration_since(since) > patience)
+    }
+
+    fn work(&self) -> Work {
+        Work {
+            records: !self.records.is_empty(),
+            denials: !self.denials.is_empty() || self.denials_dropped > 0,
+            closing: self.closing,
+        }
+    }
+}

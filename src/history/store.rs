@@ -1,0 +1,244 @@
+//! The database file: opened, migrated and kept small.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use crate::policy::model::Sync;
+
+/// The files of `schema/`, in their order. The number of those that were applied is the database's
+/// `user_version`.
+const MIGRATIONS: &[&str] = &[include_str!("../../schema/0001_history.sql")];
+
+/// `application_id` of a history database; the first migration sets it.
+const APPLICATION_ID: i32 = 0x6578_686b;
+
+/// A lock is waited for this long before the call fails with "busy".
+const BUSY_WAIT: Duration = Duration::from_millis(100);
+/// How often the lock is tried in that time.
+const BUSY_STEP: Duration = Duration::from_millis(1);
+
+/// Why the database could not be used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// Another process holds the lock.
+    Busy,
+    /// One record cannot be written; the others could.
+    Record(rusqlite::Error),
+    /// The database cannot be used now: the disk is full, a folder cannot be made.
+    Trouble(String),
+    /// It cannot be used before somebody does something about it.
+    Unfit(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Busy => f.write_str("another process holds its lock"),
+            Fault::Record(error) => error.fmt(f),
+            Fault::Trouble(text) | Fault::Unfit(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::Busy,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Fault::Unfit(text),
+            // No code: a value that is too large, a query without its row.
+            Some(
+                ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch
+                | ErrorCode::TooBig
+                | ErrorCode::ParameterOutOfRange,
+            )
+            | None => Fault::Record(error),
+            Some(_) => Fault::Trouble(text),
+        }
+    }
+}
+
+/// An open history database of the newest schema.
+pub(super) struct Store {
+    pub(super) db: Connection,
+    path: PathBuf,
+    /// Device and inode, to see a file that was put in its place.
+    file: Option<(u64, u64)>,
+}
+
+impl Store {
+    /// Opens the database, making its folder, the file and the tables where they are missing.
+    pub(super) fn open(path: &Path, sync: Sync) -> Result<Self, Fault> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder)
+                .map_err(|error| Fault::Trouble(format!("cannot make the folder {}: {error}", folder.display())))?;
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut db = Connection::open_with_flags(path, flags)?;
+        let tries = i32::try_from(BUSY_WAIT.as_millis() / BUSY_STEP.as_millis()).unwrap_or(i32::MAX);
+        db.busy_handler(Some(move |count| {
+            thread::sleep(BUSY_STEP);
+            count < tries
+        }))?;
+        db.set_prepared_statement_cache_capacity(64);
+        // Before the file is changed in any way: is it ours?
+        check(&db)?;
+        let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        if !mode.eq_ignore_ascii_case("wal") {
+            return Err(Fault::Trouble(format!("it does not take WAL mode but stays in {mode} mode")));
+        }
+        let synchronous = match sync {
+            Sync::Normal => "NORMAL",
+            Sync::Full => "FULL",
+        };
+        db.pragma_update(None, "synchronous", synchronous)?;
+        // Checkpoints are made here, between commits and not within them.
+        db.pragma_update(None, "wal_autocheckpoint", 0)?;
+        db.pragma_update(None, "journal_size_limit", 16 << 20)?;
+        db.pragma_update(None, "cache_size", -16_000)?;
+        db.pragma_update(None, "temp_store", "MEMORY")?;
+        migrate(&mut db)?;
+        Ok(Store { db, path: path.to_owned(), file: inode(path) })
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) fn begin(&mut self) -> Result<Transaction<'_>, Fault> {
+        Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+
+    /// Whether the file was removed or another put in its place, so that what is written is lost.
+    pub(super) fn is_replaced(&self) -> bool {
+        inode(&self.path) != self.file
+    }
+
+    /// Moves what readers allow from the WAL into the database. Returns the bytes of the WAL that
+    /// remain to be moved.
+    pub(super) fn checkpoint(&self) -> Result<u64, Fault> {
+        let (in_wal, moved): (i64, i64) =
+            self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
+        Ok(u64::try_from(in_wal.saturating_sub(moved)).unwrap_or(0) * 4096)
+    }
+}
+
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// The schema's version, which is 0 in a new file.
+fn check(db: &Connection) -> Result<usize, Fault> {
+    // One statement, so that another process's migration is seen as a whole or not at all.
+    let (version, application, objects): (i64, i32, i64) = db.query_row(
+        "SELECT (SELECT user_version FROM pragma_user_version),
+                (SELECT application_id FROM pragma_application_id),
+                (SELECT count(*) FROM sqlite_schema)",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    if application != APPLICATION_ID && (application != 0 || version != 0 || objects != 0) {
+        return Err(Fault::Unfit("it is a SQLite database, but not one of connection history".to_owned()));
+    }
+    match usize::try_from(version) {
+        Ok(version) if version <= MIGRATIONS.len() => Ok(version),
+        Ok(_) | Err(_) => Err(Fault::Unfit(format!(
+            "it has schema version {version}, and this program knows versions up to {}",
+            MIGRATIONS.len()
+        ))),
+    }
+}
+
+/// Brings the schema up to date. Of several processes that try at once, one does it.
+fn migrate(db: &mut Connection) -> Result<(), Fault> {
+    if check(db)? == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = check(&transaction)?;
+    for migration in MIGRATIONS.iter().skip(done) {
+        transaction.execute_batch(migration).map_err(|error| Fault::Unfit(format!("its migration failed: {error}")))?;
+    }
+    transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn unfit(path: &Path, expected: &str) {
+        match Store::open(path, Sync::Normal) {
+            Err(Fault::Unfit(text)) => assert_eq!(text, expected),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("it was opened"),
+        }
+    }
+
+    #[test]
+    fn folders_and_tables_are_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/history.db");
+        let store = Store::open(&path, Sync::Full).unwrap();
+        assert_eq!(check(&store.db).unwrap(), MIGRATIONS.len());
+        assert!(!store.is_replaced());
+        fs::remove_file(&path).unwrap();
+        assert!(store.is_replaced());
+    }
+
+    #[test]
+    fn another_programs_database_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("devices.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE devices (id)").unwrap();
+        let before = fs::read(&path).unwrap();
+        unfit(&path, "it is a SQLite database, but not one of connection history");
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.db");
+        Store::open(&path, Sync::Normal).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
+        unfit(&path, "it has schema version 99, and this program knows versions up to 1");
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.db");
+        fs::write(&path, "no database, but long enough to be read as the header of one\n".repeat(20)).unwrap();
+        unfit(&path, "file is not a database");
+    }
+
+    #[test]
+    fn several_that_open_a_new_file_at_once_make_its_tables_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for round in 0..10 {
+            let path = dir.path().join(format!("{round}.db"));
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    let path = path.clone();
+                    thread::spawn(move || {
+                        loop {
+                            match Store::open(&path, Sync::Normal) {
+                                Ok(store) => break check(&store.db).unwrap(),
+                                Err(Fault::Busy) => {}
+                                Err(other) => panic!("{other:?}"),
+                            }
+                        }
+                    })
+                })
+                .collect();
+            for thread in threads {
+                assert_eq!(thread.join().unwrap(), MIGRATIONS.len());
+            }
+        }
+    }
+}
