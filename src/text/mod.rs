@@ -2,6 +2,17 @@
 //!
 //! Shared by conditions on a client's fields and by topic patterns.
 
+pub(crate) mod glob;
+pub(crate) mod hir;
+mod matcher;
+mod template;
+
+use std::ops::Range;
+
+pub use matcher::Matcher;
+pub use template::Template;
+pub(crate) use template::{Piece, pieces};
+
 /// What placeholders stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity<'a> {
@@ -9,6 +20,52 @@ pub struct Identity<'a> {
     pub clientid: &'a str,
     /// The value of `${username}`.
     pub username: &'a str,
+}
+
+impl<'a> Identity<'a> {
+    /// What the placeholder stands for.
+    pub fn value(self, placeholder: Placeholder) -> &'a str {
+        match placeholder {
+            Placeholder::Clientid => self.clientid,
+            Placeholder::Username => self.username,
+        }
+    }
+}
+
+/// A placeholder of the policy language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Placeholder {
+    /// `${clientid}`
+    Clientid,
+    /// `${username}`
+    Username,
+}
+
+impl Placeholder {
+    /// Both of them.
+    pub const ALL: [Placeholder; 2] = [Placeholder::Clientid, Placeholder::Username];
+
+    /// The placeholder's name, as it stands between `${` and `}`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Placeholder::Clientid => "clientid",
+            Placeholder::Username => "username",
+        }
+    }
+
+    /// What stands for it while a glob or a regex is parsed: noncharacters, which no policy may contain.
+    /// Two of them, so that no simplification makes a character class of it.
+    pub(crate) fn stand_in(self) -> &'static str {
+        match self {
+            Placeholder::Clientid => "\u{FDD0}\u{FDD2}",
+            Placeholder::Username => "\u{FDD1}\u{FDD2}",
+        }
+    }
+}
+
+/// Whether the character is one of those that stand for placeholders inside.
+pub(crate) fn is_reserved(c: char) -> bool {
+    ('\u{FDD0}'..='\u{FDD3}').contains(&c)
 }
 
 /// Why a pattern or a text with placeholders is refused, for a diagnostic.
@@ -19,53 +76,24 @@ pub struct TextError {
     /// What to do about it.
     pub help: Option<String>,
     /// The offending bytes of the text, where they can be told.
-    pub span: Option<std::ops::Range<usize>>,
+    pub span: Option<Range<usize>>,
 }
 
-/// A text in which `${clientid}` and `${username}` stand for the client's values.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {}
-
-impl Template {
-    /// Reads the text. Any other `${...}`, and EMQX's `%c` and `%u`, is an error.
-    pub fn parse(_text: &str) -> Result<Self, TextError> {
-        todo!()
+impl TextError {
+    /// An error about the text as a whole.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        TextError { message: message.into(), help: None, span: None }
     }
 
-    /// Whether `value` is the text with the placeholders filled in. False where the value of a
-    /// placeholder that stands in the text is empty.
-    pub fn equals(&self, _identity: Identity<'_>, _value: &str) -> bool {
-        todo!()
+    /// Says what to do about it.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
     }
 
-    /// The text itself where it has no placeholder.
-    pub fn as_literal(&self) -> Option<&str> {
-        todo!()
-    }
-}
-
-/// A glob or a regex over a whole value, without placeholders.
-#[derive(Debug, Clone)]
-pub struct Matcher {}
-
-impl Matcher {
-    /// Compiles a glob in which nothing is a separator.
-    pub fn glob(_text: &str) -> Result<Self, TextError> {
-        todo!()
-    }
-
-    /// Compiles a regex that must match the whole value.
-    pub fn regex(_text: &str) -> Result<Self, TextError> {
-        todo!()
-    }
-
-    /// Whether the whole value matches.
-    pub fn is_match(&self, _value: &str) -> bool {
-        todo!()
-    }
-
-    /// The pattern as it was written.
-    pub fn source(&self) -> &str {
-        todo!()
+    /// Says where it is.
+    pub(crate) fn at(mut self, span: Range<usize>) -> Self {
+        self.span = Some(span);
+        self
     }
 }

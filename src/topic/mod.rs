@@ -1,78 +1,193 @@
 //! Topics as sets: what a pattern matches, what a subscription can receive, and whether one lies
 //! within, or touches, the other.
+//!
+//! A topic name is a set of one; a topic filter is the set of all topic names that it receives. A rule
+//! that allows must [cover](Patterns::cover) that set, and a rule that denies only has to
+//! [touch](Patterns::touch) it.
 
-use crate::event::Action;
-use crate::text::{Identity, TextError};
+mod filter;
+mod request;
+mod rich;
+mod walk;
+
+pub use request::Request;
+
+use crate::text::{Identity, Placeholder, TextError};
+use filter::Filter;
+use rich::Rich;
+
+/// The longest topic that MQTT can carry, in bytes.
+const TOPIC_MAX: usize = 65_535;
+
+/// The prefixes that EMQX takes off a topic before it means one.
+const PREFIXES: [&str; 4] = ["$share/", "$queue/", "$exclusive/", "$delayed/"];
 
 /// A topic pattern of the policy: an MQTT filter, a glob or a regex, placeholders not yet filled in.
 #[derive(Debug, Clone)]
-pub struct Pattern {}
+pub struct Pattern {
+    source: Box<str>,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Filter(Filter),
+    Rich(Rich),
+}
 
 impl Pattern {
     /// Reads an MQTT topic filter.
-    pub fn filter(_text: &str) -> Result<Self, TextError> {
-        todo!()
+    ///
+    /// # Errors
+    /// It is no topic filter, begins with a prefix that the broker takes off, or holds an unknown placeholder.
+    pub fn filter(text: &str) -> Result<Self, TextError> {
+        refuse_prefix(text)?;
+        Ok(Pattern { source: text.into(), kind: Kind::Filter(Filter::parse(text)?) })
     }
 
     /// Reads a glob with `/` as the separator.
-    pub fn glob(_text: &str) -> Result<Self, TextError> {
-        todo!()
+    ///
+    /// # Errors
+    /// It is no glob, is too big, begins with a prefix that the broker takes off, or holds an unknown placeholder.
+    pub fn glob(text: &str) -> Result<Self, TextError> {
+        refuse_prefix(text.strip_prefix('\\').unwrap_or(text))?;
+        Ok(Pattern { source: text.into(), kind: Kind::Rich(Rich::glob(text)?) })
     }
 
     /// Reads a regex that must match the whole topic.
-    pub fn regex(_text: &str) -> Result<Self, TextError> {
-        todo!()
+    ///
+    /// # Errors
+    /// It is no regex, is too big, begins with a prefix that the broker takes off, or holds an unknown placeholder.
+    pub fn regex(text: &str) -> Result<Self, TextError> {
+        refuse_prefix(text.trim_start_matches('^').strip_prefix('\\').unwrap_or(text))?;
+        Ok(Pattern { source: text.into(), kind: Kind::Rich(Rich::regex(text)?) })
     }
 
     /// The pattern as it was written.
     pub fn source(&self) -> &str {
-        todo!()
+        &self.source
     }
 
     /// Whether `${clientid}` stands in it.
     pub fn has_clientid(&self) -> bool {
-        todo!()
+        match &self.kind {
+            Kind::Filter(filter) => filter.uses().stands_in(Placeholder::Clientid),
+            Kind::Rich(rich) => rich.uses().stands_in(Placeholder::Clientid),
+        }
     }
 }
 
-/// What a client asks for, checked and split once: a topic name or the set that a filter receives.
-#[derive(Debug)]
-pub struct Request<'t> {
-    text: &'t str,
-}
-
-impl<'t> Request<'t> {
-    /// Takes one prefix (`$share/<group>/`, ...) off and checks the rest. `None` where it is no valid
-    /// topic name (publish) or topic filter (subscribe).
-    pub fn parse(_action: Action, _topic: &'t str) -> Option<Self> {
-        todo!()
+fn refuse_prefix(text: &str) -> Result<(), TextError> {
+    match PREFIXES.into_iter().find(|prefix| text.starts_with(prefix)) {
+        Some(prefix) => Err(TextError::new(format!("a pattern cannot begin with `{prefix}`"))
+            .help("the broker takes this prefix off; write the pattern for the topic behind it")
+            .at(0..prefix.len())),
+        None => Ok(()),
     }
 }
 
 /// The patterns of one rule for one action.
 #[derive(Debug, Default)]
-pub struct Patterns {}
+pub struct Patterns {
+    filters: Vec<Filter>,
+    rich: Vec<Rich>,
+}
 
 impl Patterns {
     /// Compiles them.
-    pub fn new(_patterns: Vec<Pattern>) -> Self {
-        todo!()
+    pub fn new(patterns: Vec<Pattern>) -> Self {
+        let mut compiled = Patterns::default();
+        for pattern in patterns {
+            match pattern.kind {
+                Kind::Filter(filter) => compiled.filters.push(filter),
+                Kind::Rich(rich) => compiled.rich.push(rich),
+            }
+        }
+        compiled
     }
 
     /// Whether the rule is about this action at all.
     pub fn is_empty(&self) -> bool {
-        todo!()
+        self.filters.is_empty() && self.rich.is_empty()
     }
 
     /// For rules that allow: whether every topic of the request is covered by the patterns together.
     /// False where that cannot be settled within the bound of work.
-    pub fn cover(&self, _request: &Request<'_>, _identity: Identity<'_>) -> bool {
-        todo!()
+    pub fn cover(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        let filters = || self.filters.iter().filter(|filter| filter.uses().safe(identity));
+        let rich = || self.rich.iter().filter(|rich| rich.uses().safe(identity) && rich.may_reach(request, identity));
+        if !request.is_wildcard() {
+            return filters().any(|filter| filter.matches(request, identity))
+                || rich().any(|rich| rich.matches(request, identity).unwrap_or(false));
+        }
+        filter::cover(filters(), request, identity) || walk::cover(filters(), rich(), request, identity)
     }
 
     /// For rules that deny: whether any topic of the request is covered by one of the patterns.
     /// True where that cannot be settled within the bound of work.
-    pub fn touch(&self, _request: &Request<'_>, _identity: Identity<'_>) -> bool {
-        todo!()
+    pub fn touch(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        let filters = self.filters.iter().filter(|filter| filter.uses().possible(identity));
+        let rich = self.rich.iter().filter(|rich| rich.uses().possible(identity) && rich.may_reach(request, identity));
+        if request.is_wildcard() {
+            filters.into_iter().any(|filter| filter.touches(request, identity))
+                || rich.into_iter().any(|rich| walk::touch(rich, request, identity))
+        } else {
+            filters.into_iter().any(|filter| filter.matches_literally(request, identity))
+                || rich.into_iter().any(|rich| rich.matches(request, identity).unwrap_or(true))
+        }
     }
 }
+
+/// Which placeholders stand in a pattern.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Uses {
+    clientid: bool,
+    username: bool,
+    /// The one that the pattern begins with.
+    first: Option<Placeholder>,
+}
+
+impl Uses {
+    fn of(pieces: &[crate::text::Piece<'_>]) -> Self {
+        use crate::text::Piece;
+        let stands_in = |placeholder| pieces.contains(&Piece::Value(placeholder));
+        let first = match pieces.first() {
+            Some(Piece::Value(placeholder)) => Some(*placeholder),
+            Some(Piece::Text(_)) | None => None,
+        };
+        Uses { clientid: stands_in(Placeholder::Clientid), username: stands_in(Placeholder::Username), first }
+    }
+
+    fn stands_in(self, placeholder: Placeholder) -> bool {
+        match placeholder {
+            Placeholder::Clientid => self.clientid,
+            Placeholder::Username => self.username,
+        }
+    }
+
+    fn any(self) -> bool {
+        self.clientid || self.username
+    }
+
+    fn values(self, identity: Identity<'_>) -> impl Iterator<Item = &str> {
+        Placeholder::ALL.into_iter().filter(move |one| self.stands_in(*one)).map(move |one| identity.value(one))
+    }
+
+    /// Whether the client's values reach no further than the author meant.
+    fn safe(self, identity: Identity<'_>) -> bool {
+        self.values(identity).all(|value| !value.is_empty() && !value.contains(['+', '#', '/', '\0']))
+            && !self.begins_with_dollar(identity)
+    }
+
+    /// Whether any topic name can hold the client's values as literal text.
+    fn possible(self, identity: Identity<'_>) -> bool {
+        self.values(identity).all(|value| !value.contains(['+', '#', '\0']))
+    }
+
+    fn begins_with_dollar(self, identity: Identity<'_>) -> bool {
+        self.first.is_some_and(|first| identity.value(first).starts_with('$'))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Regexes as syntax trees in which placeholders can be filled in.
+
+use regex_automata::Anchored;
+use regex_automata::meta::{self, Regex};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
+use regex_syntax::ast::{self, ClassSetItem, Visitor};
+use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
+
+use super::{Identity, Piece, Placeholder, TextError, is_reserved};
+
+/// What a compiled glob or regex may take, in bytes. More than any sensible pattern needs.
+pub(crate) const SIZE_LIMIT: usize = 4 << 20;
+
+/// Reads a regex in which placeholders are already split off.
+///
+/// # Errors
+/// It is no regex, or a placeholder stands where it can mean nothing.
+pub(crate) fn parse_regex(pieces: &[Piece<'_>]) -> Result<Hir, TextError> {
+    let mut text = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(literal) => text.push_str(literal),
+            Piece::Value(placeholder) => text.extend(["(?:", placeholder.stand_in(), ")"]),
+        }
+    }
+    let shifted = pieces.iter().any(|piece| matches!(piece, Piece::Value(_)));
+    let ast = ast::parse::Parser::new().parse(&text).map_err(|error| {
+        let span = error.span().start.offset..error.span().end.offset;
+        let error = TextError::new(format!("this is no regex: {}", error.kind()));
+        if shifted { error } else { error.at(span) }
+    })?;
+    ast::visit(&ast, ClassVisitor)?;
+    let mut translator = regex_syntax::hir::translate::TranslatorBuilder::new();
+    translator
+        .dot_matches_new_line(true)
+        .build()
+        .translate(&text, &ast)
+        .map_err(|error| TextError::new(format!("this is no regex: {}", error.kind())))
+}
+
+/// Finds placeholders inside character classes.
+struct ClassVisitor;
+
+impl Visitor for ClassVisitor {
+    type Output = ();
+    type Err = TextError;
+
+    fn finish(self) -> Result<(), TextError> {
+        Ok(())
+    }
+
+    fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), TextError> {
+        let reserved = match item {
+            ClassSetItem::Literal(literal) => is_reserved(literal.c),
+            ClassSetItem::Range(range) => is_reserved(range.start.c) || is_reserved(range.end.c),
+            ClassSetItem::Empty(_)
+            | ClassSetItem::Ascii(_)
+            | ClassSetItem::Unicode(_)
+            | ClassSetItem::Perl(_)
+            | ClassSetItem::Bracketed(_)
+            | ClassSetItem::Union(_) => false,
+        };
+        if reserved {
+            return Err(TextError::new("a placeholder cannot stand in a character class")
+                .help("a class stands for one character; write the placeholder outside of `[...]`"));
+        }
+        Ok(())
+    }
+}
+
+/// The tree with the client's values in the places of placeholders, as literal text.
+pub(crate) fn fill(hir: &Hir, identity: Identity<'_>) -> Hir {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => hir.clone(),
+        HirKind::Literal(literal) => fill_literal(&literal.0, identity),
+        HirKind::Repetition(repetition) => {
+            Hir::repetition(Repetition { sub: Box::new(fill(&repetition.sub, identity)), ..*repetition })
+        }
+        HirKind::Capture(capture) => {
+            Hir::capture(Capture { index: capture.index, name: None, sub: Box::new(fill(&capture.sub, identity)) })
+        }
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(|part| fill(part, identity)).collect()),
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(|part| fill(part, identity)).collect()),
+    }
+}
+
+fn fill_literal(bytes: &[u8], identity: Identity<'_>) -> Hir {
+    let mut filled = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, behind)) = rest.split_first() {
+        let found = Placeholder::ALL
+            .into_iter()
+            .find_map(|placeholder| Some((placeholder, rest.strip_prefix(placeholder.stand_in().as_bytes())?)));
+        if let Some((placeholder, after)) = found {
+            filled.extend_from_slice(identity.value(placeholder).as_bytes());
+            rest = after;
+        } else {
+            filled.push(*first);
+            rest = behind;
+        }
+    }
+    Hir::literal(filled)
+}
+
+/// The tree, to match from the first byte to the last.
+pub(crate) fn whole(hir: Hir) -> Hir {
+    Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)])
+}
+
+/// Compiles a tree for matching whole texts.
+///
+/// # Errors
+/// It takes more than [`SIZE_LIMIT`].
+pub(crate) fn compile(hir: Hir) -> Result<Regex, TextError> {
+    let config =
+        Regex::config().nfa_size_limit(Some(SIZE_LIMIT)).which_captures(thompson::WhichCaptures::None).utf8_empty(true);
+    meta::Builder::new()
+        .configure(config)
+        .syntax(syntax::Config::new())
+        .build_from_hir(&whole(hir))
+        .map_err(|_| TextError::new("this pattern is too big").help("split it into several smaller ones"))
+}
+
+/// Whether the whole text matches.
+pub(crate) fn is_match(regex: &Regex, text: &str) -> bool {
+    regex.is_match(regex_automata::Input::new(text).anchored(Anchored::Yes))
+}

@@ -1,0 +1,282 @@
+//! MQTT topic filters, in which placeholders may stand.
+//!
+//! Between filters every question about sets has an exact answer. If each `+` of the asked filter is
+//! replaced by a word that stands in no pattern, a pattern that matches this topic matches every topic in
+//! its place: it can only have done so with a wildcard. So that one topic speaks for all.
+
+use super::request::Request;
+use super::{TOPIC_MAX, Uses};
+use crate::text::{Identity, Piece, Placeholder, TextError, pieces};
+
+/// A topic filter of the policy.
+#[derive(Debug, Clone)]
+pub(super) struct Filter {
+    /// The levels, without a trailing `#`.
+    levels: Box<[Level]>,
+    hash: bool,
+    uses: Uses,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Level {
+    Plus,
+    Word(Box<str>),
+    /// A word with placeholders.
+    Template(Box<[Part]>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Part {
+    Text(Box<str>),
+    Value(Placeholder),
+}
+
+/// A level of what is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked<'t> {
+    Word(&'t str),
+    /// Stands for every word.
+    Plus,
+}
+
+impl<'t> Asked<'t> {
+    fn of(level: &'t str) -> Self {
+        if level == "+" { Asked::Plus } else { Asked::Word(level) }
+    }
+}
+
+impl Filter {
+    pub(super) fn parse(text: &str) -> Result<Self, TextError> {
+        if text.is_empty() {
+            return Err(TextError::new("a topic filter cannot be empty"));
+        }
+        if text.len() > TOPIC_MAX {
+            return Err(TextError::new(format!("a topic filter has at most {TOPIC_MAX} bytes")));
+        }
+        if let Some(at) = text.find('\0') {
+            return Err(TextError::new("a topic filter cannot hold NUL").at(at..at + 1));
+        }
+        let uses = Uses::of(&pieces(text)?);
+        let mut levels = Vec::new();
+        let mut hash = false;
+        let mut at = 0;
+        for level in text.split('/') {
+            let span = at..at + level.len();
+            at += level.len() + 1;
+            match level {
+                "#" if span.end == text.len() => hash = true,
+                "#" => return Err(TextError::new("`#` can only be the last level").at(span)),
+                "+" => levels.push(Level::Plus),
+                word if word.contains(['+', '#']) => {
+                    return Err(TextError::new("`+` and `#` stand for whole levels")
+                        .help("give the wildcard a level of its own, or use a glob: `{ glob: \"...\" }`")
+                        .at(span));
+                }
+                word => levels.push(Level::of(&pieces(word)?)),
+            }
+        }
+        Ok(Filter { levels: levels.into(), hash, uses })
+    }
+
+    pub(super) fn uses(&self) -> Uses {
+        self.uses
+    }
+
+    pub(super) fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    pub(super) fn ends_in_hash(&self) -> bool {
+        self.hash
+    }
+
+    fn has_root_wildcard(&self) -> bool {
+        match self.levels.first() {
+            Some(Level::Plus) => true,
+            Some(Level::Word(_) | Level::Template(_)) => false,
+            None => self.hash,
+        }
+    }
+
+    /// Whether a topic name is matched; the client's values are safe.
+    pub(super) fn matches(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        let asked = request.levels();
+        let enough = if self.hash { asked.len() >= self.levels.len() } else { asked.len() == self.levels.len() };
+        enough
+            && !(request.begins_with_dollar() && self.has_root_wildcard())
+            && self.levels.iter().zip(asked).all(|(level, word)| level.accepts(word, identity))
+    }
+
+    /// Whether a topic name is matched; a value with `/` in it spans levels.
+    pub(super) fn matches_literally(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        match self.spread(identity) {
+            Some(spread) => spread.matches(request, identity),
+            None => self.matches(request, identity),
+        }
+    }
+
+    /// Whether a topic of the asked filter is matched; a value with `/` in it spans levels.
+    pub(super) fn touches(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        match self.spread(identity) {
+            Some(spread) => spread.overlaps(request, identity),
+            None => self.overlaps(request, identity),
+        }
+    }
+
+    /// The filter with its values filled in, where one of them holds a `/`.
+    fn spread(&self, identity: Identity<'_>) -> Option<Filter> {
+        if !self.uses.values(identity).any(|value| value.contains('/')) {
+            return None;
+        }
+        let mut levels = Vec::new();
+        for level in &self.levels {
+            match level {
+                Level::Plus | Level::Word(_) => levels.push(level.clone()),
+                Level::Template(parts) => {
+                    let word: String = parts.iter().map(|part| part.text(identity)).collect();
+                    levels.extend(word.split('/').map(|word| Level::Word(word.into())));
+                }
+            }
+        }
+        Some(Filter { levels: levels.into(), hash: self.hash, uses: Uses::default() })
+    }
+
+    /// Whether there is a topic that both filters receive.
+    pub(super) fn overlaps(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        let asked = request.levels();
+        let fits = match (self.hash, request.ends_in_hash()) {
+            (true, true) => true,
+            (true, false) => asked.len() >= self.levels.len(),
+            (false, true) => self.levels.len() >= asked.len(),
+            (false, false) => self.levels.len() == asked.len(),
+        };
+        // The only topic that either could receive is the empty one, which is none.
+        let empty = self.levels.len() <= 1
+            && !self.hash
+            && self.levels.first().is_none_or(|level| !matches!(level, Level::Plus) && level.accepts("", identity));
+        fits && !empty
+            && self.root_fits(request, identity)
+            && self.levels.iter().zip(asked).all(|(level, word)| match Asked::of(word) {
+                Asked::Plus => true,
+                Asked::Word(word) => level.accepts(word, identity),
+            })
+    }
+
+    /// Root wildcards, on either side, reach no topic that begins with `$`.
+    fn root_fits(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        let asked_wildcard = request.levels().first().is_none_or(|level| *level == "+");
+        if request.begins_with_dollar() {
+            !self.has_root_wildcard()
+        } else if asked_wildcard {
+            !self.levels.first().is_some_and(|level| level.begins_with_dollar(identity))
+        } else {
+            true
+        }
+    }
+
+    /// How many levels the topics have that are matched among those of the asked filter, if the witness
+    /// with fresh words in place of wildcards is matched at all.
+    fn depths(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<Depths> {
+        let asked = request.levels();
+        if (!self.hash && self.levels.len() < asked.len())
+            || (request.begins_with_dollar() && self.has_root_wildcard())
+            || (!request.ends_in_hash() && self.levels.len() > asked.len())
+        {
+            return None;
+        }
+        let words = asked.iter().map(|level| Asked::of(level)).chain(std::iter::repeat(Asked::Plus));
+        let matched = self.levels.iter().zip(words).all(|(level, word)| match word {
+            Asked::Plus => matches!(level, Level::Plus),
+            Asked::Word(word) => level.accepts(word, identity),
+        });
+        let depth = self.levels.len();
+        matched.then_some(if self.hash { Depths::From(depth) } else { Depths::Only(depth) })
+    }
+}
+
+enum Depths {
+    Only(usize),
+    From(usize),
+}
+
+/// Whether the filters together match every topic of the asked filter.
+pub(super) fn cover<'f>(
+    filters: impl Iterator<Item = &'f Filter>,
+    request: &Request<'_>,
+    identity: Identity<'_>,
+) -> bool {
+    let first = request.levels().len().max(1);
+    let mut from = usize::MAX;
+    let mut depths = Vec::new();
+    for filter in filters {
+        match filter.depths(request, identity) {
+            Some(Depths::From(depth)) => from = from.min(depth),
+            Some(Depths::Only(depth)) => depths.push(depth),
+            None => {}
+        }
+    }
+    if !request.ends_in_hash() {
+        return from <= first || depths.contains(&first);
+    }
+    if from == usize::MAX {
+        return false;
+    }
+    depths.sort_unstable();
+    (first..from).all(|depth| depths.binary_search(&depth).is_ok())
+}
+
+impl Level {
+    fn of(pieces: &[Piece<'_>]) -> Self {
+        match pieces {
+            [] => Level::Word("".into()),
+            [Piece::Text(text)] => Level::Word((*text).into()),
+            pieces => Level::Template(
+                pieces
+                    .iter()
+                    .map(|piece| match piece {
+                        Piece::Text(text) => Part::Text((*text).into()),
+                        Piece::Value(placeholder) => Part::Value(*placeholder),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    fn accepts(&self, word: &str, identity: Identity<'_>) -> bool {
+        match self {
+            Level::Plus => true,
+            Level::Word(own) => **own == *word,
+            Level::Template(parts) => {
+                let mut rest = word;
+                for part in parts {
+                    match rest.strip_prefix(part.text(identity)) {
+                        Some(behind) => rest = behind,
+                        None => return false,
+                    }
+                }
+                rest.is_empty()
+            }
+        }
+    }
+
+    fn begins_with_dollar(&self, identity: Identity<'_>) -> bool {
+        match self {
+            Level::Plus => false,
+            Level::Word(word) => word.starts_with('$'),
+            Level::Template(parts) => parts
+                .iter()
+                .map(|part| part.text(identity))
+                .find(|text| !text.is_empty())
+                .is_some_and(|text| text.starts_with('$')),
+        }
+    }
+}
+
+impl Part {
+    pub(super) fn text<'a>(&'a self, identity: Identity<'a>) -> &'a str {
+        match self {
+            Part::Text(text) => text,
+            Part::Value(placeholder) => identity.value(*placeholder),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a client asks for.
+
+use smallvec::SmallVec;
+
+use super::{PREFIXES, TOPIC_MAX};
+use crate::event::Action;
+
+/// What a client asks for, checked and split once: a topic name or the set that a filter receives.
+#[derive(Debug)]
+pub struct Request<'t> {
+    text: &'t str,
+    /// The levels, without a trailing `#`.
+    levels: SmallVec<[&'t str; 16]>,
+    hash: bool,
+    wildcard: bool,
+}
+
+impl<'t> Request<'t> {
+    /// Takes one prefix (`$share/<group>/`, ...) off and checks the rest. `None` where it is no valid
+    /// topic name (publish) or topic filter (subscribe).
+    pub fn parse(action: Action, topic: &'t str) -> Option<Self> {
+        if topic.len() > TOPIC_MAX {
+            return None;
+        }
+        let text = match action {
+            Action::Publish => behind_delay(topic)?,
+            Action::Subscribe => behind_group(topic)?,
+        };
+        if text.is_empty() || text.contains('\0') {
+            return None;
+        }
+        let mut levels: SmallVec<[&str; 16]> = text.split('/').collect();
+        let hash = levels.last() == Some(&"#");
+        if hash {
+            levels.pop();
+        }
+        let wildcard = hash || levels.contains(&"+");
+        let stray = levels.iter().any(|level| level.contains(['+', '#']) && *level != "+");
+        if stray || (wildcard && action == Action::Publish) {
+            return None;
+        }
+        Some(Request { text, levels, hash, wildcard })
+    }
+
+    /// The topic name or filter, without the prefix.
+    pub fn text(&self) -> &'t str {
+        self.text
+    }
+
+    /// The levels, without a trailing `#`.
+    pub fn levels(&self) -> &[&'t str] {
+        &self.levels
+    }
+
+    /// Whether a `#` stands behind the levels.
+    pub fn ends_in_hash(&self) -> bool {
+        self.hash
+    }
+
+    /// Whether it stands for more than one topic.
+    pub fn is_wildcard(&self) -> bool {
+        self.wildcard
+    }
+
+    /// Whether its topics begin with `$`: all of them do, or none.
+    pub fn begins_with_dollar(&self) -> bool {
+        self.text.starts_with('$')
+    }
+}
+
+fn begins_with_prefix(topic: &str) -> bool {
+    PREFIXES.into_iter().any(|prefix| topic.starts_with(prefix))
+}
+
+/// The topic name behind `$delayed/<seconds>/`.
+fn behind_delay(topic: &str) -> Option<&str> {
+    let Some(rest) = topic.strip_prefix("$delayed/") else {
+        return Some(topic);
+    };
+    let (seconds, name) = rest.split_once('/')?;
+    let is_number = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && !begins_with_prefix(name)).then_some(name)
+}
+
+/// The filter behind `$share/<group>/`, `$queue/` or `$exclusive/`.
+fn behind_group(topic: &str) -> Option<&str> {
+    let filter = if let Some(rest) = topic.strip_prefix("$share/") {
+        let (group, filter) = rest.split_once('/')?;
+        if group.is_empty() || group.contains(['+', '#']) {
+            return None;
+        }
+        filter
+    } else if let Some(filter) = topic.strip_prefix("$queue/").or_else(|| topic.strip_prefix("$exclusive/")) {
+        filter
+    } else {
+        return Some(topic);
+    };
+    (!begins_with_prefix(filter)).then_some(filter)
+}

@@ -1,0 +1,81 @@
+//! Globs and regexes over topics, in which placeholders may stand.
+
+use std::borrow::Cow;
+
+use regex_automata::meta::Regex;
+use regex_syntax::hir::Hir;
+
+use super::Uses;
+use super::request::Request;
+use crate::text::glob::{self, Separator};
+use crate::text::{Identity, Piece, TextError, hir, pieces};
+
+/// A value longer than this is not filled into a pattern: the answer errs towards deny instead.
+const VALUE_MAX: usize = 4096;
+
+/// A glob or a regex of the policy.
+#[derive(Debug, Clone)]
+pub(super) struct Rich {
+    hir: Hir,
+    /// Compiled where no placeholder has to be filled in.
+    regex: Option<Regex>,
+    uses: Uses,
+    /// Its text begins with `$`, so that it reaches topics that do.
+    dollar: bool,
+}
+
+impl Rich {
+    pub(super) fn glob(text: &str) -> Result<Self, TextError> {
+        let pieces = pieces(text)?;
+        let dollar = text.strip_prefix('\\').unwrap_or(text).starts_with('$') && !begins_with_value(&pieces);
+        Rich::new(glob::parse(&pieces, Separator::Slash)?, Uses::of(&pieces), dollar)
+    }
+
+    pub(super) fn regex(text: &str) -> Result<Self, TextError> {
+        let pieces = pieces(text)?;
+        let dollar = text.trim_start_matches('^').starts_with("\\$");
+        let uses = match pieces.as_slice() {
+            [Piece::Text("^"), rest @ ..] => Uses { first: Uses::of(rest).first, ..Uses::of(&pieces) },
+            pieces => Uses::of(pieces),
+        };
+        Rich::new(hir::parse_regex(&pieces)?, uses, dollar)
+    }
+
+    fn new(hir: Hir, uses: Uses, dollar: bool) -> Result<Self, TextError> {
+        // A policy that loads must not hold a pattern that is too big later.
+        let sample = "x".repeat(128);
+        let regex = hir::compile(hir::fill(&hir, Identity { clientid: &sample, username: &sample }))?;
+        Ok(Rich { hir, regex: (!uses.any()).then_some(regex), uses, dollar })
+    }
+
+    pub(super) fn uses(&self) -> Uses {
+        self.uses
+    }
+
+    /// Whether the pattern can match topics of this kind at all: those that begin with `$`, or the others.
+    pub(super) fn may_reach(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        !request.begins_with_dollar() || self.dollar || self.uses.begins_with_dollar(identity)
+    }
+
+    /// The pattern with the client's values in it; `None` where they are too long.
+    pub(super) fn filled(&self, identity: Identity<'_>) -> Option<Cow<'_, Hir>> {
+        if !self.uses.any() {
+            return Some(Cow::Borrowed(&self.hir));
+        }
+        let short = self.uses.values(identity).all(|value| value.len() <= VALUE_MAX);
+        short.then(|| Cow::Owned(hir::fill(&self.hir, identity)))
+    }
+
+    /// Whether it matches a topic name. `None` where that cannot be settled.
+    pub(super) fn matches(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<bool> {
+        if let Some(regex) = &self.regex {
+            return Some(hir::is_match(regex, request.text()));
+        }
+        let regex = hir::compile(self.filled(identity)?.into_owned()).ok()?;
+        Some(hir::is_match(&regex, request.text()))
+    }
+}
+
+fn begins_with_value(pieces: &[Piece<'_>]) -> bool {
+    matches!(pieces.first(), Some(Piece::Value(_)))
+}

@@ -1,0 +1,222 @@
+//! Cases of what patterns match and cover; the properties are in `tests/topic_sets.rs`.
+
+use super::*;
+use crate::event::Action;
+
+const DEVICE: Identity<'static> = Identity { clientid: "dev", username: "user" };
+
+/// `g:` is a glob, `r:` a regex, anything else a filter.
+fn patterns(texts: &[&str]) -> Patterns {
+    let pattern = |text: &&str| match text.split_once(':') {
+        Some(("g", glob)) => Pattern::glob(glob).unwrap(),
+        Some(("r", regex)) => Pattern::regex(regex).unwrap(),
+        _ => Pattern::filter(text).unwrap(),
+    };
+    Patterns::new(texts.iter().map(pattern).collect())
+}
+
+/// What an allow rule and a deny rule of these patterns say of a request.
+#[track_caller]
+fn check_as(identity: Identity<'_>, texts: &[&str], action: Action, topic: &str, covered: bool, touched: bool) {
+    let patterns = patterns(texts);
+    let request = Request::parse(action, topic).unwrap();
+    let shown: String = topic.chars().take(60).collect();
+    assert_eq!(patterns.cover(&request, identity), covered, "{texts:?} cover {shown}");
+    assert_eq!(patterns.touch(&request, identity), touched, "{texts:?} touch {shown}");
+}
+
+#[track_caller]
+fn publish(texts: &[&str], topic: &str, matched: bool) {
+    check_as(DEVICE, texts, Action::Publish, topic, matched, matched);
+    check_as(DEVICE, texts, Action::Subscribe, topic, matched, matched);
+}
+
+#[track_caller]
+fn subscribe(texts: &[&str], topic: &str, covered: bool, touched: bool) {
+    check_as(DEVICE, texts, Action::Subscribe, topic, covered, touched);
+}
+
+#[test]
+fn filters_match_topic_names() {
+    publish(&["a/+/c"], "a/b/c", true);
+    publish(&["a/+/c"], "a//c", true);
+    publish(&["a/+/c"], "a/b/c/d", false);
+    publish(&["a/#"], "a", true);
+    publish(&["a/#"], "a/", true);
+    publish(&["a/#"], "ab", false);
+    publish(&["#"], "$SYS/x", false);
+    publish(&["+/x"], "$SYS/x", false);
+    publish(&["$SYS/+"], "$SYS/x", true);
+    publish(&["é/+"], "é/x", true);
+    publish(&["+"], "/", false);
+    publish(&["+/+"], "/", true);
+}
+
+#[test]
+fn globs_and_regexes_match_whole_topics() {
+    publish(&["g:a/*"], "a/b", true);
+    publish(&["g:a/*"], "a/b/c", false);
+    publish(&["g:a/**"], "a", false);
+    publish(&["g:a/**"], "a/b/c", true);
+    publish(&["g:a/**/c"], "a/c", true);
+    publish(&["g:a/**/c"], "a/b/b/c", true);
+    publish(&["g:**/c"], "c", true);
+    publish(&["g:**"], "a/b", true);
+    publish(&["g:**"], "$SYS/b", false);
+    publish(&["g:\\$SYS/*"], "$SYS/b", true);
+    publish(&["g:$SYS/*"], "$SYS/b", true);
+    publish(&["g:?"], "é", true);
+    publish(&["g:?"], "/", false);
+    publish(&["g:a[!b]c"], "a/c", false);
+    publish(&["g:a[!b]c"], "aéc", true);
+    publish(&["g:ops/**/*.{key,pem}"], "ops/a/b.key", true);
+    publish(&["g:ops/**/*.{key,pem}"], "ops/b.pem", true);
+    publish(&["g:ops/**/*.{key,pem}"], "ops/b.txt", false);
+    publish(&["r:alarm/[0-9]+"], "alarm/12", true);
+    publish(&["r:alarm/[0-9]+"], "alarm/12/x", false);
+    publish(&["r:.*"], "$SYS", false);
+    publish(&["r:\\$SYS/.*"], "$SYS/a", true);
+    publish(&["r:^\\$SYS/.*"], "$SYS/a", true);
+    publish(&["r:a|b/c"], "b/c", true);
+    publish(&["r:a.b"], "a\nb", true);
+}
+
+#[test]
+fn placeholders_stand_for_literal_text() {
+    publish(&["x/${clientid}/y"], "x/dev/y", true);
+    publish(&["x/a-${clientid}-${username}"], "x/a-dev-user", true);
+    publish(&["g:x/${clientid}/*"], "x/dev/y", true);
+    publish(&["g:x/{${clientid},b}/y"], "x/dev/y", true);
+    publish(&["r:x/(${clientid}|${username})/[0-9]"], "x/user/7", true);
+    publish(&["r:(?i)x/${clientid}"], "X/dev", true);
+    publish(&["r:(?i)x/${clientid}"], "X/DEV", false);
+    publish(&["r:(${clientid}/)*"], "dev/dev/", true);
+    let dots = Identity { clientid: "d.v", username: "[a" };
+    check_as(dots, &["r:x/${clientid}"], Action::Publish, "x/dev", false, false);
+    check_as(dots, &["g:x/${username}"], Action::Publish, "x/[a", true, true);
+}
+
+/// A value that reaches further than a word matches nothing where it would allow.
+#[test]
+fn odd_values_do_not_widen_what_is_allowed() {
+    for (clientid, topic, touched) in
+        [("", "x//y", true), ("a/b", "x/a/b/y", true), ("+", "x/a/y", false), ("#", "x/a/y", false)]
+    {
+        let identity = Identity { clientid, username: "user" };
+        for text in ["x/${clientid}/y", "g:x/${clientid}/y", "r:x/${clientid}/y"] {
+            check_as(identity, &[text], Action::Publish, topic, false, touched);
+            check_as(identity, &[text], Action::Subscribe, "x/#", false, touched);
+        }
+    }
+    let sys = Identity { clientid: "$SYS", username: "user" };
+    for text in ["${clientid}/a", "g:${clientid}/*", "r:${clientid}/.", "r:^${clientid}/."] {
+        check_as(sys, &[text], Action::Publish, "$SYS/a", false, true);
+    }
+    check_as(sys, &["x/${clientid}"], Action::Publish, "x/$SYS", true, true);
+}
+
+#[test]
+fn wildcard_subscriptions_are_sets() {
+    subscribe(&["ops/secret/#"], "#", false, true);
+    subscribe(&["dev/+"], "dev/#", false, true);
+    subscribe(&["dev/#"], "dev/+", true, true);
+    subscribe(&["dev", "dev/+", "dev/+/+/#"], "dev/#", true, true);
+    subscribe(&["dev", "dev/+", "dev/+/+/+/#"], "dev/#", false, true);
+    subscribe(&["dev/+/#"], "dev/#", false, true);
+    subscribe(&["+/#"], "#", true, true);
+    subscribe(&["+", "/#"], "#", false, true);
+    subscribe(&["#"], "$SYS/#", false, false);
+    subscribe(&["$SYS/#"], "#", false, false);
+    subscribe(&["$SYS/#"], "$SYS/+/a", true, true);
+    subscribe(&["a/+"], "+/b", false, true);
+    subscribe(&["a/+"], "b/+", false, false);
+    subscribe(&["a/b"], "a/+", false, true);
+    subscribe(&["+/b"], "a/+", false, true);
+    subscribe(&["a/+/c"], "a/#", false, true);
+    subscribe(&["a/+/#"], "a/+", true, true);
+}
+
+#[test]
+fn globs_and_regexes_take_part_in_sets() {
+    subscribe(&["g:dev/*"], "dev/+", true, true);
+    subscribe(&["g:dev/**"], "dev/#", false, true);
+    subscribe(&["g:dev/**", "dev"], "dev/#", true, true);
+    subscribe(&["r:dev(/.*)?"], "dev/#", true, true);
+    subscribe(&["r:dev/[a-z]*"], "dev/+", false, true);
+    subscribe(&["r:dev/[a-z]*", "r:dev/[^a-z/]+"], "dev/+", false, true);
+    subscribe(&["r:dev/[^+#]*"], "dev/+", true, true);
+    subscribe(&["r:dev/a.*", "r:dev/[^a].*", "r:dev/"], "dev/+/#", true, true);
+    subscribe(&["r:dev/(a.*|[^a].*|)"], "dev/+/#", true, true);
+    subscribe(&["r:dev/[0-9]+"], "dev/#", false, true);
+    subscribe(&["r:dev/[0-9]+"], "ops/#", false, false);
+    subscribe(&["g:**"], "#", true, true);
+    subscribe(&["g:**"], "$SYS/#", false, false);
+    subscribe(&["g:x/${clientid}/**"], "x/dev/+", true, true);
+    subscribe(&["g:x/${clientid}/**"], "x/+/y", false, true);
+    subscribe(&["r:é/."], "é/+", false, true);
+    subscribe(&["r:é/.*"], "é/+", true, true);
+    subscribe(&["r:a\\b.*"], "a/#", false, true);
+}
+
+#[test]
+fn work_is_bounded() {
+    let hard = ["r:(.*a.{12}|.*b.{12}/x)"];
+    subscribe(&hard, "+/+/+/+/#", false, true);
+    let long = format!("{}#", "+/".repeat(32_000));
+    subscribe(&["#"], &long, true, true);
+    subscribe(&["r:a/[0-9]+"], &long, false, false);
+    let longer = "a/".repeat(32_000) + "+";
+    subscribe(&["g:a/**"], &longer, false, true);
+}
+
+#[track_caller]
+fn valid(action: Action, topic: &str, text: Option<&str>) {
+    assert_eq!(Request::parse(action, topic).map(|request| request.text()), text, "{topic}");
+}
+
+#[test]
+fn requests_are_checked_and_lose_their_prefix() {
+    use Action::{Publish, Subscribe};
+    valid(Subscribe, "$share/g/a/+", Some("a/+"));
+    valid(Subscribe, "$queue/a", Some("a"));
+    valid(Subscribe, "$exclusive/a", Some("a"));
+    valid(Publish, "$delayed/5/a", Some("a"));
+    valid(Publish, "$share/g/a", Some("$share/g/a"));
+    valid(Subscribe, "$delayed/5/a", Some("$delayed/5/a"));
+    valid(Subscribe, "$SYS/#", Some("$SYS/#"));
+    for bad in ["$share/g", "$share//a", "$share/g/", "$share/+/a", "$share/g/$queue/a", "$queue/", "$queue/$share/g/a"]
+    {
+        valid(Subscribe, bad, None);
+    }
+    for bad in
+        ["$delayed/a/b", "$delayed//b", "$delayed/5", "$delayed/5/", "$delayed/5/$delayed/5/a", "a/+", "#", "", "a\0"]
+    {
+        valid(Publish, bad, None);
+    }
+    for bad in ["", "a/#/b", "a+", "a/b#", "\0", &"a".repeat(65_536)] {
+        valid(Subscribe, bad, None);
+    }
+}
+
+#[track_caller]
+fn refused(pattern: Result<Pattern, TextError>, message: &str) {
+    assert_eq!(pattern.unwrap_err().message, message);
+}
+
+#[test]
+fn bad_patterns_are_refused() {
+    refused(Pattern::filter(""), "a topic filter cannot be empty");
+    refused(Pattern::filter("a+/b"), "`+` and `#` stand for whole levels");
+    refused(Pattern::filter("#/a"), "`#` can only be the last level");
+    refused(Pattern::filter("a\0"), "a topic filter cannot hold NUL");
+    refused(Pattern::filter("$share/g/a"), "a pattern cannot begin with `$share/`");
+    refused(Pattern::glob("\\$queue/a"), "a pattern cannot begin with `$queue/`");
+    refused(Pattern::regex("\\$delayed/.*"), "a pattern cannot begin with `$delayed/`");
+    refused(Pattern::regex("[${clientid}]"), "a placeholder cannot stand in a character class");
+    refused(Pattern::regex("(a{1000}){1000}"), "this pattern is too big");
+    refused(
+        Pattern::glob("a/{b"),
+        "this is no glob: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)",
+    );
+    refused(Pattern::filter("a/%c"), "`%c` is a placeholder of EMQX's acl.conf, not of this language");
+}
