@@ -4,14 +4,19 @@
 //! thread of their own, and what does not fit is counted and said later.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
+use std::sync::mpsc::{self, RecvError, SyncSender, TryRecvError, TrySendError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How many lines wait for the console.
 const QUEUE: usize = 4096;
+/// How often dropped lines are said while more are dropped.
+const SAY_DROPPED: Duration = Duration::from_secs(1);
+/// How long a console that takes nothing now is left alone.
+const NOT_NOW: Duration = Duration::from_millis(10);
 
 /// A handle to the log. Clones write to the same queue.
 #[derive(Clone)]
@@ -31,7 +36,8 @@ impl Log {
         let (queue, lines) = mpsc::sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&dropped);
-        thread::spawn(move || write_lines(out, &lines, &count));
+        // Without a thread every line is dropped, and the driver does its work in silence.
+        let _ = thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(out, &lines, &count));
         Log { queue, dropped }
     }
 
@@ -81,22 +87,62 @@ impl fmt::Debug for Log {
 }
 
 fn write_lines(mut out: impl Write, lines: &mpsc::Receiver<Message>, dropped: &AtomicU64) {
-    while let Ok(message) = lines.recv() {
-        // A closed console loses lines; there is nowhere to say so.
+    let mut said = Instant::now();
+    loop {
+        let message = match lines.try_recv() {
+            Ok(message) => message,
+            Err(TryRecvError::Empty) => {
+                say_dropped(&mut out, dropped);
+                match lines.recv() {
+                    Ok(message) => message,
+                    Err(RecvError) => return,
+                }
+            }
+            Err(TryRecvError::Disconnected) => return say_dropped(&mut out, dropped),
+        };
         match message {
             Message::Line(line) => {
-                let _ = out.write_all(line.as_bytes());
+                if write_whole(&mut out, line.as_bytes()).is_err() {
+                    // A console that is gone: there is nowhere to say so.
+                    dropped.fetch_add(1, Ordering::Relaxed);
+                }
             }
             Message::Flush(done) => {
+                say_dropped(&mut out, dropped);
                 let _ = out.flush();
                 let _ = done.try_send(());
             }
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let _ = writeln!(out, "exhook-policy: {lost} log lines were dropped, the console did not keep up");
+        // Where the queue never empties, now and then all the same.
+        if said.elapsed() >= SAY_DROPPED {
+            say_dropped(&mut out, dropped);
+            said = Instant::now();
         }
     }
+}
+
+fn say_dropped(out: &mut impl Write, dropped: &AtomicU64) {
+    let count = dropped.swap(0, Ordering::Relaxed);
+    if count > 0 {
+        let line = format!("exhook-policy: {count} log lines were dropped, the console did not keep up\n");
+        if write_whole(out, line.as_bytes()).is_err() {
+            dropped.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Writes a line, and waits where others have set the console not to block.
+fn write_whole(out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
+    while !line.is_empty() {
+        match out.write(line) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => line = line.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(NOT_NOW),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn one_line(text: &str) -> String {
@@ -111,4 +157,99 @@ fn one_line(text: &str) -> String {
     }
     line.push('\n');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    /// A console that takes a line when it gets leave to.
+    #[derive(Clone, Default)]
+    struct Console {
+        written: Arc<Mutex<Vec<u8>>>,
+        stuck: Arc<Mutex<()>>,
+        answers: Arc<Mutex<Vec<io::ErrorKind>>>,
+    }
+
+    impl Write for Console {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            drop(self.stuck.lock().unwrap());
+            if let Some(kind) = self.answers.lock().unwrap().pop() {
+                return Err(kind.into());
+            }
+            // Piecemeal, as a pipe may.
+            let count = bytes.len().min(10);
+            self.written.lock().unwrap().extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Console {
+        fn text(&self) -> String {
+            String::from_utf8(self.written.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_line_stays_one_line() {
+        let console = Console::default();
+        let log = Log::to(console.clone());
+        log.line(format_args!("client {:?}\nexhook-policy: \x1b[2Jforged\r\u{85}\t{}", "a\nb", "é"));
+        log.text("two\nlines");
+        log.flush(LONG);
+        assert_eq!(
+            console.text(),
+            "exhook-policy: client \"a\\nb\"\\nexhook-policy: \\u{1b}[2Jforged\\r\\u{85}\té\n\
+             exhook-policy: two\nexhook-policy: lines\n"
+        );
+    }
+
+    #[test]
+    fn a_stuck_console_stops_nobody_and_dropped_lines_are_counted() {
+        let console = Console::default();
+        let stuck = console.stuck.lock().unwrap();
+        let log = Log::to(console.clone());
+        let sent = 3 * QUEUE;
+        for n in 0..sent {
+            log.line(format_args!("{n}"));
+        }
+        log.flush(Duration::from_millis(20));
+        assert_eq!(console.text(), "");
+        drop(stuck);
+        log.flush(LONG);
+        let text = console.text();
+        let dropped = |line: &str| {
+            line.strip_suffix(" log lines were dropped, the console did not keep up")
+                .map(|line| line["exhook-policy: ".len()..].parse::<usize>().unwrap())
+        };
+        let lost: usize = text.lines().filter_map(dropped).sum();
+        let written = text.lines().filter(|line| dropped(line).is_none()).count();
+        assert_eq!(lost + written, sent, "{lost} were dropped");
+        assert!(written >= QUEUE && text.starts_with("exhook-policy: 0\nexhook-policy: 1\n"));
+    }
+
+    #[test]
+    fn a_console_that_fails_for_a_while_loses_no_more_than_it_must() {
+        let console = Console::default();
+        *console.answers.lock().unwrap() =
+            vec![io::ErrorKind::BrokenPipe, io::ErrorKind::Interrupted, io::ErrorKind::WouldBlock];
+        let log = Log::to(console.clone());
+        log.line(format_args!("lost"));
+        log.line(format_args!("kept"));
+        log.flush(LONG);
+        let mut lines: Vec<_> = console.text().lines().map(str::to_owned).collect();
+        lines.sort();
+        assert_eq!(
+            lines,
+            ["exhook-policy: 1 log lines were dropped, the console did not keep up", "exhook-policy: kept"]
+        );
+    }
 }

@@ -318,3 +318,6 @@ fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, Error> {
         node: node.ok_or(Error::missing("the node"))?,
     })
 }
+
+#[cfg(test)]
+mod tests;

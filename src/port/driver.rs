@@ -1,6 +1,9 @@
 //! The loop between the broker and the policy: one thread that reads calls and writes replies, and does
 //! nothing that could make it wait.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -88,11 +91,23 @@ impl From<io::Error> for Failure {
 /// # Errors
 /// The input is no stream of frames, or ends within one. What is owed is answered all the same.
 pub fn run<H: Handler>(pipes: Pipes, packet: Packet, load: Load<H>, log: &Log) -> Result<(), Failure> {
+    run_trying(pipes, packet, load, log, TRY_AGAIN)
+}
+
+/// As [`run`]; a policy that did not load is tried again when a call comes that long after.
+fn run_trying<H: Handler>(
+    pipes: Pipes,
+    packet: Packet,
+    load: Load<H>,
+    log: &Log,
+    try_again: Duration,
+) -> Result<(), Failure> {
     let Pipes { input, output } = pipes;
     let mut driver = Driver {
         output: Output::new(output, packet),
         inbox: Inbox::new()?,
         load,
+        try_again,
         policy: Policy::Unknown,
         calls: Calls::default(),
         inits: Vec::new(),
@@ -116,6 +131,7 @@ struct Driver<H> {
     output: Output,
     inbox: Arc<Inbox<H>>,
     load: Load<H>,
+    try_again: Duration,
     policy: Policy<H>,
     calls: Calls,
     /// Calls of `init` that wait for the policy, with their ids. They have no deadline: a late answer does
@@ -313,7 +329,7 @@ impl<H: Handler> Driver<H> {
     fn hook(&mut self, hook: Hook, call: &Call<'_>, token: Token, term: &[u8], arrived: Instant) {
         match &self.policy {
             Policy::Unknown => self.start_loading(&call.module),
-            Policy::Failed { at, .. } if at.elapsed() >= TRY_AGAIN => self.start_loading(&call.module),
+            Policy::Failed { at, .. } if at.elapsed() >= self.try_again => self.start_loading(&call.module),
             Policy::Failed { .. } | Policy::Loading { .. } | Policy::Ready { .. } => {}
         }
         match &mut self.policy {

@@ -287,7 +287,7 @@ mod tests {
     fn a_frame_too_long_for_its_width_is_not_written() {
         let mut out = Vec::new();
         assert_eq!(push(&mut out, Packet::One, &[&[0; 200], &[0; 56]]), Err(TooLong));
-        assert_eq!(push(&mut out, Packet::Two, &[&[0; 0x1_0000]]), Err(TooLong));
+        assert_eq!(push(&mut out, Packet::Two, &[&vec![0; 0x1_0000]]), Err(TooLong));
         assert!(out.is_empty());
         assert_eq!(push(&mut out, Packet::One, &[&[1; 200], &[1; 55]]), Ok(()));
         assert_eq!((out.len(), out[0]), (256, 255));
