@@ -13,8 +13,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -110,7 +109,7 @@ impl<'a> Task<'a> {
                 {
                     return Task::Version;
                 }
-                let is_erlport = |pair: &[OsString]| pair.first().is_some_and(|m| m == "-m") && pair.get(1).is_some_and(|name| name == "erlport.cli");
+                let is_erlport = |pair: &[OsString]| matches!(pair, [m, name] if m == "-m" && name == "erlport.cli");
                 args.windows(2).position(is_erlport).map(|at| at + 2)
             }
             Language::Java => {
@@ -225,7 +224,8 @@ fn find_policy(module: &str, path: &[PathBuf]) -> Result<PathBuf, String> {
     }
     // Where the path names erlport's own jar, that is no folder.
     let folders = path.iter().filter(|entry| entry.is_dir());
-    let files = folders.clone().flat_map(|folder| ["yaml", "yml"].map(|ending| folder.join(format!("{module}.{ending}"))));
+    let files =
+        folders.clone().flat_map(|folder| ["yaml", "yml"].map(|ending| folder.join(format!("{module}.{ending}"))));
     if let Some(file) = files.into_iter().find(|file| file.exists()) {
         return Ok(file);
     }
@@ -296,3 +296,6 @@ impl Handler for Engine {
         Engine::finish(self);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Every frame of the recorded traffic is read: as many events of each hook as were recorded.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

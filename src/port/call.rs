@@ -63,9 +63,12 @@ impl<'a> Call<'a> {
     /// The arguments are not those of the hook, or cannot be read.
     pub fn event(&self, hook: Hook) -> Result<Event<'a>, Error> {
         let mut args = self.args;
+        // Nothing in an event comes from the state, so a host that leaves it out is understood.
         let list = args.arguments(arity(hook) + 1)?;
         let event = event(hook, &mut args)?;
-        let _state = args.skip()?;
+        if list.count > arity(hook) {
+            args.skip()?;
+        }
         args.list_end(list)?;
         args.end()?;
         Ok(event)

@@ -168,7 +168,7 @@ impl Host {
     fn init(&mut self) {
         self.send(&call(1, "init", &[]));
         let (id, result) = self.reply();
-        assert_eq!((id, &result.to_string()[..3]), (1.into(), "{0,"));
+        assert!(id == 1.into() && result.to_string().starts_with("{0,"), "{id:?} {result}");
     }
 
     /// The next reply, its id and its result.
@@ -240,14 +240,10 @@ fn read_replies(mut output: File) -> Receiver<(Term, Term)> {
 }
 
 fn reply_in(frame: &[u8]) -> (Term, Term) {
-    match Term::decode(frame).unwrap() {
-        Term::Tuple(tuple) => {
-            let [kind, id, result]: [Term; 3] = tuple.elements.try_into().unwrap();
-            assert_eq!(kind, eetf::Atom::from("r").into());
-            (id, result)
-        }
-        other => panic!("{other} is no reply"),
-    }
+    let Term::Tuple(reply) = Term::decode(frame).unwrap() else { panic!("{frame:?}") };
+    let [kind, id, result]: [Term; 3] = reply.elements.try_into().unwrap();
+    assert_eq!(kind, atom("r"));
+    (id, result)
 }
 
 fn atom(text: &str) -> Term {

@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The error of finding something else than this here.
-    pub(super) fn expected(&self, what: &'static str) -> Error {
+    pub(in crate::port) fn expected(&self, what: &'static str) -> Error {
         self.error(Kind::Expected(what))
     }
 
@@ -545,14 +545,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Checks the number of a call's arguments.
+    /// Reads the head of a call's arguments: `expected` of them, or one less.
     ///
     /// # Errors
-    /// It is another.
-    pub fn arguments(&mut self, expected: u32) -> Result<List, Error> {
+    /// It is no list, or one of another length.
+    pub(in crate::port) fn arguments(&mut self, expected: u32) -> Result<List, Error> {
         let at = self.at;
         let list = self.list()?;
-        if list.count == expected {
+        if list.count == expected || list.count + 1 == expected {
             Ok(list)
         } else {
             Err(Error::new(at, Kind::Arguments { expected, found: list.count }))
