@@ -294,3 +294,6 @@ impl Reach {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

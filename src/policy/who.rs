@@ -227,3 +227,6 @@ fn within(peerhost: Peerhost<'_>, holds: impl FnOnce(IpAddr) -> bool) -> bool {
 fn dearest(costs: impl Iterator<Item = Cost>) -> Cost {
     costs.max().unwrap_or(Cost::Compare)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,336 @@
+//! Random policies against an evaluation without index, order of cost or short cut.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::policy::model::HostCondition;
+
+const NAMES: [&str; 3] = ["a", "b", ""];
+const NETWORKS: [&str; 2] = ["10.0.0.0/8", "192.0.2.0/24"];
+const PEERS: [&str; 3] = ["10.1.2.3", "192.0.2.1", "odd"];
+
+/// Lists 0 and 1 hold names, list 2 networks; `None` is unreadable.
+type Contents = [Option<Vec<&'static str>>; 3];
+
+fn build(contents: &Contents) -> Lists {
+    let list = |(n, entries): (usize, &Option<Vec<&'static str>>)| {
+        let uses = Uses { text: n < 2, networks: n == 2 };
+        let entries = entries.as_ref()?.iter().map(|entry| (1, *entry));
+        Some(Arc::new(List::build(uses, entries).unwrap()))
+    };
+    Lists::new(contents.iter().enumerate().map(list).collect())
+}
+
+/// Three values the plain way: everything is evaluated, and `None` is unknown.
+fn all(values: Vec<Option<bool>>) -> Option<bool> {
+    if values.contains(&Some(false)) {
+        Some(false)
+    } else if values.contains(&None) {
+        None
+    } else {
+        Some(true)
+    }
+}
+
+fn not(value: Option<bool>) -> Option<bool> {
+    value.map(|value| !value)
+}
+
+fn any(values: Vec<Option<bool>>) -> Option<bool> {
+    not(all(values.into_iter().map(not).collect()))
+}
+
+fn who_holds(who: &Who, client: &Client<'_>, lists: &Contents) -> Option<bool> {
+    match who {
+        Who::Everyone => Some(true),
+        Who::Any(each) => any(each.iter().map(|who| who_holds(who, client, lists)).collect()),
+        Who::All(each) => all(each.iter().map(|condition| condition_holds(condition, client, lists)).collect()),
+    }
+}
+
+fn condition_holds(condition: &Condition, client: &Client<'_>, lists: &Contents) -> Option<bool> {
+    match condition {
+        Condition::Text(TextField::Clientid, condition) => text_holds(condition, client.clientid, client, lists),
+        Condition::Text(TextField::Username, condition) => text_holds(condition, client.username, client, lists),
+        Condition::Peerhost(condition) => host_holds(condition, client.peerhost, lists),
+        Condition::Sockport(PortCondition::Is(port)) => Some(client.sockport == *port),
+        other => panic!("not made here: {other:?}"),
+    }
+}
+
+fn text_holds(condition: &TextCondition, value: &str, client: &Client<'_>, lists: &Contents) -> Option<bool> {
+    match condition {
+        TextCondition::Equals(template) => Some(match template.as_literal() {
+            Some(text) => value == text,
+            None => !client.username.is_empty() && value == client.username,
+        }),
+        TextCondition::Matches(_) => panic!("not made here"),
+        TextCondition::In(list) => lists[list.0].as_ref().map(|list| list.contains(&value)),
+        TextCondition::Not(inner) => not(text_holds(inner, value, client, lists)),
+        TextCondition::Any(each) => any(each.iter().map(|one| text_holds(one, value, client, lists)).collect()),
+    }
+}
+
+fn host_holds(condition: &HostCondition, peer: Peerhost<'_>, lists: &Contents) -> Option<bool> {
+    let begins = |network: &str| peer.to_string().starts_with(network.split_once('.').unwrap().0);
+    match condition {
+        HostCondition::Network(network) => Some(begins(&network.to_string())),
+        HostCondition::In(list) => lists[list.0].as_ref().map(|list| list.iter().any(|network| begins(network))),
+        HostCondition::Not(inner) => not(host_holds(inner, peer, lists)),
+        HostCondition::Any(each) => any(each.iter().map(|one| host_holds(one, peer, lists)).collect()),
+        other => panic!("not made here: {other:?}"),
+    }
+}
+
+fn text_condition() -> impl Strategy<Value = TextCondition> {
+    let leaf = prop_oneof![
+        select(vec!["a", "b", "", "${username}"])
+            .prop_map(|text| TextCondition::Equals(Template::parse(text).unwrap())),
+        (0..2_usize).prop_map(|list| TextCondition::In(ListId(list))),
+    ];
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|inner| TextCondition::Not(Box::new(inner))),
+            prop::collection::vec(inner, 0..3).prop_map(TextCondition::Any),
+        ]
+    })
+}
+
+fn host_condition() -> impl Strategy<Value = HostCondition> {
+    let leaf = prop_oneof![
+        select(&NETWORKS[..]).prop_map(|network| HostCondition::Network(network.parse().unwrap())),
+        Just(HostCondition::In(ListId(2))),
+    ];
+    leaf.prop_recursive(2, 4, 2, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|inner| HostCondition::Not(Box::new(inner))),
+            prop::collection::vec(inner, 0..3).prop_map(HostCondition::Any),
+        ]
+    })
+}
+
+fn who() -> impl Strategy<Value = Who> {
+    let condition = prop_oneof![
+        3 => text_condition().prop_map(|condition| Condition::Text(TextField::Clientid, condition)),
+        3 => text_condition().prop_map(|condition| Condition::Text(TextField::Username, condition)),
+        2 => host_condition().prop_map(Condition::Peerhost),
+        1 => (1..3_u16).prop_map(|port| Condition::Sockport(PortCondition::Is(port))),
+    ];
+    let leaf = prop_oneof![1 => Just(Who::Everyone), 8 => prop::collection::vec(condition, 0..4).prop_map(Who::All)];
+    leaf.prop_recursive(2, 6, 3, |inner| prop::collection::vec(inner, 0..3).prop_map(Who::Any))
+}
+
+fn contents() -> impl Strategy<Value = Contents> {
+    let names = || prop::option::weighted(0.7, prop::collection::vec(select(&NAMES[..]), 0..3));
+    let networks = prop::option::weighted(0.7, prop::collection::vec(select(&NETWORKS[..]), 0..2));
+    (names(), names(), networks).prop_map(|(first, second, networks)| [first, second, networks])
+}
+
+/// The same lists, with those that cannot be read filled from elsewhere.
+fn filled(contents: &Contents, from: &Contents) -> Contents {
+    std::array::from_fn(|n| contents[n].clone().or_else(|| Some(from[n].clone().unwrap_or_default())))
+}
+
+fn someone() -> impl Strategy<Value = Client<'static>> {
+    (select(&NAMES[..]), select(&NAMES[..]), select(&PEERS[..]), 1..3_u16).prop_map(
+        |(clientid, username, peer, port)| Client {
+            peerhost: Peerhost::parse(peer),
+            sockport: port,
+            ..client(clientid, username)
+        },
+    )
+}
+
+fn verdict() -> impl Strategy<Value = Verdict> {
+    select(vec![Allow, Deny, Ignore])
+}
+
+#[derive(Debug, Clone)]
+struct Login1 {
+    verdict: Verdict,
+    who: Who,
+    password: bool,
+}
+
+fn logins() -> impl Strategy<Value = Vec<Login1>> {
+    let rule = (verdict(), who(), any_bool()).prop_map(|(verdict, who, password)| Login1 { verdict, who, password });
+    prop::collection::vec(rule, 0..6)
+}
+
+fn any_bool() -> impl Strategy<Value = bool> {
+    proptest::bool::ANY
+}
+
+/// What a chain of logins comes to where no password source knows anyone: every rule that was asked.
+fn chain(policy: &Policy, client: &Client<'_>, lists: &Lists) -> (Vec<usize>, Verdict, String) {
+    let mut asked = Vec::new();
+    let mut login = policy.authenticate(client, lists);
+    loop {
+        match login {
+            Login::Decided(decision) => return (asked, decision.verdict, decision.rule.to_owned()),
+            Login::Password { rule, source } => {
+                assert_eq!(source, PasswordId(rule));
+                asked.push(rule);
+                login = policy.login_after(rule, client, lists);
+            }
+        }
+    }
+}
+
+fn naive_chain(rules: &[Login1], client: &Client<'_>, lists: &Contents) -> (Vec<usize>, Verdict, String) {
+    let mut asked = Vec::new();
+    for (n, rule) in rules.iter().enumerate() {
+        match who_holds(&rule.who, client, lists) {
+            Some(false) => {}
+            None => return (asked, Deny, "error".to_owned()),
+            Some(true) if rule.password => asked.push(n),
+            Some(true) => return (asked, rule.verdict, format!("r{n}")),
+        }
+    }
+    (asked, Deny, "default".to_owned())
+}
+
+#[derive(Debug, Clone)]
+struct Topics {
+    verdict: Verdict,
+    who: Who,
+    publish: Vec<String>,
+    subscribe: Vec<String>,
+}
+
+fn filter() -> impl Strategy<Value = String> {
+    let level = || select(vec!["a", "b", "+"]);
+    (prop::collection::vec(level(), 0..3), select(vec!["a", "b", "+", "#"])).prop_map(|(mut levels, last)| {
+        levels.push(last);
+        levels.join("/")
+    })
+}
+
+fn topic_rules() -> impl Strategy<Value = Vec<Topics>> {
+    let filters = || prop::collection::vec(filter(), 0..3);
+    let who = prop_oneof![2 => Just(Who::Everyone), 1 => who()];
+    let rule = (verdict(), who, filters(), filters()).prop_map(|(verdict, who, publish, subscribe)| Topics {
+        verdict,
+        who,
+        publish,
+        subscribe,
+    });
+    prop::collection::vec(rule, 0..6)
+}
+
+/// Every topic of up to 4 levels, one deeper than the filters, with a level that stands in none.
+fn every_topic() -> Vec<String> {
+    let mut all = Vec::new();
+    let mut deepest = vec![String::new()];
+    for _ in 0..4 {
+        let deeper = |topic: &String| ["a", "b", "z"].map(|level| format!("{topic}/{level}"));
+        deepest = deepest.iter().flat_map(deeper).collect();
+        all.extend(deepest.iter().map(|topic| topic.trim_start_matches('/').to_owned()));
+    }
+    all
+}
+
+fn matches(filter: &str, topic: &str) -> bool {
+    match (filter.split_once('/').unwrap_or((filter, "")), topic.split_once('/').unwrap_or((topic, ""))) {
+        (("#", _), _) => true,
+        ((filter, _), (topic, _)) if filter != "+" && filter != topic => false,
+        ((_, "#"), (_, "")) | ((_, ""), (_, "")) => true,
+        ((_, ""), _) | (_, (_, "")) => false,
+        ((_, filter), (_, topic)) => matches(filter, topic),
+    }
+}
+
+fn naive_acl(
+    rules: &[Topics],
+    default: Verdict,
+    action: Action,
+    filter: &str,
+    client: &Client<'_>,
+    lists: &Contents,
+) -> (Verdict, String) {
+    let asked: Vec<String> = every_topic().into_iter().filter(|topic| matches(filter, topic)).collect();
+    let mut part: Option<String> = None;
+    let mut found = (default, "default".to_owned());
+    for (n, rule) in rules.iter().enumerate() {
+        let patterns = if action == Publish { &rule.publish } else { &rule.subscribe };
+        let hit = |topic: &String| patterns.iter().any(|pattern| matches(pattern, topic));
+        let (every, some) = (asked.iter().all(hit), asked.iter().any(hit));
+        let about = if rule.verdict == Allow { every } else { some };
+        match who_holds(&rule.who, client, lists) {
+            Some(false) => {}
+            _ if !about => {}
+            None => return (Deny, "error".to_owned()),
+            Some(true) if rule.verdict == Ignore && !every => {
+                part.get_or_insert(format!("r{n}"));
+            }
+            Some(true) => {
+                found = (rule.verdict, format!("r{n}"));
+                break;
+            }
+        }
+    }
+    match part {
+        Some(part) if found.0 == Allow => (Ignore, part),
+        _ => found,
+    }
+}
+
+fn compile(default: Verdict, rules: &[Topics]) -> Policy {
+    let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::filter(text).unwrap()).collect();
+    let rule = |rule: &Topics| AclRule {
+        id: String::new(),
+        verdict: rule.verdict,
+        who: rule.who.clone(),
+        publish: patterns(&rule.publish),
+        subscribe: patterns(&rule.subscribe),
+        line: 1,
+    };
+    acl(default, rules.iter().map(rule).collect())
+}
+
+fn rank(verdict: Verdict) -> u8 {
+    match verdict {
+        Deny => 0,
+        Ignore => 1,
+        Allow => 2,
+    }
+}
+
+proptest! {
+    #[test]
+    fn logins_are_decided_as_by_trying_every_rule(rules in logins(), client in someone(), lists in contents(), others in contents()) {
+        let rule = |(n, rule): (usize, &Login1)| login(rule.verdict, rule.who.clone(), rule.password.then_some(n));
+        let policy = auth(Deny, rules.iter().enumerate().map(rule).collect());
+        let found = chain(&policy, &client, &build(&lists));
+        prop_assert_eq!(&found, &naive_chain(&rules, &client, &lists));
+        let known = filled(&lists, &others);
+        let then = chain(&policy, &client, &build(&known));
+        prop_assert_ne!(then.2.as_str(), "error", "every list can be read");
+        if found.2 != "error" {
+            prop_assert_eq!(then, found, "what was decided without a list does not hang on it");
+        }
+    }
+
+    #[test]
+    fn topics_are_decided_as_by_trying_every_rule_and_topic(
+        rules in topic_rules(), default in verdict(), filter in filter(), client in someone(), lists in contents(), others in contents(),
+    ) {
+        let policy = compile(default, &rules);
+        let readable = build(&lists);
+        let ask = |action, topic: &str| {
+            let decision = policy.check_acl(&client, action, topic, &readable);
+            (decision.verdict, decision.rule.to_owned())
+        };
+        let whole = ask(Subscribe, &filter);
+        prop_assert_eq!(&whole, &naive_acl(&rules, default, Subscribe, &filter, &client, &lists));
+        let known = build(&filled(&lists, &others));
+        let then = policy.check_acl(&client, Subscribe, &filter, &known);
+        prop_assert!(whole.1 == "error" || (then.verdict, then.rule) == (whole.0, whole.1.as_str()));
+        for topic in every_topic().iter().filter(|topic| matches(&filter, topic)).step_by(7) {
+            prop_assert_eq!(ask(Publish, topic), naive_acl(&rules, default, Publish, topic, &client, &lists));
+            let one = policy.check_acl(&client, Subscribe, topic, &known);
+            prop_assert!(rank(then.verdict) <= rank(one.verdict), "{}: {:?}, but {}: {:?}", filter, then, topic, one);
+        }
+    }
+}
