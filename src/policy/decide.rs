@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use super::candidates::Index;
 use super::lists::Lists;
-use super::model::{
-    AclRule, AuthRule, HistoryDef, ListDef, LogLines, Model, PasswordDef, PasswordId, Record, Section, Who,
-};
+use super::model::{AclRule, AuthRule, HistoryDef, ListDef, LogLines, Model, PasswordDef, PasswordId, Section, Who};
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Mode, Verdict};
 use crate::event::{Action, Client};
+use crate::history;
 use crate::hook::{Hook, Kind};
 use crate::text::Identity;
 use crate::topic::{Patterns, Request};
@@ -164,23 +163,26 @@ impl Policy {
     }
 
     fn needs(&self, hook: Hook) -> bool {
-        let nothing =
-            Record { connections: false, denials: false, attempts: false, subscriptions: false, messages: false };
-        let record = self.history.as_ref().map_or(nothing, |history| history.record);
-        let events = self.log.events && hook.kind() == Kind::Tells;
-        match hook {
+        let decided = match hook {
             Hook::ClientAuthenticate => self.auth.is_some(),
             Hook::ClientCheckAcl => self.acl.is_some(),
-            Hook::ClientConnect | Hook::ClientConnack => events || record.attempts,
-            Hook::ClientConnected | Hook::ClientDisconnected => events || record.connections || self.log.connections,
-            Hook::SessionTakenOver => events || record.connections,
-            Hook::SessionDiscarded => events || record.connections || record.subscriptions,
-            Hook::SessionSubscribed | Hook::SessionUnsubscribed | Hook::SessionTerminated => {
-                events || record.subscriptions
-            }
-            Hook::ClientSubscribe | Hook::ClientUnsubscribe | Hook::SessionCreated | Hook::SessionResumed => events,
-            Hook::MessagePublish => record.messages,
-        }
+            Hook::ClientConnected | Hook::ClientDisconnected => self.log.connections,
+            Hook::ClientConnect
+            | Hook::ClientConnack
+            | Hook::ClientSubscribe
+            | Hook::ClientUnsubscribe
+            | Hook::SessionCreated
+            | Hook::SessionResumed
+            | Hook::SessionDiscarded
+            | Hook::SessionTakenOver
+            | Hook::SessionSubscribed
+            | Hook::SessionUnsubscribed
+            | Hook::SessionTerminated
+            | Hook::MessagePublish => false,
+        };
+        // A message is nobody's coming or going, and would be a line for each publish.
+        let logged = self.log.events && hook.kind() == Kind::Tells && hook != Hook::MessagePublish;
+        decided || logged || self.history.as_ref().is_some_and(|history| history::needs(history.record, hook))
     }
 }
 

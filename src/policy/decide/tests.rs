@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::event::Peerhost;
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::{Condition, ListId, PortCondition, Sync, TextCondition, TextField};
+use crate::policy::model::{Condition, ListId, PortCondition, Record, Sync, TextCondition, TextField};
 use crate::text::Template;
 use crate::topic::Pattern;
 use Verdict::{Allow, Deny, Ignore};
@@ -278,7 +278,7 @@ fn the_hooks_are_what_the_policy_needs() {
     check(|model| keep(model, |record| record.attempts = true), &["client_connect", "client_connack"]);
     check(
         |model| keep(model, |record| record.subscriptions = true),
-        &["session_discarded", "session_subscribed", "session_unsubscribed", "session_terminated"],
+        &["session_created", "session_subscribed", "session_unsubscribed", "session_terminated"],
     );
     check(|model| keep(model, |record| record.messages = true), &["message_publish"]);
     let tell = [

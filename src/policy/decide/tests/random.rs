@@ -23,7 +23,7 @@ fn build(contents: &Contents) -> Lists {
 }
 
 /// Three values the plain way: everything is evaluated, and `None` is unknown.
-fn all(values: Vec<Option<bool>>) -> Option<bool> {
+fn all(values: &[Option<bool>]) -> Option<bool> {
     if values.contains(&Some(false)) {
         Some(false)
     } else if values.contains(&None) {
@@ -37,15 +37,17 @@ fn not(value: Option<bool>) -> Option<bool> {
     value.map(|value| !value)
 }
 
-fn any(values: Vec<Option<bool>>) -> Option<bool> {
-    not(all(values.into_iter().map(not).collect()))
+fn any(values: &[Option<bool>]) -> Option<bool> {
+    not(all(&values.iter().copied().map(not).collect::<Vec<_>>()))
 }
 
 fn who_holds(who: &Who, client: &Client<'_>, lists: &Contents) -> Option<bool> {
     match who {
         Who::Everyone => Some(true),
-        Who::Any(each) => any(each.iter().map(|who| who_holds(who, client, lists)).collect()),
-        Who::All(each) => all(each.iter().map(|condition| condition_holds(condition, client, lists)).collect()),
+        Who::Any(each) => any(&each.iter().map(|who| who_holds(who, client, lists)).collect::<Vec<_>>()),
+        Who::All(each) => {
+            all(&each.iter().map(|condition| condition_holds(condition, client, lists)).collect::<Vec<_>>())
+        }
     }
 }
 
@@ -55,7 +57,9 @@ fn condition_holds(condition: &Condition, client: &Client<'_>, lists: &Contents)
         Condition::Text(TextField::Username, condition) => text_holds(condition, client.username, client, lists),
         Condition::Peerhost(condition) => host_holds(condition, client.peerhost, lists),
         Condition::Sockport(PortCondition::Is(port)) => Some(client.sockport == *port),
-        other => panic!("not made here: {other:?}"),
+        Condition::Text(..) | Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
+            panic!("not made here: {condition:?}")
+        }
     }
 }
 
@@ -68,7 +72,9 @@ fn text_holds(condition: &TextCondition, value: &str, client: &Client<'_>, lists
         TextCondition::Matches(_) => panic!("not made here"),
         TextCondition::In(list) => lists[list.0].as_ref().map(|list| list.contains(&value)),
         TextCondition::Not(inner) => not(text_holds(inner, value, client, lists)),
-        TextCondition::Any(each) => any(each.iter().map(|one| text_holds(one, value, client, lists)).collect()),
+        TextCondition::Any(each) => {
+            any(&each.iter().map(|one| text_holds(one, value, client, lists)).collect::<Vec<_>>())
+        }
     }
 }
 
@@ -78,8 +84,8 @@ fn host_holds(condition: &HostCondition, peer: Peerhost<'_>, lists: &Contents) -
         HostCondition::Network(network) => Some(begins(&network.to_string())),
         HostCondition::In(list) => lists[list.0].as_ref().map(|list| list.iter().any(|network| begins(network))),
         HostCondition::Not(inner) => not(host_holds(inner, peer, lists)),
-        HostCondition::Any(each) => any(each.iter().map(|one| host_holds(one, peer, lists)).collect()),
-        other => panic!("not made here: {other:?}"),
+        HostCondition::Any(each) => any(&each.iter().map(|one| host_holds(one, peer, lists)).collect::<Vec<_>>()),
+        HostCondition::Address(_) | HostCondition::Matches(_) => panic!("not made here: {condition:?}"),
     }
 }
 
@@ -235,7 +241,7 @@ fn matches(filter: &str, topic: &str) -> bool {
     match (filter.split_once('/').unwrap_or((filter, "")), topic.split_once('/').unwrap_or((topic, ""))) {
         (("#", _), _) => true,
         ((filter, _), (topic, _)) if filter != "+" && filter != topic => false,
-        ((_, "#"), (_, "")) | ((_, ""), (_, "")) => true,
+        ((_, "#" | ""), (_, "")) => true,
         ((_, ""), _) | (_, (_, "")) => false,
         ((_, filter), (_, topic)) => matches(filter, topic),
     }
