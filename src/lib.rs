@@ -1,5 +1,6 @@
 //! Login and topic rules for the EMQX broker in one YAML file.
 
+pub mod cli;
 pub mod decision;
 pub mod event;
 pub mod history;

@@ -1,7 +1,20 @@
 //! The policy: from the file to decisions.
 mod candidates;
+pub mod codes;
 pub mod decide;
+mod decode;
+pub mod diag;
+mod duration;
 pub mod lists;
+mod load;
 pub mod model;
+mod raw;
+pub mod span;
 mod strings;
+mod traps;
+mod validate;
+mod warn;
 pub mod who;
+mod yaml;
+
+pub use load::{Loaded, load, parse, parse_bytes, schema, unreadable};

@@ -1,0 +1,202 @@
+//! The one table of what can be wrong with a policy. Codes never change their meaning.
+
+/// How much a diagnostic matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The policy does not load.
+    Error,
+    /// The policy loads, and may not do what was meant.
+    Warning,
+}
+
+macro_rules! codes {
+    ($($variant:ident, $name:literal, $severity:ident, $title:literal, $explanation:literal;)*) => {
+        /// A kind of mistake.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The name by which reports and `check --explain` call it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Code::$variant => $name,)*
+                }
+            }
+
+            /// Whether it stops the policy.
+            pub fn severity(self) -> Severity {
+                match self {
+                    $(Code::$variant => Severity::$severity,)*
+                }
+            }
+
+            /// What it is, in a line.
+            pub fn title(self) -> &'static str {
+                match self {
+                    $(Code::$variant => $title,)*
+                }
+            }
+
+            /// What it is about and what to do, in a paragraph.
+            pub fn explanation(self) -> &'static str {
+                match self {
+                    $(Code::$variant => $explanation,)*
+                }
+            }
+        }
+    };
+}
+
+impl Code {
+    /// The code of this name.
+    pub fn of_name(name: &str) -> Option<Code> {
+        Code::ALL.iter().copied().find(|code| code.name() == name)
+    }
+}
+
+codes! {
+    UnreadableFile, "unreadable-file", Error, "The file cannot be read",
+        "The policy file, or one of the files that it names, could not be opened or read. The message says why. The driver \
+         runs as the broker's user: that user must be able to read the file and to enter every folder on the way to it.";
+    NotUtf8, "not-utf-8", Error, "The file is not UTF-8",
+        "A policy is UTF-8 text. Some editors save Latin-1 or UTF-16: choose UTF-8 when saving.";
+    YamlSyntax, "yaml-syntax", Error, "The text is no YAML",
+        "The text breaks the rules of YAML, so nothing of it could be read and no other mistake can be reported yet. The usual \
+         cause is a text that must stand in quotes: one that begins with `*`, `&`, `!`, `%`, `@` or a backtick, and one \
+         that holds `${...}` inside `[ ]` or `{ }`.";
+    TooLarge, "too-large", Error, "The file is too large, too deep, or grows too much",
+        "Size, depth, number of values and the growth by aliases are bounded, so that no policy file can exhaust the broker's \
+         machine. Long lists belong in a file or a database: `lists: { fleet: { file: fleet.txt } }`.";
+    BareHash, "bare-hash", Error, "A `#` was read as a comment",
+        "In YAML a `#` at the beginning of a word begins a comment, and the rest of the line is gone: `subscribe: #` is \
+         empty, and `[dev/ #]` loses its closing bracket. Write topic filters in quotes: `\"#\"`, `\"dev/#\"`.";
+    NotAString, "not-a-string", Error, "YAML reads a text as something else",
+        "YAML reads `007` and `1e3` as numbers and `yes`, `no`, `on`, `off`, `y` and `n` as true or false. A clientid or a \
+         topic that looks like one would silently be another one: write it in quotes.";
+    EmptyValue, "empty-value", Error, "A key has no value",
+        "A key without a value is read as null, which is never what a policy means. Leave the key out or give it a value. An \
+         empty section is written `{}`, an empty list `[]`.";
+    WrongType, "wrong-type", Error, "A value of the wrong kind",
+        "Another kind of value stands here than the policy language has in this place: a list where a text is needed, say.";
+    UnknownKey, "unknown-key", Error, "A key that the policy language does not have",
+        "A key that means nothing is most often a slip of the pen, and what it was meant to say would be lost. `exhook-policy \
+         schema` prints a JSON Schema with which editors complete and check keys.";
+    DuplicateKey, "duplicate-key", Error, "A key stands twice in one mapping",
+        "Only one of the two could count, and it would not be clear which.";
+    MissingKey, "missing-key", Error, "A key that is needed is missing",
+        "The mapping lacks a key without which it says nothing.";
+    ConflictingKeys, "conflicting-keys", Error, "Keys that exclude each other",
+        "Only one of these keys may stand in one mapping: a rule has one effect, a condition one operator, a list one source.";
+    UnknownWord, "unknown-word", Error, "A word that is none of those allowed here",
+        "Only the words that the message lists may stand here.";
+    UnsupportedVersion, "unsupported-version", Error, "A version of the policy language that this program does not know",
+        "`version` is the version of the policy language. This program knows version 1. A policy of a later version needs a \
+         later program.";
+    BadDuration, "bad-duration", Error, "No duration, or one out of bounds",
+        "A duration is a number with a unit, `500ms`, `2s`, `5m`, `12h` or `90d`, or several of them, `1h30m`. The message \
+         says between which bounds it must be.";
+    UnknownName, "unknown-name", Error, "A name that is declared nowhere",
+        "A rule or condition names a list, a kind of client or a password source that does not stand under `lists`, `clients` or \
+         `passwords`.";
+    ReservedName, "reserved-name", Error, "A name that has a meaning of its own",
+        "`everyone` means every client, and the rule ids `default`, `invalid-topic` and `error` stand in records for what no \
+         rule decided. Choose another name.";
+    BadName, "bad-name", Error, "A name that cannot be one",
+        "A name or id must have at least one character, and none that is invisible: it stands in logs and records.";
+    DuplicateId, "duplicate-id", Error, "Two rules of one section have the same id",
+        "Records and policy tests say by its id which rule decided, so an id must be unique in its section. A rule without an \
+         id is called by its section and place, `acl-3` for the third.";
+    ClientCycle, "client-cycle", Error, "A kind of client is defined by itself",
+        "An entry of `clients` may name others, but not in a circle.";
+    BadPattern, "bad-pattern", Error, "A topic filter, glob or regex that is not well formed",
+        "A topic pattern is an MQTT topic filter (`+` and `#` stand alone between slashes, `#` only at the end), a glob or a \
+         regex. None may begin with `$share/`, `$queue/`, `$exclusive/` or `$delayed/`: that prefix is taken off before \
+         topics are matched.";
+    BadPlaceholder, "bad-placeholder", Error, "A placeholder that the policy language does not have",
+        "`${clientid}` and `${username}` are the only placeholders, and they stand in plain texts and in topic patterns. \
+         `%c` and `%u` are the broker's own spelling, which would be taken literally here.";
+    BadAddress, "bad-address", Error, "No address or network",
+        "`peerhost` is compared with addresses (`10.0.0.7`, `2001:db8::7`) and networks (`10.0.0.0/8`, `2001:db8::/32`), and \
+         with lists of them. Host names are not looked up.";
+    HostBits, "host-bits", Error, "A network whose address has bits behind the prefix",
+        "In `10.1.2.3/8` only the first 8 bits count, so either the address or the length is not what was meant.";
+    BadPort, "bad-port", Error, "No port",
+        "A port is a whole number from 1 to 65535.";
+    NoEffect, "no-effect", Error, "A rule says neither allow nor deny nor ignore",
+        "A rule has exactly one of `allow`, `deny` and `ignore`, with whom it is about.";
+    NoTopics, "no-topics", Error, "A rule of `acl` names no topics",
+        "A rule of `acl` needs `publish`, `subscribe` or `topics` (both). For all topics write `topics: [\"#\"]`.";
+    EmptyList, "empty-list", Error, "A list that must have an entry is empty",
+        "A rule about nobody, or a condition with no alternative, never matches: an empty `deny` would protect nothing.";
+    NoConditions, "no-conditions", Error, "A kind of client without conditions",
+        "An empty mapping would mean every client. Where that is meant, write `everyone`.";
+    MisplacedPassword, "misplaced-password", Error, "`password` on a rule that does not allow",
+        "Only a rule that allows can ask for a password.";
+    BadQuery, "bad-query", Error, "A query that cannot give what is needed",
+        "A password query must have the parameter `:username`, else it would compare every client with the same hash.";
+    BadPath, "bad-path", Error, "No path",
+        "A path names a file, relative to the policy's folder or absolute.";
+    BadSource, "bad-source", Error, "A list or password source has a fault",
+        "A source of the policy was read, and something in it cannot be used. Until it can, every decision that needs it denies.";
+
+    DefaultAllow, "default-allow", Warning, "What no rule matches is allowed",
+        "With `default: allow` every client or topic that the rules forget is let through. Deny by default, and allow what is \
+         needed.";
+    DefaultIgnore, "default-ignore", Warning, "What no rule matches is left to the broker",
+        "With `default: ignore` the broker goes on as if there were no policy: logins fall to `allow_anonymous`, topics to \
+         acl.conf, whose last line allows everything unless it was changed.";
+    AllowsEverything, "allows-everything", Warning, "A rule that allows everything to everyone",
+        "Such a rule makes all that follow, and the default, meaningless.";
+    Unused, "unused", Warning, "Nothing uses this entry",
+        "A list, a kind of client or a password source that no rule uses does nothing. Perhaps a rule names another one.";
+    UnverifiedClientid, "unverified-clientid", Warning, "`${clientid}` topics, but nobody verifies the clientid",
+        "A client chooses its clientid freely. Topics with `${clientid}` keep clients apart only where a login rule with a \
+         password ties the clientid to the verified username: `{ clientid: \"${username}\" }`.";
+    PasswordBypass, "password-bypass", Warning, "Clients can walk around a password rule",
+        "A password rule matches only where its source knows the user. A client that gives a username unknown there falls \
+         through to the later rule, which lets it in without a password.";
+    SuperuserInAcl, "superuser-in-acl", Warning, "`is_superuser` in `acl` has no effect",
+        "The broker does not ask about the topics of superusers, so in `acl` the flag is always false.";
+    MessagesEnterprise, "messages-enterprise", Warning, "Only the Enterprise edition sends message hooks",
+        "The community edition's plugin calls no message hooks, so the table `messages` stays empty there.";
+    GlobNotParent, "glob-not-parent", Warning, "`x/**` does not reach `x` itself",
+        "The glob `x/**` matches every topic below `x`, but not `x`. The filter `x/#` matches both.";
+    AdmitsNameless, "admits-nameless", Warning, "A `not` lets clients without a name through",
+        "An absent username is the empty text, which is different from every name, so `{ not: admin }` holds for clients that \
+         give none. Write `{ not: [\"\", admin] }`.";
+    LongDeadline, "long-deadline", Warning, "The deadline is not under the broker's usual `call_timeout`",
+        "When the broker's `call_timeout` (5s unless it was changed) passes before the answer comes, the broker goes on as if \
+         there were no policy, and lets the client through. The deadline must be shorter.";
+    CommentAfterPattern, "comment-after-pattern", Warning, "A comment that looks like a part of the topic",
+        "In YAML ` #` begins a comment. Where the pattern was meant to go on, write it in quotes; where a comment was meant, put \
+         a blank after the `#`.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::Code;
+
+    #[test]
+    fn names_are_unique_and_plain() {
+        let mut seen = HashSet::new();
+        for code in Code::ALL {
+            assert!(seen.insert(code.name()), "{} stands twice", code.name());
+            assert!(
+                code.name().chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+                "{}",
+                code.name()
+            );
+            assert_eq!(Code::of_name(code.name()), Some(*code));
+            assert!(!code.title().ends_with('.'), "{}", code.title());
+            assert!(code.explanation().ends_with('.'), "{}", code.explanation());
+        }
+        assert_eq!(Code::of_name("no-such-code"), None);
+    }
+}

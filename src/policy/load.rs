@@ -1,0 +1,126 @@
+//! Reading a policy: from the file to the [`Model`] or to everything that is wrong with it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use schemars::generate::SchemaSettings;
+
+use super::codes::Code;
+use super::decode::{At, Cx};
+use super::diag::{Diagnostic, Diagnostics, Report};
+use super::model::Model;
+use super::span::Span;
+use super::validate::{Declared, validate};
+use super::{raw, traps, yaml};
+use crate::source::{SourceKind, SourceProblem};
+
+/// A policy that is well formed.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub model: Model,
+    /// What in it may not do what was meant.
+    pub warnings: Report,
+    declared: Declared,
+}
+
+impl Loaded {
+    /// Adds what was found in the policy's sources to the report, at the places where they are declared.
+    pub fn report_sources(&mut self, problems: impl IntoIterator<Item = SourceProblem>) {
+        for problem in problems {
+            let declared = match problem.kind {
+                SourceKind::List => &self.declared.lists,
+                SourceKind::Passwords => &self.declared.passwords,
+            };
+            let span = declared.iter().find(|(name, _)| *name == problem.name).map(|&(_, span)| span);
+            let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
+            let message = format!("{}{line}: {}", problem.path.display(), problem.message);
+            self.warnings.push(match span {
+                Some(span) => Diagnostic::new(Code::BadSource, span, message),
+                None => Diagnostic::unplaced(Code::BadSource, message),
+            });
+        }
+    }
+}
+
+/// Reads a policy file. Paths in it are relative to its folder.
+///
+/// # Errors
+/// Everything that is wrong with it; [`Report::is_unreadable`] tells a file that could not be read.
+pub fn load(path: &Path) -> Result<Loaded, Box<Report>> {
+    let name = path.display().to_string();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let limit = u64::try_from(yaml::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
+        Ok(_) => parse_bytes(&bytes, &name, folder),
+        Err(error) => Err(Box::new(unreadable(&name, &error))),
+    }
+}
+
+/// The report on a file that could not be read.
+pub fn unreadable(name: &str, error: &io::Error) -> Report {
+    let message = format!("the file cannot be read: {error}");
+    only(name, "", Diagnostic::unplaced(Code::UnreadableFile, message))
+}
+
+/// Reads a policy from bytes, which must be UTF-8. The name stands in reports; paths are relative to the folder.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_bytes(bytes: &[u8], name: &str, folder: &Path) -> Result<Loaded, Box<Report>> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => parse(text, name, folder),
+        Err(error) => {
+            let text = String::from_utf8_lossy(bytes);
+            let at = error.valid_up_to();
+            let message = "this byte is no UTF-8";
+            let span = Span::new(at, at.saturating_add(char::REPLACEMENT_CHARACTER.len_utf8()));
+            let diagnostic = Diagnostic::new(Code::NotUtf8, span, message).help("save the file as UTF-8");
+            Err(Box::new(only(name, &text, diagnostic)))
+        }
+    }
+}
+
+/// Reads a policy from text. The name stands in reports; paths are relative to the folder.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Loaded, Box<Report>> {
+    let tree = yaml::read(text).map_err(|diagnostic| Box::new(only(name, text, diagnostic)))?;
+    let mut cx = Cx::new(text);
+    if tree.node == yaml::Node::Null {
+        let diagnostic = traps::empty_file(tree.span);
+        return Err(Box::new(only(name, text, diagnostic)));
+    }
+    let Some(policy) = cx.value::<raw::Policy>(&tree, None) else {
+        return Err(Box::new(Report::new(name, text, cx.found)));
+    };
+    if let Some(At { value: raw::Version::Unknown, span, .. }) = policy.version {
+        // Whatever else is odd in it may be right in that version.
+        let message = format!("version {} of the policy language is not known", span.of(text));
+        let diagnostic =
+            Diagnostic::new(Code::UnsupportedVersion, span, message).help("this program knows `version: 1`");
+        return Err(Box::new(only(name, text, diagnostic)));
+    }
+    drop(tree);
+    let (model, declared, cx) = validate(policy, cx, folder);
+    let failed = cx.found.has_errors();
+    let report = Report::new(name, text, cx.found);
+    if failed { Err(Box::new(report)) } else { Ok(Loaded { model, warnings: report, declared }) }
+}
+
+fn only(name: &str, text: &str, diagnostic: Diagnostic) -> Report {
+    let mut found = Diagnostics::default();
+    found.push(diagnostic);
+    Report::new(name, text, found)
+}
+
+/// The JSON Schema (draft 7) of policy files, with a line end.
+pub fn schema() -> String {
+    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<raw::Policy>();
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,89 @@
+//! Places in the policy's text.
+
+use std::ops::Range;
+
+/// Bytes `start..end` of the policy's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+impl Span {
+    /// The bytes `start..end`.
+    pub fn new(start: usize, end: usize) -> Self {
+        Span { start, end: end.max(start) }
+    }
+
+    /// The text of the span; empty where it lies outside of the text.
+    pub fn of(self, text: &str) -> &str {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// The same as a range.
+    pub fn range(self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// Where the lines of a text begin.
+#[derive(Debug)]
+pub struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    /// Finds the line ends of a text.
+    pub fn new(text: &str) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at.saturating_add(1))).collect();
+        Lines { starts }
+    }
+
+    /// The line of a byte, from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        self.starts.partition_point(|&start| start <= offset).max(1)
+    }
+
+    /// Where a line begins. The line is counted from 1.
+    pub fn start(&self, line: usize) -> usize {
+        self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default()
+    }
+
+    /// One past the last byte of a line, its line end included. The line is counted from 1.
+    pub fn end(&self, line: usize, text: &str) -> usize {
+        self.starts.get(line).copied().unwrap_or(text.len())
+    }
+
+    /// Line and column of a byte, both from 1. A column is a character; a byte order mark is none.
+    pub fn position(&self, offset: usize, text: &str) -> (usize, usize) {
+        let line = self.line(offset);
+        let before = text.get(self.start(line)..offset).unwrap_or_default();
+        (line, before.chars().filter(|&c| c != BOM).count().saturating_add(1))
+    }
+}
+
+/// The byte order mark, which some editors put before a text.
+pub(crate) const BOM: char = '\u{feff}';
+
+#[cfg(test)]
+mod tests {
+    use super::Lines;
+
+    #[track_caller]
+    fn check(text: &str, needle: &str, line: usize, column: usize) {
+        let offset = text.find(needle).unwrap();
+        assert_eq!(Lines::new(text).position(offset, text), (line, column));
+    }
+
+    #[test]
+    fn positions_count_characters_and_no_byte_order_mark() {
+        check("abc", "a", 1, 1);
+        check("abc\ndef", "d", 2, 1);
+        check("abc\r\ndef", "f", 2, 3);
+        check("é: ü", "ü", 1, 4);
+        check("\u{feff}a: b", "a", 1, 1);
+        check("\u{feff}a: b", "b", 1, 4);
+    }
+}

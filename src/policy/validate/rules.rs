@@ -1,0 +1,165 @@
+//! The rules of `auth` and `acl`.
+
+use std::collections::HashMap;
+
+use crate::decision::{RESERVED, Verdict};
+use crate::policy::codes::Code;
+use crate::policy::decode::{At, OneOrMany, Placed, Text};
+use crate::policy::diag::{Diagnostic, quote};
+use crate::policy::model::{AclRule, AuthRule, PasswordId, Section};
+use crate::policy::span::Span;
+use crate::policy::warn::{AclFacts, AuthFacts, Direction, PatternFacts, Syntax};
+use crate::policy::{raw, warn};
+use crate::topic::Pattern;
+
+use super::who::Built;
+use super::{Validator, declare, verdict};
+
+/// The ids of a section, by which places they were taken.
+struct Ids {
+    section: &'static str,
+    taken: HashMap<String, Span>,
+}
+
+impl Validator<'_> {
+    pub(super) fn auth(&mut self, raw: raw::Auth) -> (Section<AuthRule>, Vec<AuthFacts>) {
+        warn::default(&mut self.cx, "logins", raw.default.as_ref());
+        let default = verdict(raw.default.as_ref());
+        let mut ids = Ids { section: "auth", taken: HashMap::new() };
+        let mut rules = Vec::new();
+        let mut facts = Vec::new();
+        for (index, rule) in raw.rules.into_iter().flat_map(|rules| rules.value).enumerate() {
+            let span = rule.span();
+            let id = self.id(&mut ids, index, rule.id, span);
+            let allows = rule.allow.is_some();
+            let denies = rule.deny.is_some() || rule.ignore.is_some();
+            let password = rule.password.and_then(|name| self.password(&name, denies && !allows));
+            let Some((verdict, at, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
+            facts.push(AuthFacts {
+                who: at,
+                everyone: built.facts.everyone,
+                nameless: built.facts.nameless,
+                tied: built.facts.tied,
+                password: password.map(|(_, span)| span),
+            });
+            let password = password.map(|(id, _)| id);
+            rules.push(AuthRule { id, verdict, who: built.who, password, line: self.lines.line(span.start) });
+        }
+        (Section { default, rules }, facts)
+    }
+
+    pub(super) fn acl(&mut self, raw: raw::Acl) -> (Section<AclRule>, Vec<AclFacts>) {
+        warn::default(&mut self.cx, "topics", raw.default.as_ref());
+        let default = verdict(raw.default.as_ref());
+        let mut ids = Ids { section: "acl", taken: HashMap::new() };
+        let mut rules = Vec::new();
+        let mut facts = Vec::new();
+        for (index, rule) in raw.rules.into_iter().flat_map(|rules| rules.value).enumerate() {
+            let span = rule.span();
+            let id = self.id(&mut ids, index, rule.id, span);
+            let mut patterns = Vec::new();
+            let topics = self.patterns(Direction::Both, rule.topics, &mut patterns);
+            let mut publish = self.patterns(Direction::Publish, rule.publish, &mut patterns);
+            let mut subscribe = self.patterns(Direction::Subscribe, rule.subscribe, &mut patterns);
+            publish.extend(topics.iter().cloned());
+            subscribe.extend(topics);
+            let Some((verdict, _, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
+            facts.push(AclFacts {
+                verdict,
+                everyone: built.facts.everyone,
+                nameless: built.facts.nameless,
+                superuser: built.facts.superuser,
+                patterns,
+            });
+            let line = self.lines.line(span.start);
+            rules.push(AclRule { id, verdict, who: built.who, publish, subscribe, line });
+        }
+        (Section { default, rules }, facts)
+    }
+
+    /// The rule's id, or one made of its place.
+    fn id(&mut self, ids: &mut Ids, index: usize, id: Option<At<Text>>, rule: Span) -> String {
+        let (id, span) = match id {
+            Some(At { value: id, .. }) => {
+                self.check_name(&id);
+                (id.value, id.span)
+            }
+            None => (format!("{}-{}", ids.section, index.saturating_add(1)), rule),
+        };
+        if RESERVED.contains(&id.as_str()) {
+            let message = format!("the id {} stands in records for what no rule decided", quote(&id));
+            self.cx.push(Diagnostic::new(Code::ReservedName, span, message).help("choose another id"));
+        } else if let Some(&first) = ids.taken.get(&id) {
+            let message = format!("another rule of `{}` has the id {}", ids.section, quote(&id));
+            self.cx.push(Diagnostic::new(Code::DuplicateId, span, message).related(first, "this one"));
+        }
+        ids.taken.entry(id.clone()).or_insert(span);
+        id
+    }
+
+    fn password(&mut self, name: &At<Text>, misplaced: bool) -> Option<(PasswordId, Span)> {
+        if misplaced {
+            let message = "`password` stands only on a rule that allows";
+            let help = "take it away, or make the rule an `allow`";
+            self.cx.push(Diagnostic::new(Code::MisplacedPassword, name.key, message).help(help));
+        }
+        let text = &name.value;
+        let Some(&index) = self.password_ids.get(&text.value) else {
+            let message = format!("no entry of `passwords` has the name {}", quote(&text.value));
+            let diagnostic = Diagnostic::new(Code::UnknownName, text.span, message);
+            let names = self.passwords.iter().map(|source| source.name.value.as_str());
+            self.cx.push_near(diagnostic, &text.value, names.clone(), || declare("passwords", names));
+            return None;
+        };
+        if let Some(source) = self.passwords.get_mut(index) {
+            source.used = true;
+        }
+        Some((PasswordId(index), text.span))
+    }
+
+    /// What the rule says, of whom, and where that stands.
+    fn effect(
+        &mut self,
+        allow: Option<At<raw::Who>>,
+        deny: Option<At<raw::Who>>,
+        ignore: Option<At<raw::Who>>,
+    ) -> Option<(Verdict, Span, Built)> {
+        let effects = [(Verdict::Allow, allow), (Verdict::Deny, deny), (Verdict::Ignore, ignore)];
+        let mut built = effects.into_iter().filter_map(|(verdict, who)| {
+            let who = who?;
+            let span = who.value.span();
+            Some((verdict, span, self.who(who.value)?))
+        });
+        // Where two effects stand side by side, the mistakes in both are told.
+        let first = built.next();
+        built.for_each(drop);
+        first
+    }
+
+    fn patterns(
+        &mut self,
+        direction: Direction,
+        raw: Option<At<OneOrMany<raw::Pattern>>>,
+        facts: &mut Vec<PatternFacts>,
+    ) -> Vec<Pattern> {
+        let mut patterns = Vec::new();
+        for raw in raw.into_iter().flat_map(|raw| raw.value.0) {
+            let (syntax, text) = match raw {
+                raw::Pattern::Filter(text) => (Syntax::Filter, text),
+                raw::Pattern::Operator(raw::PatternOperator::Glob(glob)) => (Syntax::Glob, glob.value),
+                raw::Pattern::Operator(raw::PatternOperator::Regex(regex)) => (Syntax::Regex, regex.value),
+            };
+            warn::comment(&mut self.cx, text.span);
+            let result = match syntax {
+                Syntax::Filter => Pattern::filter(&text.value),
+                Syntax::Glob => Pattern::glob(&text.value),
+                Syntax::Regex => Pattern::regex(&text.value),
+            };
+            let Some(pattern) = self.parsed(Code::BadPattern, &text, result) else { continue };
+            let clientid = pattern.has_clientid();
+            facts.push(PatternFacts { direction, syntax, text: text.value, span: text.span, clientid });
+            patterns.push(pattern);
+        }
+        patterns
+    }
+}

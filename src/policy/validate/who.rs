@@ -1,0 +1,351 @@
+//! Kinds of client: names resolved, conditions parsed.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use crate::policy::codes::Code;
+use crate::policy::decode::{At, Text};
+use crate::policy::diag::{Diagnostic, quote};
+use crate::policy::lists::{canonical_network, parse_network};
+use crate::policy::model::{Condition, HostCondition, ListId, PortCondition, TextCondition, TextField, Who};
+use crate::policy::raw;
+use crate::policy::span::Span;
+use crate::text::{Matcher, Template, TextError};
+
+use super::{Validator, declare};
+
+/// How deep entries of `clients` may name one another.
+const MAX_DEPTH: usize = 32;
+/// Conditions of the whole policy, with every use of a name counted.
+const MAX_CONDITIONS: usize = 10_000_000;
+
+/// The word for every client.
+pub(super) const EVERYONE: &str = "everyone";
+
+/// A kind of client with what the warnings want to know of it.
+#[derive(Debug, Clone)]
+pub(super) struct Built {
+    pub(super) who: Who,
+    pub(super) facts: Facts,
+    size: usize,
+}
+
+/// What the warnings want to know of a kind of client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Facts {
+    /// Every client is of this kind.
+    pub(super) everyone: bool,
+    /// Where it asks for the superuser flag.
+    pub(super) superuser: Option<Span>,
+    /// A `not` that holds for clients without a name.
+    pub(super) nameless: Option<Span>,
+    /// The clientid and the username must be the same.
+    pub(super) tied: bool,
+}
+
+/// How far an entry of `clients` has come.
+#[derive(Debug, Default)]
+pub(super) enum State {
+    #[default]
+    New,
+    /// Meeting it again now means a circle.
+    Busy,
+    /// `None` after a problem was reported.
+    Done(Option<Rc<Built>>),
+}
+
+/// An entry of `clients`.
+#[derive(Debug)]
+pub(super) struct KindEntry {
+    pub(super) name: Text,
+    pub(super) raw: Option<raw::Who>,
+    pub(super) state: State,
+    pub(super) used: bool,
+}
+
+impl Validator<'_> {
+    /// Resolves the entries of `clients` that no rule has asked for.
+    pub(super) fn finish_kinds(&mut self) {
+        for index in 0..self.kinds.len() {
+            self.kind(index, None, 0);
+        }
+    }
+
+    /// Whom a rule is about. `None` after a problem was reported.
+    pub(super) fn who(&mut self, raw: raw::Who) -> Option<Built> {
+        let built = self.build(raw, 0)?;
+        self.conditions = self.conditions.saturating_add(built.size);
+        Some(built)
+    }
+
+    fn build(&mut self, raw: raw::Who, depth: usize) -> Option<Built> {
+        match raw {
+            raw::Who::Name(name) if name.value == EVERYONE => {
+                let facts = Facts { everyone: true, superuser: None, nameless: None, tied: false };
+                Some(Built { who: Who::Everyone, facts, size: 1 })
+            }
+            raw::Who::Name(name) => self.named(&name, depth),
+            raw::Who::Kind(kind) => self.conditions(*kind),
+            raw::Who::Any(_, all) => {
+                let count = all.len();
+                let built: Vec<Built> = all.into_iter().filter_map(|one| self.build(one, depth)).collect();
+                if built.is_empty() || built.len() < count {
+                    return None;
+                }
+                let facts = Facts {
+                    everyone: built.iter().any(|one| one.facts.everyone),
+                    superuser: built.iter().find_map(|one| one.facts.superuser),
+                    nameless: built.iter().find_map(|one| one.facts.nameless),
+                    tied: built.iter().all(|one| one.facts.tied),
+                };
+                let size = built.iter().fold(0usize, |size, one| size.saturating_add(one.size));
+                Some(Built { who: Who::Any(built.into_iter().map(|one| one.who).collect()), facts, size })
+            }
+        }
+    }
+
+    fn named(&mut self, name: &Text, depth: usize) -> Option<Built> {
+        let Some(&index) = self.kind_ids.get(&name.value) else {
+            let message = format!("no entry of `clients` has the name {}", quote(&name.value));
+            let diagnostic = Diagnostic::new(Code::UnknownName, name.span, message);
+            let is_list = self.list_ids.contains_key(&name.value);
+            let names = self.kinds.iter().map(|kind| kind.name.value.as_str());
+            self.cx.push_near(diagnostic, &name.value, names.clone().chain([EVERYONE]), || {
+                let list = || format!("it is a list: write {{ clientid: {{ in: {} }} }}", name.value);
+                if is_list { Some(list()) } else { declare("clients", names) }
+            });
+            return None;
+        };
+        if let Some(entry) = self.kinds.get_mut(index) {
+            entry.used = true;
+        }
+        let built = self.kind(index, Some(name.span), depth)?;
+        self.conditions = self.conditions.saturating_add(built.size);
+        if self.conditions > MAX_CONDITIONS {
+            let message = "the entries of `clients` grow too much by their uses";
+            self.cx.push(Diagnostic::unplaced(Code::TooLarge, message));
+            return None;
+        }
+        Some(Built::clone(&built))
+    }
+
+    fn kind(&mut self, index: usize, used_at: Option<Span>, depth: usize) -> Option<Rc<Built>> {
+        let entry = self.kinds.get_mut(index)?;
+        let span = used_at.unwrap_or(entry.name.span);
+        match &entry.state {
+            State::Done(built) => return built.clone(),
+            State::Busy => {
+                let message = format!("{} is defined by itself", quote(&entry.name.value));
+                let related = entry.name.span;
+                self.cx.push(Diagnostic::new(Code::ClientCycle, span, message).related(related, "this entry"));
+                return None;
+            }
+            State::New => entry.state = State::Busy,
+        }
+        let raw = entry.raw.take();
+        let built = if depth >= MAX_DEPTH {
+            let message = format!("the entries of `clients` name one another more than {MAX_DEPTH} deep");
+            self.cx.push(Diagnostic::new(Code::TooLarge, span, message));
+            None
+        } else {
+            raw.and_then(|raw| self.build(raw, depth.saturating_add(1))).map(Rc::new)
+        };
+        if let Some(entry) = self.kinds.get_mut(index) {
+            entry.state = State::Done(built.clone());
+        }
+        built
+    }
+
+    fn conditions(&mut self, kind: raw::Kind) -> Option<Built> {
+        let tied = is(kind.clientid.as_ref(), "${username}") || is(kind.username.as_ref(), "${clientid}");
+        let mut all = Vec::new();
+        let mut nameless = None;
+        let mut size = 0usize;
+        let mut complete = true;
+        let fields = [
+            (TextField::Clientid, kind.clientid),
+            (TextField::Username, kind.username),
+            (TextField::Protocol, kind.protocol),
+            (TextField::Mountpoint, kind.mountpoint),
+            (TextField::Node, kind.node),
+        ];
+        for (field, condition) in fields {
+            let Some(condition) = condition else { continue };
+            let built = self.text_condition(condition.value, &mut size);
+            complete &= built.is_some();
+            let Some((built, admits)) = built else { continue };
+            if matches!(field, TextField::Clientid | TextField::Username) && !tied {
+                nameless = nameless.or(admits);
+            }
+            all.push(Condition::Text(field, built));
+        }
+        if let Some(condition) = kind.peerhost {
+            let built = self.host_condition(condition.value, &mut size);
+            complete &= built.is_some();
+            all.extend(built.map(Condition::Peerhost));
+        }
+        all.extend(kind.sockport.map(|condition| Condition::Sockport(port_condition(condition.value, &mut size))));
+        let superuser = kind.is_superuser.as_ref().map(|flag| flag.key);
+        all.extend(kind.is_superuser.map(|flag| Condition::IsSuperuser(flag.value)));
+        all.extend(kind.anonymous.map(|flag| Condition::Anonymous(flag.value)));
+        let facts = Facts { everyone: false, superuser, nameless, tied };
+        // A key whose value could not be read is missing here; what is left would be another kind.
+        (complete && !all.is_empty()).then(|| Built { who: Who::All(all), facts, size: size.saturating_add(2) })
+    }
+
+    /// The condition, and the `not` in it by which it holds for the empty text.
+    fn text_condition(
+        &mut self,
+        raw: raw::Condition<Text, raw::TextOperator>,
+        size: &mut usize,
+    ) -> Option<(TextCondition, Option<Span>)> {
+        *size = size.saturating_add(1);
+        match raw {
+            raw::Condition::Is(text) => {
+                let template = Template::parse(&text.value);
+                self.parsed(Code::BadPlaceholder, &text, template)
+                    .map(|template| (TextCondition::Equals(template), None))
+            }
+            raw::Condition::Operator(raw::TextOperator::Glob(At { value: text, .. })) => {
+                let matcher = Matcher::glob(&text.value);
+                self.parsed(Code::BadPattern, &text, matcher).map(|matcher| (TextCondition::Matches(matcher), None))
+            }
+            raw::Condition::Operator(raw::TextOperator::Regex(At { value: text, .. })) => {
+                let matcher = Matcher::regex(&text.value);
+                self.parsed(Code::BadPattern, &text, matcher).map(|matcher| (TextCondition::Matches(matcher), None))
+            }
+            raw::Condition::Operator(raw::TextOperator::In(At { value: name, .. })) => {
+                self.list(&name, None).map(|id| (TextCondition::In(id), None))
+            }
+            raw::Condition::Operator(raw::TextOperator::Not(At { key, value, .. })) => {
+                let (inner, _) = self.text_condition(*value, size)?;
+                let admits = (!self.holds_for_empty(&inner)).then_some(key);
+                Some((TextCondition::Not(Box::new(inner)), admits))
+            }
+            raw::Condition::Any(any) => {
+                let count = any.len();
+                let built: Vec<_> = any.into_iter().filter_map(|one| self.text_condition(one, size)).collect();
+                let admits = built.iter().find_map(|(_, admits)| *admits);
+                let complete = built.len() == count && count > 0;
+                let any = built.into_iter().map(|(condition, _)| condition).collect();
+                complete.then_some((TextCondition::Any(any), admits))
+            }
+        }
+    }
+
+    /// Whether the condition holds for a client without a name. Of a list elsewhere it is not known: it seldom has an
+    /// empty entry.
+    fn holds_for_empty(&self, condition: &TextCondition) -> bool {
+        match condition {
+            TextCondition::Equals(template) => template.as_literal() == Some(""),
+            TextCondition::Matches(matcher) => matcher.is_match(""),
+            TextCondition::In(ListId(index)) => self
+                .lists
+                .get(*index)
+                .is_some_and(|list| list.inline.iter().flatten().any(|entry| entry.value.is_empty())),
+            TextCondition::Not(inner) => !self.holds_for_empty(inner),
+            TextCondition::Any(any) => any.iter().any(|one| self.holds_for_empty(one)),
+        }
+    }
+
+    fn host_condition(
+        &mut self,
+        raw: raw::Condition<Text, raw::PeerhostOperator>,
+        size: &mut usize,
+    ) -> Option<HostCondition> {
+        *size = size.saturating_add(1);
+        match raw {
+            raw::Condition::Is(text) => self.address(&text),
+            raw::Condition::Operator(raw::PeerhostOperator::Glob(At { value: text, .. })) => {
+                let matcher = Matcher::glob(&text.value);
+                self.parsed(Code::BadPattern, &text, matcher).map(HostCondition::Matches)
+            }
+            raw::Condition::Operator(raw::PeerhostOperator::Regex(At { value: text, .. })) => {
+                let matcher = Matcher::regex(&text.value);
+                self.parsed(Code::BadPattern, &text, matcher).map(HostCondition::Matches)
+            }
+            raw::Condition::Operator(raw::PeerhostOperator::In(At { value: name, .. })) => {
+                self.list(&name, Some(name.span)).map(HostCondition::In)
+            }
+            raw::Condition::Operator(raw::PeerhostOperator::Not(At { value, .. })) => {
+                self.host_condition(*value, size).map(|inner| HostCondition::Not(Box::new(inner)))
+            }
+            raw::Condition::Any(any) => {
+                let count = any.len();
+                let built: Vec<_> = any.into_iter().filter_map(|one| self.host_condition(one, size)).collect();
+                (built.len() == count && count > 0).then_some(HostCondition::Any(built))
+            }
+        }
+    }
+
+    /// An address or network of the policy's own text.
+    pub(super) fn address(&mut self, text: &Text) -> Option<HostCondition> {
+        let Some(network) = parse_network(&text.value) else {
+            let message = format!("{} is neither an address nor a network", quote(&text.value));
+            let diagnostic = Diagnostic::new(Code::BadAddress, text.span, message);
+            self.cx.push(if self.list_ids.contains_key(&text.value) {
+                diagnostic.help(format!("to mean the list, write {{ in: {} }}", text.value))
+            } else {
+                diagnostic.help("write an address like 10.0.0.7 or a network like 10.0.0.0/8; names are not looked up")
+            });
+            return None;
+        };
+        if !text.value.contains('/') {
+            return Some(HostCondition::Address(IpAddr::to_canonical(&network.addr())));
+        }
+        if network.trunc() != network {
+            let message = format!("{} has bits behind its first {}", quote(&text.value), network.prefix_len());
+            let help = format!("the network is {}, the address alone {}", network.trunc(), network.addr());
+            self.cx.push(Diagnostic::new(Code::HostBits, text.span, message).help(help));
+            return None;
+        }
+        Some(HostCondition::Network(canonical_network(network)))
+    }
+
+    /// The list of this name. `network_use` is the place where its entries must be addresses or networks.
+    fn list(&mut self, name: &Text, network_use: Option<Span>) -> Option<ListId> {
+        let Some(&index) = self.list_ids.get(&name.value) else {
+            let message = format!("no entry of `lists` has the name {}", quote(&name.value));
+            let diagnostic = Diagnostic::new(Code::UnknownName, name.span, message);
+            let names = self.lists.iter().map(|list| list.name.value.as_str());
+            self.cx.push_near(diagnostic, &name.value, names.clone(), || declare("lists", names));
+            return None;
+        };
+        if let Some(list) = self.lists.get_mut(index) {
+            list.used_as_text |= network_use.is_none();
+            list.network_use = list.network_use.or(network_use);
+        }
+        Some(ListId(index))
+    }
+
+    /// The value, or the diagnostic for a text that was refused.
+    pub(super) fn parsed<T>(&mut self, code: Code, text: &Text, result: Result<T, TextError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let span = text.part(error.span.as_ref());
+                let diagnostic = Diagnostic::new(code, span, error.message);
+                self.cx.push(match error.help {
+                    Some(help) => diagnostic.help(help),
+                    None => diagnostic,
+                });
+                None
+            }
+        }
+    }
+}
+
+fn is(condition: Option<&At<raw::Condition<Text, raw::TextOperator>>>, value: &str) -> bool {
+    matches!(condition, Some(At { value: raw::Condition::Is(text), .. }) if text.value == value)
+}
+
+fn port_condition(raw: raw::Condition<raw::Port, raw::PortOperator>, size: &mut usize) -> PortCondition {
+    *size = size.saturating_add(1);
+    match raw {
+        raw::Condition::Is(port) => PortCondition::Is(port.0),
+        raw::Condition::Operator(raw::PortOperator::Not(At { value, .. })) => {
+            PortCondition::Not(Box::new(port_condition(*value, size)))
+        }
+        raw::Condition::Any(any) => PortCondition::Any(any.into_iter().map(|one| port_condition(one, size)).collect()),
+    }
+}

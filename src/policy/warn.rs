@@ -1,0 +1,301 @@
+//! What loads and may not do what was meant. Each function knows one such thing.
+
+use std::time::Duration;
+
+use super::codes::Code;
+use super::decode::{At, Cx};
+use super::diag::{Diagnostic, quote};
+use super::duration::show;
+use super::model::{AuthRule, Condition, HostCondition, PortCondition, Section, TextCondition, Who};
+use super::span::Span;
+use super::{raw, traps};
+use crate::decision::Verdict;
+use crate::text::Matcher;
+
+/// The broker's `call_timeout`, unless it was changed.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many pairs of rules are compared, so that a huge policy is still checked in no time.
+const MOST_PAIRS: usize = 100_000;
+
+/// What the warnings want to know of a rule of `auth`.
+#[derive(Debug)]
+pub(crate) struct AuthFacts {
+    /// Where it stands whom the rule is about.
+    pub(crate) who: Span,
+    pub(crate) everyone: bool,
+    pub(crate) nameless: Option<Span>,
+    pub(crate) tied: bool,
+    /// The name of the password source.
+    pub(crate) password: Option<Span>,
+}
+
+/// What the warnings want to know of a rule of `acl`.
+#[derive(Debug)]
+pub(crate) struct AclFacts {
+    pub(crate) verdict: Verdict,
+    pub(crate) everyone: bool,
+    pub(crate) nameless: Option<Span>,
+    pub(crate) superuser: Option<Span>,
+    pub(crate) patterns: Vec<PatternFacts>,
+}
+
+/// What the warnings want to know of a topic pattern.
+#[derive(Debug)]
+pub(crate) struct PatternFacts {
+    pub(crate) direction: Direction,
+    pub(crate) syntax: Syntax,
+    pub(crate) text: String,
+    pub(crate) span: Span,
+    /// `${clientid}` stands in it.
+    pub(crate) clientid: bool,
+}
+
+/// Under which key a pattern stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Both,
+    Publish,
+    Subscribe,
+}
+
+/// How a pattern is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    Filter,
+    Glob,
+    Regex,
+}
+
+/// The deadline is not under the broker's usual time-out.
+pub(crate) fn deadline(cx: &mut Cx<'_>, time: Duration, span: Span) {
+    if time >= CALL_TIMEOUT {
+        let message = format!("the broker waits {} for an answer unless it was told otherwise", show(CALL_TIMEOUT));
+        cx.push(
+            Diagnostic::new(Code::LongDeadline, span, message)
+                .help("write a shorter one, or set `exhook.drivers.python3.call_timeout` above it"),
+        );
+    }
+}
+
+/// What no rule matches is let through, or left to the broker.
+pub(crate) fn default(cx: &mut Cx<'_>, what: &str, default: Option<&At<raw::Verdict>>) {
+    let Some(default) = default else { return };
+    let (code, message) = match default.value {
+        raw::Verdict::Deny => return,
+        raw::Verdict::Allow => (Code::DefaultAllow, format!("{what} that no rule matches are allowed")),
+        raw::Verdict::Ignore => (Code::DefaultIgnore, format!("{what} that no rule matches are left to the broker")),
+    };
+    cx.push(Diagnostic::new(code, default.span, message).help("deny by default, and allow what is needed"));
+}
+
+/// A comment that looks like a part of the topic.
+pub(crate) fn comment(cx: &mut Cx<'_>, span: Span) {
+    if let Some(diagnostic) = traps::comment_after_pattern(cx.text, span) {
+        cx.push(diagnostic);
+    }
+}
+
+/// Only one edition of the broker sends messages.
+pub(crate) fn messages(cx: &mut Cx<'_>, span: Span) {
+    let message = "`messages` are recorded only under the Enterprise edition, whose plugin calls message hooks";
+    cx.push(Diagnostic::new(Code::MessagesEnterprise, span, message));
+}
+
+/// Rules about logins.
+pub(crate) fn auth(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[AuthFacts]) {
+    for (rule, facts) in section.rules.iter().zip(facts) {
+        if rule.verdict != Verdict::Allow || facts.password.is_some() {
+            continue;
+        }
+        if facts.everyone {
+            let message = "this rule lets every client in without a password";
+            cx.push(Diagnostic::new(Code::AllowsEverything, facts.who, message));
+        }
+        nameless(cx, facts.nameless);
+    }
+    password_bypass(cx, section, facts);
+}
+
+/// A later rule lets in without a password whom a password rule was meant to check.
+fn password_bypass(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[AuthFacts]) {
+    let rules: Vec<_> = section.rules.iter().zip(facts).collect();
+    let mut pairs = 0usize;
+    for (at, (earlier, password)) in
+        rules.iter().enumerate().filter_map(|(at, (rule, facts))| Some((at, (rule, facts.password?))))
+    {
+        for (later, facts) in rules.iter().skip(at.saturating_add(1)) {
+            pairs = pairs.saturating_add(1);
+            if pairs > MOST_PAIRS {
+                return;
+            }
+            if later.password.is_some() || !covers(&later.who, &earlier.who) {
+                continue;
+            }
+            if later.verdict == Verdict::Allow {
+                let message = format!(
+                    "clients that give a username unknown to {} are let in here without a password",
+                    quote(password.of(cx.text))
+                );
+                cx.push(
+                    Diagnostic::new(Code::PasswordBypass, facts.who, message)
+                        .related(password, "the password asked for before")
+                        .help("take this rule away, narrow it, or deny such clients before it"),
+                );
+            }
+            break;
+        }
+    }
+}
+
+/// Rules about topics.
+pub(crate) fn acl(cx: &mut Cx<'_>, facts: &[AclFacts], verified: bool) {
+    for rule in facts {
+        if let Some(span) = rule.superuser {
+            let message = "the broker asks nothing about the topics of superusers, so here the flag is always false";
+            cx.push(Diagnostic::new(Code::SuperuserInAcl, span, message));
+        }
+        for pattern in &rule.patterns {
+            glob_not_parent(cx, pattern, &rule.patterns);
+        }
+        if rule.verdict != Verdict::Allow {
+            continue;
+        }
+        nameless(cx, rule.nameless);
+        for pattern in rule.patterns.iter().filter(|pattern| rule.everyone && is_everything(pattern)) {
+            let what = match pattern.direction {
+                Direction::Both => "publish and subscribe to",
+                Direction::Publish => "publish to",
+                Direction::Subscribe => "subscribe to",
+            };
+            let message = format!("this rule allows every client to {what} every topic");
+            cx.push(Diagnostic::new(Code::AllowsEverything, pattern.span, message));
+        }
+        if !verified && let Some(pattern) = rule.patterns.iter().find(|pattern| pattern.clientid) {
+            let message = "no login rule ties the clientid to a verified username, so any client can take any clientid";
+            let help = "add a login rule with a password for { clientid: \"${username}\" }";
+            cx.push(Diagnostic::new(Code::UnverifiedClientid, pattern.span, message).help(help));
+        }
+    }
+}
+
+fn nameless(cx: &mut Cx<'_>, span: Option<Span>) {
+    if let Some(span) = span {
+        let message = "this `not` also holds for clients that give no name";
+        let help = "to leave them out, write { not: [\"\", ...] }";
+        cx.push(Diagnostic::new(Code::AdmitsNameless, span, message).help(help));
+    }
+}
+
+fn is_everything(pattern: &PatternFacts) -> bool {
+    match pattern.syntax {
+        Syntax::Filter => pattern.text == "#",
+        Syntax::Glob => pattern.text == "**",
+        Syntax::Regex => matches!(pattern.text.as_str(), ".*" | ".+"),
+    }
+}
+
+/// `x/**` without `x` beside it.
+fn glob_not_parent(cx: &mut Cx<'_>, pattern: &PatternFacts, all: &[PatternFacts]) {
+    let (Syntax::Glob, Some(parent)) = (pattern.syntax, pattern.text.strip_suffix("/**")) else { return };
+    let reached = |other: &PatternFacts| match other.syntax {
+        Syntax::Filter => other.text.strip_suffix("/#").unwrap_or(&other.text) == parent,
+        Syntax::Glob => other.text == parent,
+        Syntax::Regex => false,
+    };
+    if parent.is_empty() || parent == "**" || all.iter().any(reached) {
+        return;
+    }
+    let message = format!("{} does not reach {} itself", quote(&pattern.text), quote(parent));
+    let diagnostic = Diagnostic::new(Code::GlobNotParent, pattern.span, message);
+    cx.push(if parent.contains(['*', '?', '[', '{', '\\']) {
+        diagnostic.help(format!("add {{ glob: \"{parent}\" }} if it is meant"))
+    } else {
+        diagnostic.help(format!("write \"{parent}/#\" if it is meant"))
+    });
+}
+
+/// Whether it is plain that every client of `inner` is also one of `outer`.
+fn covers(outer: &Who, inner: &Who) -> bool {
+    match (outer, inner) {
+        (Who::Everyone, _) => true,
+        (outer, Who::Any(inner)) => inner.iter().all(|inner| covers(outer, inner)),
+        (Who::Any(outer), inner) => outer.iter().any(|outer| covers(outer, inner)),
+        (Who::All(_), Who::Everyone) => false,
+        (Who::All(outer), Who::All(inner)) => outer.iter().all(|outer| inner.iter().any(|inner| same(outer, inner))),
+    }
+}
+
+fn same(one: &Condition, other: &Condition) -> bool {
+    match (one, other) {
+        (Condition::Text(field, one), Condition::Text(other_field, other)) => {
+            field == other_field && same_text(one, other)
+        }
+        (Condition::Peerhost(one), Condition::Peerhost(other)) => same_host(one, other),
+        (Condition::Sockport(one), Condition::Sockport(other)) => same_port(one, other),
+        (Condition::IsSuperuser(one), Condition::IsSuperuser(other))
+        | (Condition::Anonymous(one), Condition::Anonymous(other)) => one == other,
+        (
+            Condition::Text(..)
+            | Condition::Peerhost(_)
+            | Condition::Sockport(_)
+            | Condition::IsSuperuser(_)
+            | Condition::Anonymous(_),
+            _,
+        ) => false,
+    }
+}
+
+fn all_same<T>(one: &[T], other: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+}
+
+fn same_matcher(one: &Matcher, other: &Matcher) -> bool {
+    format!("{one:?}") == format!("{other:?}")
+}
+
+fn same_text(one: &TextCondition, other: &TextCondition) -> bool {
+    match (one, other) {
+        (TextCondition::Equals(one), TextCondition::Equals(other)) => one == other,
+        (TextCondition::Matches(one), TextCondition::Matches(other)) => same_matcher(one, other),
+        (TextCondition::In(one), TextCondition::In(other)) => one == other,
+        (TextCondition::Not(one), TextCondition::Not(other)) => same_text(one, other),
+        (TextCondition::Any(one), TextCondition::Any(other)) => all_same(one, other, same_text),
+        (
+            TextCondition::Equals(_)
+            | TextCondition::Matches(_)
+            | TextCondition::In(_)
+            | TextCondition::Not(_)
+            | TextCondition::Any(_),
+            _,
+        ) => false,
+    }
+}
+
+fn same_host(one: &HostCondition, other: &HostCondition) -> bool {
+    match (one, other) {
+        (HostCondition::Address(one), HostCondition::Address(other)) => one == other,
+        (HostCondition::Network(one), HostCondition::Network(other)) => one == other,
+        (HostCondition::Matches(one), HostCondition::Matches(other)) => same_matcher(one, other),
+        (HostCondition::In(one), HostCondition::In(other)) => one == other,
+        (HostCondition::Not(one), HostCondition::Not(other)) => same_host(one, other),
+        (HostCondition::Any(one), HostCondition::Any(other)) => all_same(one, other, same_host),
+        (
+            HostCondition::Address(_)
+            | HostCondition::Network(_)
+            | HostCondition::Matches(_)
+            | HostCondition::In(_)
+            | HostCondition::Not(_)
+            | HostCondition::Any(_),
+            _,
+        ) => false,
+    }
+}
+
+fn same_port(one: &PortCondition, other: &PortCondition) -> bool {
+    match (one, other) {
+        (PortCondition::Is(one), PortCondition::Is(other)) => one == other,
+        (PortCondition::Not(one), PortCondition::Not(other)) => same_port(one, other),
+        (PortCondition::Any(one), PortCondition::Any(other)) => all_same(one, other, same_port),
+        (PortCondition::Is(_) | PortCondition::Not(_) | PortCondition::Any(_), _) => false,
+    }
+}
