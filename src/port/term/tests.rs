@@ -273,7 +273,7 @@ fn properties_are_found_in_any_order_among_others() {
 /// Compares what the reader sees with a term that eetf wrote, and reads to the term's end.
 fn check_same(reader: &mut Reader<'_>, term: &Term) {
     match (reader.head().unwrap(), term) {
-        (Head::Integer(value), Term::FixInteger(expected)) => assert_eq!(value, expected.value.into()),
+        (Head::Integer(value), Term::FixInteger(expected)) => assert_eq!(value, i64::from(expected.value)),
         (Head::Integer(value), Term::BigInteger(expected)) => {
             assert_eq!(value.to_string(), expected.value.to_string());
         }
