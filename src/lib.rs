@@ -6,6 +6,7 @@ pub mod event;
 pub mod history;
 pub mod hook;
 pub mod log;
+pub mod password;
 pub mod policy;
 pub mod port;
 pub mod reply;

@@ -1,0 +1,146 @@
+//! Passwords that were right a short while ago.
+//!
+//! What is remembered is a keyed hash of source, username, stored hash and password together, under a key
+//! that this process made for itself: a changed stored hash misses, and nothing here leads back to a
+//! password. Only right passwords are remembered, so that a client that returns costs no hash, and a
+//! guess always costs one.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use pbkdf2::hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+/// Stands for one check of a password: equal keys have equal outcomes.
+pub(super) type Key = [u8; 32];
+
+/// Makes keys.
+pub(super) struct Keys(Hmac<Sha256>);
+
+impl Keys {
+    /// With a key from the system's randomness.
+    pub(super) fn random() -> Result<Self, getrandom::Error> {
+        let mut key = [0; 64];
+        getrandom::fill(&mut key)?;
+        Ok(Keys::with(&key))
+    }
+
+    /// With a key that others know: fit only for comparing what is under way.
+    pub(super) fn public() -> Self {
+        Keys::with(&[0; 64])
+    }
+
+    fn with(key: &[u8; 64]) -> Self {
+        Keys(Hmac::new(key.into()))
+    }
+
+    /// The key of these parts, each of which counts with its length.
+    pub(super) fn key(&self, parts: &[&[u8]]) -> Key {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// The keys of right passwords. All are kept for the same time, so that the order of coming is the order
+/// of going.
+pub(super) struct Cache {
+    keep: Duration,
+    size: usize,
+    until: HashMap<Key, Instant>,
+    order: VecDeque<(Instant, Key)>,
+}
+
+impl Cache {
+    /// Keeps at most `size` keys, each for the time `keep`.
+    pub(super) fn new(size: usize, keep: Duration) -> Self {
+        Cache { keep, size, until: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// Whether the key is remembered.
+    pub(super) fn holds(&self, now: Instant, key: &Key) -> bool {
+        self.until.get(key).is_some_and(|until| now < *until)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.until.is_empty()
+    }
+
+    /// Remembers a key. Where it is remembered already, its time begins anew.
+    pub(super) fn remember(&mut self, now: Instant, key: Key) {
+        while let Some((until, _)) = self.order.front()
+            && (*until <= now || self.order.len() >= self.size.max(1))
+        {
+            if let Some((until, key)) = self.order.pop_front()
+                && self.until.get(&key) == Some(&until)
+            {
+                self.until.remove(&key);
+            }
+        }
+        if self.size > 0 {
+            let until = now + self.keep;
+            self.until.insert(key, until);
+            self.order.push_back((until, key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Duration = Duration::from_secs(300);
+
+    #[test]
+    fn keys_depend_on_every_part_and_its_length() {
+        let keys = Keys::random().unwrap();
+        let key = keys.key(&[b"source", b"user", b"hash", b"password"]);
+        assert_eq!(key, keys.key(&[b"source", b"user", b"hash", b"password"]));
+        for other in [
+            [&b"sourc"[..], b"euser", b"hash", b"password"],
+            [b"source", b"user", b"hash2", b"password"],
+            [b"source", b"user", b"hash", b"passwore"],
+        ] {
+            assert_ne!(key, keys.key(&other));
+        }
+        assert_ne!(key, Keys::random().unwrap().key(&[b"source", b"user", b"hash", b"password"]));
+    }
+
+    #[test]
+    fn keys_are_kept_for_a_time() {
+        let (mut cache, now) = (Cache::new(8, KEEP), Instant::now());
+        assert!(!cache.holds(now, &[1; 32]));
+        cache.remember(now, [1; 32]);
+        assert!(cache.holds(now + KEEP - Duration::from_millis(1), &[1; 32]));
+        assert!(!cache.holds(now + KEEP, &[1; 32]));
+        cache.remember(now + KEEP, [2; 32]);
+        assert_eq!((cache.until.len(), cache.order.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_oldest_keys_make_room() {
+        let (mut cache, now) = (Cache::new(2, KEEP), Instant::now());
+        for n in 1..=3 {
+            cache.remember(now + Duration::from_secs(u64::from(n)), [n; 32]);
+        }
+        let held = [1, 2, 3].map(|n| cache.holds(now, &[n; 32]));
+        assert_eq!(held, [false, true, true]);
+        // A key that came again does not go with its first coming.
+        let mut cache = Cache::new(2, KEEP);
+        cache.remember(now, [1; 32]);
+        cache.remember(now + Duration::from_secs(1), [1; 32]);
+        cache.remember(now + Duration::from_secs(2), [2; 32]);
+        assert!(cache.holds(now, &[1; 32]) && cache.holds(now, &[2; 32]));
+    }
+
+    #[test]
+    fn a_cache_of_no_size_remembers_nothing() {
+        let (mut cache, now) = (Cache::new(0, KEEP), Instant::now());
+        cache.remember(now, [1; 32]);
+        assert!(!cache.holds(now, &[1; 32]));
+    }
+}

@@ -1,0 +1,330 @@
+//! Stored password hashes: reading them, and verifying a password against one.
+//!
+//! What is read is bounded: a hash whose parameters ask for more than about ten seconds of one core or
+//! 1 GiB of memory is unreadable, since no login that waits for it could be answered in time.
+
+use std::fmt;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::alphabet::BCRYPT;
+use base64::engine::GeneralPurpose;
+use base64::engine::general_purpose::{NO_PAD, STANDARD, STANDARD_NO_PAD};
+use pbkdf2::pbkdf2_hmac;
+use sha2::{Digest, Sha256, Sha512};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+/// The most work that one verification may be, in microseconds of an ordinary core.
+const MAX_WORK: u64 = 10_000_000;
+/// The most memory that one verification may take, in KiB.
+const MAX_MEMORY: u64 = 1024 * 1024;
+/// bcrypt reads this many bytes of a password, and never what follows.
+const BCRYPT_BYTES: usize = 72;
+const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&BCRYPT, NO_PAD);
+
+/// A password hash as a source holds it.
+///
+/// Formats: PHC strings of argon2id, argon2i, scrypt, pbkdf2-sha256 and pbkdf2-sha512; bcrypt's `$2a$`,
+/// `$2b$` and `$2y$`; `mosquitto_passwd`'s `$6$` and `$7$`.
+#[derive(Clone)]
+pub struct StoredHash(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Argon2 { context: Argon2<'static>, salt: Vec<u8>, hash: Vec<u8> },
+    Scrypt { params: scrypt::Params, salt: Vec<u8>, hash: Vec<u8> },
+    Pbkdf2 { prf: Prf, rounds: u32, salt: Vec<u8>, hash: Vec<u8> },
+    Bcrypt { cost: u32, salt: [u8; 16], hash: [u8; 23] },
+    Sha512 { salt: Vec<u8>, hash: Vec<u8> },
+}
+
+#[derive(Clone, Copy)]
+enum Prf {
+    Sha256,
+    Sha512,
+}
+
+/// Why a text is no hash that can be verified against. It shows nothing of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnreadableHash(&'static str);
+
+impl fmt::Display for UnreadableHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for UnreadableHash {}
+
+const UNKNOWN: UnreadableHash = UnreadableHash(
+    "it is none of argon2id, argon2i, scrypt, pbkdf2-sha256, pbkdf2-sha512, bcrypt and mosquitto_passwd's $6$ and $7$",
+);
+const MALFORMED: UnreadableHash = UnreadableHash("it is cut short or malformed");
+const PARAMETERS: UnreadableHash = UnreadableHash("its parameters are missing, unknown or out of range");
+const COSTLY: UnreadableHash =
+    UnreadableHash("its parameters ask for more than 10 seconds or 1 GiB for every verification");
+
+impl StoredHash {
+    /// Reads a hash. The whole text counts: a blank at its end makes it unreadable.
+    ///
+    /// # Errors
+    /// The text is in none of the formats, its parameters are out of range, or one verification would
+    /// cost too much.
+    pub fn parse(text: &str) -> Result<Self, UnreadableHash> {
+        let kind = match text.split('$').nth(1) {
+            Some("argon2id") => argon2(Algorithm::Argon2id, phc(text)?)?,
+            Some("argon2i") => argon2(Algorithm::Argon2i, phc(text)?)?,
+            Some("scrypt") => scrypt(phc(text)?)?,
+            Some("pbkdf2-sha256") => pbkdf2(Prf::Sha256, phc(text)?)?,
+            Some("pbkdf2-sha512") => pbkdf2(Prf::Sha512, phc(text)?)?,
+            Some("2a" | "2b" | "2y") => bcrypt(text)?,
+            Some("6") => mosquitto_sha512(text)?,
+            Some("7") => mosquitto_pbkdf2(text)?,
+            Some(_) | None => return Err(UNKNOWN),
+        };
+        let hash = StoredHash(kind);
+        if hash.work() > MAX_WORK || hash.memory() > MAX_MEMORY { Err(COSTLY) } else { Ok(hash) }
+    }
+
+    /// Hashes a password with argon2id, the default parameters and a random salt, as a PHC string.
+    ///
+    /// # Errors
+    /// The system gives no randomness or no memory.
+    pub fn argon2id(password: &[u8]) -> Result<String, String> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|e| format!("the system gives no random salt: {e}"))?;
+        let params = Params::DEFAULT;
+        let mut hash = [0; Params::DEFAULT_OUTPUT_LEN];
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+            .hash_password_into(password, &salt, &mut hash)
+            .map_err(|e| e.to_string())?;
+        Ok(format!(
+            "$argon2id$v=19$m={},t={},p={}${}${}",
+            params.m_cost(),
+            params.t_cost(),
+            params.p_cost(),
+            STANDARD_NO_PAD.encode(salt),
+            STANDARD_NO_PAD.encode(hash)
+        ))
+    }
+
+    /// A hash of nothing in particular with the parameters that [`StoredHash::argon2id`] uses: verifying
+    /// against it costs as much as against a real one.
+    pub fn stand_in() -> Self {
+        let context = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
+        StoredHash(Kind::Argon2 { context, salt: vec![0; 16], hash: vec![0; Params::DEFAULT_OUTPUT_LEN] })
+    }
+
+    /// Whether the password is the one that was hashed. Takes as long for a wrong one as for the right one.
+    ///
+    /// Some formats take several passwords for one, and such a password is never right: to bcrypt what
+    /// follows the 72nd byte does not count, and a NUL byte may stand for the end; to scrypt and PBKDF2
+    /// NUL bytes at the end do not count.
+    pub fn verify(&self, password: &[u8]) -> bool {
+        match &self.0 {
+            Kind::Argon2 { context, salt, hash } => {
+                let mut computed = vec![0; hash.len()];
+                context.hash_password_into(password, salt, &mut computed).is_ok() && same(&computed, hash)
+            }
+            Kind::Scrypt { params, salt, hash } => {
+                let mut computed = vec![0; hash.len()];
+                scrypt::scrypt(password, salt, params, &mut computed).is_ok()
+                    && same(&computed, hash)
+                    && !password.ends_with(&[0])
+            }
+            Kind::Pbkdf2 { prf, rounds, salt, hash } => {
+                let mut computed = vec![0; hash.len()];
+                match prf {
+                    Prf::Sha256 => pbkdf2_hmac::<Sha256>(password, salt, *rounds, &mut computed),
+                    Prf::Sha512 => pbkdf2_hmac::<Sha512>(password, salt, *rounds, &mut computed),
+                }
+                same(&computed, hash) && !password.ends_with(&[0])
+            }
+            Kind::Bcrypt { cost, salt, hash } => {
+                let whole = password.len() <= BCRYPT_BYTES && !password.contains(&0);
+                let mut key = Zeroizing::new(Vec::with_capacity(BCRYPT_BYTES + 1));
+                key.extend(password.iter().copied().take(BCRYPT_BYTES));
+                key.push(0);
+                key.truncate(BCRYPT_BYTES);
+                let [computed @ .., _] = ::bcrypt::bcrypt(*cost, *salt, &key);
+                same(&computed, hash) && whole
+            }
+            Kind::Sha512 { salt, hash } => {
+                same(&Sha512::new().chain_update(password).chain_update(salt).finalize(), hash)
+            }
+        }
+    }
+
+    /// About how long one verification takes, in microseconds of an ordinary core: fit for comparing
+    /// hashes and for refusing absurd ones.
+    pub(super) fn work(&self) -> u64 {
+        match &self.0 {
+            Kind::Argon2 { context, .. } => {
+                u64::from(context.params().m_cost()).saturating_mul(u64::from(context.params().t_cost()))
+            }
+            Kind::Scrypt { params, .. } => {
+                let blocks = u64::from(params.r()).saturating_mul(u64::from(params.p()));
+                params.n().saturating_mul(blocks) / 3
+            }
+            Kind::Pbkdf2 { prf, rounds, hash, .. } => {
+                let block = match prf {
+                    Prf::Sha256 => 32,
+                    Prf::Sha512 => 64,
+                };
+                u64::from(*rounds).saturating_mul(hash.len().div_ceil(block) as u64)
+            }
+            Kind::Bcrypt { cost, .. } => 1u64.checked_shl(*cost).map_or(u64::MAX, |rounds| rounds.saturating_mul(50)),
+            Kind::Sha512 { .. } => 1,
+        }
+    }
+
+    /// The memory that one verification takes, in KiB.
+    fn memory(&self) -> u64 {
+        match &self.0 {
+            Kind::Argon2 { context, .. } => u64::from(context.params().m_cost()),
+            Kind::Scrypt { params, .. } => {
+                params.n().saturating_add(u64::from(params.p())).saturating_mul(u64::from(params.r())) / 8
+            }
+            Kind::Pbkdf2 { .. } | Kind::Bcrypt { .. } | Kind::Sha512 { .. } => 4,
+        }
+    }
+}
+
+impl fmt::Debug for StoredHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredHash(..)")
+    }
+}
+
+fn same(computed: &[u8], stored: &[u8]) -> bool {
+    computed.ct_eq(stored).into()
+}
+
+/// The fields of a PHC string, with the salt and the hash that it must have here.
+struct Phc {
+    version: Option<u32>,
+    params: Vec<(String, u32)>,
+    salt: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+fn phc(text: &str) -> Result<Phc, UnreadableHash> {
+    let read = PasswordHash::new(text).map_err(|_| MALFORMED)?;
+    let (Some(salt), Some(hash)) = (read.salt, read.hash) else { return Err(MALFORMED) };
+    let mut params: Vec<(String, u32)> = Vec::new();
+    for (name, value) in read.params.iter() {
+        let value = value.decimal().map_err(|_| PARAMETERS)?;
+        if params.iter().any(|(other, _)| other == name.as_str()) {
+            return Err(PARAMETERS);
+        }
+        params.push((name.as_str().to_owned(), value));
+    }
+    Ok(Phc { version: read.version, params, salt: salt.to_vec(), hash: hash.as_bytes().to_vec() })
+}
+
+impl Phc {
+    /// Takes a parameter out.
+    fn take(&mut self, name: &str) -> Option<u32> {
+        let at = self.params.iter().position(|(known, _)| known == name)?;
+        Some(self.params.swap_remove(at).1)
+    }
+
+    /// Takes out a parameter that must be there.
+    fn need(&mut self, name: &str) -> Result<u32, UnreadableHash> {
+        self.take(name).ok_or(PARAMETERS)
+    }
+
+    /// What is left over is no parameter of the format.
+    fn nothing_left(&self) -> Result<(), UnreadableHash> {
+        if self.params.is_empty() { Ok(()) } else { Err(PARAMETERS) }
+    }
+}
+
+fn argon2(algorithm: Algorithm, mut read: Phc) -> Result<Kind, UnreadableHash> {
+    let version = match read.version {
+        None => Version::V0x10,
+        Some(number) => Version::try_from(number).map_err(|_| PARAMETERS)?,
+    };
+    let (memory, passes, lanes) = (read.need("m")?, read.need("t")?, read.need("p")?);
+    read.nothing_left()?;
+    // The crate multiplies the lanes by eight in 32 bits.
+    if lanes > Params::MAX_P_COST {
+        return Err(PARAMETERS);
+    }
+    let params = Params::new(memory, passes, lanes, Some(read.hash.len())).map_err(|_| PARAMETERS)?;
+    Ok(Kind::Argon2 { context: Argon2::new(algorithm, version, params), salt: read.salt, hash: read.hash })
+}
+
+fn scrypt(mut read: Phc) -> Result<Kind, UnreadableHash> {
+    let (log_n, r, p) = (read.need("ln")?, read.need("r")?, read.need("p")?);
+    read.nothing_left()?;
+    // The crate multiplies r and p in 32 bits.
+    if read.version.is_some() || r > 0xFFFF || p > 0xFFFF {
+        return Err(PARAMETERS);
+    }
+    let log_n = u8::try_from(log_n).map_err(|_| PARAMETERS)?;
+    let params = scrypt::Params::new(log_n, r, p).map_err(|_| PARAMETERS)?;
+    Ok(Kind::Scrypt { params, salt: read.salt, hash: read.hash })
+}
+
+fn pbkdf2(prf: Prf, mut read: Phc) -> Result<Kind, UnreadableHash> {
+    let rounds = read.need("i")?;
+    // Some programs write the length of the hash beside the hash.
+    let length = read.take("l");
+    read.nothing_left()?;
+    if read.version.is_some() || rounds == 0 || length.is_some_and(|length| length as usize != read.hash.len()) {
+        return Err(PARAMETERS);
+    }
+    Ok(Kind::Pbkdf2 { prf, rounds, salt: read.salt, hash: read.hash })
+}
+
+fn bcrypt(text: &str) -> Result<Kind, UnreadableHash> {
+    let parts: ::bcrypt::HashParts = text.parse().map_err(|_| MALFORMED)?;
+    let (cost, salt) = (parts.get_cost(), parts.get_salt_raw());
+    if !(4..=31).contains(&cost) {
+        return Err(PARAMETERS);
+    }
+    // The crate gives the salt as bytes, but the hash as text only.
+    let mut hash = [0; 23];
+    let encoded = text.get(29..).ok_or(MALFORMED)?;
+    BCRYPT_BASE64.decode_slice(encoded, &mut hash).map_err(|_| MALFORMED)?;
+    Ok(Kind::Bcrypt { cost, salt, hash })
+}
+
+/// `$6$salt$hash`: SHA-512 of the password and the salt. The `$6$` of crypt(3) has another alphabet and
+/// length, and is refused by them.
+fn mosquitto_sha512(text: &str) -> Result<Kind, UnreadableHash> {
+    let ["", _, salt, hash] = fields(text)? else { return Err(MALFORMED) };
+    Ok(Kind::Sha512 { salt: mosquitto_salt(salt)?, hash: sixty_four(hash)? })
+}
+
+/// `$7$rounds$salt$hash`: PBKDF2 with HMAC-SHA-512.
+fn mosquitto_pbkdf2(text: &str) -> Result<Kind, UnreadableHash> {
+    let ["", _, rounds, salt, hash] = fields(text)? else { return Err(MALFORMED) };
+    let rounds = rounds.parse().map_err(|_| PARAMETERS)?;
+    if rounds == 0 {
+        return Err(PARAMETERS);
+    }
+    Ok(Kind::Pbkdf2 { prf: Prf::Sha512, rounds, salt: mosquitto_salt(salt)?, hash: sixty_four(hash)? })
+}
+
+fn fields<const N: usize>(text: &str) -> Result<[&str; N], UnreadableHash> {
+    let fields: Vec<&str> = text.splitn(N + 1, '$').collect();
+    fields.try_into().map_err(|_| MALFORMED)
+}
+
+fn mosquitto_salt(encoded: &str) -> Result<Vec<u8>, UnreadableHash> {
+    let salt = STANDARD.decode(encoded).map_err(|_| MALFORMED)?;
+    if salt.is_empty() { Err(MALFORMED) } else { Ok(salt) }
+}
+
+fn sixty_four(encoded: &str) -> Result<Vec<u8>, UnreadableHash> {
+    let hash = STANDARD.decode(encoded).map_err(|_| MALFORMED)?;
+    if hash.len() == 64 { Ok(hash) } else { Err(MALFORMED) }
+}
+
+#[cfg(test)]
+#[path = "hash_tests.rs"]
+mod tests;

@@ -1,0 +1,117 @@
+//! One login's way through the pool: what it asks, and what came of it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use zeroize::Zeroizing;
+
+use super::hash::UnreadableHash;
+use crate::policy::model::PasswordId;
+
+/// A login that needs its password checked.
+pub struct Login {
+    /// By whom the sources are asked; may be empty.
+    pub username: String,
+    /// What the client gave. It is wiped as soon as it is no longer needed.
+    pub password: Zeroizing<Vec<u8>>,
+    /// Where the client connects from, for that peer's share.
+    pub peerhost: Option<IpAddr>,
+    /// When the broker asked; the deadline counts from here.
+    pub arrived: Instant,
+    /// The source to ask first.
+    pub source: PasswordId,
+    /// Called where a source does not know the user: gives the next source to ask, or `None` where no
+    /// further rule needs one. It runs on the source's thread and must not wait.
+    pub unknown: Box<dyn FnMut() -> Option<PasswordId> + Send>,
+    /// Called once, on any thread, with what came of it. It must not wait.
+    pub done: Done,
+}
+
+/// Takes the outcome of a login.
+pub type Done = Box<dyn FnOnce(Outcome) + Send>;
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("username", &self.username).field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// What came of a login. Everything but [`Outcome::Right`] and [`Outcome::Unknown`] denies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// This source knows the user, and the password is right.
+    Right(PasswordId),
+    /// This source knows the user, and the password is wrong or empty.
+    Wrong(PasswordId),
+    /// None of the sources that were asked knows the user.
+    Unknown,
+    /// It cannot be told.
+    Failed(Failure),
+}
+
+/// Why a password could not be checked. Its text names the source, and shows no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The source cannot be read.
+    Source {
+        /// Its name in the policy.
+        source: Arc<str>,
+        /// Why not.
+        reason: Arc<str>,
+    },
+    /// What the source holds for the user is no hash that can be read.
+    Hash {
+        /// The source's name in the policy.
+        source: Arc<str>,
+        /// Why not.
+        reason: UnreadableHash,
+    },
+    /// The source holds something other than text for the user.
+    NoText {
+        /// The source's name in the policy.
+        source: Arc<str>,
+    },
+    /// The source holds more than one entry of the user.
+    Several {
+        /// The source's name in the policy.
+        source: Arc<str>,
+    },
+    /// The deadline passed first.
+    TooLate,
+    /// Too many logins wait, of all peers or of the user.
+    Share,
+    /// The pool was stopped.
+    Stopped,
+    /// A fault in this program.
+    Internal,
+}
+
+impl Failure {
+    /// Whether the fault is in what the source holds for this user, so that it is the rule that denies.
+    /// Otherwise no rule came to decide.
+    pub fn is_of_the_hash(&self) -> bool {
+        match self {
+            Failure::Hash { .. } | Failure::NoText { .. } | Failure::Several { .. } => true,
+            Failure::Source { .. } | Failure::TooLate | Failure::Share | Failure::Stopped | Failure::Internal => false,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Source { source, reason } => write!(f, "password source `{source}` cannot be read: {reason}"),
+            Failure::Hash { source, reason } => {
+                write!(f, "the user's hash in password source `{source}` cannot be read: {reason}")
+            }
+            Failure::NoText { source } => write!(f, "the user's hash in password source `{source}` is not text"),
+            Failure::Several { source } => write!(f, "password source `{source}` has more than one entry of the user"),
+            Failure::TooLate => f.write_str("the password could not be checked within the deadline"),
+            Failure::Share => f.write_str("too many logins wait for their passwords to be checked"),
+            Failure::Stopped => f.write_str("the driver is stopping"),
+            Failure::Internal => f.write_str("the password check failed, which is a fault in this program"),
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The threads that check passwords.
+//!
+//! A login goes through two stages. First its source is asked for the stored hash: each source has a thread
+//! of its own, so that one that hangs holds up nobody else's. Then the password is verified against the
+//! hash, by as many workers as there are cores but one, which is left to whoever reads the broker's calls.
+//! Before each stage stands a [`Queue`](super::queue), and beside both a thread that denies what is not
+//! decided shortly before the deadline, whatever the others are doing.
+//!
+//! Equal checks that are under way together are made once, and a password that was right within the last
+//! minutes is not verified again as long as the stored hash, which is looked up anew, is the same: a storm
+//! of returning clients costs no hash. A user that no source knows costs a verification all the same, with
+//! the parameters of the hashes that were seen where it was looked for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::cache::{Key, Keys};
+use super::hash::StoredHash;
+use super::login::{Failure, Login, Outcome};
+use super::queue::Peer;
+use super::source::{self, Found, Source};
+use super::state::{Asker, Asking, Bounds, Check, Meaning, State, Told};
+use crate::log::Log;
+use crate::policy::model::{PasswordDef, PasswordId};
+
+/// How long before the deadline a login is denied at the latest.
+const MARGIN: Duration = Duration::from_millis(250);
+/// How often a source that stays unreadable is logged.
+const REPEAT: Duration = Duration::from_secs(60);
+
+/// Checks passwords on threads of its own. When it is dropped, what waits is denied.
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+/// Everything that the policy does not say: tests say otherwise.
+pub(super) struct Settings {
+    pub(super) workers: usize,
+    pub(super) deadline: Duration,
+    pub(super) bounds: Bounds,
+    pub(super) verify: Verify,
+}
+
+type Verify = Arc<dyn Fn(&StoredHash, &[u8]) -> bool + Send + Sync>;
+
+impl Settings {
+    pub(super) fn of(deadline: Duration) -> Self {
+        Settings {
+            workers: thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1),
+            deadline,
+            bounds: Bounds {
+                places: 65_536,
+                user: 16,
+                logins: 131_072,
+                window: deadline,
+                remembered: 65_536,
+                remember: Duration::from_secs(5 * 60),
+            },
+            verify: Arc::new(StoredHash::verify),
+        }
+    }
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// A login waits for the source of this index.
+    asked: Vec<Condvar>,
+    /// A check waits.
+    checkable: Condvar,
+    /// There is an earlier end to wait for, or the pool stops.
+    ends: Condvar,
+    /// How long a login has, counted from its arrival.
+    patience: Duration,
+    keys: Keys,
+    names: Vec<Arc<str>>,
+    interrupts: Vec<Arc<dyn Fn() + Send + Sync>>,
+    verify: Verify,
+    log: Log,
+}
+
+impl Pool {
+    /// Starts the threads. `deadline` is within which the caller has to answer, from a login's arrival; the
+    /// outcome comes a tenth of it, and a quarter of a second at most, earlier. No source is read before a
+    /// login asks for it.
+    pub fn start(sources: &[PasswordDef], deadline: Duration, log: Log) -> Pool {
+        let sources = sources.iter().map(|def| (def.name.as_str().into(), source::open(def))).collect();
+        Pool::with(sources, Settings::of(deadline), log)
+    }
+
+    pub(super) fn with(sources: Vec<(Arc<str>, Box<dyn Source>)>, settings: Settings, log: Log) -> Pool {
+        let mut bounds = settings.bounds;
+        let keys = Keys::random().unwrap_or_else(|e| {
+            log.line(format_args!("no verified password is remembered, since the system gives no randomness: {e}"));
+            bounds.remembered = 0;
+            Keys::public()
+        });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::new(sources.len(), bounds)),
+            asked: sources.iter().map(|_| Condvar::new()).collect(),
+            checkable: Condvar::new(),
+            ends: Condvar::new(),
+            patience: settings.deadline.saturating_sub(MARGIN.min(settings.deadline / 10)),
+            keys,
+            names: sources.iter().map(|(name, _)| Arc::clone(name)).collect(),
+            interrupts: sources.iter().map(|(_, source)| source.interrupt()).collect(),
+            verify: settings.verify,
+            log,
+        });
+        shared.spawn("password-deadline", Shared::watch_ends);
+        for _ in 0..settings.workers {
+            shared.spawn("password-hash", Shared::check);
+        }
+        for (index, (_, source)) in sources.into_iter().enumerate() {
+            let mut desk = Desk { id: PasswordId(index), source, typical: None, trouble: None };
+            shared.spawn("password-lookup", move |shared| desk.serve(shared));
+        }
+        Pool { shared }
+    }
+
+    /// Takes a login on. It never waits, and calls `done` at once where there is no room.
+    pub fn submit(&self, login: Login) {
+        let shared = &*self.shared;
+        let Login { username, password, peerhost, arrived, source, unknown, done } = login;
+        let end = arrived + shared.patience;
+        let who = Asker { peer: Peer::of(peerhost), user: username.into() };
+        let now = Instant::now();
+        let mut told = Told::new();
+        let mut state = shared.lock();
+        if state.stopping {
+            told.push((done, Outcome::Failed(Failure::Stopped)));
+        } else if end <= now {
+            told.push((done, Outcome::Failed(Failure::TooLate)));
+        } else {
+            let ticket = (end, state.number());
+            let earliest = state.next_end().is_none_or(|earliest| end < earliest);
+            let asking = Asking { ticket, who, password, unknown, costliest: None };
+            if state.admit(now, source, asking, done, &mut told) {
+                shared.wake(source);
+            }
+            if earliest {
+                shared.ends.notify_one();
+            }
+        }
+        drop(state);
+        shared.tell(told);
+    }
+}
+
+impl Drop for Pool {
+    /// The threads end by themselves; one that hangs is not waited for.
+    fn drop(&mut self) {
+        let mut told = Told::new();
+        self.shared.lock().stop(&mut told);
+        for condvar in &self.shared.asked {
+            condvar.notify_all();
+        }
+        self.shared.checkable.notify_all();
+        self.shared.ends.notify_all();
+        self.shared.tell(told);
+    }
+}
+
+impl Shared {
+    fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Shared) + Send + 'static) {
+        let shared = Arc::clone(self);
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared));
+        if let Err(e) = spawned {
+            // Logins that needed this thread are denied at the deadline.
+            self.log.line(format_args!("cannot start the thread {name}: {e}"));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self, source: PasswordId) {
+        if let Some(condvar) = self.asked.get(source.0) {
+            condvar.notify_one();
+        }
+    }
+
+    fn name(&self, source: PasswordId) -> Arc<str> {
+        self.names.get(source.0).map_or_else(|| "".into(), Arc::clone)
+    }
+
+    /// Tells answers, with the lock released.
+    fn tell(&self, told: Told) {
+        for (done, outcome) in told {
+            if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
+                self.log.line(format_args!("the answer to a login failed, which is a fault in this program"));
+            }
+        }
+    }
+
+    fn watch_ends(&self) {
+        let mut state = self.lock();
+        while !state.stopping {
+            let now = Instant::now();
+            let mut told = Told::new();
+            for source in state.expire(now, &mut told) {
+                if let Some(interrupt) = self.interrupts.get(source.0) {
+                    interrupt();
+                }
+            }
+            if !told.is_empty() {
+                drop(state);
+                self.tell(told);
+                state = self.lock();
+                continue;
+            }
+            state = match state.next_end() {
+                None => self.ends.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(end) => self.ends.wait_timeout(state, end - now).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+
+    /// Verifies passwords.
+    fn check(&self) {
+        let mut state = self.lock();
+        while !state.stopping {
+            let Some(Check { key, hash, password, meaning }) = state.next_check(Instant::now()) else {
+                state = self.checkable.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            let verified = catch_unwind(AssertUnwindSafe(|| (self.verify)(&hash, &password))).ok();
+            drop(password);
+            let mut told = Told::new();
+            state = self.lock();
+            state.checked(Instant::now(), key, meaning, verified, &mut told);
+            drop(state);
+            self.tell(told);
+            state = self.lock();
+        }
+    }
+}
+
+/// Looks users up in one source.
+struct Desk {
+    id: PasswordId,
+    source: Box<dyn Source>,
+    /// The hash that was seen last.
+    typical: Option<Arc<StoredHash>>,
+    /// Since when the source cannot be read and was logged to be so, and why.
+    trouble: Option<(Instant, Arc<str>)>,
+}
+
+impl Desk {
+    fn serve(&mut self, shared: &Shared) {
+        let mut state = shared.lock();
+        while !state.stopping {
+            let Some(asking) = state.next_asking(Instant::now(), self.id) else {
+                state = match shared.asked.get(self.id.0) {
+                    Some(asked) => asked.wait(state).unwrap_or_else(PoisonError::into_inner),
+                    None => return,
+                };
+                continue;
+            };
+            drop(state);
+            let ticket = asking.ticket;
+            let served = catch_unwind(AssertUnwindSafe(|| self.look_up(shared, asking)));
+            if served.is_err() {
+                let mut told = Told::new();
+                shared.lock().answer(ticket, Outcome::Failed(Failure::Internal), &mut told);
+                shared.tell(told);
+            }
+            state = shared.lock();
+        }
+    }
+
+    fn look_up(&mut self, shared: &Shared, asking: Asking) {
+        let found = match self.source.look_up(&asking.who.user, asking.ticket.0) {
+            Ok(found) => {
+                self.readable(shared);
+                found
+            }
+            Err(reason) => {
+                let reason: Arc<str> = reason.into();
+                // What was interrupted at its deadline has its answer already.
+                self.unreadable(shared, &reason);
+                let failure = Failure::Source { source: shared.name(self.id), reason };
+                let mut told = Told::new();
+                shared.lock().answer(asking.ticket, Outcome::Failed(failure), &mut told);
+                shared.tell(told);
+                return;
+            }
+        };
+        let source = shared.name(self.id);
+        match found {
+            Found::Nobody => self.nobody(shared, asking),
+            Found::Several => self.spend(shared, asking, Failure::Several { source }),
+            Found::NoText => self.spend(shared, asking, Failure::NoText { source }),
+            Found::Hash(text) => match StoredHash::parse(&text) {
+                Err(reason) => self.spend(shared, asking, Failure::Hash { source, reason }),
+                Ok(hash) => {
+                    let hash = Arc::new(hash);
+                    self.typical = Some(Arc::clone(&hash));
+                    let id = self.id.0.to_be_bytes();
+                    let parts: [&[u8]; 5] =
+                        [b"real", &id, asking.who.user.as_bytes(), text.as_bytes(), &asking.password];
+                    let key = shared.keys.key(&parts);
+                    let meaning = if asking.password.is_empty() {
+                        Meaning::Spent(Outcome::Wrong(self.id))
+                    } else {
+                        Meaning::Real(self.id)
+                    };
+                    queue_check(shared, asking, key, hash, meaning);
+                }
+            },
+        }
+    }
+
+    /// The source does not know the user: on to the next source, or to the end.
+    fn nobody(&mut self, shared: &Shared, mut asking: Asking) {
+        if !shared.lock().waits(&asking.ticket) {
+            return;
+        }
+        let here = self.typical_hash();
+        let costliest = match asking.costliest.take() {
+            Some(elsewhere) if elsewhere.work() >= here.work() => elsewhere,
+            Some(_) | None => here,
+        };
+        if let Some(next) = (asking.unknown)() {
+            asking.costliest = Some(costliest);
+            let mut told = Told::new();
+            let there_is_one = shared.lock().ask(Instant::now(), next, asking, &mut told);
+            if there_is_one {
+                shared.wake(next);
+            }
+            shared.tell(told);
+        } else {
+            let key = shared.keys.key(&[b"unknown", asking.who.user.as_bytes(), &asking.password]);
+            queue_check(shared, asking, key, costliest, Meaning::Spent(Outcome::Unknown));
+        }
+    }
+
+    /// The user is denied, but not sooner than others.
+    fn spend(&mut self, shared: &Shared, asking: Asking, failure: Failure) {
+        let id = self.id.0.to_be_bytes();
+        let key = shared.keys.key(&[b"failed", &id, asking.who.user.as_bytes(), &asking.password]);
+        queue_check(shared, asking, key, self.typical_hash(), Meaning::Spent(Outcome::Failed(failure)));
+    }
+
+    /// A hash like those of the source's users.
+    fn typical_hash(&mut self) -> Arc<StoredHash> {
+        if self.typical.is_none() {
+            self.typical = self.source.sample().and_then(|text| StoredHash::parse(text).ok()).map(Arc::new);
+        }
+        self.typical.clone().unwrap_or_else(|| Arc::new(StoredHash::stand_in()))
+    }
+
+    fn unreadable(&mut self, shared: &Shared, reason: &Arc<str>) {
+        let now = Instant::now();
+        let told = self.trouble.as_ref().is_some_and(|(at, known)| known == reason && now - *at < REPEAT);
+        if !told {
+            let name = shared.name(self.id);
+            shared.log.line(format_args!(
+                "password source `{name}` cannot be read, so that logins that need it are denied: {reason}"
+            ));
+            self.trouble = Some((now, Arc::clone(reason)));
+        }
+    }
+
+    fn readable(&mut self, shared: &Shared) {
+        if self.trouble.take().is_some() {
+            let name = shared.name(self.id);
+            shared.log.line(format_args!("password source `{name}` can be read again"));
+        }
+    }
+}
+
+fn queue_check(shared: &Shared, asking: Asking, key: Key, hash: Arc<StoredHash>, meaning: Meaning) {
+    let Asking { ticket, who, password, .. } = asking;
+    let mut told = Told::new();
+    shared.lock().check(Instant::now(), ticket, &who, Check { key, hash, password, meaning }, &mut told);
+    shared.checkable.notify_one();
+    shared.tell(told);
+}
+
+#[cfg(test)]
+#[path = "pool_tests.rs"]
+mod tests;

@@ -1,0 +1,522 @@
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use zeroize::Zeroizing;
+
+use super::*;
+
+/// Two hashes that differ in their parameters alone. They are never computed: the tests' own `verify` takes
+/// the password `right`, and `new` for the second.
+const HASH: &str = "$pbkdf2-sha256$i=7$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M";
+const NEW_HASH: &str = "$pbkdf2-sha256$i=8$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M";
+
+/// Longer than any of these tests takes on a busy machine.
+const LONG: Duration = Duration::from_secs(60);
+
+type Users = Arc<Mutex<HashMap<&'static str, Result<Found, String>>>>;
+
+/// A source in memory. While `hangs` is locked, look-ups hang, unless they are interrupted.
+#[derive(Clone, Default)]
+struct Memory {
+    users: Users,
+    hangs: Arc<AtomicBool>,
+    interrupted: Arc<AtomicUsize>,
+}
+
+impl Memory {
+    fn with(users: &[(&'static str, &str)]) -> Self {
+        let memory = Memory::default();
+        for (user, hash) in users {
+            memory.set(user, Ok(Found::Hash((*hash).to_owned())));
+        }
+        memory
+    }
+
+    fn set(&self, user: &'static str, found: Result<Found, String>) {
+        self.users.lock().unwrap().insert(user, found);
+    }
+}
+
+impl Source for Memory {
+    fn look_up(&mut self, username: &str, _end: Instant) -> Result<Found, String> {
+        let interrupted = self.interrupted.load(Ordering::SeqCst);
+        while self.hangs.load(Ordering::SeqCst) {
+            if self.interrupted.load(Ordering::SeqCst) > interrupted {
+                return Err("interrupted".to_owned());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert_ne!(username, "panic");
+        self.users.lock().unwrap().get(username).cloned().unwrap_or(Ok(Found::Nobody))
+    }
+
+    fn sample(&self) -> Option<&str> {
+        Some(HASH)
+    }
+
+    fn interrupt(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let interrupted = Arc::clone(&self.interrupted);
+        Arc::new(move || {
+            interrupted.fetch_add(1, Ordering::SeqCst);
+        })
+    }
+}
+
+/// A pool on sources in memory, whose worker reports what it verifies and can be made to wait.
+struct Bench {
+    pool: Option<Pool>,
+    verified: Receiver<Vec<u8>>,
+    gate: Arc<Mutex<()>>,
+    log: Receiver<Vec<u8>>,
+}
+
+struct Lines(Sender<Vec<u8>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.send(bytes.to_owned());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Bench {
+    fn new(deadline: Duration, sources: &[&Memory]) -> Self {
+        Bench::bounded(deadline, sources, |_| {})
+    }
+
+    fn bounded(deadline: Duration, sources: &[&Memory], change: impl FnOnce(&mut Bounds)) -> Self {
+        let (report, verified) = mpsc::channel();
+        let gate = Arc::new(Mutex::new(()));
+        let behind = Arc::clone(&gate);
+        let mut settings = Settings::of(deadline);
+        settings.workers = 1;
+        change(&mut settings.bounds);
+        let new_hash = StoredHash::parse(NEW_HASH).unwrap().work();
+        settings.verify = Arc::new(move |hash, password| {
+            report.send(password.to_owned()).unwrap();
+            drop(behind.lock());
+            assert_ne!(password, b"panic");
+            password == if hash.work() == new_hash { &b"new"[..] } else { b"right" }
+        });
+        let sources: Vec<(Arc<str>, Box<dyn Source>)> = sources
+            .iter()
+            .enumerate()
+            .map(|(n, source)| (format!("source-{n}").into(), Box::new((*source).clone()) as Box<dyn Source>))
+            .collect();
+        let (lines, log) = mpsc::channel();
+        Bench { pool: Some(Pool::with(sources, settings, Log::to(Lines(lines)))), verified, gate, log }
+    }
+
+    /// Submits a login that asks the sources in order, and gives where its outcome will come.
+    fn submit(&self, user: &str, password: &str, peer: Option<IpAddr>) -> Receiver<Outcome> {
+        self.submit_at(Instant::now(), user, password, peer)
+    }
+
+    fn submit_at(&self, arrived: Instant, user: &str, password: &str, peer: Option<IpAddr>) -> Receiver<Outcome> {
+        let pool = self.pool.as_ref().unwrap();
+        let (done, outcome) = mpsc::channel();
+        let (mut next, sources) = (0, pool.shared.names.len());
+        let faulty = password == "unknown panics";
+        pool.submit(Login {
+            username: user.to_owned(),
+            password: Zeroizing::new(password.as_bytes().to_owned()),
+            peerhost: peer,
+            arrived,
+            source: PasswordId(0),
+            unknown: Box::new(move || {
+                assert!(!faulty);
+                next += 1;
+                (next < sources).then_some(PasswordId(next))
+            }),
+            done: Box::new(move |outcome| {
+                let _ = done.send(outcome);
+            }),
+        });
+        outcome
+    }
+
+    fn login(&self, user: &str, password: &str) -> Outcome {
+        self.submit(user, password, None).recv_timeout(LONG).unwrap()
+    }
+
+    /// How many verifications were begun since this was last asked.
+    fn cost(&self) -> usize {
+        self.verified.try_iter().count()
+    }
+
+    /// Waits until the worker is busy with this password.
+    fn busy_with(&self, password: &str) {
+        assert_eq!(self.verified.recv_timeout(LONG).unwrap(), password.as_bytes());
+    }
+
+    /// Waits until so many checks wait for the worker.
+    fn until_queued(&self, count: usize) {
+        self.until(|state| state.queued_checks() == count);
+    }
+
+    fn until(&self, reached: impl Fn(&State) -> bool) {
+        let start = Instant::now();
+        while !reached(&self.pool.as_ref().unwrap().shared.lock()) {
+            assert!(start.elapsed() < LONG);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn right(source: usize) -> Outcome {
+    Outcome::Right(PasswordId(source))
+}
+
+fn wrong(source: usize) -> Outcome {
+    Outcome::Wrong(PasswordId(source))
+}
+
+fn peer(n: u8) -> Option<IpAddr> {
+    Some(IpAddr::from([10, 0, 0, n]))
+}
+
+#[test]
+fn the_first_source_that_knows_the_user_decides() {
+    let first = Memory::with(&[("ann", HASH)]);
+    let second = Memory::with(&[("ann", NEW_HASH), ("bob", NEW_HASH)]);
+    let bench = Bench::new(LONG, &[&first, &second]);
+    for (user, password, expected) in [
+        ("ann", "right", right(0)),
+        ("ann", "new", wrong(0)),
+        ("bob", "new", right(1)),
+        ("bob", "right", wrong(1)),
+        ("cid", "right", Outcome::Unknown),
+        ("", "right", Outcome::Unknown),
+    ] {
+        assert_eq!(bench.login(user, password), expected, "{user} {password}");
+    }
+}
+
+#[test]
+fn every_login_costs_one_verification() {
+    let memory = Memory::with(&[("ann", HASH), ("bad", "plain text")]);
+    memory.set("twice", Ok(Found::Several));
+    memory.set("number", Ok(Found::NoText));
+    memory.set("broken", Err("disk on fire".to_owned()));
+    let bench = Bench::new(LONG, &[&memory]);
+    let source: Arc<str> = "source-0".into();
+    let reason = StoredHash::parse("plain text").unwrap_err();
+    for (user, password, expected, cost) in [
+        ("ann", "right", right(0), 1),
+        ("ann", "guess", wrong(0), 1),
+        ("ann", "guess", wrong(0), 1),
+        ("ann", "", wrong(0), 1),
+        ("cid", "right", Outcome::Unknown, 1),
+        ("cid", "right", Outcome::Unknown, 1),
+        ("cid", "", Outcome::Unknown, 1),
+        ("bad", "right", Outcome::Failed(Failure::Hash { source: Arc::clone(&source), reason }), 1),
+        ("twice", "right", Outcome::Failed(Failure::Several { source: Arc::clone(&source) }), 1),
+        ("number", "right", Outcome::Failed(Failure::NoText { source: Arc::clone(&source) }), 1),
+        // Nothing about the user can be seen in this one.
+        ("broken", "right", Outcome::Failed(Failure::Source { source, reason: "disk on fire".into() }), 0),
+    ] {
+        assert_eq!(bench.login(user, password), expected, "{user} {password:?}");
+        assert_eq!(bench.cost(), cost, "{user} {password:?}");
+    }
+}
+
+#[test]
+fn a_right_password_is_remembered_with_its_stored_hash() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::new(LONG, &[&memory]);
+    assert_eq!(bench.login("ann", "right"), right(0));
+    assert_eq!(bench.cost(), 1);
+    assert_eq!(bench.login("ann", "right"), right(0));
+    assert_eq!(bench.cost(), 0, "it is remembered");
+    assert_eq!(bench.login("ann", "wrong"), wrong(0));
+    assert_eq!(bench.cost(), 1);
+    memory.set("ann", Ok(Found::Hash(NEW_HASH.to_owned())));
+    assert_eq!(bench.login("ann", "right"), wrong(0), "the password was changed");
+    assert_eq!(bench.login("ann", "new"), right(0));
+    assert_eq!(bench.cost(), 2);
+    memory.users.lock().unwrap().clear();
+    assert_eq!(bench.login("ann", "new"), Outcome::Unknown, "the user was taken out");
+    memory.set("ann", Err("gone".to_owned()));
+    assert!(matches!(bench.login("ann", "new"), Outcome::Failed(Failure::Source { .. })));
+}
+
+#[test]
+fn what_is_remembered_is_forgotten() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.remember = Duration::from_millis(1));
+    assert_eq!(bench.login("ann", "right"), right(0));
+    thread::sleep(Duration::from_millis(5));
+    assert_eq!(bench.login("ann", "right"), right(0));
+    assert_eq!(bench.cost(), 2);
+}
+
+#[test]
+fn the_newest_is_checked_first() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::new(LONG, &[&memory]);
+    let gate = bench.gate.lock().unwrap();
+    let mut outcomes = vec![bench.submit("ann", "0", None)];
+    bench.busy_with("0");
+    for n in 1..=4 {
+        outcomes.push(bench.submit("ann", &n.to_string(), None));
+        bench.until_queued(n);
+    }
+    drop(gate);
+    for outcome in outcomes {
+        assert_eq!(outcome.recv_timeout(LONG).unwrap(), wrong(0));
+    }
+    let order: Vec<Vec<u8>> = bench.verified.try_iter().collect();
+    assert_eq!(order, [b"4", b"3", b"2", b"1"]);
+}
+
+#[test]
+fn equal_logins_are_checked_once_and_count_once() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.user = 2);
+    let gate = bench.gate.lock().unwrap();
+    let busy = bench.submit("ann", "busy", None);
+    bench.busy_with("busy");
+    let first = bench.submit("ann", "right", None);
+    bench.until_queued(1);
+    let other = bench.submit("ann", "other", None);
+    bench.until_queued(2);
+    let crowd: Vec<_> = (0..100).map(|n| bench.submit("ann", "right", peer(n))).collect();
+    let same_busy: Vec<_> = (0..100).map(|n| bench.submit("ann", "busy", peer(n))).collect();
+    bench.until(|state| state.waiting_checks() == 203);
+    drop(gate);
+    for outcome in crowd.into_iter().chain([first]) {
+        assert_eq!(outcome.recv_timeout(LONG).unwrap(), right(0));
+    }
+    for outcome in same_busy.into_iter().chain([busy, other]) {
+        assert_eq!(outcome.recv_timeout(LONG).unwrap(), wrong(0));
+    }
+    // The crowd made its check the newest.
+    let order: Vec<Vec<u8>> = bench.verified.try_iter().collect();
+    assert_eq!(order, [&b"right"[..], b"other"]);
+}
+
+#[test]
+fn a_user_and_a_peer_have_shares() {
+    let memory = Memory::with(&[("ann", HASH), ("bob", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| {
+        bounds.user = 2;
+        bounds.places = 3;
+    });
+    let gate = bench.gate.lock().unwrap();
+    let busy = bench.submit("ann", "busy", peer(1));
+    bench.busy_with("busy");
+    let oldest = bench.submit("ann", "1", peer(1));
+    bench.until_queued(1);
+    let older = bench.submit("ann", "2", peer(1));
+    bench.until_queued(2);
+    let newest = bench.submit("ann", "3", peer(1));
+    let share = Outcome::Failed(Failure::Share);
+    assert_eq!(oldest.recv_timeout(LONG).unwrap(), share, "two of one user may wait");
+    let bob = bench.submit("bob", "right", peer(2));
+    bench.until_queued(3);
+    let eve = bench.submit("eve", "right", peer(3));
+    assert_eq!(older.recv_timeout(LONG).unwrap(), share, "the busiest peer makes room");
+    drop(gate);
+    assert_eq!(busy.recv_timeout(LONG).unwrap(), wrong(0));
+    assert_eq!(newest.recv_timeout(LONG).unwrap(), wrong(0));
+    assert_eq!(bob.recv_timeout(LONG).unwrap(), right(0));
+    assert_eq!(eve.recv_timeout(LONG).unwrap(), Outcome::Unknown);
+    // Peer 1 had its turn lately.
+    let order: Vec<Vec<u8>> = bench.verified.try_iter().collect();
+    assert_eq!(order, [&b"right"[..], b"right", b"3"]);
+}
+
+#[test]
+fn large_passwords_take_several_places() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.places = 64);
+    let large = "x".repeat(65_532);
+    assert_eq!(bench.login("ann", &large), wrong(0));
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.places = 63);
+    assert_eq!(bench.login("ann", &large), Outcome::Failed(Failure::Share));
+}
+
+#[test]
+fn the_oldest_login_gives_way_when_there_are_too_many() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.logins = 2);
+    let gate = bench.gate.lock().unwrap();
+    let outcomes = ["1", "2", "3"].map(|password| bench.submit("ann", password, None));
+    let [first, second, third] = outcomes;
+    assert_eq!(first.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::Share));
+    drop(gate);
+    assert_eq!(second.recv_timeout(LONG).unwrap(), wrong(0));
+    assert_eq!(third.recv_timeout(LONG).unwrap(), wrong(0));
+}
+
+#[test]
+fn what_is_not_checked_in_time_is_denied_before_the_deadline() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let deadline = Duration::from_secs(3);
+    let bench = Bench::new(deadline, &[&memory]);
+    let gate = bench.gate.lock().unwrap();
+    let arrived = Instant::now();
+    let mut outcomes = vec![bench.submit("ann", "right", None)];
+    bench.busy_with("right");
+    outcomes.push(bench.submit("ann", "guess", None));
+    bench.until_queued(1);
+    outcomes.push(bench.submit("ann", "right", None));
+    for outcome in outcomes {
+        assert_eq!(outcome.recv_timeout(deadline).unwrap(), Outcome::Failed(Failure::TooLate));
+    }
+    assert!(arrived.elapsed() < deadline, "{:?}", arrived.elapsed());
+    bench.until_queued(0);
+    drop(gate);
+    bench.until(|state| state.remembers_any());
+    assert_eq!(bench.cost(), 0);
+    assert_eq!(bench.login("ann", "right"), right(0), "what came too late is remembered for the next time");
+    assert_eq!(bench.cost(), 0);
+}
+
+#[test]
+fn a_login_that_arrived_too_long_ago_is_denied_at_once() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::new(Duration::from_millis(50), &[&memory]);
+    let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(1)) else { return };
+    let outcome = bench.submit_at(long_ago, "ann", "right", None);
+    assert_eq!(outcome.try_recv().unwrap(), Outcome::Failed(Failure::TooLate));
+}
+
+#[test]
+fn a_source_that_hangs_holds_up_its_own_logins_alone() {
+    let (hanging, fine) = (Memory::with(&[("ann", HASH)]), Memory::with(&[("bob", HASH)]));
+    let bench = Bench::new(Duration::from_millis(500), &[&fine, &hanging]);
+    hanging.hangs.store(true, Ordering::SeqCst);
+    let ann = bench.submit("ann", "right", None);
+    let cid = bench.submit("cid", "right", None);
+    assert_eq!(bench.login("bob", "right"), right(0));
+    assert_eq!(ann.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate));
+    assert_eq!(cid.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate));
+    assert_eq!(bench.login("bob", "right"), right(0));
+    hanging.hangs.store(false, Ordering::SeqCst);
+    assert!(hanging.interrupted.load(Ordering::SeqCst) > 0, "the look-up was interrupted");
+    bench.until(|state| state.asking_of(PasswordId(1)) == 0);
+}
+
+#[test]
+fn trouble_with_a_source_is_logged_once() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::new(LONG, &[&memory]);
+    memory.set("broken", Err("disk on fire".to_owned()));
+    for _ in 0..3 {
+        bench.login("broken", "secret");
+    }
+    bench.login("ann", "secret");
+    bench.login("ann", "secret");
+    let mut text = String::new();
+    while text.lines().count() < 2 {
+        text += std::str::from_utf8(&bench.log.recv_timeout(LONG).unwrap()).unwrap();
+    }
+    assert_eq!(
+        text,
+        "exhook-policy: password source `source-0` cannot be read, so that logins that need it are denied: disk on fire\n\
+         exhook-policy: password source `source-0` can be read again\n"
+    );
+    assert!(bench.log.try_recv().is_err());
+}
+
+#[test]
+fn faults_deny_and_do_not_stop_the_threads() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::new(LONG, &[&memory]);
+    let internal = Outcome::Failed(Failure::Internal);
+    assert_eq!(bench.login("ann", "panic"), internal);
+    assert_eq!(bench.login("panic", "right"), internal);
+    assert_eq!(bench.login("cid", "unknown panics"), internal);
+    bench.pool.as_ref().unwrap().submit(Login {
+        username: "ann".to_owned(),
+        password: Zeroizing::new(b"right".to_vec()),
+        peerhost: None,
+        arrived: Instant::now(),
+        source: PasswordId(0),
+        unknown: Box::new(|| None),
+        done: Box::new(|_| panic!("the answer cannot be told")),
+    });
+    assert_eq!(bench.login("ann", "right"), right(0));
+}
+
+#[test]
+fn a_source_that_is_not_there_denies() {
+    let bench = Bench::new(LONG, &[]);
+    assert_eq!(bench.login("ann", "right"), Outcome::Failed(Failure::Internal));
+}
+
+#[test]
+fn stopping_denies_what_waits() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let mut bench = Bench::new(LONG, &[&memory]);
+    let gate = Arc::clone(&bench.gate);
+    let gate = gate.lock().unwrap();
+    let busy = bench.submit("ann", "right", None);
+    bench.busy_with("right");
+    let waiting = bench.submit("ann", "guess", None);
+    bench.until_queued(1);
+    drop(bench.pool.take());
+    assert_eq!(busy.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::Stopped));
+    assert_eq!(waiting.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::Stopped));
+    drop(gate);
+}
+
+#[test]
+fn nothing_that_can_be_shown_holds_a_password() {
+    let login = Login {
+        username: "ann".to_owned(),
+        password: Zeroizing::new(b"hunter2".to_vec()),
+        peerhost: None,
+        arrived: Instant::now(),
+        source: PasswordId(0),
+        unknown: Box::new(|| None),
+        done: Box::new(|_| {}),
+    };
+    assert_eq!(format!("{login:?}"), "Login { username: \"ann\", source: PasswordId(0), .. }");
+    let source: Arc<str> = "staff".into();
+    let reason = StoredHash::parse("hunter2").unwrap_err();
+    for (failure, text) in [
+        (
+            Failure::Source { source: Arc::clone(&source), reason: "no such file".into() },
+            "password source `staff` cannot be read: no such file",
+        ),
+        (
+            Failure::Hash { source: Arc::clone(&source), reason },
+            "the user's hash in password source `staff` cannot be read: it is none of argon2id, argon2i, scrypt, \
+             pbkdf2-sha256, pbkdf2-sha512, bcrypt and mosquitto_passwd's $6$ and $7$",
+        ),
+        (Failure::NoText { source: Arc::clone(&source) }, "the user's hash in password source `staff` is not text"),
+        (Failure::Several { source }, "password source `staff` has more than one entry of the user"),
+        (Failure::TooLate, "the password could not be checked within the deadline"),
+        (Failure::Share, "too many logins wait for their passwords to be checked"),
+        (Failure::Stopped, "the driver is stopping"),
+        (Failure::Internal, "the password check failed, which is a fault in this program"),
+    ] {
+        assert_eq!(failure.to_string(), text);
+    }
+}
+
+#[test]
+fn a_flood_is_answered_within_the_deadline() {
+    let users: Vec<(&'static str, &str)> = vec![("ann", HASH)];
+    let memory = Memory::with(&users);
+    let bench = Bench::new(Duration::from_secs(2), &[&memory]);
+    let gate = bench.gate.lock().unwrap();
+    let start = Instant::now();
+    let outcomes: Vec<_> =
+        (0u32..10_000).map(|n| bench.submit(&format!("u{n}"), "guess", Some(IpAddr::from(n.to_be_bytes())))).collect();
+    let submitted = start.elapsed();
+    for outcome in outcomes {
+        let left = (submitted + Duration::from_secs(2)).saturating_sub(start.elapsed());
+        assert_eq!(outcome.recv_timeout(left).unwrap(), Outcome::Failed(Failure::TooLate));
+    }
+    drop(gate);
+    bench.until(|state| state.queued_checks() == 0 && state.asking_of(PasswordId(0)) == 0);
+}

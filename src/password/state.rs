@@ -1,0 +1,319 @@
+//! Which login is where. Nothing here waits or calls anybody: outcomes are collected for the caller to tell
+//! once the lock is released.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::cache::{Cache, Key};
+use super::hash::StoredHash;
+use super::login::{Done, Failure, Outcome};
+use super::queue::{Limits, Peer, Queue, Seq};
+use crate::policy::model::PasswordId;
+
+/// A login that has no answer yet: when it must have one, and its number.
+pub(super) type Ticket = (Instant, u64);
+
+/// Answers that are ready to be told.
+pub(super) type Told = Vec<(Done, Outcome)>;
+
+/// A waiting login takes one place in a queue, and one more for every so many bytes.
+const BYTES_A_PLACE: usize = 1024;
+
+/// The bounds of the pool.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Places in each queue.
+    pub(super) places: usize,
+    /// Checks of one user's passwords that wait.
+    pub(super) user: usize,
+    /// Logins without an answer.
+    pub(super) logins: usize,
+    /// How long a login counts to its peer's share once a worker took it.
+    pub(super) window: Duration,
+    /// Right passwords that are remembered.
+    pub(super) remembered: usize,
+    /// How long they are.
+    pub(super) remember: Duration,
+}
+
+/// A login on its way to, or at, a source.
+pub(super) struct Asking {
+    pub(super) ticket: Ticket,
+    pub(super) who: Asker,
+    pub(super) password: Zeroizing<Vec<u8>>,
+    pub(super) unknown: Box<dyn FnMut() -> Option<PasswordId> + Send>,
+    /// The costliest of the hashes that the sources asked so far would have had it verified against.
+    pub(super) costliest: Option<Arc<StoredHash>>,
+}
+
+/// To whose shares a login is counted.
+#[derive(Clone)]
+pub(super) struct Asker {
+    pub(super) peer: Peer,
+    pub(super) user: Arc<str>,
+}
+
+/// A password to verify against a hash.
+pub(super) struct Check {
+    pub(super) key: Key,
+    pub(super) hash: Arc<StoredHash>,
+    pub(super) password: Zeroizing<Vec<u8>>,
+    pub(super) meaning: Meaning,
+}
+
+/// What a verification decides.
+#[derive(Clone)]
+pub(super) enum Meaning {
+    /// Right or wrong, by this source.
+    Real(PasswordId),
+    /// Nothing: the outcome is known, and only as much time is spent as for others.
+    Spent(Outcome),
+}
+
+struct Waiting {
+    done: Done,
+    place: Place,
+}
+
+enum Place {
+    Before(PasswordId, Seq),
+    At(PasswordId),
+    Check(Key),
+}
+
+/// Equal checks, which are made once.
+struct Flight {
+    tickets: BTreeSet<Ticket>,
+    /// The place in the queue; `None` once a worker took it.
+    queued: Option<Seq>,
+}
+
+pub(super) struct State {
+    pub(super) stopping: bool,
+    bounds: Bounds,
+    numbers: u64,
+    /// By when they must have an answer.
+    waiting: BTreeMap<Ticket, Waiting>,
+    /// Before each source.
+    asking: Vec<Queue<Asking>>,
+    checks: Queue<Check>,
+    flights: HashMap<Key, Flight>,
+    right: Cache,
+}
+
+impl State {
+    pub(super) fn new(sources: usize, bounds: Bounds) -> Self {
+        let limits = Limits { size: bounds.places, user: usize::MAX, window: bounds.window };
+        State {
+            stopping: false,
+            bounds,
+            numbers: 0,
+            waiting: BTreeMap::new(),
+            asking: std::iter::repeat_with(|| Queue::new(limits)).take(sources).collect(),
+            checks: Queue::new(Limits { user: bounds.user, ..limits }),
+            flights: HashMap::new(),
+            right: Cache::new(bounds.remembered, bounds.remember),
+        }
+    }
+
+    /// The number of the next login.
+    pub(super) fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// Takes a login on and has it wait for its first source. False where there is no such source.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        source: PasswordId,
+        asking: Asking,
+        done: Done,
+        told: &mut Told,
+    ) -> bool {
+        while self.waiting.len() >= self.bounds.logins
+            && let Some((oldest, _)) = self.waiting.first_key_value()
+        {
+            let oldest = *oldest;
+            self.give_up(oldest, Failure::Share, told);
+        }
+        self.waiting.insert(asking.ticket, Waiting { done, place: Place::At(source) });
+        self.ask(now, source, asking, told)
+    }
+
+    /// Has a login wait for a source, unless it has its answer. False where there is no such source.
+    pub(super) fn ask(&mut self, now: Instant, source: PasswordId, asking: Asking, told: &mut Told) -> bool {
+        let ticket = asking.ticket;
+        let Some(queue) = self.asking.get_mut(source.0) else {
+            self.answer(ticket, Outcome::Failed(Failure::Internal), told);
+            return false;
+        };
+        let Some(waiting) = self.waiting.get_mut(&ticket) else { return true };
+        waiting.place = Place::Before(source, queue.next());
+        let places = places(&asking.who, &asking.password);
+        let Asker { peer, user } = asking.who.clone();
+        for (fallen, _) in queue.push(now, peer, &user, places, asking) {
+            if let Some(waiting) = self.waiting.remove(&fallen.ticket) {
+                told.push((waiting.done, Outcome::Failed(Failure::Share)));
+            }
+        }
+        true
+    }
+
+    /// The login that the source's thread has to look up next.
+    pub(super) fn next_asking(&mut self, now: Instant, source: PasswordId) -> Option<Asking> {
+        let asking = self.asking.get_mut(source.0)?.pop(now)?;
+        if let Some(waiting) = self.waiting.get_mut(&asking.ticket) {
+            waiting.place = Place::At(source);
+        }
+        Some(asking)
+    }
+
+    /// Has a password checked, unless it is remembered, or under way, or the login has its answer.
+    pub(super) fn check(&mut self, now: Instant, ticket: Ticket, who: &Asker, check: Check, told: &mut Told) {
+        let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
+        if let Meaning::Real(source) = check.meaning
+            && self.right.holds(now, &check.key)
+        {
+            self.answer(ticket, Outcome::Right(source), told);
+            return;
+        }
+        waiting.place = Place::Check(check.key);
+        if let Some(flight) = self.flights.get_mut(&check.key) {
+            flight.tickets.insert(ticket);
+            flight.queued = flight.queued.and_then(|seq| self.checks.renew(seq));
+            return;
+        }
+        let flight = Flight { tickets: BTreeSet::from([ticket]), queued: Some(self.checks.next()) };
+        self.flights.insert(check.key, flight);
+        let places = places(who, &check.password);
+        for (fallen, _) in self.checks.push(now, who.peer, &who.user, places, check) {
+            self.land(&fallen.key, &Outcome::Failed(Failure::Share), told);
+        }
+    }
+
+    /// The check that the next worker has to make.
+    pub(super) fn next_check(&mut self, now: Instant) -> Option<Check> {
+        let check = self.checks.pop(now)?;
+        if let Some(flight) = self.flights.get_mut(&check.key) {
+            flight.queued = None;
+        }
+        Some(check)
+    }
+
+    /// A check was made: `verified` is `None` where it failed.
+    pub(super) fn checked(
+        &mut self,
+        now: Instant,
+        key: Key,
+        meaning: Meaning,
+        verified: Option<bool>,
+        told: &mut Told,
+    ) {
+        let outcome = match (meaning, verified) {
+            (_, None) => Outcome::Failed(Failure::Internal),
+            (Meaning::Spent(outcome), Some(_)) => outcome,
+            (Meaning::Real(source), Some(false)) => Outcome::Wrong(source),
+            (Meaning::Real(source), Some(true)) => {
+                // Even where it came too late: the client will try again.
+                self.right.remember(now, key);
+                Outcome::Right(source)
+            }
+        };
+        self.land(&key, &outcome, told);
+    }
+
+    fn land(&mut self, key: &Key, outcome: &Outcome, told: &mut Told) {
+        for ticket in self.flights.remove(key).map(|flight| flight.tickets).unwrap_or_default() {
+            self.answer(ticket, outcome.clone(), told);
+        }
+    }
+
+    /// Answers a login, unless it has its answer.
+    pub(super) fn answer(&mut self, ticket: Ticket, outcome: Outcome, told: &mut Told) {
+        if let Some(waiting) = self.waiting.remove(&ticket) {
+            told.push((waiting.done, outcome));
+        }
+    }
+
+    /// Whether the login still waits for its answer.
+    pub(super) fn waits(&self, ticket: &Ticket) -> bool {
+        self.waiting.contains_key(ticket)
+    }
+
+    /// When the next login must have its answer.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        self.waiting.first_key_value().map(|((end, _), _)| *end)
+    }
+
+    /// Gives up the logins that must have their answer by now. Gives the sources that are busy with one of
+    /// them.
+    pub(super) fn expire(&mut self, now: Instant, told: &mut Told) -> Vec<PasswordId> {
+        let mut busy = Vec::new();
+        while let Some((ticket, _)) = self.waiting.first_key_value()
+            && ticket.0 <= now
+        {
+            let ticket = *ticket;
+            busy.extend(self.give_up(ticket, Failure::TooLate, told));
+        }
+        busy
+    }
+
+    /// Gives up every login.
+    pub(super) fn stop(&mut self, told: &mut Told) {
+        self.stopping = true;
+        for (_, waiting) in std::mem::take(&mut self.waiting) {
+            told.push((waiting.done, Outcome::Failed(Failure::Stopped)));
+        }
+    }
+
+    /// Takes a login out of wherever it waits. Gives the source that is busy with it.
+    fn give_up(&mut self, ticket: Ticket, failure: Failure, told: &mut Told) -> Option<PasswordId> {
+        let waiting = self.waiting.remove(&ticket)?;
+        told.push((waiting.done, Outcome::Failed(failure)));
+        match waiting.place {
+            Place::Before(source, seq) => {
+                self.asking.get_mut(source.0)?.remove(seq);
+                None
+            }
+            Place::At(source) => Some(source),
+            Place::Check(key) => {
+                let flight = self.flights.get_mut(&key)?;
+                flight.tickets.remove(&ticket);
+                if flight.tickets.is_empty()
+                    && let Some(seq) = flight.queued
+                {
+                    self.flights.remove(&key);
+                    self.checks.remove(seq);
+                }
+                None
+            }
+        }
+    }
+}
+
+fn places(who: &Asker, password: &[u8]) -> usize {
+    1 + (who.user.len() + password.len()) / BYTES_A_PLACE
+}
+
+#[cfg(test)]
+impl State {
+    pub(super) fn queued_checks(&self) -> usize {
+        self.checks.len()
+    }
+
+    pub(super) fn asking_of(&self, source: PasswordId) -> usize {
+        self.asking[source.0].len()
+    }
+
+    pub(super) fn waiting_checks(&self) -> usize {
+        self.flights.values().map(|flight| flight.tickets.len()).sum()
+    }
+
+    pub(super) fn remembers_any(&self) -> bool {
+        !self.right.is_empty()
+    }
+}
