@@ -33,7 +33,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use denials::{Asked, Denial};
 pub use process::{Process, Recorder};
-pub use record::needs;
 
 use crate::event::Event;
 use crate::log::Log;

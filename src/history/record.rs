@@ -1,29 +1,7 @@
 //! What is written of an event: owned, and without a field for a password.
 
 use crate::event::{Attempt, Client, Event};
-use crate::hook::Hook;
 use crate::policy::model::Record;
-
-/// Whether this history has to see the calls of the hook.
-///
-/// Hooks hold up the client, so the broker should be asked for no others on the history's account.
-pub fn needs(record: Record, hook: Hook) -> bool {
-    match hook {
-        Hook::ClientConnect | Hook::ClientConnack => record.attempts,
-        Hook::ClientConnected | Hook::ClientDisconnected | Hook::SessionDiscarded | Hook::SessionTakenOver => {
-            record.connections
-        }
-        Hook::SessionCreated | Hook::SessionSubscribed | Hook::SessionUnsubscribed | Hook::SessionTerminated => {
-            record.subscriptions
-        }
-        Hook::MessagePublish => record.messages,
-        Hook::ClientAuthenticate
-        | Hook::ClientCheckAcl
-        | Hook::ClientSubscribe
-        | Hook::ClientUnsubscribe
-        | Hook::SessionResumed => false,
-    }
-}
 
 /// An event that is to be written.
 #[derive(Debug, Clone)]
@@ -100,7 +78,7 @@ pub(super) struct OwnedAttempt {
 impl Owned {
     /// `None` where nothing of the event is kept.
     pub(super) fn of(event: &Event<'_>, record: Record) -> Option<Self> {
-        if !needs(record, event.hook()) {
+        if !record.needs(event.hook()) {
             return None;
         }
         Some(match *event {

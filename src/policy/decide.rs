@@ -13,7 +13,6 @@ use super::model::{AclRule, AuthRule, HistoryDef, ListDef, LogLines, Model, Pass
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Mode, Verdict};
 use crate::event::{Action, Client};
-use crate::history;
 use crate::hook::{Hook, Kind};
 use crate::text::Identity;
 use crate::topic::{Patterns, Request};
@@ -182,7 +181,7 @@ impl Policy {
         };
         // A message is nobody's coming or going, and would be a line for each publish.
         let logged = self.log.events && hook.kind() == Kind::Tells && hook != Hook::MessagePublish;
-        decided || logged || self.history.as_ref().is_some_and(|history| history::needs(history.record, hook))
+        decided || logged || self.history.as_ref().is_some_and(|history| history.record.needs(hook))
     }
 }
 

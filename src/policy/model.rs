@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::decision::{Mode, Verdict};
+use crate::hook::Hook;
 use crate::text::{Matcher, Template};
 use crate::topic::Pattern;
 
@@ -252,4 +253,25 @@ pub struct Record {
     pub attempts: bool,
     pub subscriptions: bool,
     pub messages: bool,
+}
+
+impl Record {
+    /// Whether these tables are kept from calls of the hook.
+    pub fn needs(self, hook: Hook) -> bool {
+        match hook {
+            Hook::ClientConnect | Hook::ClientConnack => self.attempts,
+            Hook::ClientConnected | Hook::ClientDisconnected | Hook::SessionDiscarded | Hook::SessionTakenOver => {
+                self.connections
+            }
+            Hook::SessionCreated | Hook::SessionSubscribed | Hook::SessionUnsubscribed | Hook::SessionTerminated => {
+                self.subscriptions
+            }
+            Hook::MessagePublish => self.messages,
+            Hook::ClientAuthenticate
+            | Hook::ClientCheckAcl
+            | Hook::ClientSubscribe
+            | Hook::ClientUnsubscribe
+            | Hook::SessionResumed => false,
+        }
+    }
 }
