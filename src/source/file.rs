@@ -13,7 +13,7 @@ use super::Unreadable;
 use crate::policy::lists::{List, ListBuilder, Uses};
 
 /// Files of more bytes are not read.
-pub const LARGEST: u64 = 1 << 30;
+pub(super) const LARGEST: u64 = 1 << 30;
 
 /// Longer lines come cut to this many bytes, which is more than any string of MQTT has.
 const LONGEST_LINE: usize = 66_000;
@@ -22,7 +22,7 @@ const LONGEST_LINE: usize = 66_000;
 ///
 /// # Errors
 /// There is no such file, it may not be read, it is no regular file, or it is larger than [`LARGEST`].
-pub fn open(path: &Path) -> Result<File, Unreadable> {
+pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(Unreadable::because)?;
     let metadata = file.metadata().map_err(Unreadable::because)?;
@@ -46,7 +46,7 @@ pub(super) fn check_kind(metadata: &Metadata) -> Result<(), Unreadable> {
 /// The lines of a file without their ends (`\n` or `\r\n`), without a byte order mark, and without
 /// empty lines and comments, which are lines that begin with `#`.
 #[derive(Debug)]
-pub struct Lines<R> {
+pub(super) struct Lines<R> {
     reader: R,
     line: Vec<u8>,
     number: usize,
@@ -54,14 +54,14 @@ pub struct Lines<R> {
 
 impl Lines<BufReader<io::Take<File>>> {
     /// Begins at the first line of an open file.
-    pub fn of(file: File) -> Self {
+    pub(super) fn of(file: File) -> Self {
         Lines::new(BufReader::with_capacity(1 << 16, file.take(LARGEST)))
     }
 }
 
 impl<R: BufRead> Lines<R> {
     /// Begins at the first line.
-    pub fn new(reader: R) -> Self {
+    pub(super) fn new(reader: R) -> Self {
         Lines { reader, line: Vec::new(), number: 0 }
     }
 
@@ -69,7 +69,7 @@ impl<R: BufRead> Lines<R> {
     ///
     /// # Errors
     /// Reading fails.
-    pub fn next_line(&mut self) -> io::Result<Option<(usize, &[u8])>> {
+    pub(super) fn next_line(&mut self) -> io::Result<Option<(usize, &[u8])>> {
         loop {
             self.line.clear();
             let most = LONGEST_LINE as u64;

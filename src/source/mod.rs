@@ -5,9 +5,9 @@
 //! thread that reads from it. [`check`] reads every source once and tells all that is wrong.
 
 mod check;
-pub mod file;
+mod file;
 mod refresh;
-pub mod sqlite;
+mod sqlite;
 
 pub use check::{SourceKind, SourceProblem, check};
 pub use refresh::Sources;

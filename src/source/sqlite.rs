@@ -28,7 +28,7 @@ pub(super) const LIMITS: Limits = Limits { rows: 10_000_000, bytes: 1 << 30, tim
 /// # Errors
 /// There is no such file, it is no regular file, or it cannot be opened. That it is no database shows
 /// only when it is asked something.
-pub fn open(path: &Path) -> Result<Connection, Unreadable> {
+pub(super) fn open(path: &Path) -> Result<Connection, Unreadable> {
     // Looked at without opening it: to close a database behind SQLite's back drops SQLite's locks.
     let metadata = std::fs::metadata(path).map_err(Unreadable::because)?;
     file::check_kind(&metadata)?;
