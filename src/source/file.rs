@@ -123,6 +123,22 @@ impl Stamp {
     }
 }
 
+/// Waits until nobody has written to the file for a second, but for 5 s at most. A file that is written in
+/// place is empty at first, and an empty list of those to be denied denies nobody.
+pub(super) fn await_writer(path: &Path) {
+    const QUIET: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_millis(100);
+    const PAUSES: usize = 50;
+    for _ in 0..PAUSES {
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        let age = modified.and_then(|at| SystemTime::now().duration_since(at).ok());
+        if age.is_none_or(|age| age >= QUIET) {
+            return;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
 /// Reads a list, with a stamp by which a later change can be seen; `None` where it could not.
 pub(super) fn read_list(path: &Path, uses: Uses) -> Result<(List, Option<Stamp>), Unreadable> {
     const TRIES: usize = 5;

@@ -165,7 +165,7 @@ impl Reader {
     fn run(mut self, shared: &Shared, log: &Log) {
         let mut failures = Failures { ever_read: false, count: 0, last: None };
         loop {
-            let result = self.read();
+            let result = self.read(failures.ever_read);
             failures.tell(&self, result.as_ref().err(), log);
             if let Ok(Some(list)) = result {
                 shared.publish(self.id, list);
@@ -178,11 +178,14 @@ impl Reader {
     }
 
     /// The list, or `None` where it surely has not changed since it was read.
-    fn read(&mut self) -> Result<Option<List>, Unreadable> {
+    fn read(&mut self, ever_read: bool) -> Result<Option<List>, Unreadable> {
         match &mut self.place {
             Place::File(path, stamp) => {
                 if stamp.is_some() && *stamp == file::Stamp::at(path) {
                     return Ok(None);
+                }
+                if ever_read {
+                    file::await_writer(path);
                 }
                 *stamp = None;
                 let (list, read) = file::read_list(path, self.uses)?;
