@@ -273,3 +273,54 @@ impl Event<'_> {
         }
     }
 }
+
+/// One line for a log: the hook, then what the call says in `name=value` form, never a password and
+/// never a payload.
+impl fmt::Display for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.hook().name())?;
+        match self {
+            Event::Connect(attempt) => attempt.fmt(f),
+            Event::Connack { attempt, code, assigned } => {
+                write!(f, "{attempt} code={code}")?;
+                assigned.map_or(Ok(()), |clientid| write!(f, " assigned={clientid:?}"))
+            }
+            Event::Disconnected { client, reason } | Event::SessionTerminated { client, reason } => {
+                write!(f, "{client} reason={reason:?}")
+            }
+            Event::CheckAcl { client, action, topic } => {
+                write!(f, "{client} action={} topic={topic:?}", action.as_str())
+            }
+            Event::SessionSubscribed { client, topic, qos } => write!(f, "{client} topic={topic:?} qos={qos}"),
+            Event::SessionUnsubscribed { client, topic } => write!(f, "{client} topic={topic:?}"),
+            Event::MessagePublish(message) => {
+                let Message { from, topic, qos, payload, .. } = message;
+                write!(f, "clientid={from:?} topic={topic:?} qos={qos} bytes={}", payload.len())
+            }
+            Event::Connected(client)
+            | Event::Authenticate { client, password: _ }
+            | Event::Subscribe(client)
+            | Event::Unsubscribe(client)
+            | Event::SessionCreated(client)
+            | Event::SessionResumed(client)
+            | Event::SessionDiscarded(client)
+            | Event::SessionTakenOver(client) => client.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Client<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "clientid={:?} username={:?} peerhost={}", self.clientid, self.username, self.peerhost)
+    }
+}
+
+impl fmt::Display for Attempt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "clientid={:?} username={:?} peerhost={} proto_ver={}",
+            self.clientid, self.username, self.peerhost, self.proto_ver
+        )
+    }
+}

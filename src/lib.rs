@@ -1,10 +1,52 @@
-//! Login and topic rules for the EMQX broker in one YAML file.
+//! Login and topic rules for the EMQX broker in one YAML file, with connection history in SQLite.
+//!
+//! The driver runs as a port program of the broker. Data flows one way, and the modules are listed
+//! in that order:
+//!
+//! ```text
+//!   broker ── bytes ──▶ port ── Event ──▶ engine ── Decision ──▶ Answer ──▶ port ── bytes ──▶ broker
+//!                                          │   ▲
+//!                             policy ──────┘   └────── password (hashes, on worker threads)
+//!                             source (lists)           history  (SQLite, on its own thread)
+//! ```
+//!
+//! - [`launch`]: by which name the program was called: the broker's `python3` or `java`, or a person's
+//!   `exhook-policy`.
+//! - [`port`]: the transport of EMQX 4.1 and 4.2: frames of Erlang terms on a pair of pipes. It alone knows
+//!   them; it turns a call into an [`event::Event`] and a [`decision::Answer`] into a reply.
+//! - [`hook`], [`event`]: the broker's hooks, one row each, and what a call of each says.
+//! - [`engine`]: puts the parts together: asks the policy, waits for passwords and commits, logs.
+//! - [`policy`]: one YAML file. Raw file → validated [`policy::model::Model`] → compiled
+//!   [`policy::Policy`], which decides.
+//! - [`text`], [`topic`]: what the policy's patterns mean: texts with placeholders, globs, regexes, and
+//!   topics as sets.
+//! - [`decision`], [`reply`]: what was decided, what is answered, and how a late answer finds its call.
+//! - [`source`]: reads the files and databases that the policy's lists name, and keeps them fresh.
+//! - [`password`]: looks up and verifies password hashes.
+//! - [`history`]: online status, connection history and denials in SQLite.
+//! - [`log`]: lines on the broker's console.
+//! - [`cli`]: the commands, thin leaves over all of this.
+//!
+//! What holds everywhere:
+//!
+//! - **Deciding is pure.** [`policy::Policy`] reads no file, no clock and no environment, and it cannot
+//!   fail: where it cannot tell, the decision is [`decision::Decision::ERROR`], which denies.
+//! - **The reading thread never waits**: not for the disk, not for a hash, not for the console and not for the broker to take
+//!   replies. A broker whose driver does not read freezes all its clients.
+//! - **Every call is answered exactly once**, within the policy's deadline; the broker takes silence and
+//!   errors for permission.
+//! - **Nothing but frames reaches the broker's pipe.** The descriptor is moved away at start.
+//! - **No password** is in a log, a `Debug`, an error or a database: [`event::Password`] cannot be
+//!   printed.
+//! - **Nothing of a transport** is in [`event`] or [`decision`]; the next one stands beside [`port`].
 
 pub mod cli;
 pub mod decision;
+pub mod engine;
 pub mod event;
 pub mod history;
 pub mod hook;
+pub mod launch;
 pub mod log;
 pub mod password;
 pub mod policy;

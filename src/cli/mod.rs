@@ -1,5 +1,35 @@
 //! The commands. Each is an `Args` struct and one function that gives an exit code: 0 fine; 1 it looked
 //! and found something; 2 it could not look.
 
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
 pub mod check;
 pub mod schema;
+
+/// Login and topic rules for the EMQX broker in one YAML file.
+#[derive(Debug, Parser)]
+#[command(name = "exhook-policy", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Find what is wrong with policies
+    Check(check::Args),
+    /// Print the JSON Schema of policies, for editors
+    Schema(schema::Args),
+}
+
+/// Reads the command line and runs the command.
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(&args),
+    }
+}

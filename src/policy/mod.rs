@@ -17,4 +17,5 @@ mod warn;
 pub mod who;
 mod yaml;
 
+pub use decide::{Login, Policy};
 pub use load::{Loaded, load, parse, parse_bytes, schema, unreadable};

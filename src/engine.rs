@@ -1,0 +1,331 @@
+//! Puts the parts together: an event comes in, the policy decides, the history remembers, an answer goes
+//! out.
+//!
+//! The engine knows no transport. Whatever is ready at once is returned; the rest (logins that wait for a
+//! hash, events that wait for their commit) comes through the [`Sink`].
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use crate::decision::{Answer, Decision, Mode, Verdict};
+use crate::event::{Action, Client, Event, Password, Peerhost};
+use crate::history::{Asked, Denial, History, Recorder};
+use crate::hook::{Hook, Kind};
+use crate::log::Log;
+use crate::password::{Login as PasswordLogin, Outcome, Pool};
+use crate::policy::model::PasswordId;
+use crate::policy::{self, Login, Policy};
+use crate::reply::{Sink, Token};
+use crate::source::Sources;
+
+/// How long the start waits for lists before it goes on without those that are not there yet.
+const FIRST_LOAD: Duration = Duration::from_millis(1500);
+
+/// One policy at work.
+pub struct Engine {
+    core: Arc<Core>,
+    passwords: Option<Pool>,
+}
+
+/// What worker threads need of the engine.
+struct Core {
+    policy: Policy,
+    sources: Sources,
+    history: Option<History>,
+    sink: Sink,
+    log: Log,
+}
+
+impl Engine {
+    /// Loads and compiles the policy and starts what it needs. `slot` is the name by which the broker
+    /// called the driver.
+    ///
+    /// # Errors
+    /// The diagnostics as `check` prints them, where the policy's text is at fault. Sources that cannot be
+    /// read are no error: they are logged and tried again.
+    pub fn load(path: &Path, slot: &str, sink: Sink, log: Log) -> Result<Engine, String> {
+        let loaded = policy::load(path).map_err(|report| report.to_string())?;
+        if !loaded.warnings.is_empty() {
+            log.text(&loaded.warnings.to_string());
+        }
+        Ok(Engine::start(Policy::compile(loaded.model), slot, sink, log))
+    }
+
+    /// Starts what a compiled policy needs.
+    pub fn start(policy: Policy, slot: &str, sink: Sink, log: Log) -> Engine {
+        let deadline = policy.deadline();
+        let history = policy
+            .history()
+            .map(|def| History::start(def, Recorder::of_this_process(slot), deadline, Arc::clone(&sink), &log));
+        let passwords =
+            (!policy.passwords().is_empty()).then(|| Pool::start(policy.passwords(), deadline, log.clone()));
+        let sources = Sources::start(policy.lists(), &log, FIRST_LOAD.min(deadline / 2));
+        Engine { core: Arc::new(Core { policy, sources, history, sink, log }), passwords }
+    }
+
+    /// The hooks that the policy needs to be told of, and no more.
+    pub fn hooks(&self) -> Vec<Hook> {
+        self.core.policy.hooks()
+    }
+
+    /// Whether decisions are carried out.
+    pub fn mode(&self) -> Mode {
+        self.core.policy.mode()
+    }
+
+    /// Every call must be answered within it.
+    pub fn deadline(&self) -> Duration {
+        self.core.policy.deadline()
+    }
+
+    /// The answer to a call of this kind where anything went wrong.
+    pub fn error_answer(&self, kind: Kind) -> Answer {
+        error_answer(self.mode(), kind)
+    }
+
+    /// Takes one event. `None` means that the answer comes later, through the sink.
+    pub fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
+        let core = &*self.core;
+        core.log_event(event);
+        match event {
+            Event::Authenticate { client, password } => self.authenticate(client, *password, token),
+            Event::CheckAcl { client, action, topic } => Some(core.check_acl(client, *action, topic)),
+            Event::Connect(_)
+            | Event::Connack { .. }
+            | Event::Connected(_)
+            | Event::Disconnected { .. }
+            | Event::Subscribe(_)
+            | Event::Unsubscribe(_)
+            | Event::SessionCreated(_)
+            | Event::SessionResumed(_)
+            | Event::SessionDiscarded(_)
+            | Event::SessionTakenOver(_)
+            | Event::SessionSubscribed { .. }
+            | Event::SessionUnsubscribed { .. }
+            | Event::SessionTerminated { .. }
+            | Event::MessagePublish(_) => match &core.history {
+                Some(history) if history.record(event, token) => None,
+                Some(_) | None => Some(Answer::NoOpinion),
+            },
+        }
+    }
+
+    fn authenticate(&self, client: &Client<'_>, password: Password<'_>, token: Token) -> Option<Answer> {
+        let core = &*self.core;
+        let lists = core.sources.lists();
+        match core.policy.authenticate(client, &lists) {
+            Login::Decided(decision) => Some(core.decided(client, Asked::Connect, decision)),
+            Login::Password { rule, source } => {
+                let Some(pool) = &self.passwords else {
+                    return Some(core.decided(client, Asked::Connect, Decision::ERROR));
+                };
+                pool.submit(self.verification(client, password, token, rule, source));
+                None
+            }
+        }
+    }
+
+    /// The work that a worker does for one login: it may come back to the policy for the next rule.
+    fn verification(
+        &self,
+        client: &Client<'_>,
+        password: Password<'_>,
+        token: Token,
+        rule: usize,
+        source: PasswordId,
+    ) -> PasswordLogin {
+        let peerhost = match client.peerhost {
+            Peerhost::Addr(addr) => Some(addr),
+            Peerhost::Other(_) => None,
+        };
+        let waiting = Arc::new(Mutex::new(Waiting {
+            core: Arc::clone(&self.core),
+            client: OwnedClient::from(client),
+            rule,
+            fallen_through: None,
+        }));
+        let resumed = Arc::clone(&waiting);
+        PasswordLogin {
+            username: client.username.to_owned(),
+            password: Zeroizing::new(password.expose().to_vec()),
+            peerhost,
+            arrived: Instant::now(),
+            source,
+            unknown: Box::new(move || resumed.lock().unwrap_or_else(PoisonError::into_inner).next_source()),
+            done: Box::new(move |outcome| {
+                let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let answer = waiting.conclude(&outcome);
+                (waiting.core.sink)(&[(token, answer)]);
+            }),
+        }
+    }
+
+    /// Ends the work at the end of input: writes what is still queued, within 10 s.
+    pub fn finish(&self) {
+        if let Some(history) = &self.core.history {
+            history.finish();
+        }
+    }
+}
+
+/// The answer to a call of this kind where anything went wrong.
+pub fn error_answer(mode: Mode, kind: Kind) -> Answer {
+    match kind {
+        Kind::Asks => mode.answer(Verdict::Deny),
+        Kind::Tells => Answer::NoOpinion,
+    }
+}
+
+/// A login that waits for a worker.
+struct Waiting {
+    core: Arc<Core>,
+    client: OwnedClient,
+    /// The rule whose password is being checked.
+    rule: usize,
+    /// What the rules behind it decided, where no source knows the user.
+    fallen_through: Option<(Verdict, String)>,
+}
+
+impl Waiting {
+    fn next_source(&mut self) -> Option<PasswordId> {
+        let lists = self.core.sources.lists();
+        match self.core.policy.login_after(self.rule, &self.client.borrow(), &lists) {
+            Login::Decided(decision) => {
+                self.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
+                None
+            }
+            Login::Password { rule, source } => {
+                self.rule = rule;
+                Some(source)
+            }
+        }
+    }
+
+    fn conclude(&self, outcome: &Outcome) -> Answer {
+        let policy = &self.core.policy;
+        let decision = match outcome {
+            Outcome::Right(_) => policy.password_checked(self.rule, true),
+            Outcome::Wrong(_) => policy.password_checked(self.rule, false),
+            Outcome::Unknown => match &self.fallen_through {
+                Some((verdict, rule)) => Decision { verdict: *verdict, rule },
+                None => Decision::ERROR,
+            },
+            Outcome::Failed(failure) => {
+                self.core.log.line(format_args!(
+                    "login of clientid {:?} username {:?} denied: {failure}",
+                    self.client.clientid, self.client.username
+                ));
+                if failure.is_of_the_hash() { policy.password_checked(self.rule, false) } else { Decision::ERROR }
+            }
+        };
+        self.core.decided(&self.client.borrow(), Asked::Connect, decision)
+    }
+}
+
+impl Core {
+    fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str) -> Answer {
+        if let Some(history) = &self.history {
+            history.heard(client.clientid);
+        }
+        let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
+        self.decided(client, Asked::Topic(action, topic), decision)
+    }
+
+    fn decided(&self, client: &Client<'_>, asked: Asked<'_>, decision: Decision<'_>) -> Answer {
+        let mode = self.policy.mode();
+        let denied = decision.verdict == Verdict::Deny;
+        let lines = self.policy.log();
+        if lines.decisions || (denied && lines.denials) {
+            self.log_decision(client, asked, decision);
+        }
+        if let (true, Some(history)) = (denied, &self.history) {
+            history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
+        }
+        mode.answer(decision.verdict)
+    }
+
+    fn log_decision(&self, client: &Client<'_>, asked: Asked<'_>, decision: Decision<'_>) {
+        let word = match (self.policy.mode(), decision.verdict) {
+            (Mode::Enforce, Verdict::Allow) => "allowed",
+            (Mode::Enforce, Verdict::Deny) => "denied",
+            (Mode::Audit, Verdict::Allow) => "would allow",
+            (Mode::Audit, Verdict::Deny) => "would deny",
+            (Mode::Enforce | Mode::Audit, Verdict::Ignore) => "ignored",
+        };
+        let rule = decision.rule;
+        match asked {
+            Asked::Connect => self.log.line(format_args!("{word} connect {client} rule={rule}")),
+            Asked::Topic(action, topic) => {
+                self.log.line(format_args!("{word} {} {client} topic={topic:?} rule={rule}", action.as_str()));
+            }
+        }
+    }
+
+    fn log_event(&self, event: &Event<'_>) {
+        let lines = self.policy.log();
+        let comes_or_goes = matches!(event, Event::Connected(_) | Event::Disconnected { .. });
+        if lines.events || (lines.connections && comes_or_goes) {
+            self.log.line(format_args!("{event}"));
+        }
+    }
+}
+
+/// A client that outlives its call.
+struct OwnedClient {
+    clientid: String,
+    username: String,
+    peerhost: OwnedPeerhost,
+    sockport: u16,
+    protocol: String,
+    mountpoint: String,
+    node: String,
+    is_superuser: bool,
+    anonymous: bool,
+}
+
+enum OwnedPeerhost {
+    Addr(IpAddr),
+    Other(String),
+}
+
+impl From<&Client<'_>> for OwnedClient {
+    fn from(client: &Client<'_>) -> Self {
+        OwnedClient {
+            clientid: client.clientid.to_owned(),
+            username: client.username.to_owned(),
+            peerhost: match client.peerhost {
+                Peerhost::Addr(addr) => OwnedPeerhost::Addr(addr),
+                Peerhost::Other(text) => OwnedPeerhost::Other(text.to_owned()),
+            },
+            sockport: client.sockport,
+            protocol: client.protocol.to_owned(),
+            mountpoint: client.mountpoint.to_owned(),
+            node: client.node.to_owned(),
+            is_superuser: client.is_superuser,
+            anonymous: client.anonymous,
+        }
+    }
+}
+
+impl OwnedClient {
+    fn borrow(&self) -> Client<'_> {
+        Client {
+            clientid: &self.clientid,
+            username: &self.username,
+            peerhost: match &self.peerhost {
+                OwnedPeerhost::Addr(addr) => Peerhost::Addr(*addr),
+                OwnedPeerhost::Other(text) => Peerhost::Other(text),
+            },
+            sockport: self.sockport,
+            protocol: &self.protocol,
+            mountpoint: &self.mountpoint,
+            node: &self.node,
+            is_superuser: self.is_superuser,
+            anonymous: self.anonymous,
+        }
+    }
+}
