@@ -1,0 +1,659 @@
+//! The history as a driver uses it: events in, answers out, and rows that anyone can read.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use exhook_policy::decision::{Answer, Mode};
+use exhook_policy::event::{Action, Attempt, Client, Event, Message, Password, Peerhost};
+use exhook_policy::history::{Asked, Denial, History, Process, Recorder};
+use exhook_policy::log::Log;
+use exhook_policy::policy::model::{HistoryDef, Record, Sync};
+use rusqlite::Connection;
+
+/// Generous: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const CONNECTIONS: Record =
+    Record { connections: true, denials: true, attempts: false, subscriptions: false, messages: false };
+const EVERYTHING: Record =
+    Record { connections: true, denials: true, attempts: true, subscriptions: true, messages: true };
+
+/// A machine with brokers, and one database.
+struct World {
+    dir: tempfile::TempDir,
+    dead: Arc<Mutex<HashSet<Process>>>,
+    record: Record,
+    keep: Option<Duration>,
+}
+
+/// A driver that was started.
+struct Driver {
+    history: History,
+    answered: Arc<(Mutex<HashSet<u64>>, Condvar)>,
+    log: Console,
+    process: Process,
+}
+
+#[derive(Clone, Default)]
+struct Console(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl World {
+    fn new(record: Record) -> Self {
+        World { dir: tempfile::tempdir().unwrap(), dead: Arc::default(), record, keep: None }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("data/history.db")
+    }
+
+    fn recorder(&self, slot: &str, broker: i32, driver: i32) -> Recorder {
+        let dead = Arc::clone(&self.dead);
+        Recorder {
+            slot: slot.to_owned(),
+            boot_id: "boot-1".to_owned(),
+            pid_ns: "pid:[1]".to_owned(),
+            broker: Process { pid: broker, started: 100 },
+            driver: Process { pid: driver, started: 200 },
+            alive: Arc::new(move |process| !dead.lock().unwrap().contains(&process)),
+        }
+    }
+
+    fn start(&self, recorder: Recorder) -> Driver {
+        let def = HistoryDef { database: self.path(), keep: self.keep, sync: Sync::Normal, record: self.record };
+        let answered: Arc<(Mutex<HashSet<u64>>, Condvar)> = Arc::default();
+        let told = Arc::clone(&answered);
+        let sink = move |answers: &[(u64, Answer)]| {
+            let mut set = told.0.lock().unwrap();
+            for &(token, answer) in answers {
+                assert_eq!(answer, Answer::NoOpinion);
+                assert!(set.insert(token), "{token} was answered twice");
+            }
+            told.1.notify_all();
+        };
+        let log = Console::default();
+        let process = recorder.driver;
+        let history = History::start(&def, recorder, Duration::from_secs(2), Arc::new(sink), &Log::to(log.clone()));
+        Driver { history, answered, log, process }
+    }
+
+    /// A driver under the broker 10.
+    fn driver(&self, pid: i32) -> Driver {
+        let driver = self.start(self.recorder("python3", 10, pid));
+        until(|| self.path().exists() && self.count("SELECT count(*) FROM drivers") > 0);
+        driver
+    }
+
+    fn dies(&self, process: Process) {
+        self.dead.lock().unwrap().insert(process);
+    }
+
+    fn broker_dies(&self, pid: i32) {
+        self.dies(Process { pid, started: 100 });
+    }
+
+    fn open(&self) -> Connection {
+        let db = Connection::open(self.path()).unwrap();
+        db.busy_timeout(PATIENCE).unwrap();
+        db
+    }
+
+    fn count(&self, sql: &str) -> i64 {
+        // The tables are not there yet.
+        self.open().query_row(sql, [], |row| row.get(0)).unwrap_or(-1)
+    }
+
+    /// Rows of texts, joined by a space.
+    fn rows(&self, sql: &str) -> Vec<String> {
+        let db = self.open();
+        let mut statement = db.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+
+    fn unsure(&self) -> Vec<String> {
+        self.rows("SELECT clientid || ' ' || unsure FROM online ORDER BY clientid")
+    }
+}
+
+impl Driver {
+    /// Sends an event, and waits for its answer where one is promised.
+    #[track_caller]
+    fn tell(&self, event: &Event<'_>, token: u64) {
+        assert!(self.history.record(event, token), "{event:?} is not waited for");
+        self.wait_for(token);
+    }
+
+    #[track_caller]
+    fn wait_for(&self, token: u64) {
+        let (set, changed) = &*self.answered;
+        let (set, timeout) =
+            changed.wait_timeout_while(set.lock().unwrap(), PATIENCE, |set| !set.contains(&token)).unwrap();
+        drop(set);
+        assert!(!timeout.timed_out(), "{token} is not answered; the log:\n{}", self.log());
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[track_caller]
+    fn wait_for_line(&self, line: &str) {
+        until_or(|| self.log().contains(line), || format!("{line:?} is not in the log:\n{}", self.log()));
+    }
+}
+
+#[track_caller]
+fn until(condition: impl FnMut() -> bool) {
+    until_or(condition, || "it did not happen".to_owned());
+}
+
+#[track_caller]
+fn until_or(mut condition: impl FnMut() -> bool, message: impl Fn() -> String) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "{}", message());
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn client(clientid: &str) -> Client<'_> {
+    Client {
+        clientid,
+        username: "alice",
+        peerhost: Peerhost::parse("127.0.0.1"),
+        sockport: 1883,
+        protocol: "mqtt",
+        mountpoint: "",
+        node: "emqx@127.0.0.1",
+        is_superuser: false,
+        anonymous: false,
+    }
+}
+
+fn attempt(clientid: &str) -> Attempt<'_> {
+    Attempt {
+        clientid,
+        username: "alice",
+        peerhost: Peerhost::parse("::ffff:10.0.0.1"),
+        sockport: 1883,
+        proto_name: "MQTT",
+        proto_ver: 5,
+        keepalive: 60,
+        node: "emqx@127.0.0.1",
+    }
+}
+
+fn connected(clientid: &str) -> Event<'_> {
+    Event::Connected(client(clientid))
+}
+
+fn disconnected(clientid: &str) -> Event<'_> {
+    Event::Disconnected { client: client(clientid), reason: "normal" }
+}
+
+fn published(clientid: &str) -> Event<'_> {
+    Event::CheckAcl { client: client(clientid), action: Action::Publish, topic: "t" }
+}
+
+const STATES: &str = "SELECT clientid || ' ' || coalesce(closed_by, 'open') FROM connections ORDER BY id";
+
+#[test]
+fn an_event_is_answered_when_others_can_read_it() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    for token in 0..200 {
+        let clientid = format!("c{token}");
+        driver.tell(&connected(&clientid), token);
+        let there = format!("SELECT count(*) FROM connections WHERE clientid = '{clientid}'");
+        assert_eq!(world.count(&there), 1);
+    }
+    driver.tell(&disconnected("c7"), 1000);
+    assert_eq!(world.count("SELECT count(*) FROM online"), 199);
+    let before = Instant::now();
+    driver.history.finish();
+    assert!(before.elapsed() < Duration::from_secs(5), "nothing was queued");
+    assert!(!driver.history.record(&connected("late"), 2000));
+    assert_eq!(driver.log(), "");
+}
+
+#[test]
+fn every_table_is_kept_where_it_is_asked_for() {
+    let world = World::new(EVERYTHING);
+    let driver = world.driver(1);
+    let c = client("c");
+    driver.tell(&Event::Connect(attempt("c")), 1);
+    driver.tell(&connected("c"), 2);
+    driver.tell(&Event::SessionCreated(c), 3);
+    driver.tell(&Event::Connack { attempt: attempt("c"), code: "success", assigned: None }, 4);
+    driver.tell(&Event::SessionSubscribed { client: c, topic: "a/+", qos: 1 }, 5);
+    let message = Message { from: "c", topic: "t", qos: 2, payload: b"\xff\0x", timestamp: 1234, node: "n" };
+    driver.tell(&Event::MessagePublish(message), 6);
+    for asked_by_others in [
+        Event::Authenticate { client: c, password: Password::new(b"s3cret-word") },
+        published("c"),
+        Event::Subscribe(c),
+        Event::Unsubscribe(c),
+        Event::SessionResumed(c),
+    ] {
+        assert!(!driver.history.record(&asked_by_others, 99), "{asked_by_others:?}");
+    }
+    assert_eq!(
+        world.rows(
+            "SELECT clientid || ' ' || username || ' ' || peerhost || ' ' || sockport || ' ' || protocol || ' ' ||
+                    proto_ver || ' ' || node || ' ' || (connected_at BETWEEN 1700000000000 AND 9999999999999)
+             FROM connections"
+        ),
+        ["c alice 127.0.0.1 1883 mqtt 5 emqx@127.0.0.1 1"]
+    );
+    assert_eq!(
+        world.rows("SELECT clientid || ' ' || peerhost || ' ' || keepalive || ' ' || connack FROM attempts"),
+        ["c 10.0.0.1 60 success"]
+    );
+    assert_eq!(world.rows("SELECT clientid || ' ' || topic || ' ' || qos FROM subscriptions"), ["c a/+ 1"]);
+    assert_eq!(
+        world.rows("SELECT at || ' ' || clientid || ' ' || topic || ' ' || qos || ' ' || hex(payload) FROM messages"),
+        ["1234 c t 2 FF0078"]
+    );
+    // A password cannot get in.
+    drop(driver);
+    for file in std::fs::read_dir(world.path().parent().unwrap()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(6).any(|window| window == b"s3cret"));
+    }
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_kept() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    assert!(!driver.history.record(&Event::Connect(attempt("c")), 1));
+    assert!(!driver.history.record(&Event::SessionCreated(client("c")), 2));
+    let nothing = World::new(Record {
+        connections: false,
+        denials: false,
+        attempts: true,
+        subscriptions: false,
+        messages: false,
+    });
+    let driver = nothing.driver(1);
+    assert!(!driver.history.record(&connected("c"), 1));
+    driver.tell(&Event::Connect(attempt("c")), 2);
+}
+
+#[test]
+fn a_lock_that_is_held_for_seven_seconds_disturbs_no_event() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    driver.tell(&connected("before"), 0);
+    let other = world.open();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begun = Instant::now();
+    let (mut waits, mut at_once, mut token) = (Vec::new(), 0, 0);
+    while begun.elapsed() < Duration::from_secs(7) {
+        token += 1;
+        let clientid = format!("c{token}");
+        let sent = Instant::now();
+        if driver.history.record(&connected(&clientid), token) {
+            assert!(begun.elapsed() < Duration::from_secs(4), "a commit was overdue for long");
+            waits.push(token);
+        } else {
+            at_once += 1;
+        }
+        assert!(sent.elapsed() < Duration::from_secs(1), "record() waited {:?}", sent.elapsed());
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!waits.is_empty() && at_once > 100, "{} waited, {at_once} did not", waits.len());
+    driver.wait_for_line(&format!(
+        "exhook-policy: history: {} cannot be written: another process holds its lock; events are answered before they are recorded\n",
+        world.path().display()
+    ));
+    other.execute_batch("COMMIT").unwrap();
+    for &waiting in &waits {
+        driver.wait_for(waiting);
+    }
+    // Those that waited were answered by the transport at its deadline of two seconds.
+    driver.wait_for_line(&format!(
+        "exhook-policy: history: {} is written again; {} events were answered before they were recorded, 0 were not kept\n",
+        world.path().display(),
+        at_once + waits.len()
+    ));
+    let expected: Vec<String> = (1..=token).map(|n| format!("c{n}")).collect();
+    assert_eq!(world.rows("SELECT clientid FROM connections WHERE clientid <> 'before' ORDER BY id"), expected);
+    driver.tell(&connected("after"), token + 1);
+}
+
+#[test]
+fn at_the_end_of_input_a_locked_database_is_tried_for_ten_seconds() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    driver.tell(&connected("kept"), 0);
+    let other = world.open();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    driver.history.record(&connected("lost"), 1);
+    let begun = Instant::now();
+    driver.history.finish();
+    let took = begun.elapsed();
+    assert!(took > Duration::from_secs(9) && took < Duration::from_secs(20), "{took:?}");
+    driver.wait_for_line(&format!(
+        "exhook-policy: history: 1 events are lost: {} could not be written before the driver ended\n",
+        world.path().display()
+    ));
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(world.rows(STATES), ["kept open"]);
+}
+
+#[test]
+fn at_the_end_of_input_what_is_queued_is_written() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    for token in 0..5000 {
+        driver.history.record(&connected(&format!("c{token}")), token);
+    }
+    driver.history.finish();
+    assert_eq!(world.count("SELECT count(*) FROM online"), 5000);
+}
+
+#[test]
+fn a_file_that_is_no_database_stops_no_event() {
+    let world = World::new(CONNECTIONS);
+    std::fs::create_dir_all(world.path().parent().unwrap()).unwrap();
+    std::fs::write(world.path(), "this is no database, and long enough to show it\n".repeat(50)).unwrap();
+    let driver = world.start(world.recorder("python3", 10, 1));
+    driver.wait_for_line(&format!(
+        "exhook-policy: history: {} cannot be written: file is not a database; events are answered before they are recorded\n",
+        world.path().display()
+    ));
+    for token in 0..100 {
+        if driver.history.record(&connected("c"), token) {
+            driver.wait_for(token);
+        }
+    }
+    assert!(!driver.history.record(&connected("c"), 1000));
+    assert_eq!(driver.log().lines().count(), 1, "{}", driver.log());
+    assert!(std::fs::read(world.path()).unwrap().starts_with(b"this is no database"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_tried_again() {
+    let world = World::new(CONNECTIONS);
+    let folder = world.path().parent().unwrap().to_owned();
+    std::fs::write(&folder, "in the way").unwrap();
+    let driver = world.start(world.recorder("python3", 10, 1));
+    driver.wait_for_line("cannot make the folder");
+    driver.history.record(&connected("early"), 1);
+    std::fs::remove_file(&folder).unwrap();
+    driver.wait_for_line("is written again");
+    driver.tell(&connected("late"), 2);
+    assert_eq!(world.rows(STATES), ["early open", "late open"]);
+}
+
+#[test]
+fn a_file_that_is_removed_is_made_anew() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    driver.tell(&connected("before"), 1);
+    std::fs::remove_dir_all(world.path().parent().unwrap()).unwrap();
+    driver.wait_for_line("its file was removed or replaced");
+    until(|| {
+        driver.history.record(&connected("after"), 2);
+        thread::sleep(Duration::from_millis(50));
+        Path::exists(&world.path()) && world.count("SELECT count(*) FROM connections WHERE clientid = 'after'") > 0
+    });
+}
+
+#[test]
+fn two_drivers_of_a_pool_write_one_file() {
+    let world = World::new(CONNECTIONS);
+    let pool = [world.driver(1), world.driver(2)];
+    thread::scope(|scope| {
+        for (n, driver) in pool.iter().enumerate() {
+            scope.spawn(move || {
+                for token in 0..300 {
+                    driver.tell(&connected(&format!("c{n}-{token}")), token);
+                }
+            });
+        }
+    });
+    assert_eq!(world.count("SELECT count(*) FROM online WHERE unsure = 0"), 600);
+    // A take-over whose events go to different drivers.
+    pool[0].tell(&connected("x"), 1000);
+    pool[1].tell(&connected("x"), 1000);
+    pool[0].tell(&Event::SessionDiscarded(client("x")), 1001);
+    pool[1].tell(&disconnected("x"), 1001);
+    assert_eq!(world.rows(&STATES.replace(" ORDER", " WHERE clientid = 'x' ORDER")), ["x takeover", "x event"]);
+    assert_eq!(pool[0].log() + &pool[1].log(), "");
+}
+
+#[test]
+fn a_new_broker_process_closes_the_rows_of_the_one_before() {
+    let world = World::new(EVERYTHING);
+    let driver = world.driver(1);
+    driver.tell(&connected("a"), 1);
+    driver.tell(&Event::SessionSubscribed { client: client("a"), topic: "t", qos: 0 }, 2);
+    world.broker_dies(10);
+    world.dies(driver.process);
+    drop(driver);
+    let end = world.count("SELECT max(last_alive) FROM broker_processes");
+    thread::sleep(Duration::from_millis(200));
+    let driver = world.start(world.recorder("python3", 11, 2));
+    driver.tell(&connected("b"), 1);
+    assert_eq!(world.rows(STATES), ["a restart", "b open"]);
+    assert_eq!(world.unsure(), ["b 0"]);
+    assert_eq!(world.count("SELECT disconnected_at - connected_at >= 0 FROM connections WHERE clientid = 'a'"), 1);
+    let closed = world.count("SELECT disconnected_at FROM connections WHERE clientid = 'a'");
+    assert!(closed <= end, "closed at {closed}, last known alive at {end}");
+    assert_eq!(world.count("SELECT count(*) FROM subscriptions"), 0);
+}
+
+#[test]
+fn another_boot_and_a_container_started_anew_are_other_brokers() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    driver.tell(&connected("a"), 1);
+    drop(driver);
+    let booted = Recorder { boot_id: "boot-2".to_owned(), ..world.recorder("python3", 10, 1) };
+    let driver = world.start(booted.clone());
+    driver.tell(&connected("b"), 1);
+    assert_eq!(world.rows(STATES), ["a restart", "b open"]);
+    drop(driver);
+    // The same node in another namespace, though the broker there may have the same process id.
+    let container = Recorder { pid_ns: "pid:[2]".to_owned(), ..booted.clone() };
+    let driver = world.start(container);
+    driver.tell(&connected("c"), 1);
+    assert_eq!(world.rows(STATES), ["a restart", "b restart", "c open"]);
+    // Another node there is another broker, as long as it is heard of.
+    let neighbour = Recorder { pid_ns: "pid:[3]".to_owned(), ..booted };
+    let other = world.start(neighbour);
+    let event = Event::Connected(Client { node: "emqx2@127.0.0.1", ..client("d") });
+    other.tell(&event, 1);
+    assert_eq!(world.rows(STATES), ["a restart", "b restart", "c open", "d open"]);
+    world.open().execute("UPDATE broker_processes SET last_alive = last_alive - 90000", []).unwrap();
+    drop(driver);
+    world.open().execute("UPDATE broker_processes SET last_alive = last_alive - 90000", []).unwrap();
+    until(|| world.rows(STATES)[2] == "c restart");
+    assert_eq!(world.rows(STATES)[3], "d open");
+}
+
+#[test]
+fn a_driver_started_anew_closes_nothing_and_is_not_sure() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    for (token, clientid) in (0..).zip(["a", "b", "c", "d"]) {
+        driver.tell(&connected(clientid), token);
+    }
+    assert_eq!(world.unsure(), ["a 0", "b 0", "c 0", "d 0"]);
+    world.dies(driver.process);
+    let driver = world.start(world.recorder("python3", 10, 2));
+    driver.tell(&connected("e"), 1);
+    assert_eq!(world.unsure(), ["a 1", "b 1", "c 1", "d 1", "e 0"]);
+    // A login in its name says nothing of the connection that is there.
+    let login = Event::Authenticate { client: client("a"), password: Password::new(b"") };
+    assert!(!driver.history.record(&login, 2));
+    assert!(!driver.history.record(&published("b"), 3));
+    driver.history.heard("c");
+    driver.tell(&connected("d"), 4);
+    until(|| world.unsure() == ["a 1", "b 0", "c 0", "d 0", "e 0"]);
+    assert_eq!(world.rows(STATES), ["a open", "b open", "c open", "d superseded", "e open", "d open"]);
+}
+
+#[test]
+fn a_driver_that_ended_in_order_was_away_too() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    driver.tell(&connected("a"), 1);
+    drop(driver);
+    let driver = world.start(world.recorder("python3", 10, 2));
+    driver.tell(&connected("b"), 1);
+    assert_eq!(world.unsure(), ["a 1", "b 0"]);
+}
+
+#[test]
+fn joining_a_pool_makes_nothing_unsure_but_a_death_in_it_does() {
+    let world = World::new(CONNECTIONS);
+    let first = world.driver(1);
+    first.tell(&connected("a"), 1);
+    let second = world.start(world.recorder("python3", 10, 2));
+    second.tell(&connected("b"), 1);
+    assert_eq!(world.unsure(), ["a 0", "b 0"]);
+    world.dies(second.process);
+    let third = world.start(world.recorder("python3", 10, 3));
+    third.tell(&connected("c"), 1);
+    assert_eq!(world.unsure(), ["a 1", "b 1", "c 0"]);
+    // The driver that was there all along comes to know, and listens for them.
+    until(|| {
+        first.history.record(&published("a"), 2);
+        world.unsure()[0] == "a 0"
+    });
+}
+
+#[test]
+fn of_two_slots_under_one_broker_the_second_records_nothing() {
+    let world = World::new(CONNECTIONS);
+    let python = world.driver(1);
+    python.tell(&connected("a"), 1);
+    let java = world.start(world.recorder("java", 10, 2));
+    java.history.record(&connected("a"), 1);
+    let line = "exhook-policy: history: the driver python3 of this broker records; this one, java, records nothing\n";
+    java.wait_for_line(line);
+    assert!(!java.history.record(&connected("b"), 2));
+    assert_eq!(world.rows(STATES), ["a open"]);
+    // The first is away, but may come back in a moment.
+    world.dies(python.process);
+    drop(java);
+    let java = world.start(world.recorder("java", 10, 3));
+    java.wait_for_line(line);
+    let python = world.start(world.recorder("python3", 10, 4));
+    python.tell(&connected("b"), 1);
+    assert_eq!(world.rows(STATES), ["a open", "b open"]);
+    // It does not.
+    world.dies(python.process);
+    world.dies(Process { pid: 1, started: 200 });
+    until(|| {
+        world.open().execute("UPDATE broker_processes SET last_alive = last_alive - 60000", []).unwrap();
+        java.log().contains("history: this driver, java, records now\n")
+    });
+    java.tell(&connected("c"), 1);
+    assert_eq!(world.rows(STATES), ["a open", "b open", "c open"]);
+    assert_eq!(world.unsure(), ["a 1", "b 1", "c 0"]);
+}
+
+#[test]
+fn a_slot_whose_plugin_was_unloaded_makes_room_at_once() {
+    let world = World::new(CONNECTIONS);
+    drop(world.driver(1));
+    let java = world.start(world.recorder("java", 10, 2));
+    java.tell(&connected("a"), 1);
+    assert_eq!(world.rows(STATES), ["a open"]);
+    assert_eq!(java.log(), "");
+}
+
+fn refusal<'a>(clientid: &'a str, asked: Asked<'a>, mode: Mode) -> Denial<'a> {
+    Denial { client: client(clientid), asked, rule: "default", mode }
+}
+
+const DENIALS: &str = "SELECT clientid || ' ' || username || ' ' || peerhost || ' ' || action || ' ' || topic || ' ' ||
+    rule || ' ' || mode || ' ' || count FROM denials ORDER BY id";
+
+#[test]
+fn equal_refusals_of_a_minute_are_one_row() {
+    let world = World::new(CONNECTIONS);
+    let pool = [world.driver(1), world.driver(2)];
+    for driver in &pool {
+        for _ in 0..50 {
+            driver.history.denied(&refusal("a", Asked::Connect, Mode::Enforce));
+            driver.history.denied(&refusal("a", Asked::Topic(Action::Publish, "x/y"), Mode::Enforce));
+            driver.history.denied(&refusal("a", Asked::Topic(Action::Subscribe, "x/y"), Mode::Audit));
+        }
+        until(|| world.count("SELECT sum(count) FROM denials") % 150 == 0);
+    }
+    until(|| world.count("SELECT sum(count) FROM denials") == 300);
+    assert_eq!(
+        world.rows(DENIALS),
+        [
+            "a alice 127.0.0.1 connect  default enforce 100",
+            "a alice 127.0.0.1 publish x/y default enforce 100",
+            "a alice 127.0.0.1 subscribe x/y default audit 100"
+        ]
+    );
+    // After a minute it is another row.
+    world.open().execute("UPDATE denials SET at = at - 60000", []).unwrap();
+    drop(pool);
+    let driver = world.driver(3);
+    driver.history.denied(&refusal("a", Asked::Connect, Mode::Enforce));
+    until(|| world.count("SELECT count(*) FROM denials") == 4);
+}
+
+#[test]
+fn more_than_a_thousand_refusals_a_minute_share_a_row() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    for n in 0..3000 {
+        driver.history.denied(&refusal(&format!("c{n}"), Asked::Connect, Mode::Enforce));
+    }
+    driver.history.denied(&refusal("c0", Asked::Connect, Mode::Enforce));
+    driver.history.finish();
+    assert_eq!(world.count("SELECT count(*) FROM denials"), 1001);
+    assert_eq!(world.rows(DENIALS)[0], "c0 alice 127.0.0.1 connect  default enforce 2");
+    assert_eq!(world.rows(DENIALS)[1000], "... ... ... ... ... ... enforce 2000");
+}
+
+#[test]
+fn old_rows_are_removed_and_open_ones_are_not() {
+    let mut world = World::new(EVERYTHING);
+    world.keep = Some(Duration::from_secs(3600));
+    let driver = world.driver(1);
+    driver.tell(&connected("open"), 1);
+    driver.tell(&connected("recent"), 2);
+    driver.tell(&disconnected("recent"), 3);
+    drop(driver);
+    world
+        .open()
+        .execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+             INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at,
+                                      disconnected_at, closed_by, broker)
+             SELECT 'old' || i, '', '', 1883, 'mqtt', 'n', i, i + 1, 'event', 1 FROM n;
+             UPDATE connections SET connected_at = 5 WHERE clientid = 'open';
+             INSERT INTO denials (at, clientid, username, peerhost, action, topic, rule, mode)
+             VALUES (1, 'a', '', '', 'connect', '', 'r', 'enforce');
+             INSERT INTO messages (at, clientid, topic, qos, payload) VALUES (1, 'a', 't', 0, x'');",
+        )
+        .unwrap();
+    let _driver = world.driver(2);
+    until(|| world.rows(STATES) == ["open open", "recent event"]);
+    until(|| world.count("SELECT (SELECT count(*) FROM denials) + (SELECT count(*) FROM messages)") == 0);
+}
