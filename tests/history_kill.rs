@@ -84,9 +84,12 @@ fn a_driver_under_load() {
     let count = Arc::clone(&answered);
     let me = std::process::id();
     let sink = move |answers: &[(u64, Answer)]| {
-        let lines: String = answers.iter().map(|(token, _)| format!("ack {me}-{token}\n")).collect();
+        let mut lines = Vec::new();
+        for (token, _) in answers {
+            let _ = writeln!(lines, "ack {me}-{token}");
+        }
         // Straight to the pipe: what is written before the end is read.
-        let _ = std::io::stdout().lock().write_all(lines.as_bytes());
+        let _ = std::io::stdout().lock().write_all(&lines);
         let _ = std::io::stdout().lock().flush();
         count.fetch_add(answers.len() as u64, Ordering::Relaxed);
     };

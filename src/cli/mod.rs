@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod check;
+pub mod history;
 pub mod schema;
 
 /// Login and topic rules for the EMQX broker in one YAML file.
@@ -22,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Find what is wrong with policies
     Check(check::Args),
+    /// Show who is online, who was, and who was refused
+    History(history::Args),
     /// Print the JSON Schema of policies, for editors
     Schema(schema::Args),
 }
@@ -30,6 +33,7 @@ pub enum Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
 }

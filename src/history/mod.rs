@@ -33,6 +33,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use denials::{Asked, Denial};
 pub use process::{Process, Recorder};
+pub use store::open_read_only;
 
 use crate::event::Event;
 use crate::log::Log;

@@ -20,6 +20,8 @@ const APPLICATION_ID: i32 = 0x6578_686b;
 
 /// A lock is waited for this long before the call fails with "busy".
 const BUSY_WAIT: Duration = Duration::from_millis(100);
+/// A reader may wait longer.
+const READ_WAIT: Duration = Duration::from_secs(5);
 /// How often the lock is tried in that time.
 const BUSY_STEP: Duration = Duration::from_millis(1);
 
@@ -165,6 +167,51 @@ fn migrate(db: &mut Connection) -> Result<(), Fault> {
     }
     transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     Ok(transaction.commit()?)
+}
+
+/// Opens a history database for reading.
+///
+/// # Errors
+///
+/// Where there is no such file, or it is not a history database that this program knows; the text is
+/// for people, and does not name the file.
+pub fn open_read_only(path: &Path) -> Result<Connection, String> {
+    fs::metadata(path).map_err(|error| {
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        if missing { "there is no such file".to_owned() } else { error.to_string() }
+    })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> Result<Connection, Fault> {
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(READ_WAIT)?;
+        check(&db)?;
+        Ok(db)
+    };
+    let db = match open() {
+        // In a folder that cannot be written the WAL's index cannot be made; without a WAL there is no need for it.
+        Err(Fault::Trouble(_)) if fs::metadata(wal(path)).map_or(0, |wal| wal.len()) == 0 => read_frozen(path, flags),
+        opened => opened,
+    }
+    .map_err(|fault| fault.to_string())?;
+    match check(&db) {
+        Ok(0) => Err("it holds no history yet".to_owned()),
+        Ok(_) => Ok(db),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+fn wal(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+fn read_frozen(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+    let text = path.to_str().ok_or_else(|| Fault::Trouble("its path is not UTF-8".to_owned()))?;
+    let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let db = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)?;
+    check(&db)?;
+    Ok(db)
 }
 
 #[cfg(test)]

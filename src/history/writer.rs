@@ -1,5 +1,7 @@
 //! The thread that writes: one transaction for all that is queued, then the answers.
 
+mod upkeep;
+
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +11,8 @@ use super::brokers::{self, Place, Role};
 use super::denials::{self, OwnedDenial};
 use super::now_ms;
 use super::process::Recorder;
-use super::queue::{Item, Lapses, Queue};
-use super::retention::{self, Sweep};
+use super::queue::{Item, Queue};
+use super::retention::Sweep;
 use super::store::{Fault, Store};
 use crate::decision::Answer;
 use crate::log::Log;
@@ -28,15 +30,9 @@ const BEAT: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(2);
 /// How often brokers that are gone are looked for, and a driver that does not record asks again.
 const CHECK: Duration = Duration::from_secs(10);
-/// How often old rows are looked for, and for how long only while no events wait.
-const SWEEP: Duration = Duration::from_secs(60);
-const SWEEP_IDLE: Duration = Duration::from_secs(5);
 /// The WAL is moved into the database after so many records, or so long after the first of them.
 const CHECKPOINT_RECORDS: usize = 2_000;
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
-/// A WAL that readers hold at this size is worth a line, this often.
-const LARGE_WAL: u64 = 64 << 20;
-const LARGE_WAL_EVERY: Duration = Duration::from_secs(600);
 /// When the database is tried again.
 const RETRY_BUSY: Duration = Duration::from_millis(20);
 const RETRY_TROUBLE: Duration = Duration::from_secs(1);
@@ -272,9 +268,28 @@ impl Running {
     }
 
     fn write_batch(&mut self) -> Result<(), Fault> {
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
-        let Place { broker, .. } = recording.place;
         let beat = Instant::now() >= self.next_beat;
+        let missed = beat && self.with.queue.take_gap();
+        match self.commit_batch(beat, missed) {
+            Ok(gaps) => {
+                if beat {
+                    self.next_beat = Instant::now() + BEAT;
+                }
+                self.committed(gaps)
+            }
+            Err(fault) => {
+                if missed {
+                    self.with.queue.restore_gap();
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Returns how often rows of this broker became unsure. `missed`: events before these were not kept.
+    fn commit_batch(&mut self, beat: bool, missed: bool) -> Result<i64, Fault> {
+        let Stage::Recording(recording) = &mut self.stage else { return Ok(0) };
+        let Place { broker, .. } = recording.place;
         if beat && recording.store.is_replaced() {
             return Err(replaced());
         }
@@ -303,17 +318,16 @@ impl Running {
                 Err(fault) => return Err(fault),
             }
         }
+        if missed {
+            brokers::doubt(&transaction, broker, now_ms())?;
+        }
         let mut gaps = recording.gaps;
         if beat {
             brokers::alive(&transaction, broker, now_ms())?;
             gaps = brokers::gaps(&transaction, broker)?;
         }
         transaction.commit()?;
-        self.committed(gaps)?;
-        if beat {
-            self.next_beat = Instant::now() + BEAT;
-        }
-        Ok(())
+        Ok(gaps)
     }
 
     fn committed(&mut self, gaps: i64) -> Result<(), Fault> {
@@ -394,95 +408,6 @@ impl Running {
         Ok(())
     }
 
-    /// The heartbeat of an idle broker, and what else is to be looked at now and then.
-    fn beat(&mut self) -> Result<(), Fault> {
-        self.next_beat = Instant::now() + BEAT;
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
-        if recording.store.is_replaced() {
-            return Err(replaced());
-        }
-        let missed = self.with.queue.take_gap();
-        let transaction = recording.store.begin();
-        let place = recording.place;
-        let beaten = transaction.and_then(|transaction| {
-            let now = now_ms();
-            brokers::alive(&transaction, place.broker, now)?;
-            if missed {
-                brokers::doubt(&transaction, place.broker, now)?;
-            }
-            let gaps = brokers::gaps(&transaction, place.broker)?;
-            transaction.commit()?;
-            Ok(gaps)
-        });
-        match beaten {
-            Ok(gaps) => self.look_for_gaps(gaps),
-            Err(fault) => {
-                if missed {
-                    self.with.queue.restore_gap();
-                }
-                Err(fault)
-            }
-        }
-    }
-
-    fn check(&mut self) -> Result<(), Fault> {
-        self.next_check = Instant::now() + CHECK;
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
-        let transaction = recording.store.begin()?;
-        brokers::close_gone(&transaction, &self.with.me, recording.place.broker, None, now_ms())?;
-        Ok(transaction.commit()?)
-    }
-
-    /// One step of the removal of old rows, where no event waits for it.
-    fn sweep(&mut self, now: Instant) -> Result<(), Fault> {
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
-        if self.sweep.is_none() && now >= self.next_sweep {
-            let transaction = recording.store.begin()?;
-            retention::tidy(&transaction, now_ms())?;
-            transaction.commit()?;
-            self.next_sweep = now + SWEEP;
-            self.sweep_busy_from = now + SWEEP_IDLE;
-            self.sweep = self.with.def.keep.map(|_| Sweep::default());
-            return Ok(());
-        }
-        let (Some(sweep), Some(keep)) = (&mut self.sweep, self.with.def.keep) else { return Ok(()) };
-        // A broker that is never idle gets rid of its old rows all the same.
-        if self.with.queue.len() > 0 && now < self.sweep_busy_from {
-            return Ok(());
-        }
-        let cutoff = now_ms().saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
-        let transaction = recording.store.begin()?;
-        let more = sweep.step(&transaction, cutoff)?;
-        transaction.commit()?;
-        if !more {
-            self.sweep = None;
-        }
-        Ok(())
-    }
-
-    fn checkpoint(&mut self, now: Instant) -> Result<(), Fault> {
-        let due = self.unmoved >= CHECKPOINT_RECORDS || (self.unmoved > 0 && now >= self.next_checkpoint);
-        let Stage::Recording(recording) = &self.stage else { return Ok(()) };
-        if !due {
-            return Ok(());
-        }
-        self.unmoved = 0;
-        match recording.store.checkpoint() {
-            Ok(left) if left > LARGE_WAL && now >= self.next_wal_line => {
-                self.next_wal_line = now + LARGE_WAL_EVERY;
-                self.say(format_args!(
-                    "history: {} MiB wait in {}-wal, because a reader keeps its transaction open",
-                    left >> 20,
-                    self.with.def.database.display()
-                ));
-                Ok(())
-            }
-            // Another process is at it.
-            Ok(_) | Err(Fault::Busy) => Ok(()),
-            Err(fault) => Err(fault),
-        }
-    }
-
     fn failed(&mut self, fault: &Fault) {
         self.complaint.fault = Some(fault.to_string());
         let retry = match fault {
@@ -510,42 +435,6 @@ impl Running {
             Stage::Standby { .. } => Stage::Standby { check: Instant::now() + CHECK },
             Stage::Closed { .. } | Stage::Recording(_) => Stage::Closed { retry },
         };
-    }
-
-    /// A database that is only locked is worth a line once somebody did not wait for it.
-    fn complain_of_delay(&mut self) {
-        if self.complaint.said.is_none() && self.with.queue.lapses() != Lapses::default() {
-            self.complaint.fault.get_or_insert_with(|| "the disk is slow".to_owned());
-            self.complain();
-        }
-    }
-
-    fn complain(&mut self) {
-        if self.complaint.said == self.complaint.fault {
-            return;
-        }
-        self.complaint.said.clone_from(&self.complaint.fault);
-        if let Some(fault) = &self.complaint.said {
-            self.with.log.line(format_args!(
-                "history: {} cannot be written: {fault}; events are answered before they are recorded",
-                self.with.def.database.display()
-            ));
-        }
-    }
-
-    fn recovered(&mut self) {
-        self.complaint.fault = None;
-        let lapses = self.with.queue.take_lapses();
-        if lapses == Lapses::default() && self.complaint.said.is_none() {
-            return;
-        }
-        self.complaint.said = None;
-        self.say(format_args!(
-            "history: {} is written again; {} events were answered before they were recorded, {} were not kept",
-            self.with.def.database.display(),
-            lapses.answered_early,
-            lapses.dropped
-        ));
     }
 
     fn say(&self, text: std::fmt::Arguments<'_>) {

@@ -49,7 +49,7 @@ impl Book {
                     rusqlite::types::Value::Null => write!(text, "{separator}-").unwrap(),
                     rusqlite::types::Value::Integer(number) => write!(text, "{separator}{number}").unwrap(),
                     rusqlite::types::Value::Text(value) => write!(text, "{separator}{value}").unwrap(),
-                    other => panic!("{other:?}"),
+                    other @ (rusqlite::types::Value::Real(_) | rusqlite::types::Value::Blob(_)) => panic!("{other:?}"),
                 }
             }
             text.push('\n');

@@ -1,0 +1,203 @@
+use clap::Parser;
+
+use super::*;
+use crate::history::{History, Recorder};
+use crate::log::Log;
+use crate::policy::model::{HistoryDef, Record, Sync};
+
+#[derive(Parser)]
+struct Program {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// A database with a few rows of each kind.
+fn sample() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    let record = Record { connections: true, denials: true, attempts: false, subscriptions: false, messages: false };
+    let def = HistoryDef { database: path.clone(), keep: None, sync: Sync::Normal, record };
+    let log = Log::to(io::sink());
+    let history = History::start(
+        &def,
+        Recorder::of_this_process("python3"),
+        std::time::Duration::from_secs(2),
+        std::sync::Arc::new(|_| {}),
+        &log,
+    );
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while open_read_only(&path).is_err() {
+        assert!(std::time::Instant::now() < end, "the database is not made");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    history.finish();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "INSERT INTO connections VALUES
+               (1, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 4, 'n1', 1714564800000, 1714564860500, 'normal', 'event', 1),
+               (2, 'dev-2', '', '::1', 8883, 'mqtt', NULL, 'n1', 1714564900000, NULL, NULL, NULL, 1),
+               (3, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 5, 'n1', 1714565000000, NULL, NULL, NULL, 1);
+             INSERT INTO unsure VALUES (2);
+             INSERT INTO denials VALUES
+               (1, 1714564800000, 'evil' || char(27) || '[2J' || char(10) || 'x', 'a,\"b\"', '10.0.0.9', 'connect', '', 'default', 'enforce', 3);",
+        )
+        .unwrap();
+    (dir, path)
+}
+
+fn args_of(line: &str, path: &Path) -> Args {
+    let words = line.split(' ').chain(["--database", path.to_str().unwrap()]);
+    Program::try_parse_from(std::iter::once("history").chain(words)).unwrap().args
+}
+
+#[track_caller]
+fn check(line: &str, expected: &str) {
+    let (_dir, path) = sample();
+    let args = args_of(line, &path);
+    let (report, filter) = args.what.report();
+    let mut out = Vec::new();
+    show(report, filter, &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), expected, "{line}");
+}
+
+#[test]
+fn online() {
+    check(
+        "online",
+        "CLIENTID  USERNAME  PEERHOST  SOCKPORT  PROTOCOL  PROTO_VER  NODE  CONNECTED_AT          UNSURE\n\
+         dev-1     alice     10.0.0.1  1883      mqtt      5          n1    2024-05-01T12:03:20Z  0\n\
+         dev-2               ::1       8883      mqtt      -          n1    2024-05-01T12:01:40Z  1\n",
+    );
+}
+
+#[test]
+fn clients() {
+    check(
+        "clients",
+        "CLIENTID  ONLINE  CONNECTIONS  FIRST_CONNECTED_AT    LAST_CONNECTED_AT     LAST_DISCONNECTED_AT  LAST_REASON\n\
+         dev-1     1       2            2024-05-01T12:00:00Z  2024-05-01T12:03:20Z  2024-05-01T12:01:00Z  normal\n\
+         dev-2     1       1            2024-05-01T12:01:40Z  2024-05-01T12:01:40Z  -                     -\n",
+    );
+    check(
+        "clients --username alice --format csv",
+        "clientid,online,connections,first_connected_at,last_connected_at,last_disconnected_at,last_reason\ndev-1,1,2,1714564800000,1714565000000,1714564860500,normal\n",
+    );
+}
+
+#[test]
+fn connections_as_json() {
+    check(
+        "connections --clientid dev-1 --format json",
+        r#"[
+  {"clientid": "dev-1", "username": "alice", "peerhost": "10.0.0.1", "sockport": 1883, "protocol": "mqtt", "proto_ver": 5, "node": "n1", "connected_at": 1714565000000, "disconnected_at": null, "reason": null, "closed_by": null},
+  {"clientid": "dev-1", "username": "alice", "peerhost": "10.0.0.1", "sockport": 1883, "protocol": "mqtt", "proto_ver": 4, "node": "n1", "connected_at": 1714564800000, "disconnected_at": 1714564860500, "reason": "normal", "closed_by": "event"}
+]
+"#,
+    );
+    check("connections --clientid nobody --format json", "[]\n");
+}
+
+#[test]
+fn what_lasted_at_a_time() {
+    let ids = |line: &str| {
+        let (_dir, path) = sample();
+        let args = args_of(&format!("{line} --format csv"), &path);
+        let (report, filter) = args.what.report();
+        let mut out = Vec::new();
+        show(report, filter, &mut out).unwrap();
+        String::from_utf8(out).unwrap().lines().skip(1).map(|row| row.split(',').next().unwrap().to_owned()).collect()
+    };
+    let all: Vec<String> = ids("connections");
+    assert_eq!(all, ["dev-1", "dev-2", "dev-1"]);
+    let early: Vec<String> = ids("connections --until 2024-05-01T12:00:30Z");
+    assert_eq!(early, ["dev-1"]);
+    let later: Vec<String> = ids("connections --since 2024-05-01T12:01:30");
+    assert_eq!(later, ["dev-1", "dev-2"]);
+    let between: Vec<String> = ids("clients --since 2024-05-01 --until 2024-05-01T12:01:00Z");
+    assert_eq!(between, ["dev-1"]);
+    let newest: Vec<String> = ids("connections --limit 1");
+    assert_eq!(newest, ["dev-1"]);
+    let recent: Vec<String> = ids("online --since 7d");
+    assert!(recent.is_empty());
+}
+
+#[test]
+fn a_name_cannot_write_on_the_terminal() {
+    check(
+        "denials",
+        "AT                    CLIENTID          USERNAME  PEERHOST  ACTION   TOPIC  RULE     MODE     COUNT\n\
+         2024-05-01T12:00:00Z  evil\\u{1b}[2J\\nx  a,\"b\"     10.0.0.9  connect         default  enforce  3\n",
+    );
+    check(
+        "denials --format csv",
+        "at,clientid,username,peerhost,action,topic,rule,mode,count\n\
+         1714564800000,\"evil\u{1b}[2J\nx\",\"a,\"\"b\"\"\",10.0.0.9,connect,,default,enforce,3\n",
+    );
+    assert_eq!(visible("a\u{202e}b"), "a\\u{202e}b");
+}
+
+#[track_caller]
+fn refused(path: &Path, expected: &str) {
+    let args = args_of("online", path);
+    let (report, filter) = args.what.report();
+    let Err(text) = show(report, filter, &mut Vec::new()) else { panic!("it was read") };
+    assert_eq!(text, expected.replace("PATH", path.to_str().unwrap()));
+}
+
+#[test]
+fn what_cannot_be_read_is_said_in_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    refused(&path, "cannot read PATH: there is no such file");
+    std::fs::write(&path, "").unwrap();
+    refused(&path, "cannot read PATH: it holds no history yet");
+    std::fs::write(&path, "no database, but long enough to be one\n".repeat(50)).unwrap();
+    refused(&path, "cannot read PATH: file is not a database");
+    std::fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    refused(&path, "cannot read PATH: it is a SQLite database, but not one of connection history");
+}
+
+#[test]
+fn a_policy_names_the_database() {
+    let (dir, path) = sample();
+    let policy = dir.path().join("rules.yaml");
+    let filter = Filter {
+        database: None,
+        policy: Some(policy.clone()),
+        clientid: None,
+        username: None,
+        since: None,
+        until: None,
+        limit: 0,
+        format: Format::Table,
+    };
+    std::fs::write(&policy, "version: 1\nhistory: { database: history.db }\n").unwrap();
+    assert_eq!(super::database(&filter), Ok(path));
+    std::fs::write(&policy, "version: 1\n").unwrap();
+    assert_eq!(super::database(&filter), Err(format!("the policy {} keeps no history", policy.display())));
+    std::fs::write(&policy, "version: one\n").unwrap();
+    let name = policy.display();
+    assert_eq!(
+        super::database(&filter),
+        Err(format!("the policy {name} cannot be used; exhook-policy check {name} says why"))
+    );
+}
+
+#[test]
+fn times() {
+    assert_eq!(parse_time("2024-05-01"), Ok(1_714_521_600_000));
+    assert_eq!(parse_time("2024-05-01T12:00"), Ok(1_714_564_800_000));
+    assert_eq!(parse_time("2024-05-01 12:00:00"), Ok(1_714_564_800_000));
+    assert_eq!(parse_time("2024-05-01T14:00:00+02:00"), Ok(1_714_564_800_000));
+    assert_eq!(parse_time("1714564800000"), Ok(1_714_564_800_000));
+    let hour = Timestamp::now().as_millisecond() - parse_time("1h").unwrap();
+    assert!((3_600_000..3_660_000).contains(&hour), "{hour}");
+    let week = Timestamp::now().as_millisecond() - parse_time("7d").unwrap();
+    assert!((604_800_000..604_860_000).contains(&week), "{week}");
+    assert_eq!(
+        parse_time("soon"),
+        Err("\"soon\" is no time; write 2024-05-01, 2024-05-01T12:30:00Z, or 30m, 2h, 7d for so long ago".to_owned())
+    );
+}

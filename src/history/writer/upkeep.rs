@@ -1,0 +1,144 @@
+//! What is done now and then, between the batches: heartbeats, old rows, the WAL; and what is said of
+//! a database that cannot be written.
+
+use std::time::{Duration, Instant};
+
+use super::{BEAT, CHECK, CHECKPOINT_RECORDS, Running, Stage, replaced};
+use crate::history::queue::Lapses;
+use crate::history::retention::{self, Sweep};
+use crate::history::store::Fault;
+use crate::history::{brokers, now_ms};
+
+/// How often old rows are looked for, and for how long only while no events wait.
+const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP_IDLE: Duration = Duration::from_secs(5);
+/// A WAL that readers hold at this size is worth a line, this often.
+const LARGE_WAL: u64 = 64 << 20;
+const LARGE_WAL_EVERY: Duration = Duration::from_secs(600);
+
+impl Running {
+    /// The heartbeat of an idle broker, and what else is to be looked at now and then.
+    pub(super) fn beat(&mut self) -> Result<(), Fault> {
+        self.next_beat = Instant::now() + BEAT;
+        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
+        if recording.store.is_replaced() {
+            return Err(replaced());
+        }
+        let missed = self.with.queue.take_gap();
+        let transaction = recording.store.begin();
+        let place = recording.place;
+        let beaten = transaction.and_then(|transaction| {
+            let now = now_ms();
+            brokers::alive(&transaction, place.broker, now)?;
+            if missed {
+                brokers::doubt(&transaction, place.broker, now)?;
+            }
+            let gaps = brokers::gaps(&transaction, place.broker)?;
+            transaction.commit()?;
+            Ok(gaps)
+        });
+        match beaten {
+            Ok(gaps) => self.look_for_gaps(gaps),
+            Err(fault) => {
+                if missed {
+                    self.with.queue.restore_gap();
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    pub(super) fn check(&mut self) -> Result<(), Fault> {
+        self.next_check = Instant::now() + CHECK;
+        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
+        let transaction = recording.store.begin()?;
+        brokers::close_gone(&transaction, &self.with.me, recording.place.broker, None, now_ms())?;
+        Ok(transaction.commit()?)
+    }
+
+    /// One step of the removal of old rows, where no event waits for it.
+    pub(super) fn sweep(&mut self, now: Instant) -> Result<(), Fault> {
+        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
+        if self.sweep.is_none() && now >= self.next_sweep {
+            let transaction = recording.store.begin()?;
+            retention::tidy(&transaction, now_ms())?;
+            transaction.commit()?;
+            self.next_sweep = now + SWEEP;
+            self.sweep_busy_from = now + SWEEP_IDLE;
+            self.sweep = self.with.def.keep.map(|_| Sweep::default());
+            return Ok(());
+        }
+        let (Some(sweep), Some(keep)) = (&mut self.sweep, self.with.def.keep) else { return Ok(()) };
+        // A broker that is never idle gets rid of its old rows all the same.
+        if self.with.queue.len() > 0 && now < self.sweep_busy_from {
+            return Ok(());
+        }
+        let cutoff = now_ms().saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+        let transaction = recording.store.begin()?;
+        let more = sweep.step(&transaction, cutoff)?;
+        transaction.commit()?;
+        if !more {
+            self.sweep = None;
+        }
+        Ok(())
+    }
+
+    pub(super) fn checkpoint(&mut self, now: Instant) -> Result<(), Fault> {
+        let due = self.unmoved >= CHECKPOINT_RECORDS || (self.unmoved > 0 && now >= self.next_checkpoint);
+        let Stage::Recording(recording) = &self.stage else { return Ok(()) };
+        if !due {
+            return Ok(());
+        }
+        self.unmoved = 0;
+        match recording.store.checkpoint() {
+            Ok(left) if left > LARGE_WAL && now >= self.next_wal_line => {
+                self.next_wal_line = now + LARGE_WAL_EVERY;
+                self.say(format_args!(
+                    "history: {} MiB wait in {}-wal, because a reader keeps its transaction open",
+                    left >> 20,
+                    self.with.def.database.display()
+                ));
+                Ok(())
+            }
+            // Another process is at it.
+            Ok(_) | Err(Fault::Busy) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// A database that is only locked is worth a line once somebody did not wait for it.
+    pub(super) fn complain_of_delay(&mut self) {
+        if self.complaint.said.is_none() && self.with.queue.lapses() != Lapses::default() {
+            self.complaint.fault.get_or_insert_with(|| "the disk is slow".to_owned());
+            self.complain();
+        }
+    }
+
+    pub(super) fn complain(&mut self) {
+        if self.complaint.said == self.complaint.fault {
+            return;
+        }
+        self.complaint.said.clone_from(&self.complaint.fault);
+        if let Some(fault) = &self.complaint.said {
+            self.with.log.line(format_args!(
+                "history: {} cannot be written: {fault}; events are answered before they are recorded",
+                self.with.def.database.display()
+            ));
+        }
+    }
+
+    pub(super) fn recovered(&mut self) {
+        self.complaint.fault = None;
+        let lapses = self.with.queue.take_lapses();
+        if lapses == Lapses::default() && self.complaint.said.is_none() {
+            return;
+        }
+        self.complaint.said = None;
+        self.say(format_args!(
+            "history: {} is written again; {} events were answered before they were recorded, {} were not kept",
+            self.with.def.database.display(),
+            lapses.answered_early,
+            lapses.dropped
+        ));
+    }
+}
