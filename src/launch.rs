@@ -226,7 +226,8 @@ fn find_policy(module: &str, path: &[PathBuf]) -> Result<PathBuf, String> {
     let folders = path.iter().filter(|entry| entry.is_dir());
     let files =
         folders.clone().flat_map(|folder| ["yaml", "yml"].map(|ending| folder.join(format!("{module}.{ending}"))));
-    if let Some(file) = files.into_iter().find(|file| file.exists()) {
+    // What cannot be looked at counts as found: loading it tells why.
+    if let Some(file) = files.into_iter().find(|file| file.try_exists().unwrap_or(true)) {
         return Ok(file);
     }
     let looked_in: Vec<_> = folders.map(|folder| folder.display().to_string()).collect();

@@ -432,7 +432,8 @@ impl<H: Handler> Driver<H> {
                 outcome
             }
             Err(reason) => {
-                if before.as_ref() != Some(&reason) {
+                // Of the same fault, found again for a mere call, the console has heard.
+                if before.as_ref() != Some(&reason) || !self.inits.is_empty() {
                     self.log.text(&reason);
                     self.log.line(format_args!("the policy {module} is not in force"));
                 }

@@ -67,7 +67,7 @@ impl Calls {
     /// When the oldest call has to be answered.
     pub(super) fn due(&self, deadline: Duration) -> Option<Instant> {
         // The first place is never empty, see `tidy`.
-        self.places.front()?.as_ref().map(|call| call.arrived + deadline)
+        self.places.front()?.as_ref()?.arrived.checked_add(deadline)
     }
 
     pub(super) fn is_empty(&self) -> bool {

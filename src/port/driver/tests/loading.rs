@@ -1,0 +1,121 @@
+//! The policy comes, comes late, or does not come.
+
+use super::*;
+
+#[test]
+fn without_init_the_module_of_the_call_is_loaded() {
+    let mut host = Host::start();
+    let stage = Arc::clone(&host.stage);
+    let gate = stage.gate.lock().unwrap();
+    host.send(&[login(1, "allow"), login(2, "later"), login(1, "deny")].concat());
+    host.send(&call(9, "deinit", &[]));
+    // What needs no policy does not wait for it.
+    host.check(9, "'ok'");
+    drop(gate);
+    host.check(1, "{0,'true'}");
+    host.check(1, "{0,'false'}");
+    let (token, sink) = host.later();
+    sink(&[(token, Answer::Allow)]);
+    host.check(2, "{0,'true'}");
+    assert_eq!(stage.loads.load(Ordering::SeqCst), 1);
+    host.end_saying(READY);
+}
+
+#[test]
+fn while_the_policy_is_loading_the_first_deadline_holds() {
+    let mut host = Host::start();
+    let stage = Arc::clone(&host.stage);
+    let gate = stage.gate.lock().unwrap();
+    host.send(&[login(1, "allow"), login_with(2, "allow", state("audit")), created(3, "allow")].concat());
+    host.send(&call(4, "init", &[]));
+    host.check(1, "{0,'false'}");
+    host.check(2, "'undefined'");
+    host.check(3, "'undefined'");
+    drop(gate);
+    // It has no deadline of its own.
+    assert_eq!(host.reply().0, 4.into());
+    host.send(&login(1, "allow"));
+    host.check(1, "{0,'true'}");
+    assert_eq!(host.end().0, Ok(()));
+}
+
+#[test]
+fn a_policy_that_does_not_load_denies() {
+    let mut host = Host::start();
+    host.stage.good.store(false, Ordering::SeqCst);
+    host.send(&[call(1, "init", &[]), login(2, "allow")].concat());
+    let (id, result) = host.reply();
+    assert_eq!((id, result), (1.into(), tuple(&[Id::from(1).0, binary("line 1: wrong\nline 2: wrong")])));
+    host.check(2, "{0,'false'}");
+    host.send(&[login_with(3, "allow", state("audit")), login_with(4, "allow", state("x"))].concat());
+    host.check(3, "'undefined'");
+    host.check(4, "{0,'false'}");
+    host.end_saying("line 1: wrong\nline 2: wrong\nthe policy rules is not in force\n");
+}
+
+#[test]
+fn a_policy_that_did_not_load_is_tried_again() {
+    let mut host = Host::start();
+    host.stage.good.store(false, Ordering::SeqCst);
+    host.send(&login(1, "allow"));
+    host.check(1, "{0,'false'}");
+    thread::sleep(2 * SHORT);
+    host.send(&login(1, "allow"));
+    host.check(1, "{0,'false'}");
+    host.stage.good.store(true, Ordering::SeqCst);
+    thread::sleep(2 * SHORT);
+    host.send(&login(1, "allow"));
+    host.check(1, "{0,'true'}");
+    // What is wrong is said once.
+    host.end_saying(&format!("line 1: wrong\nline 2: wrong\nthe policy rules is not in force\n{READY}"));
+}
+
+#[test]
+fn a_fault_while_loading_is_a_policy_that_does_not_load() {
+    let mut host = Host::start();
+    host.send(&call_of("fault", Id::from(1).0, "init", &[]));
+    let reason = binary("the driver failed while it loaded the policy");
+    assert_eq!(host.reply(), (1.into(), tuple(&[Id::from(1).0, reason])));
+    host.end_saying("the driver failed while it loaded the policy\nthe policy fault is not in force\n");
+}
+
+#[test]
+fn init_again_loads_again() {
+    let mut host = Host::ready();
+    host.send(&login(5, "later"));
+    let (token, sink) = host.later();
+    host.send(&[call(6, "init", &[]), login(7, "allow")].concat());
+    assert_eq!(host.reply().0, 6.into());
+    host.check(7, "{0,'true'}");
+    // Calls of the policy before are answered still.
+    sink(&[(token, Answer::Deny)]);
+    host.check(5, "{0,'false'}");
+    assert_eq!(host.stage.loads.load(Ordering::SeqCst), 2);
+    assert_eq!(host.stage.finished.load(Ordering::SeqCst), 1);
+    host.end_saying(&READY.repeat(2));
+}
+
+#[test]
+fn two_inits_at_once_are_both_answered() {
+    let mut host = Host::start();
+    let stage = Arc::clone(&host.stage);
+    let gate = stage.gate.lock().unwrap();
+    host.send(&[call(1, "init", &[]), call(1, "init", &[])].concat());
+    host.send(&call_of("other", Id::from(2).0, "init", &[]));
+    let reason = binary("the policy rules is being loaded");
+    assert_eq!(host.reply(), (2.into(), tuple(&[Id::from(1).0, reason])));
+    drop(gate);
+    assert_eq!((host.reply().0, host.reply().0), (1.into(), 1.into()));
+    host.end_saying(READY);
+}
+
+#[test]
+fn a_module_that_is_not_in_force_is_denied() {
+    let mut host = Host::ready();
+    let args = [clientinfo("allow"), atom("true"), state("audit")];
+    host.send(&call_of("other", Id::from(1).0, "on_client_authenticate", &args));
+    host.check(1, "{0,'false'}");
+    host.end_saying(&format!(
+        "{READY}a call of on_client_authenticate: the policy rules is in force, not other: denied\n"
+    ));
+}
