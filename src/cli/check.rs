@@ -135,3 +135,107 @@ fn explain(name: &str, out: &mut impl Write) -> io::Result<Outcome> {
     out.flush()?;
     Ok(Outcome::Fine)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// Runs `check` in a folder with a good, a doubtful and a bad policy.
+    #[track_caller]
+    fn run(arguments: &[&str]) -> (Outcome, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("good.yaml", "version: 1\n");
+        write("doubtful.yaml", "version: 1\nauth: { default: allow }\n");
+        write("bad.yaml", "version: 1\nmod: audit\n");
+        write(
+            "source.yaml",
+            "version: 1\nlists: { a: { file: a.txt } }\nauth: { rules: [{ deny: { peerhost: { in: a } } }] }\n",
+        );
+        write("a.txt", "10.0.0.1\nnonsense\n");
+        let paths: Vec<String> = arguments
+            .iter()
+            .map(|argument| {
+                if argument.contains(".yaml") {
+                    folder.path().join(argument).display().to_string()
+                } else {
+                    (*argument).to_owned()
+                }
+            })
+            .collect();
+        let args = Cli::parse_from(std::iter::once("check".to_owned()).chain(paths)).args;
+        let mut out = Vec::new();
+        let outcome = match &args.explain {
+            Some(name) => explain(name, &mut out).unwrap(),
+            None => check(&args, &mut out).unwrap(),
+        };
+        let prefix = format!("{}/", folder.path().display());
+        (outcome, String::from_utf8(out).unwrap().replace(&prefix, ""))
+    }
+
+    #[test]
+    fn the_worst_file_gives_the_outcome() {
+        assert_eq!(run(&["good.yaml"]), (Outcome::Fine, "good.yaml: fine\n".to_owned()));
+        let (outcome, out) = run(&["good.yaml", "doubtful.yaml"]);
+        assert_eq!(outcome, Outcome::Fine);
+        assert!(out.starts_with("good.yaml: fine\nwarning[default-allow]: "), "{out}");
+        assert!(out.ends_with("\ndoubtful.yaml: 1 warning\n"), "{out}");
+        assert_eq!(run(&["--deny-warnings", "doubtful.yaml"]).0, Outcome::Found);
+        assert_eq!(run(&["--deny-warnings", "good.yaml"]).0, Outcome::Fine);
+        let (outcome, out) = run(&["bad.yaml", "good.yaml"]);
+        assert_eq!(outcome, Outcome::Found);
+        assert!(out.ends_with("\nbad.yaml: 1 error\ngood.yaml: fine\n"), "{out}");
+        let (outcome, out) = run(&["bad.yaml", "missing.yaml"]);
+        assert_eq!(outcome, Outcome::Unreadable);
+        assert!(out.ends_with("\nmissing.yaml: 1 error\n"), "{out}");
+    }
+
+    #[test]
+    fn sources_are_read_unless_told_not_to() {
+        let (outcome, out) = run(&["source.yaml"]);
+        assert_eq!(outcome, Outcome::Found);
+        let expected = "\
+error[bad-source]: a.txt:2: \"nonsense\" is no IP address or network
+ --> source.yaml:2:10
+  |
+2 | lists: { a: { file: a.txt } }
+  |          ^
+
+source.yaml: 1 error
+";
+        assert_eq!(out, expected);
+        assert_eq!(run(&["--no-sources", "source.yaml"]), (Outcome::Fine, "source.yaml: fine\n".to_owned()));
+    }
+
+    #[test]
+    fn color_only_when_asked() {
+        assert!(!run(&["bad.yaml", "--color", "never"]).1.contains('\u{1b}'));
+        assert!(run(&["bad.yaml", "--color", "always"]).1.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn codes_are_explained() {
+        let (outcome, out) = run(&["--explain", "unused"]);
+        assert_eq!(outcome, Outcome::Fine);
+        let expected = "\
+warning[unused]: Nothing uses this entry
+
+A list, a kind of client or a password source that no rule uses does nothing. Perhaps a rule names another one.
+";
+        assert_eq!(out, expected);
+        let (outcome, out) = run(&["--explain", "all"]);
+        assert_eq!(outcome, Outcome::Fine);
+        assert_eq!(out.matches("]: ").count(), Code::ALL.len());
+        let (outcome, out) = run(&["--explain", "E0308"]);
+        assert_eq!(outcome, Outcome::Unreadable);
+        assert_eq!(out, "there is no code \"E0308\"; `--explain all` prints every code\n");
+    }
+}

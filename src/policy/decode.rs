@@ -1,7 +1,4 @@
 //! From the YAML tree to the types of the file, with every problem collected.
-//!
-//! The macros make a type, its decoder and its JSON Schema from one declaration, so that the three
-//! cannot say different things.
 
 use std::borrow::Cow;
 
@@ -47,16 +44,27 @@ pub(crate) struct At<T> {
 
 /// The keys of a mapping that were met.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Vec<(&'static str, Span)>);
+pub(crate) struct Seen {
+    known: Vec<(&'static str, Span)>,
+    /// What unknown keys were most likely meant to be.
+    meant: Vec<&'static str>,
+}
 
 impl Seen {
     pub(crate) fn get(&self, name: &str) -> Option<Span> {
-        self.0.iter().find(|(seen, _)| *seen == name).map(|&(_, span)| span)
+        self.known.iter().find(|(seen, _)| *seen == name).map(|&(_, span)| span)
     }
 
     /// Those of the names that were met, in the order of the file.
     pub(crate) fn of(&self, names: &[&str]) -> Vec<(&'static str, Span)> {
-        self.0.iter().copied().filter(|(seen, _)| names.contains(seen)).collect()
+        self.known.iter().copied().filter(|(seen, _)| names.contains(seen)).collect()
+    }
+}
+
+impl Seen {
+    /// Whether an unknown key was most likely one of these, so that it need not be called missing, too.
+    fn was_meant(&self, names: &[&str]) -> bool {
+        self.meant.iter().any(|meant| names.contains(meant))
     }
 }
 
@@ -124,6 +132,9 @@ impl<'t> Cx<'t> {
         };
         let Some(known_name) = known.iter().copied().find(|known| *known == &**name) else {
             let diagnostic = Diagnostic::new(Code::UnknownKey, key.span, format!("unknown key {}", quote(name)));
+            seen.meant.extend(
+                nearest(name, known.iter().copied()).and_then(|near| known.iter().find(|known| **known == near)),
+            );
             let otherwise = || Some(format!("the keys here are {}", listed(known, "and")));
             self.push_near(diagnostic, name, known.iter().copied(), otherwise);
             return None;
@@ -132,8 +143,15 @@ impl<'t> Cx<'t> {
             self.duplicate(key.span, first, name);
             return None;
         }
-        seen.0.push((known_name, key.span));
+        seen.known.push((known_name, key.span));
         Some(known_name)
+    }
+
+    /// Reports a word that is none of the words.
+    pub(crate) fn unknown_word(&mut self, span: Span, word: &str, what: &str, words: &[&'static str]) {
+        let message = format!("expected {what}, {}, found {}", listed(words, "or"), quote(word));
+        let diagnostic = Diagnostic::new(Code::UnknownWord, span, message);
+        self.push_near(diagnostic, word, words.iter().copied(), || None);
     }
 
     pub(crate) fn duplicate(&mut self, second: Span, first: Span, name: &str) {
@@ -146,7 +164,7 @@ impl<'t> Cx<'t> {
 
     /// Reports a key that must be there and is not.
     pub(crate) fn require(&mut self, yaml: &Yaml, seen: &Seen, name: &str, what: &str) {
-        if seen.get(name).is_none() {
+        if seen.get(name).is_none() && !seen.meant.contains(&name) {
             let message = format!("{what} needs {}", quote(name));
             self.push(Diagnostic::new(Code::MissingKey, yaml.span, message));
         }
@@ -155,6 +173,7 @@ impl<'t> Cx<'t> {
     /// Reports where not exactly one of the keys is there.
     pub(crate) fn exactly_one(&mut self, yaml: &Yaml, seen: &Seen, names: &[&'static str], what: &str, missing: Code) {
         match seen.of(names).as_slice() {
+            [] if seen.was_meant(names) => {}
             [] => {
                 let message = format!("{what} needs {}", listed(names, "or"));
                 self.push(Diagnostic::new(missing, yaml.span, message));
@@ -169,7 +188,7 @@ impl<'t> Cx<'t> {
 
     /// Reports where none of the keys is there.
     pub(crate) fn at_least_one(&mut self, yaml: &Yaml, seen: &Seen, names: &[&'static str], what: &str, missing: Code) {
-        if seen.of(names).is_empty() {
+        if seen.of(names).is_empty() && !seen.was_meant(names) {
             let message = format!("{what} needs {}", listed(names, "or"));
             self.push(Diagnostic::new(missing, yaml.span, message));
         }
@@ -355,216 +374,5 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
-    }
-}
-
-/// The doc comments of a declaration as one description.
-pub(crate) fn description(lines: &[&str]) -> String {
-    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
-}
-
-/// A mapping with fixed keys. After the fields may stand `exactly one of a, b: Code` and `at least one of a, b: Code`.
-macro_rules! record {
-    (
-        $(#[doc = $about:literal])+
-        $name:ident ($what:literal) {
-            $($(#[doc = $doc:literal])+ $need:ident $field:ident: $type:ty,)*
-        }
-        $(exactly one of $($one:ident),+: $none:ident)?
-        $(at least one of $($some:ident),+: $nothing:ident)?
-    ) => {
-        $(#[doc = $about])+
-        #[derive(Debug)]
-        pub(crate) struct $name {
-            span: $crate::policy::span::Span,
-            $($(#[doc = $doc])+ pub(crate) $field: Option<$crate::policy::decode::At<$type>>,)*
-        }
-
-        impl $crate::policy::decode::Placed for $name {
-            fn span(&self) -> $crate::policy::span::Span {
-                self.span
-            }
-        }
-
-        impl $crate::policy::decode::Decode for $name {
-            const WHAT: &'static str = $what;
-
-            fn decode(
-                yaml: &$crate::policy::yaml::Yaml,
-                cx: &mut $crate::policy::decode::Cx<'_>,
-            ) -> Option<Self> {
-                let entries = cx.mapping(yaml, Self::WHAT)?;
-                let mut seen = $crate::policy::decode::Seen::default();
-                $(let mut $field = None;)*
-                for (key, value) in entries {
-                    let name = cx.key(key, &[$(stringify!($field)),*], &mut seen);
-                    $(if name == Some(stringify!($field)) {
-                        $field = cx.at(key, value);
-                    })*
-                }
-                $($crate::policy::decode::record!(@$need cx, yaml, &seen, $field);)*
-                $(cx.exactly_one(yaml, &seen, &[$(stringify!($one)),+], Self::WHAT, $crate::policy::codes::Code::$none);)?
-                $(cx.at_least_one(yaml, &seen, &[$(stringify!($some)),+], Self::WHAT, $crate::policy::codes::Code::$nothing);)?
-                Some($name { span: yaml.span, $($field),* })
-            }
-        }
-
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let mut properties = serde_json::Map::new();
-                let mut required: Vec<&str> = Vec::new();
-                $(
-                    let mut property = generator.subschema_for::<$type>();
-                    property.insert("description".into(), $crate::policy::decode::description(&[$($doc),+]).into());
-                    properties.insert(stringify!($field).into(), property.to_value());
-                    if stringify!($need) == "required" {
-                        required.push(stringify!($field));
-                    }
-                )*
-                let mut schema = schemars::json_schema!({
-                    "description": $crate::policy::decode::description(&[$($about),+]),
-                    "type": "object",
-                    "properties": properties,
-                    "additionalProperties": false,
-                });
-                if !required.is_empty() {
-                    schema.insert("required".into(), required.into());
-                }
-                $(schema.insert("oneOf".into(), serde_json::json!([$({ "required": [stringify!($one)] }),+]));)?
-                $(schema.insert("anyOf".into(), serde_json::json!([$({ "required": [stringify!($some)] }),+]));)?
-                schema
-            }
-        }
-    };
-    (@required $cx:ident, $yaml:ident, $seen:expr, $field:ident) => {
-        $cx.require($yaml, $seen, stringify!($field), Self::WHAT)
-    };
-    (@optional $cx:ident, $yaml:ident, $seen:expr, $field:ident) => {};
-}
-pub(crate) use record;
-
-/// A mapping with exactly one of several keys.
-macro_rules! choice {
-    (
-        $(#[doc = $about:literal])+
-        $name:ident ($what:literal) {
-            $($(#[doc = $doc:literal])+ $variant:ident($key:literal): $type:ty,)*
-        }
-    ) => {
-        $(#[doc = $about])+
-        #[derive(Debug)]
-        pub(crate) enum $name {
-            $($(#[doc = $doc])+ $variant($crate::policy::decode::At<$type>),)*
-        }
-
-        impl $crate::policy::decode::Decode for $name {
-            const WHAT: &'static str = $what;
-
-            fn decode(
-                yaml: &$crate::policy::yaml::Yaml,
-                cx: &mut $crate::policy::decode::Cx<'_>,
-            ) -> Option<Self> {
-                const KEYS: &[&str] = &[$($key),*];
-                let entries = cx.mapping(yaml, Self::WHAT)?;
-                let mut seen = $crate::policy::decode::Seen::default();
-                let mut chosen = None;
-                for (key, value) in entries {
-                    let name = cx.key(key, KEYS, &mut seen);
-                    $(if name == Some($key) {
-                        chosen = cx.at(key, value).map($name::$variant);
-                    })*
-                }
-                if entries.is_empty() || !seen.of(KEYS).is_empty() {
-                    cx.exactly_one(yaml, &seen, KEYS, Self::WHAT, $crate::policy::codes::Code::MissingKey);
-                }
-                chosen
-            }
-        }
-
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                let mut properties = serde_json::Map::new();
-                $(
-                    let mut property = generator.subschema_for::<$type>();
-                    property.insert("description".into(), $crate::policy::decode::description(&[$($doc),+]).into());
-                    properties.insert($key.into(), property.to_value());
-                )*
-                schemars::json_schema!({
-                    "description": $crate::policy::decode::description(&[$($about),+]),
-                    "type": "object",
-                    "properties": properties,
-                    "additionalProperties": false,
-                    "minProperties": 1,
-                    "maxProperties": 1,
-                })
-            }
-        }
-    };
-}
-pub(crate) use choice;
-
-/// One of several words.
-macro_rules! words {
-    (
-        $(#[doc = $about:literal])+
-        $name:ident ($what:literal) {
-            $($(#[doc = $doc:literal])+ $variant:ident($word:literal),)*
-        }
-    ) => {
-        $(#[doc = $about])+
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(crate) enum $name {
-            $($(#[doc = $doc])+ $variant,)*
-        }
-
-        impl $crate::policy::decode::Decode for $name {
-            const WHAT: &'static str = $what;
-
-            fn decode(
-                yaml: &$crate::policy::yaml::Yaml,
-                cx: &mut $crate::policy::decode::Cx<'_>,
-            ) -> Option<Self> {
-                const WORDS: &[&str] = &[$($word),*];
-                let text = $crate::policy::decode::Text::decode(yaml, cx)?;
-                match text.value.as_str() {
-                    $($word => return Some($name::$variant),)*
-                    other => cx.unknown_word(text.span, other, Self::WHAT, WORDS),
-                }
-                None
-            }
-        }
-
-        impl schemars::JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({
-                    "description": $crate::policy::decode::description(&[$($about),+]),
-                    "oneOf": [$({
-                        "const": $word,
-                        "description": $crate::policy::decode::description(&[$($doc),+]),
-                    }),*],
-                })
-            }
-        }
-    };
-}
-pub(crate) use words;
-
-impl Cx<'_> {
-    pub(crate) fn unknown_word(&mut self, span: Span, word: &str, what: &str, words: &[&'static str]) {
-        let message = format!("expected {what}, {}, found {}", listed(words, "or"), quote(word));
-        let diagnostic = Diagnostic::new(Code::UnknownWord, span, message);
-        self.push_near(diagnostic, word, words.iter().copied(), || None);
     }
 }

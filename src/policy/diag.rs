@@ -181,8 +181,11 @@ impl Report {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
         let mut out = String::new();
         for diagnostic in &self.diagnostics {
-            out.push_str(&renderer.render(&[self.group(diagnostic)]));
-            out.push_str("\n\n");
+            for line in renderer.render(&[self.group(diagnostic)]).lines().filter(|line| *line != " ::: ") {
+                out.push_str(line);
+                out.push('\n');
+            }
+            out.push('\n');
         }
         let omitted = self.count.errors.saturating_add(self.count.warnings).saturating_sub(self.diagnostics.len());
         if omitted > 0 {
@@ -279,6 +282,9 @@ fn boundary(text: &str, offset: usize) -> usize {
 /// A piece of the policy's text inside a message: in backticks, on one line and not too long.
 pub(crate) fn quote(text: &str) -> String {
     const MOST_CHARS: usize = 60;
+    if text.is_empty() {
+        return "the empty text".to_owned();
+    }
     let mut shown: String = text.chars().take(MOST_CHARS).flat_map(|c| visible(c).collect::<Vec<_>>()).collect();
     if text.chars().nth(MOST_CHARS).is_some() {
         shown.push_str("...");

@@ -91,7 +91,7 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Loaded, Box<Report
     let tree = yaml::read(text).map_err(|diagnostic| Box::new(only(name, text, diagnostic)))?;
     let mut cx = Cx::new(text);
     if tree.node == yaml::Node::Null {
-        let diagnostic = traps::empty_file(tree.span);
+        let diagnostic = traps::empty_file();
         return Err(Box::new(only(name, text, diagnostic)));
     }
     let Some(policy) = cx.value::<raw::Policy>(&tree, None) else {

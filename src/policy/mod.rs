@@ -2,6 +2,7 @@
 mod candidates;
 pub mod codes;
 pub mod decide;
+mod declare;
 mod decode;
 pub mod diag;
 mod duration;

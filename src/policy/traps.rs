@@ -87,11 +87,9 @@ pub(crate) fn comment_after_pattern(text: &str, span: Span) -> Option<Diagnostic
         return None;
     }
     let message = format!("YAML reads {} as a comment, so the pattern is {}", quote(comment.of(text)), quote(pattern));
-    let whole = format!("{pattern}{}", comment.of(text).split(' ').next().unwrap_or_default());
-    Some(Diagnostic::new(Code::CommentAfterPattern, comment, message).help(format!(
-        "write it in quotes if it belongs to the topic, {}, or with a blank after the `#` if it is a comment",
-        in_quotes(&whole)
-    )))
+    Some(Diagnostic::new(Code::CommentAfterPattern, comment, message).help(
+        "write the whole topic in quotes if the `#` belongs to it; put a blank after the `#` if it begins a comment",
+    ))
 }
 
 /// The mistake behind a syntax error where a comment ate a closing bracket: `[dev/ #]`.
@@ -164,6 +162,6 @@ pub(crate) fn in_quotes(text: &str) -> String {
 }
 
 /// A file with nothing but comments.
-pub(crate) fn empty_file(span: Span) -> Diagnostic {
-    Diagnostic::new(Code::EmptyValue, span, "the policy is empty").help("begin with `version: 1`")
+pub(crate) fn empty_file() -> Diagnostic {
+    Diagnostic::new(Code::EmptyValue, Span::new(0, 0), "the policy is empty").help("begin with `version: 1`")
 }

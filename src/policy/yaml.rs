@@ -15,11 +15,13 @@ use super::traps;
 /// The largest policy file, in bytes.
 pub(crate) const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How deep lists and mappings may be nested.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 32;
+/// The stack on which the library reads. A level takes some 60 KiB of it in a build without optimisation.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
 /// Scalars, lists and mappings of one file, before aliases are followed.
 const MAX_NODES: usize = 10_000_000;
 /// Nodes that aliases may add.
-const MAX_ALIASED: usize = 500_000;
+const MAX_ALIASED: usize = 100_000;
 
 /// One value and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,10 +58,11 @@ impl Yaml {
         }
     }
 
-    /// The value under a key of a mapping.
-    pub(crate) fn get(&self, name: &str) -> Option<&Yaml> {
+    /// Where a key of a mapping stands.
+    pub(crate) fn key(&self, name: &str) -> Option<Span> {
         let Node::Map(entries) = &self.node else { return None };
-        entries.iter().find(|(key, _)| matches!(&key.node, Node::Text(text) if **text == *name)).map(|(_, value)| value)
+        let mut keys = entries.iter().map(|(key, _)| key);
+        keys.find(|key| matches!(&key.node, Node::Text(text) if **text == *name)).map(|key| key.span)
     }
 }
 
@@ -69,6 +72,18 @@ pub(crate) fn read(text: &str) -> Result<Yaml, Diagnostic> {
         let message = format!("the file has {} bytes, and {MAX_BYTES} is the most", text.len());
         return Err(Diagnostic::new(Code::TooLarge, Span::new(0, 0), message));
     }
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().name("yaml".to_owned()).stack_size(STACK_BYTES);
+        let read = reader.spawn_scoped(scope, || read_here(text)).map(std::thread::ScopedJoinHandle::join);
+        match read {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Diagnostic::unplaced(Code::YamlSyntax, "the YAML reader failed on this text")),
+            Err(error) => Err(Diagnostic::unplaced(Code::TooLarge, format!("there is no memory to read it: {error}"))),
+        }
+    })
+}
+
+fn read_here(text: &str) -> Result<Yaml, Diagnostic> {
     match serde_saphyr::from_str_with_options::<Spanned<Node>>(text, options()) {
         Ok(tree) => {
             let mut tree = Yaml::from(tree);
@@ -88,6 +103,7 @@ fn options() -> Options {
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
+            flow_nesting_limit: MAX_DEPTH,
             max_nodes: MAX_NODES,
             max_events: MAX_NODES.saturating_mul(2),
             max_documents: 2,
@@ -163,16 +179,21 @@ fn widen(text: &str, yaml: &mut Yaml) {
 
 /// One diagnostic for a text that is no YAML, or too much of it.
 fn diagnose(text: &str, error: &Error) -> Diagnostic {
-    let error = error.without_snippet();
+    let mut error = error.without_snippet();
+    while let Error::AliasError { error: inner, .. } = error {
+        error = inner;
+    }
     let span = error.location().map_or(Span::new(0, 0), |location| span_of(text, location));
+    let message = DefaultMessageFormatter.format_message(error).escape_debug().to_string().replace("\\'", "'");
+    if message.contains("recursion limit") {
+        return traps::explain_syntax(text, span).unwrap_or_else(|| too_large(span));
+    }
     if let Error::Budget { .. }
     | Error::AliasReplayLimitExceeded { .. }
     | Error::AliasReplayStackDepthExceeded { .. }
     | Error::AliasExpansionLimitExceeded { .. } = error
     {
-        let message = "the file is nested too deeply, holds too many values, or grows too much by its aliases";
-        return Diagnostic::new(Code::TooLarge, span, message)
-            .help(format!("at most {MAX_DEPTH} levels, {MAX_NODES} values, and {MAX_ALIASED} more by aliases"));
+        return too_large(span);
     }
     if let Error::MultipleDocuments { .. } = error {
         return Diagnostic::new(Code::YamlSyntax, span, "a second YAML document begins here")
@@ -181,12 +202,17 @@ fn diagnose(text: &str, error: &Error) -> Diagnostic {
     if let Some(diagnostic) = traps::explain_syntax(text, span) {
         return diagnostic;
     }
-    let message = DefaultMessageFormatter.format_message(error).escape_debug().to_string().replace("\\'", "'");
     let diagnostic = Diagnostic::new(Code::YamlSyntax, span, format!("this is no YAML: {message}"));
     match traps::syntax_help(text, span) {
         Some(help) => diagnostic.help(help),
         None => diagnostic,
     }
+}
+
+fn too_large(span: Span) -> Diagnostic {
+    let message = "the file is nested too deeply, holds too many values, or grows too much by its aliases";
+    Diagnostic::new(Code::TooLarge, span, message)
+        .help(format!("at most {MAX_DEPTH} levels, {MAX_NODES} values, and {MAX_ALIASED} more by aliases"))
 }
 
 impl<'de> Deserialize<'de> for Node {

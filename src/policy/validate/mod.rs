@@ -246,6 +246,7 @@ impl<'t> Validator<'t> {
         if *time < least || *time > most {
             let message = format!("`{what}` must be between {} and {}", show(least), show(most));
             self.cx.push(Diagnostic::new(Code::BadDuration, *span, message));
+            return None;
         }
         Some(*time)
     }

@@ -323,6 +323,10 @@ impl Validator<'_> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
+                // In a pattern, too, an unknown placeholder is one.
+                let unknown =
+                    Template::parse(&text.value).is_err_and(|placeholder| placeholder.message == error.message);
+                let code = if unknown { Code::BadPlaceholder } else { code };
                 let span = text.part(error.span.as_ref());
                 let diagnostic = Diagnostic::new(code, span, error.message);
                 self.cx.push(match error.help {
