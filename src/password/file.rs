@@ -5,7 +5,9 @@
 //! user whose hash is unreadable: such a user must not pass for unknown, since for unknown users the
 //! policy's next rule is asked.
 //!
-//! The file is read again as soon as it has changed, so that a new password works at the next login.
+//! The file is read again as soon as it has changed, so that a new password works at the next login. A program
+//! that writes it in place leaves it empty for a moment: a user who is gone from it counts as unknown only once
+//! nobody has written to it for a second, and until then the file as unreadable.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -20,23 +22,29 @@ use super::hash::StoredHash;
 use super::source::{Finding, Found, Source};
 
 /// Larger files are refused.
-const MAX_BYTES: u64 = 256 * 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// A file that was changed this short a time ago may change once more within the same tick of the file
 /// system's clock.
 const TICK: Duration = Duration::from_millis(100);
+/// How long after its last change a file is taken for complete.
+const REST: Duration = Duration::from_secs(1);
 /// How often a file that changes while it is being read is read again.
 const ATTEMPTS: usize = 3;
 
 pub(super) struct FileSource {
     path: PathBuf,
     contents: Option<Contents>,
+    /// The users before the last change, until the file has come to rest.
+    before: Option<Users>,
 }
+
+type Users = HashMap<Box<[u8]>, User>;
 
 struct Contents {
     stamp: Stamp,
     /// Whether a later change is sure to change the stamp.
     settled: bool,
-    users: HashMap<Box<[u8]>, User>,
+    users: Users,
     sample: Option<String>,
 }
 
@@ -66,26 +74,30 @@ impl Stamp {
         }
     }
 
-    /// Whether the last change is longer ago than a tick, or in the future, of which nothing can be told.
-    fn is_settled(&self) -> bool {
+    /// Whether the last change is longer ago than this, or in the future, of which nothing can be told.
+    fn is_older_than(&self, age: Duration) -> bool {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let (Ok(seconds), Ok(nanos)) = (u64::try_from(self.changed.0), u32::try_from(self.changed.1)) else {
             return true;
         };
-        since_1970.checked_sub(Duration::new(seconds, nanos)).is_none_or(|age| age > TICK)
+        since_1970.checked_sub(Duration::new(seconds, nanos)).is_none_or(|passed| passed > age)
     }
 }
 
 impl FileSource {
     pub(super) fn new(path: PathBuf) -> Self {
-        FileSource { path, contents: None }
+        FileSource { path, contents: None, before: None }
     }
 
-    fn contents(&mut self) -> io::Result<&Contents> {
+    /// What the file holds now.
+    fn refresh(&mut self) -> io::Result<&Contents> {
         let stamp = Stamp::of(&std::fs::metadata(&self.path)?);
-        let kept = self.contents.take().filter(|contents| contents.settled && contents.stamp == stamp);
-        let contents = match kept {
-            Some(contents) => contents,
+        let contents = match self.contents.take() {
+            Some(contents) if contents.settled && contents.stamp == stamp => contents,
+            Some(old) => {
+                self.before.get_or_insert(old.users);
+                Contents::read(&self.path)?
+            }
             None => Contents::read(&self.path)?,
         };
         Ok(self.contents.insert(contents))
@@ -94,16 +106,23 @@ impl FileSource {
 
 impl Source for FileSource {
     fn look_up(&mut self, username: &str, _end: Instant) -> Result<Found, String> {
-        let contents = match self.contents() {
+        let contents = match self.refresh() {
             Ok(contents) => contents,
             Err(e) => return Err(format!("{}: {e}", self.path.display())),
         };
-        Ok(match contents.users.get(username.as_bytes()) {
-            None => Found::Nobody,
-            Some(User::Several) => Found::Several,
+        match contents.users.get(username.as_bytes()) {
+            Some(User::Several) => return Ok(Found::Several),
             // What is no text cannot be read as a hash either.
-            Some(User::One(hash)) => Found::Hash(String::from_utf8_lossy(hash).into_owned()),
-        })
+            Some(User::One(hash)) => return Ok(Found::Hash(String::from_utf8_lossy(hash).into_owned())),
+            None => {}
+        }
+        if contents.stamp.is_older_than(REST) {
+            self.before = None;
+        }
+        if self.before.as_ref().is_some_and(|before| before.contains_key(username.as_bytes())) {
+            return Err(format!("{}: a user is gone from it, and it was changed just now", self.path.display()));
+        }
+        Ok(Found::Nobody)
     }
 
     fn sample(&self) -> Option<&str> {
@@ -119,7 +138,7 @@ impl Source for FileSource {
 impl Contents {
     fn read(path: &Path) -> io::Result<Self> {
         let (bytes, stamp) = read_unchanging(path)?;
-        let mut users = HashMap::new();
+        let mut users = Users::new();
         let mut sample = None;
         for (_, line) in lines(&bytes) {
             let (user, hash) = line.split();
@@ -131,7 +150,7 @@ impl Contents {
                 Entry::Occupied(mut place) => *place.get_mut() = User::Several,
             }
         }
-        Ok(Contents { settled: stamp.is_settled(), stamp, users, sample })
+        Ok(Contents { settled: stamp.is_older_than(TICK), stamp, users, sample })
     }
 }
 
@@ -174,15 +193,37 @@ impl<'a> Line<'a> {
     }
 }
 
+/// A line of the file in its parts.
+pub(super) struct SplitLine<'a> {
+    /// The byte order mark at the beginning of the file.
+    pub(super) mark: &'a [u8],
+    /// What stands between the mark and the end.
+    text: &'a [u8],
+    /// The user whom the line is about, unless it is blank or a comment.
+    pub(super) user: Option<&'a [u8]>,
+    /// The line end; empty at the end of a file without one.
+    pub(super) end: &'a [u8],
+}
+
+/// Splits a line that may have its line end.
+pub(super) fn split_line(line: &[u8], first: bool) -> SplitLine<'_> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    let (mark, text) = if first && line.starts_with(MARK) { line.split_at(MARK.len()) } else { line.split_at(0) };
+    let bare = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
+    let (text, end) = text.split_at(bare.len());
+    let about_a_user = !text.is_empty() && !text.starts_with(b"#");
+    let user = about_a_user.then(|| Line(text).split().0);
+    SplitLine { mark, text, user, end }
+}
+
 /// The lines that are about a user, with their numbers from 1.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Line<'_>)> {
-    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     bytes
-        .split(|byte| *byte == b'\n')
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .split_inclusive(|byte| *byte == b'\n')
         .enumerate()
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with(b"#"))
-        .map(|(index, line)| (index + 1, Line(line)))
+        .map(|(index, line)| (index + 1, split_line(line, index == 0)))
+        .filter(|(_, line)| line.user.is_some())
+        .map(|(number, line)| (number, Line(line.text)))
 }
 
 /// Everything that is wrong with a password file.

@@ -2,12 +2,14 @@
 //!
 //! In the order in which a login meets them: [`Pool`] takes it on (`pool`), `state` knows where each login
 //! is and `queue` whose turn it is, a `source` (`file` or `sqlite`) gives what is stored for the user, `cache`
-//! knows what was right a short while ago, and [`StoredHash`] verifies.
+//! knows what was right a short while ago, and [`StoredHash`] verifies. `edit` changes
+//! password files.
 //!
 //! A password is never written anywhere, and nothing here knows the policy's rules: where a source does not
 //! know a user, the login itself is asked where to go on.
 
 mod cache;
+mod edit;
 mod file;
 mod hash;
 mod login;
@@ -17,6 +19,7 @@ mod source;
 mod sqlite;
 mod state;
 
+pub use edit::{Edit, check_username, edit};
 pub use hash::{StoredHash, UnreadableHash};
 pub use login::{Done, Failure, Login, Outcome};
 pub use pool::Pool;
