@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 pub mod check;
 pub mod history;
+pub mod passwd;
 pub mod schema;
 
 /// Login and topic rules for the EMQX broker in one YAML file.
@@ -25,6 +26,8 @@ pub enum Command {
     Check(check::Args),
     /// Show who is online, who was, and who was refused
     History(history::Args),
+    /// Add, change or remove an entry of a password file
+    Passwd(passwd::Args),
     /// Print the JSON Schema of policies, for editors
     Schema(schema::Args),
 }
@@ -34,6 +37,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::History(args) => history::run(&args),
+        Command::Passwd(args) => passwd::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
 }

@@ -28,6 +28,8 @@ pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
 const TICK: Duration = Duration::from_millis(100);
 /// How long after its last change a file is taken for complete.
 const REST: Duration = Duration::from_secs(1);
+/// What is wrong with a file is told up to this many times.
+const MAX_FINDINGS: usize = 20;
 /// How often a file that changes while it is being read is read again.
 const ATTEMPTS: usize = 3;
 
@@ -230,14 +232,21 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Line<'_>)> {
 pub(super) fn check(path: &Path) -> Vec<Finding> {
     let bytes = match read_unchanging(path) {
         Ok((bytes, _)) => bytes,
-        Err(e) => return vec![Finding::fatal(format!("{}: {e}", path.display()))],
+        Err(e) => return vec![Finding::fatal(e.to_string())],
     };
     let mut first: HashMap<&[u8], usize> = HashMap::new();
     let mut findings = Vec::new();
+    let mut more = 0;
     for (number, line) in lines(&bytes) {
         let (user, hash) = line.split();
         let name = String::from_utf8_lossy(user);
-        let mut finding = |message| findings.push(Finding { line: Some(number), message, fatal: false });
+        let mut finding = |message| {
+            if findings.len() < MAX_FINDINGS {
+                findings.push(Finding { line: Some(number), message, fatal: false });
+            } else {
+                more += 1;
+            }
+        };
         match first.entry(user) {
             Entry::Vacant(place) => drop(place.insert(number)),
             Entry::Occupied(place) => {
@@ -250,6 +259,9 @@ pub(super) fn check(path: &Path) -> Vec<Finding> {
         } else if let Err(e) = std::str::from_utf8(hash).map_or(StoredHash::parse(""), StoredHash::parse) {
             finding(format!("the hash of user `{name}` cannot be read: {e}"));
         }
+    }
+    if more > 0 {
+        findings.push(Finding { line: None, message: format!("and {more} more problems"), fatal: false });
     }
     findings
 }

@@ -1,1 +1,192 @@
+use std::fs;
 
+use tempfile::TempDir;
+
+use super::*;
+
+const HASH: &str = "$pbkdf2-sha256$i=7$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M";
+
+fn look_up(source: &mut FileSource, user: &str) -> Result<Found, String> {
+    source.look_up(user, Instant::now() + Duration::from_secs(60))
+}
+
+/// What a file with these contents says of a user.
+#[track_caller]
+fn check(contents: &str, user: &str, expected: &Found) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    fs::write(&path, contents).unwrap();
+    let found = look_up(&mut FileSource::new(path), user);
+    assert!(found.as_ref() == Ok(expected), "{user:?} in {contents:?}");
+}
+
+fn hash(text: &str) -> Found {
+    Found::Hash(text.to_owned())
+}
+
+#[test]
+fn a_line_is_a_username_and_a_hash() {
+    check("ann:$6$x$y\n", "ann", &hash("$6$x$y"));
+    check("ann:$6$x$y", "ann", &hash("$6$x$y"));
+    check("ann:a:b:c\n", "ann", &hash("a:b:c"));
+    check("bob:1\nann:2\r\ncid:3", "ann", &hash("2"));
+    check("bob:1\r\n\r\nann:2\r\n", "ann", &hash("2"));
+    check("ann: x \t\n", "ann", &hash(" x \t"));
+    check("änn:ü\n", "änn", &hash("ü"));
+    check(" ann :x\n", " ann ", &hash("x"));
+    check("ann:\n", "ann", &hash(""));
+    check(":x\n", "", &hash("x"));
+    check("ann:x#y\n", "ann", &hash("x#y"));
+}
+
+#[test]
+fn whoever_has_no_line_is_nobody() {
+    for contents in
+        ["", "\n\n", "#ann:x\n", "# ann:x\n", "bob:x\n", "ANN:x\n", "ann :x\n", "ann2:x\n", "x:ann\n", " #ann:x\n"]
+    {
+        check(contents, "ann", &Found::Nobody);
+    }
+    check("\nann:x\n\n", "", &Found::Nobody);
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_name() {
+    check("\u{feff}ann:x\nbob:y\n", "ann", &hash("x"));
+    check("\u{feff}#ann:x\n", "#ann", &Found::Nobody);
+    check("bob:y\n\u{feff}ann:x\n", "ann", &Found::Nobody);
+    check("bob:y\n\u{feff}ann:x\n", "\u{feff}ann", &hash("x"));
+}
+
+#[test]
+fn a_user_without_a_hash_does_not_pass_for_unknown() {
+    check("ann\n", "ann", &hash(""));
+    check("bob:x\nann", "ann", &hash(""));
+}
+
+#[test]
+fn two_lines_of_a_user_are_one_too_many() {
+    check("ann:x\nbob:y\nann:x\n", "ann", &Found::Several);
+    check("ann:x\nbob:y\nann\n", "ann", &Found::Several);
+    check("ann:x\nbob:y\nann:x\n", "bob", &hash("y"));
+}
+
+#[test]
+fn bytes_that_are_no_text_spoil_one_line_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    fs::write(&path, b"\xe9ric:x\nann:\xff\nbob:y\n").unwrap();
+    let mut source = FileSource::new(path);
+    assert!(look_up(&mut source, "ann") == Ok(hash("\u{fffd}")));
+    assert!(look_up(&mut source, "bob") == Ok(hash("y")));
+}
+
+#[test]
+fn a_change_counts_at_the_next_look_up() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    fs::write(&path, "ann:0\n").unwrap();
+    let mut source = FileSource::new(path.clone());
+    assert!(look_up(&mut source, "ann") == Ok(hash("0")));
+    // In place, with the same size, faster than the file system's clock ticks.
+    for n in 0..10 {
+        fs::write(&path, format!("ann:{n}\n")).unwrap();
+        assert!(look_up(&mut source, "ann") == Ok(hash(&n.to_string())), "{n}");
+    }
+    // By a new file of the same size and time.
+    let other = folder.path().join("other");
+    fs::write(&other, "ann:x\n").unwrap();
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    File::options().write(true).open(&other).unwrap().set_modified(modified).unwrap();
+    fs::rename(&other, &path).unwrap();
+    assert!(look_up(&mut source, "ann") == Ok(hash("x")));
+}
+
+#[test]
+fn a_file_at_rest_is_read_once() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    fs::write(&path, "ann:x\n").unwrap();
+    std::thread::sleep(TICK * 2);
+    let mut source = FileSource::new(path);
+    assert!(look_up(&mut source, "ann") == Ok(hash("x")));
+    let read = std::ptr::from_ref(source.contents.as_ref().unwrap().users.values().next().unwrap());
+    assert!(look_up(&mut source, "ann") == Ok(hash("x")));
+    assert!(read == std::ptr::from_ref(source.contents.as_ref().unwrap().users.values().next().unwrap()));
+    assert!(source.contents.unwrap().settled);
+}
+
+#[test]
+fn a_user_is_gone_only_once_the_file_is_at_rest() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    fs::write(&path, "ann:x\n").unwrap();
+    let mut source = FileSource::new(path.clone());
+    assert!(look_up(&mut source, "ann") == Ok(hash("x")));
+    fs::write(&path, "").unwrap();
+    assert!(look_up(&mut source, "ann").is_err());
+    assert!(look_up(&mut source, "bob") == Ok(Found::Nobody));
+    fs::write(&path, "bob:y\n").unwrap();
+    assert!(look_up(&mut source, "ann").is_err());
+    assert!(look_up(&mut source, "bob") == Ok(hash("y")));
+    fs::write(&path, "bob:y\nann:z\n").unwrap();
+    assert!(look_up(&mut source, "ann") == Ok(hash("z")));
+    fs::write(&path, "bob:y\n").unwrap();
+    assert!(look_up(&mut source, "ann").is_err());
+    std::thread::sleep(REST + TICK);
+    assert!(look_up(&mut source, "ann") == Ok(Found::Nobody));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_until_it_can() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    let mut source = FileSource::new(path.clone());
+    let expected = format!("{}: No such file or directory (os error 2)", path.display());
+    assert!(look_up(&mut source, "ann") == Err(expected.clone()));
+    fs::write(&path, "ann:x\n").unwrap();
+    assert!(look_up(&mut source, "ann") == Ok(hash("x")));
+    fs::remove_file(&path).unwrap();
+    assert!(look_up(&mut source, "ann") == Err(expected));
+    fs::create_dir(&path).unwrap();
+    assert!(look_up(&mut source, "ann") == Err(format!("{}: not a regular file", path.display())));
+}
+
+#[test]
+fn the_first_readable_hash_is_the_sample() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    fs::write(&path, format!("ann:plain\nbob:{HASH}\ncid:$6$x$y\n")).unwrap();
+    let mut source = FileSource::new(path);
+    assert_eq!(source.sample(), None);
+    assert!(look_up(&mut source, "dan") == Ok(Found::Nobody));
+    assert_eq!(source.sample(), Some(HASH));
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_told_by_line() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    fs::write(&path, format!("# users\nann:{HASH}\n\nbob:hunter2\nhunter2\r\nann:{HASH}\ncid:{HASH} \n")).unwrap();
+    let told: Vec<_> = super::check(&path).into_iter().map(|f| (f.line.unwrap(), f.message, f.fatal)).collect();
+    let finding = |line, text: &str| (line, text.to_owned(), false);
+    assert_eq!(
+        told,
+        [
+            finding(
+                4,
+                "the hash of user `bob` cannot be read: it is none of argon2id, argon2i, scrypt, pbkdf2-sha256, \
+                 pbkdf2-sha512, bcrypt and mosquitto_passwd's $6$ and $7$"
+            ),
+            finding(5, "no `:` between username and hash"),
+            finding(6, "user `ann` stands on line 2 already, so that every login is denied"),
+            finding(7, "the hash of user `cid` cannot be read: it is cut short or malformed"),
+        ]
+    );
+    fs::write(&path, "x\n".repeat(50)).unwrap();
+    let findings = super::check(&path);
+    assert_eq!(findings.len(), 21);
+    // Every line lacks the `:`, and all but the first are repetitions.
+    assert_eq!(findings[20].message, "and 79 more problems");
+    let missing = super::check(&folder.path().join("missing"));
+    assert_eq!(missing, [Finding::fatal("No such file or directory (os error 2)".to_owned())]);
+}

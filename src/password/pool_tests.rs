@@ -177,6 +177,7 @@ fn wrong(source: usize) -> Outcome {
     Outcome::Wrong(PasswordId(source))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a login has: an address or none")]
 fn peer(n: u8) -> Option<IpAddr> {
     Some(IpAddr::from([10, 0, 0, n]))
 }
@@ -271,8 +272,8 @@ fn the_newest_is_checked_first() {
     for outcome in outcomes {
         assert_eq!(outcome.recv_timeout(LONG).unwrap(), wrong(0));
     }
-    let order: Vec<Vec<u8>> = bench.verified.try_iter().collect();
-    assert_eq!(order, [b"4", b"3", b"2", b"1"]);
+    let verified: Vec<Vec<u8>> = bench.verified.try_iter().collect();
+    assert_eq!(verified, [b"4", b"3", b"2", b"1"]);
 }
 
 #[test]
@@ -297,8 +298,8 @@ fn equal_logins_are_checked_once_and_count_once() {
         assert_eq!(outcome.recv_timeout(LONG).unwrap(), wrong(0));
     }
     // The crowd made its check the newest.
-    let order: Vec<Vec<u8>> = bench.verified.try_iter().collect();
-    assert_eq!(order, [&b"right"[..], b"other"]);
+    let verified: Vec<Vec<u8>> = bench.verified.try_iter().collect();
+    assert_eq!(verified, [&b"right"[..], b"other"]);
 }
 
 #[test]
@@ -328,8 +329,8 @@ fn a_user_and_a_peer_have_shares() {
     assert_eq!(bob.recv_timeout(LONG).unwrap(), right(0));
     assert_eq!(eve.recv_timeout(LONG).unwrap(), Outcome::Unknown);
     // Peer 1 had its turn lately.
-    let order: Vec<Vec<u8>> = bench.verified.try_iter().collect();
-    assert_eq!(order, [&b"right"[..], b"right", b"3"]);
+    let verified: Vec<Vec<u8>> = bench.verified.try_iter().collect();
+    assert_eq!(verified, [&b"right"[..], b"right", b"3"]);
 }
 
 #[test]
@@ -373,7 +374,7 @@ fn what_is_not_checked_in_time_is_denied_before_the_deadline() {
     assert!(arrived.elapsed() < deadline, "{:?}", arrived.elapsed());
     bench.until_queued(0);
     drop(gate);
-    bench.until(|state| state.remembers_any());
+    bench.until(State::remembers_any);
     assert_eq!(bench.cost(), 0);
     assert_eq!(bench.login("ann", "right"), right(0), "what came too late is remembered for the next time");
     assert_eq!(bench.cost(), 0);

@@ -48,7 +48,8 @@ pub(super) fn open(def: &PasswordDef) -> Box<dyn Source> {
 pub struct Finding {
     /// The line in a password file, from 1.
     pub line: Option<usize>,
-    /// What is wrong, in a sentence without a full stop. It shows nothing of a hash.
+    /// What is wrong, in a sentence without a full stop and without the source's name. It shows nothing of a
+    /// hash.
     pub message: String,
     /// Whether the source cannot be used at all; otherwise one user cannot log in.
     pub fatal: bool,

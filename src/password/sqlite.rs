@@ -28,11 +28,11 @@ impl SqliteSource {
 
     /// The connection that is kept, or a new one where the file was replaced.
     fn connection(&mut self) -> Result<&Connection, String> {
-        let identity = identity(&self.path).map_err(|e| self.because(e))?;
+        let identity = identity(&self.path).map_err(because)?;
         if self.connection.as_ref().is_none_or(|(_, of)| *of != identity) {
             self.close();
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(&self.path, flags).map_err(|e| self.because(e))?;
+            let connection = Connection::open_with_flags(&self.path, flags).map_err(because)?;
             *self.handle() = Some(connection.get_interrupt_handle());
             self.connection = Some((connection, identity));
         }
@@ -48,14 +48,8 @@ impl SqliteSource {
         self.interrupt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn because(&self, error: impl std::fmt::Display) -> String {
-        format!("{}: {error}", self.path.display())
-    }
-
     fn ask(&mut self, username: &str, end: Instant) -> Result<Found, String> {
         let query = self.query.clone();
-        let path = self.path.display().to_string();
-        let because = |e: rusqlite::Error| format!("{path}: {e}");
         let connection = self.connection()?;
         connection.busy_timeout(end.saturating_duration_since(Instant::now())).map_err(because)?;
         let mut statement = connection.prepare_cached(&query).map_err(because)?;
@@ -77,7 +71,7 @@ impl Source for SqliteSource {
             // Whatever is wrong with the connection, the next look-up begins anew.
             self.close();
         }
-        found
+        found.map_err(|reason| format!("{}: {reason}", self.path.display()))
     }
 
     fn sample(&self) -> Option<&str> {
@@ -95,6 +89,10 @@ impl Source for SqliteSource {
             }
         })
     }
+}
+
+fn because(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
@@ -125,7 +123,7 @@ fn suits(statement: &Statement<'_>) -> Result<(), String> {
 pub(super) fn check(path: &Path, query: &str) -> Vec<Finding> {
     let mut source = SqliteSource::new(path.to_owned(), query.to_owned());
     // No user is called so: MQTT has no control characters in usernames.
-    match source.look_up("\u{1}", Instant::now() + Duration::from_secs(2)) {
+    match source.ask("\u{1}", Instant::now() + Duration::from_secs(2)) {
         Ok(_) => Vec::new(),
         Err(message) => vec![Finding::fatal(message)],
     }
