@@ -120,6 +120,7 @@ fn swallowed(line: &str) -> Option<usize> {
     let mut before = ' ';
     for (at, c) in line.char_indices() {
         match (quote, c) {
+            (Some('"'), '"') if before == '\\' => {}
             (Some(closing), c) if c == closing => quote = None,
             (None, '"' | '\'') if !before.is_alphanumeric() => quote = Some(c),
             (None, '[') => open.push(']'),
@@ -129,13 +130,19 @@ fn swallowed(line: &str) -> Option<usize> {
             }
             (None, '#') if before.is_whitespace() || matches!(before, '[' | '{' | ',') => {
                 let closing = *open.last()?;
-                return line.get(at..)?.contains(closing).then_some(at);
+                return closes_more(line.get(at..)?, closing).then_some(at);
             }
             (Some(_) | None, _) => {}
         }
         before = c;
     }
     None
+}
+
+/// Whether the comment closes a bracket that it did not open: `# the [old] one` does not.
+fn closes_more(comment: &str, closing: char) -> bool {
+    let opening = if closing == ']' { '[' } else { '{' };
+    comment.matches(closing).count() > comment.matches(opening).count()
 }
 
 /// What to do about a syntax error that a missing quote has caused.
@@ -164,4 +171,36 @@ pub(crate) fn in_quotes(text: &str) -> String {
 /// A file with nothing but comments.
 pub(crate) fn empty_file() -> Diagnostic {
     Diagnostic::new(Code::EmptyValue, Span::new(0, 0), "the policy is empty").help("begin with `version: 1`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::swallowed;
+
+    #[track_caller]
+    fn check(line: &str, expected: Option<&str>) {
+        assert_eq!(swallowed(line).map(|at| line.split_at(at).1), expected, "{line}");
+    }
+
+    #[test]
+    fn a_comment_that_ate_a_bracket_is_found() {
+        check("topics: [dev/ #]", Some("#]"));
+        check("topics: [#]", Some("#]"));
+        check("topics: [a,#]", Some("#]"));
+        check("- { topics: [a, #] }", Some("#] }"));
+        check("- { publish: # }", Some("# }"));
+        check("topics: [\"#\", #]", Some("#]"));
+        check("topics: [\"a\\\" #\", '#', # b]", Some("# b]"));
+    }
+
+    #[test]
+    fn other_comments_are_left_alone() {
+        check("topics: [dev/#]", None);
+        check("topics: [\"dev/ #\"]", None);
+        check("topics: [a] # one]", None);
+        check("topics: [a, # one", None);
+        check("topics: [a, # the [old] one", None);
+        check("# [a]", None);
+        check("", None);
+    }
 }
