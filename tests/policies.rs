@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 use exhook_policy::policy::codes::{Code, Severity};
 use exhook_policy::policy::diag::{Diagnostic, Report};
+use exhook_policy::policy::problem::{SourceKind, SourceProblem};
 use exhook_policy::policy::{self, Loaded};
-use exhook_policy::source::{SourceKind, SourceProblem};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies")

@@ -10,10 +10,10 @@ use super::codes::Code;
 use super::decode::{At, Cx};
 use super::diag::{Diagnostic, Diagnostics, Report};
 use super::model::Model;
+use super::problem::{SourceKind, SourceProblem};
 use super::span::Span;
 use super::validate::{Declared, validate};
 use super::{raw, traps, yaml};
-use crate::source::{SourceKind, SourceProblem};
 
 /// A policy that is well formed.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod duration;
 pub mod lists;
 mod load;
 pub mod model;
+pub mod problem;
 mod raw;
 pub mod span;
 mod strings;

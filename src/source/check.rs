@@ -1,50 +1,12 @@
 //! Reading every source once, to tell what is wrong with it.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{Problem, Unreadable, file, sqlite};
 use crate::policy::lists::Uses;
 use crate::policy::model::{ListSource, Model, PasswordSource};
-
-/// What a source holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SourceKind {
-    /// An entry of `lists`.
-    List,
-    /// An entry of `passwords`.
-    Passwords,
-}
-
-/// Something wrong with a source that a policy names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceProblem {
-    /// What the source holds.
-    pub kind: SourceKind,
-    /// Its key in the policy.
-    pub name: String,
-    /// The file.
-    pub path: PathBuf,
-    /// The line of the file, from 1, where the problem is about one.
-    pub line: Option<usize>,
-    /// What is wrong, in a sentence without a full stop. It never holds a hash or a password.
-    pub message: String,
-}
-
-impl fmt::Display for SourceProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:", self.path.display())?;
-        if let Some(line) = self.line {
-            write!(f, "{line}:")?;
-        }
-        let kind = match self.kind {
-            SourceKind::List => "list",
-            SourceKind::Passwords => "passwords",
-        };
-        write!(f, " {kind} `{}`: {}", self.name, self.message)
-    }
-}
+use crate::policy::problem::{SourceKind, SourceProblem};
 
 /// Reads the sources of a policy, in its order, and returns what is wrong with them. Lists in the policy
 /// itself are not looked at, and neither is the form of the hashes.

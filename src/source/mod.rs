@@ -9,7 +9,7 @@ mod file;
 mod refresh;
 mod sqlite;
 
-pub use check::{SourceKind, SourceProblem, check};
+pub use check::check;
 pub use refresh::Sources;
 
 use std::fmt;
