@@ -29,6 +29,9 @@ CREATE TABLE connections (
 -- A clientid is connected once.
 CREATE UNIQUE INDEX connections_open ON connections (clientid) WHERE disconnected_at IS NULL;
 
+-- What one client did.
+CREATE INDEX connections_clientid ON connections (clientid, connected_at);
+
 -- Logins, publishes and subscriptions that the policy refused, or would have (mode = 'audit').
 CREATE TABLE denials (
     id       INTEGER PRIMARY KEY,
@@ -129,21 +132,15 @@ WHERE disconnected_at IS NULL;
 
 -- One row a clientid. last_reason is that of the connection that ended last.
 CREATE VIEW clients AS
-SELECT a.clientid                            AS clientid,
-       a.online                              AS online,
-       a.connections                         AS connections,
-       a.first_connected_at                  AS first_connected_at,
-       a.last_connected_at                   AS last_connected_at,
-       e.at                                  AS last_disconnected_at,
-       e.reason                              AS last_reason
-FROM (SELECT clientid,
-             max(disconnected_at IS NULL) AS online,
-             count(*)                     AS connections,
-             min(connected_at)            AS first_connected_at,
-             max(connected_at)            AS last_connected_at
-      FROM connections
-      GROUP BY clientid) AS a
-LEFT JOIN (SELECT clientid, max(disconnected_at) AS at, reason
-           FROM connections
-           WHERE disconnected_at IS NOT NULL
-           GROUP BY clientid) AS e ON e.clientid = a.clientid;
+SELECT clientid,
+       max(disconnected_at IS NULL) AS online,
+       count(*)                     AS connections,
+       min(connected_at)            AS first_connected_at,
+       max(connected_at)            AS last_connected_at,
+       max(disconnected_at)         AS last_disconnected_at,
+       (SELECT ended.reason FROM connections AS ended
+        WHERE ended.clientid = connections.clientid AND ended.disconnected_at IS NOT NULL
+        ORDER BY ended.disconnected_at DESC, ended.id DESC
+        LIMIT 1)                    AS last_reason
+FROM connections
+GROUP BY clientid;

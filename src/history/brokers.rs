@@ -244,7 +244,7 @@ pub(super) fn gaps(db: &Connection, broker: i64) -> Result<i64> {
 /// The clients of this broker whose connection is unsure.
 pub(super) fn unsure(db: &Connection, broker: i64) -> Result<HashSet<Box<str>>> {
     db.prepare_cached(
-        "SELECT clientid FROM unsure JOIN connections ON id = connection
+        "SELECT clientid FROM unsure CROSS JOIN connections ON id = connection
          WHERE disconnected_at IS NULL AND broker = ?1",
     )?
     .query_map(params![broker], |row| row.get(0))?
