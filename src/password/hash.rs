@@ -5,12 +5,12 @@
 
 use std::fmt;
 
-use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::alphabet::BCRYPT;
 use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::{NO_PAD, STANDARD, STANDARD_NO_PAD};
+use password_hash::phc::PasswordHash;
 use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
