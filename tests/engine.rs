@@ -124,7 +124,7 @@ fn client<'a>(clientid: &'a str, username: &'a str) -> Client<'a> {
     }
 }
 
-/// `s3cret`, by mosquitto_passwd.
+/// `s3cret`, by `mosquitto_passwd`.
 const HASH: &str = "$7$101$YWJjZGVmZ2hpamts$";
 
 fn passwd(user: &str) -> String {
