@@ -1,6 +1,8 @@
 //! What the repository says of itself: how large files may be, which module may know which, and that
 //! nothing is missing from the README.
 
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test fails by a panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -64,7 +66,8 @@ fn code(name: &str, text: &str) -> String {
         return String::new();
     }
     let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    lines.join("\n")
 }
 
 fn is_test(name: &str) -> bool {
@@ -154,8 +157,8 @@ fn word(text: &str) -> String {
 fn deciding_reads_no_file_no_clock_and_no_environment() {
     for (name, text) in sources() {
         let pure = ["src/text/", "src/topic/", "src/event.rs", "src/decision.rs", "src/hook.rs", "src/reply.rs"];
-        let core = ["src/policy/decide.rs", "src/policy/who.rs", "src/policy/lists.rs", "src/policy/model.rs"];
-        if !pure.iter().chain(&core).any(|start| name.starts_with(start)) {
+        let deciding = ["src/policy/decide.rs", "src/policy/who.rs", "src/policy/lists.rs", "src/policy/model.rs"];
+        if !pure.iter().chain(&deciding).any(|start| name.starts_with(start)) {
             continue;
         }
         let code = code(&name, &text);
@@ -220,6 +223,9 @@ fn files_that_are_named_exist() {
         let words = text.split(|c: char| !(c.is_alphanumeric() || "/._-".contains(c)));
         for word in words.filter(|word| folders.iter().any(|folder| word.starts_with(folder))) {
             let word = word.trim_end_matches('.');
+            if word.contains("/data/") {
+                continue; // Made when the driver runs.
+            }
             assert!(root().join(word).exists(), "{name} names {word}");
             found += 1;
         }

@@ -38,7 +38,7 @@ fn only_what_the_policy_needs_is_registered() {
     check("version: 1\nauth: { default: deny }\n", &["client_authenticate"]);
     check(
         "version: 1\nhistory: { database: h.db, record: [subscriptions] }\n",
-        &["session_discarded", "session_subscribed", "session_terminated", "session_unsubscribed"],
+        &["session_created", "session_subscribed", "session_terminated", "session_unsubscribed"],
     );
 }
 

@@ -102,7 +102,7 @@ fn decisions(version: &str, played: &Played) -> String {
             count += 1;
         }
         let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
-        text.push_str(&format!("{}{times}\n", row));
+        text.extend([row.as_str(), times.as_str(), "\n"]);
     }
     text
 }
@@ -137,7 +137,7 @@ fn in_the_database(place: &Place) {
     );
     assert_eq!(
         place.rows("SELECT clientid, closed_by, reason FROM connections WHERE clientid = 'cid-16' ORDER BY id"),
-        ["cid-16 takeover takeover", "cid-16 event normal", "cid-16 event normal", "cid-16 event normal"],
+        ["cid-16 takeover takeovered", "cid-16 event normal", "cid-16 event normal", "cid-16 event normal"],
     );
     assert_eq!(place.rows("SELECT proto_ver, count(*) FROM connections GROUP BY proto_ver"), ["3 1", "4 22", "5 5"],);
     assert_eq!(

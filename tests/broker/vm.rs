@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 use tempfile::TempDir;
 
 /// The policy that most scenarios are played against.
@@ -67,8 +68,8 @@ impl Place {
         }
         fs::write(place.path("policy/rules.yaml"), rules).unwrap();
         let hash = mosquitto_hash(b"right");
-        let passwords: String = (0..=devices).map(|n| format!("dev-{n}:{hash}\n")).collect();
-        fs::write(place.path("policy/devices.passwd"), passwords).unwrap();
+        let passwords: Vec<String> = (0..=devices).map(|n| format!("dev-{n}:{hash}")).collect();
+        fs::write(place.path("policy/devices.passwd"), passwords.join("\n")).unwrap();
         place
     }
 
@@ -89,9 +90,9 @@ impl Place {
             let mut text = Vec::new();
             for column in 0..columns {
                 text.push(match row.get_ref(column)? {
-                    rusqlite::types::ValueRef::Null => "-".to_owned(),
-                    rusqlite::types::ValueRef::Integer(n) => n.to_string(),
-                    other => other.as_str()?.to_owned(),
+                    ValueRef::Null => "-".to_owned(),
+                    ValueRef::Integer(n) => n.to_string(),
+                    value @ (ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_)) => value.as_str()?.to_owned(),
                 });
             }
             Ok(text.join(" "))

@@ -3,7 +3,7 @@
 %% the broker would fall over: an answer to an id that is not outstanding is a fault.
 -module(host).
 
--export([start/1, init/1, init/2, hook/3, send_hook/3, call/3, call/4, send/3, raw/2, message/2, kill/1, os_pid/1,
+-export([start/1, init/1, init/2, deinit/1, hook/3, send_hook/3, call/3, call/4, send/3, raw/2, message/2, kill/1, os_pid/1,
          wait_restart/2, faults/1, close/1]).
 
 %% Options: dir (of the launchers), slot (python3 | java | java_4_1), policy (folder of rules.yaml),
@@ -33,6 +33,9 @@ init(Host, Timeout) ->
         Other ->
             Other
     end.
+
+%% What the plugin does when it is unloaded.
+deinit(Host) -> call(Host, deinit, no_state, [], 5000).
 
 %% Runs a hook: `unregistered` where the driver did not ask for it in `init`, else as `call`.
 hook(Host, Hook, Args) ->
@@ -165,23 +168,32 @@ loop(#{port := Port, pending := Pending, options := Options} = State) ->
             loop(State);
         {Port, {data, Data}} ->
             loop(answer(binary_to_term(Data), State));
-        {Port, {exit_status, Status}} ->
-            [Pid ! {Ref, died} || {Pid, Ref} <- maps:values(Pending)],
+        {Port, {exit_status, _}} ->
             catch port_close(Port),
-            timer:sleep(100),
-            Before = maps:get(exits, State, []),
-            loop(open(State#{pending := #{}, exits => [Status | Before]}));
+            loop(again(State));
+        %% A write to a driver that is gone closes the port without a status.
         {'EXIT', Port, _} ->
+            loop(again(State));
+        %% The last of a driver before this one.
+        {Old, _} when is_port(Old) ->
+            loop(State);
+        {'EXIT', _, _} ->
             loop(State);
         close ->
             port_close(Port),
             last_words(State)
     end.
 
+again(#{pending := Pending} = State) ->
+    [Pid ! {Ref, died} || {Pid, Ref} <- maps:values(Pending)],
+    timer:sleep(100),
+    open(State#{pending := #{}}).
+
 %% A host that was closed still tells what it saw.
 last_words(State) ->
     receive
         {ask, {Pid, Ref}, What} -> Pid ! {Ref, maps:get(What, State)}, last_words(State);
+        {Port, _} when is_port(Port) -> last_words(State);
         {'EXIT', _, _} -> last_words(State)
     end.
 

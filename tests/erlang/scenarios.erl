@@ -29,7 +29,7 @@ scenario(slots, Options, []) ->
         Client = client:new(<<"dev-1">>),
         ok = client:connect(Host, Client, <<"right">>),
         ok = client:disconnect(Host, Client, <<"normal">>),
-        {ok, _} = host:call(Host, deinit, []),
+        {ok, _} = host:deinit(Host),
         done(Host)
      end || Slot <- [python3, java, java_4_1], Minor <- [1, 2]],
     ok;
@@ -65,7 +65,7 @@ scenario(answers, Options, []) ->
     host:message(Host, {'M', {some, <<"message">>}}),
     host:message(Host, {'M', self()}),
     logs_in(Host, allow, client:new(<<"dev-1">>), <<"right">>),
-    {ok, _} = host:call(Host, deinit, []),
+    {ok, _} = host:deinit(Host),
     done(Host);
 
 %% Thousands of calls outstanding at once, from many processes, tells and asks mixed.
@@ -314,15 +314,18 @@ decided(Offset, Action, Client, Topic, Answer) ->
     report([integer_to_list(Offset), $\t, Action, $\t, proplists:get_value(clientid, Client), $\t, Topic, $\t, Word]).
 
 killed_round(Host, Round) ->
-    Ids = [iolist_to_binary(io_lib:format("dev-~b-~b", [Round, N])) || N <- lists:seq(1, 400)],
-    Sent = [{Id, host:send_hook(Host, client_connected, client:args(client_connected, client:new(Id)))} || Id <- Ids],
-    %% The blow falls somewhere in the middle.
-    timer:sleep(rand:uniform(15)),
+    Ids = [iolist_to_binary(io_lib:format("dev-~b-~b", [Round, N])) || N <- lists:seq(1, 2000)],
+    [{FirstId, First} | Rest] =
+        [{Id, host:send_hook(Host, client_connected, client:args(client_connected, client:new(Id)))} || Id <- Ids],
+    %% The blow falls somewhere behind the first commit.
+    {ok, undefined} = collect(First),
+    timer:sleep(rand:uniform(6) - 1),
     host:kill(Host),
+    report([FirstId]),
     [case collect(Ref) of
         {ok, undefined} -> report([Id]);
         died -> ok
-     end || {Id, Ref} <- Sent],
+     end || {Id, Ref} <- Rest],
     host:wait_restart(Host, Round + 1).
 
 keep_connecting(Host, N, End, Slowest, SlowestTell) ->
