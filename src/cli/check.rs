@@ -8,10 +8,8 @@ use clap::ValueEnum;
 
 use crate::policy::codes::{Code, Severity};
 use crate::policy::diag::Report;
-use crate::policy::model::{Model, PasswordSource};
-use crate::policy::problem::{SourceKind, SourceProblem};
 use crate::policy::{self, Loaded};
-use crate::{password, source};
+use crate::source;
 
 /// Find what is wrong with policies.
 #[derive(Debug, clap::Args)]
@@ -88,28 +86,12 @@ fn check_file(file: &Path, no_sources: bool) -> Report {
     match result {
         Ok(mut loaded) => {
             if !no_sources {
-                loaded.report_sources(source_problems(&loaded.model));
+                loaded.report_sources(source::check(&loaded.model));
             }
             loaded.warnings
         }
         Err(report) => *report,
     }
-}
-
-/// What is wrong with the lists and password sources that the policy names.
-fn source_problems(model: &Model) -> Vec<SourceProblem> {
-    let mut problems = source::check(&model.lists);
-    for def in &model.passwords {
-        let (PasswordSource::File { path } | PasswordSource::Sqlite { path, .. }) = &def.source;
-        problems.extend(password::check(def).into_iter().map(|finding| SourceProblem {
-            kind: SourceKind::Passwords,
-            name: def.name.clone(),
-            path: path.clone(),
-            line: finding.line,
-            message: finding.message,
-        }));
-    }
-    problems
 }
 
 fn load_stdin() -> Result<Loaded, Box<Report>> {

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod check;
+pub mod demo;
 pub mod history;
+pub mod install;
 pub mod passwd;
 pub mod schema;
 
@@ -28,6 +30,10 @@ pub enum Command {
     History(history::Args),
     /// Add, change or remove an entry of a password file
     Passwd(passwd::Args),
+    /// Make the folder that the broker starts the driver from, and print the broker's settings
+    Install(install::Args),
+    /// Play recorded traffic of a real broker through a driver, and show what becomes of it
+    Demo(demo::Args),
     /// Print the JSON Schema of policies, for editors
     Schema(schema::Args),
 }
@@ -38,6 +44,8 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::History(args) => history::run(&args),
         Command::Passwd(args) => passwd::run(&args),
+        Command::Install(args) => install::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
 }

@@ -1,17 +1,18 @@
 //! Reading every source once, to tell what is wrong with it.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::{Problem, Unreadable, file, sqlite};
 use crate::policy::lists::Uses;
-use crate::policy::model::{ListDef, ListSource};
+use crate::policy::model::{ListSource, Model, PasswordSource};
 use crate::policy::problem::{SourceKind, SourceProblem};
 
-/// Reads the lists of a policy, in its order, and returns what is wrong with them. Lists in the policy
-/// itself are not looked at.
-pub fn check(lists: &[ListDef]) -> Vec<SourceProblem> {
+/// Reads the sources of a policy, in its order, and returns what is wrong with them. Lists in the policy
+/// itself are not looked at, and neither is the form of the hashes.
+pub fn check(model: &Model) -> Vec<SourceProblem> {
     let mut problems = Vec::new();
-    for def in lists {
+    for def in &model.lists {
         // A list that nothing uses is read as text, since every entry of every list is.
         let uses = Uses { text: def.used_as_text || !def.used_as_networks, networks: def.used_as_networks };
         let (path, result) = match &def.source {
@@ -21,24 +22,72 @@ pub fn check(lists: &[ListDef]) -> Vec<SourceProblem> {
                 (path, sqlite::read_list(path, query, uses, sqlite::LIMITS).map(|_| ()))
             }
         };
-        problems.extend(told(&def.name, path, result));
+        problems.extend(told(SourceKind::List, &def.name, path, result));
+    }
+    for def in &model.passwords {
+        let (path, result) = match &def.source {
+            PasswordSource::File { path } => (path, check_password_file(path)),
+            PasswordSource::Sqlite { path, query } => (path, check_password_query(path, query)),
+        };
+        problems.extend(told(SourceKind::Passwords, &def.name, path, result));
     }
     problems
 }
 
-fn told(name: &str, path: &Path, result: Result<(), Unreadable>) -> Vec<SourceProblem> {
+fn told(kind: SourceKind, name: &str, path: &Path, result: Result<(), Unreadable>) -> Vec<SourceProblem> {
     let Err(Unreadable { mut problems, more }) = result else {
         return Vec::new();
     };
     if more > 0 {
         problems.push(Problem { line: None, message: format!("and {more} more of these") });
     }
-    let problem = |Problem { line, message }| SourceProblem {
-        kind: SourceKind::List,
-        name: name.to_owned(),
-        path: path.to_owned(),
-        line,
-        message,
-    };
+    let problem =
+        |Problem { line, message }| SourceProblem { kind, name: name.to_owned(), path: path.to_owned(), line, message };
     problems.into_iter().map(problem).collect()
+}
+
+fn check_password_file(path: &Path) -> Result<(), Unreadable> {
+    const SHOWN: usize = 20;
+    let mut lines = file::Lines::of(file::open(path)?);
+    let mut users: HashMap<Box<str>, usize> = HashMap::new();
+    let mut found = Unreadable { problems: Vec::new(), more: 0 };
+    while let Some((number, line)) = lines.next_line().map_err(Unreadable::because)? {
+        let Err(message) = check_password_line(number, line, &mut users) else {
+            continue;
+        };
+        if found.problems.len() < SHOWN {
+            found.problems.push(Problem { line: Some(number), message });
+        } else {
+            found.more += 1;
+        }
+    }
+    if found.problems.is_empty() { Ok(()) } else { Err(found) }
+}
+
+fn check_password_line(number: usize, line: &[u8], users: &mut HashMap<Box<str>, usize>) -> Result<(), String> {
+    let line = std::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
+    let (user, hash) = line.split_once(':').ok_or("the line is not of the form username:hash")?;
+    if user.is_empty() {
+        return Err("there is no username before the colon".to_owned());
+    }
+    if hash.is_empty() {
+        return Err(format!("there is no hash for {user:?}"));
+    }
+    match users.insert(user.into(), number) {
+        None => Ok(()),
+        Some(first) => Err(format!("{user:?} stands in line {first} already, and a user with two hashes is denied")),
+    }
+}
+
+fn check_password_query(path: &Path, query: &str) -> Result<(), Unreadable> {
+    let connection = sqlite::open(path)?;
+    let statement = sqlite::prepare(&connection, query)?;
+    let named = statement.parameter_index(":username").map_err(sqlite::unreadable)?;
+    if named.is_none() {
+        return Err(Unreadable::because("the query has no parameter :username"));
+    }
+    if statement.parameter_count() > 1 {
+        return Err(Unreadable::because("the query has a parameter besides :username"));
+    }
+    Ok(())
 }

@@ -1,0 +1,332 @@
+//! `install`: the folder that the broker starts the driver from, and the broker's settings.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::decision::{Mode, Verdict};
+use crate::policy;
+use crate::policy::model::Model;
+
+/// The broker's usual `call_timeout`.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between the driver's deadline and the broker's time-out.
+const MARGIN: Duration = Duration::from_secs(3);
+/// What a copy of this program contains, and no other program.
+const MARK: &str = "this is exhook-policy, a driver for the EMQX extension hook";
+
+/// The arguments of `install`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder to make, for the broker's service alone: its PATH will begin with it
+    dir: PathBuf,
+    /// The name by which the broker starts the driver
+    #[arg(long, value_enum, default_value_t = Slot::Python3)]
+    slot: Slot,
+    /// The policy file that the broker is to use; what it decides determines the settings
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Copy this program instead of linking to it: an upgrade then needs another `install`
+    #[arg(long)]
+    copy: bool,
+    /// The systemd unit of the broker
+    #[arg(long, value_name = "UNIT", default_value = "emqx")]
+    service: String,
+}
+
+/// The two names of drivers that the broker's plugin accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Slot {
+    Python3,
+    Java,
+}
+
+impl Slot {
+    fn name(self) -> &'static str {
+        match self {
+            Slot::Python3 => "python3",
+            Slot::Java => "java",
+        }
+    }
+}
+
+/// Runs `install`: 0 done; 1 the policy has errors; 2 the folder cannot be made or the policy not read.
+pub fn run(args: &Args) -> ExitCode {
+    match install(args) {
+        Ok(text) => match io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(2),
+        },
+        Err(Failure { message, code }) => {
+            // A closed stderr leaves the exit code to tell.
+            let _ = writeln!(io::stderr(), "{message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    fn io(what: &str, path: &Path, error: &io::Error) -> Self {
+        Failure { message: format!("error: cannot {what} {}: {error}", path.display()), code: 2 }
+    }
+}
+
+fn install(args: &Args) -> Result<String, Failure> {
+    // The policy first: with one that has errors, nothing is put anywhere.
+    let decides = match &args.policy {
+        Some(path) => Some((Decides::of(&load(path)?), absolute(path)?)),
+        None => None,
+    };
+    let program = std::env::current_exe().map_err(|error| Failure::io("find", Path::new("this program"), &error))?;
+    fs::create_dir_all(&args.dir).map_err(|error| Failure::io("make", &args.dir, &error))?;
+    let dir = absolute(&args.dir)?;
+    let launcher = dir.join(args.slot.name());
+    put(&program, &launcher, args.copy)?;
+    Ok(instructions(&Plan {
+        dir: &dir,
+        slot: args.slot,
+        program: &program,
+        copy: args.copy,
+        service: &args.service,
+        on_own_path: on_path(&dir),
+        policy: decides.as_ref().map(|(decides, path)| (decides, path.as_path())),
+    }))
+}
+
+fn load(path: &Path) -> Result<Model, Failure> {
+    fs::File::open(path).map_err(|error| Failure::io("read", path, &error))?;
+    match policy::load(path) {
+        Ok(loaded) => Ok(loaded.model),
+        Err(report) => Err(Failure { message: report.to_string(), code: 1 }),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    fs::canonicalize(path).map_err(|error| Failure::io("find", path, &error))
+}
+
+/// Puts the launcher there, in the place of an older one of ours, and never in that of another program.
+fn put(program: &Path, launcher: &Path, copy: bool) -> Result<(), Failure> {
+    if launcher.symlink_metadata().is_ok() && !is_ours(launcher) {
+        let message = format!(
+            "error: {} is another program, and stays as it is\nhelp: choose a folder for the broker's service alone",
+            launcher.display()
+        );
+        return Err(Failure { message, code: 2 });
+    }
+    // Under another name first, so that a broker that starts the driver now finds one or the other.
+    let mut name = OsString::from(launcher);
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let cleared = fs::remove_file(&new)
+        .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) });
+    cleared
+        .and_then(|()| if copy { fs::copy(program, &new).map(|_| ()) } else { symlink(program, &new) })
+        .and_then(|()| fs::rename(&new, launcher))
+        .map_err(|error| Failure::io("write", launcher, &error))
+}
+
+/// Whether the one who runs this would find the launcher too.
+fn on_path(dir: &Path) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|entry| fs::canonicalize(entry).is_ok_and(|entry| entry == dir))
+}
+
+/// Whether the launcher is this program or another version of it, or a link to one that is gone.
+fn is_ours(launcher: &Path) -> bool {
+    match fs::read(launcher) {
+        Ok(bytes) => regex::bytes::Regex::new(&regex::escape(MARK)).is_ok_and(|mark| mark.is_match(&bytes)),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// What the broker's own settings must fit to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Decides {
+    mode: Mode,
+    deadline: Duration,
+    logins: Share,
+    topics: Share,
+}
+
+/// How much of a kind of question the policy answers itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// It has no such section.
+    None,
+    /// It leaves some to the broker, by `ignore`.
+    Some,
+    All,
+}
+
+impl Decides {
+    fn of(model: &Model) -> Self {
+        let logins = model.auth.as_ref().map(|auth| (auth.default, auth.rules.iter().any(|r| ignores(r.verdict))));
+        let topics = model.acl.as_ref().map(|acl| (acl.default, acl.rules.iter().any(|r| ignores(r.verdict))));
+        Decides { mode: model.mode, deadline: model.deadline, logins: Share::of(logins), topics: Share::of(topics) }
+    }
+}
+
+fn ignores(verdict: Verdict) -> bool {
+    verdict == Verdict::Ignore
+}
+
+impl Share {
+    fn of(section: Option<(Verdict, bool)>) -> Self {
+        match section {
+            None => Share::None,
+            Some((default, some_ignore)) if some_ignore || ignores(default) => Share::Some,
+            Some(_) => Share::All,
+        }
+    }
+}
+
+struct Plan<'a> {
+    dir: &'a Path,
+    slot: Slot,
+    program: &'a Path,
+    copy: bool,
+    service: &'a str,
+    on_own_path: bool,
+    policy: Option<(&'a Decides, &'a Path)>,
+}
+
+fn instructions(plan: &Plan<'_>) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write_launcher(&mut text, plan);
+    let _ = write_service(&mut text, plan);
+    let _ = write_plugin(&mut text, plan);
+    let _ = write_closing(&mut text, plan);
+    text
+}
+
+fn write_launcher(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
+    let launcher = plan.dir.join(plan.slot.name());
+    if plan.copy {
+        writeln!(text, "{} is a copy of {}.", launcher.display(), plan.program.display())?;
+        writeln!(text, "After an upgrade of the program, run this command again.")
+    } else {
+        writeln!(text, "{} is a link to {}.", launcher.display(), plan.program.display())?;
+        writeln!(
+            text,
+            "It must stay there; an upgrade in its place takes effect when the broker next starts the driver."
+        )
+    }?;
+    if plan.on_own_path {
+        writeln!(
+            text,
+            "\nWARNING: this folder is on your own PATH, so that you start the driver too where you mean {}. Uses that are
+not the broker's are handed on, but a folder for the broker's service alone is better.",
+            plan.slot.name()
+        )?;
+    }
+    Ok(())
+}
+
+fn write_service(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
+    let (service, dir, name) = (plan.service, plan.dir.display(), plan.slot.name());
+    writeln!(
+        text,
+        "
+1. Let the broker's service, and nothing else, find it as {name}.
+   /etc/systemd/system/{service}.service.d/exhook-policy.conf:
+
+[Service]
+Environment=PATH={dir}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+
+   systemctl daemon-reload && systemctl restart {service}"
+    )
+}
+
+fn write_plugin(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
+    let name = plan.slot.name();
+    let (folder, module, deadline) = match plan.policy {
+        Some((decides, path)) => (
+            path.parent().unwrap_or(path).display().to_string(),
+            path.file_stem().unwrap_or_default().display().to_string(),
+            decides.deadline,
+        ),
+        None => ("/etc/exhook-policy".to_owned(), "rules".to_owned(), Duration::ZERO),
+    };
+    let timeout = CALL_TIMEOUT.max(deadline + MARGIN).as_secs();
+    writeln!(
+        text,
+        "
+2. Tell the plugin where the policy is. etc/plugins/emqx_extension_hook.conf:
+
+exhook.drivers = {name}
+exhook.drivers.{name}.path = {folder}
+exhook.drivers.{name}.init_module = {module}
+exhook.drivers.{name}.call_timeout = {timeout}s
+
+   emqx_ctl plugins load emqx_extension_hook"
+    )?;
+    if plan.policy.is_none() {
+        writeln!(text, "\n   The folder is that of rules.yaml, which the broker's user must be able to read.")?;
+    }
+    Ok(())
+}
+
+fn write_closing(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
+    let decides = plan.policy.map(|(decides, _)| *decides);
+    let (logins, topics) = decides.map_or((Share::All, Share::All), |decides| (decides.logins, decides.topics));
+    if (logins, topics) == (Share::None, Share::None) {
+        return writeln!(text, "\nThis policy decides nothing, so the broker's own settings stay as they are.");
+    }
+    writeln!(
+        text,
+        "
+3. Make the broker itself fail closed. While the driver is not loaded, starting or late, the broker lets
+   everyone in and everything through, unless it is told otherwise."
+    )?;
+    match decides.map(|decides| decides.mode) {
+        Some(Mode::Enforce) => {
+            writeln!(text, "   Apply this once step 2 has worked and the right clients get in.")?;
+        }
+        Some(Mode::Audit) => writeln!(
+            text,
+            "   NOT YET: this policy is in audit mode, in which the driver has no opinion and the broker's own
+   settings decide. Applied now, these would shut everyone out. Apply them together with `mode: enforce`."
+        )?,
+        None => writeln!(
+            text,
+            "   Apply what belongs to the sections that the policy has (`auth`: logins, `acl`: topics), and only when it
+   is in enforce mode: during an audit roll-out, or without the section, these would shut everyone out."
+        )?,
+    }
+    if logins != Share::None {
+        writeln!(text, "\n   Logins, in etc/emqx.conf:\n\nallow_anonymous = false")?;
+    }
+    if topics != Share::None {
+        writeln!(
+            text,
+            "\n   Topics, in etc/emqx.conf:\n\nacl_nomatch = deny\n
+   and in etc/acl.conf take the last line out, and what stands above it and is not wanted:\n\n{{allow, all}}."
+        )?;
+    }
+    if logins == Share::Some || topics == Share::Some {
+        writeln!(
+            text,
+            "\n   This policy leaves some questions to the broker (`ignore`). With these settings they are answered with no,
+   unless another plugin says yes."
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
