@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use crate::decision::{Answer, Decision, Mode, Verdict};
-use crate::event::{Action, Client, Event, Password, Peerhost};
+use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
@@ -216,8 +216,9 @@ impl Waiting {
             },
             Outcome::Failed(failure) => {
                 self.core.log.line(format_args!(
-                    "login of clientid {:?} username {:?} denied: {failure}",
-                    self.client.clientid, self.client.username
+                    "login of clientid {} username {} denied: {failure}",
+                    Shown(&self.client.clientid),
+                    Shown(&self.client.username)
                 ));
                 if failure.is_of_the_hash() { policy.password_checked(self.rule, false) } else { Decision::ERROR }
             }
@@ -260,7 +261,7 @@ impl Core {
         match asked {
             Asked::Connect => self.log.line(format_args!("{word} connect {client} rule={rule}")),
             Asked::Topic(action, topic) => {
-                self.log.line(format_args!("{word} {} {client} topic={topic:?} rule={rule}", action.as_str()));
+                self.log.line(format_args!("{word} {} {client} topic={} rule={rule}", action.as_str(), Shown(topic)));
             }
         }
     }

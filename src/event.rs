@@ -274,6 +274,22 @@ impl Event<'_> {
     }
 }
 
+/// A text that a client chose, as a line for a log shows it: in quotes, escaped, and no more than its
+/// beginning where it is long, since what clients send may be 64 KiB, and ten times that in escapes.
+#[derive(Clone, Copy)]
+pub struct Shown<'a>(pub &'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 512;
+        let Shown(text) = self;
+        match text.get(..text.floor_char_boundary(LONGEST)) {
+            Some(beginning) if beginning.len() < text.len() => write!(f, "{beginning:?}...({} bytes)", text.len()),
+            Some(_) | None => write!(f, "{text:?}"),
+        }
+    }
+}
+
 /// One line for a log: the hook, then what the call says in `name=value` form, never a password and
 /// never a payload.
 impl fmt::Display for Event<'_> {
@@ -283,19 +299,19 @@ impl fmt::Display for Event<'_> {
             Event::Connect(attempt) => attempt.fmt(f),
             Event::Connack { attempt, code, assigned } => {
                 write!(f, "{attempt} code={code}")?;
-                assigned.map_or(Ok(()), |clientid| write!(f, " assigned={clientid:?}"))
+                assigned.map_or(Ok(()), |clientid| write!(f, " assigned={}", Shown(clientid)))
             }
             Event::Disconnected { client, reason } | Event::SessionTerminated { client, reason } => {
-                write!(f, "{client} reason={reason:?}")
+                write!(f, "{client} reason={}", Shown(reason))
             }
             Event::CheckAcl { client, action, topic } => {
-                write!(f, "{client} action={} topic={topic:?}", action.as_str())
+                write!(f, "{client} action={} topic={}", action.as_str(), Shown(topic))
             }
-            Event::SessionSubscribed { client, topic, qos } => write!(f, "{client} topic={topic:?} qos={qos}"),
-            Event::SessionUnsubscribed { client, topic } => write!(f, "{client} topic={topic:?}"),
+            Event::SessionSubscribed { client, topic, qos } => write!(f, "{client} topic={} qos={qos}", Shown(topic)),
+            Event::SessionUnsubscribed { client, topic } => write!(f, "{client} topic={}", Shown(topic)),
             Event::MessagePublish(message) => {
                 let Message { from, topic, qos, payload, .. } = message;
-                write!(f, "clientid={from:?} topic={topic:?} qos={qos} bytes={}", payload.len())
+                write!(f, "clientid={} topic={} qos={qos} bytes={}", Shown(from), Shown(topic), payload.len())
             }
             Event::Connected(client)
             | Event::Authenticate { client, password: _ }
@@ -311,7 +327,8 @@ impl fmt::Display for Event<'_> {
 
 impl fmt::Display for Client<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "clientid={:?} username={:?} peerhost={}", self.clientid, self.username, self.peerhost)
+        let (clientid, username) = (Shown(self.clientid), Shown(self.username));
+        write!(f, "clientid={clientid} username={username} peerhost={}", self.peerhost)
     }
 }
 
@@ -319,8 +336,32 @@ impl fmt::Display for Attempt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "clientid={:?} username={:?} peerhost={} proto_ver={}",
-            self.clientid, self.username, self.peerhost, self.proto_ver
+            "clientid={} username={} peerhost={} proto_ver={}",
+            Shown(self.clientid),
+            Shown(self.username),
+            self.peerhost,
+            self.proto_ver
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_shown(text: &str, expected: &str) {
+        assert_eq!(Shown(text).to_string(), expected);
+    }
+
+    #[test]
+    fn long_texts_are_shown_by_their_beginning() {
+        check_shown("", r#""""#);
+        check_shown("a\"\n", r#""a\"\n""#);
+        let longest = "x".repeat(512);
+        check_shown(&longest, &format!("\"{longest}\""));
+        check_shown(&"x".repeat(513), &format!("\"{longest}\"...(513 bytes)"));
+        // No character is cut in two.
+        check_shown(&"\u{20ac}".repeat(1000), &format!("\"{}\"...(3000 bytes)", "\u{20ac}".repeat(170)));
     }
 }

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// How many lines wait for the console.
 const QUEUE: usize = 4096;
+/// Longer lines are cut to so many bytes: what waits for a console that is stuck must not swell, and what
+/// takes long to write out must not hold up the calls.
+const LONGEST: usize = 16 << 10;
 /// How often dropped lines are said while more are dropped.
 const SAY_DROPPED: Duration = Duration::from_secs(1);
 /// How long a console that takes nothing now is left alone.
@@ -46,9 +49,10 @@ impl Log {
         Log::to(std::io::stderr())
     }
 
-    /// Queues one line. Control characters are escaped, so that a client cannot forge lines.
+    /// Queues one line. Control characters are escaped, so that a client cannot forge lines; a line of more
+    /// than 16 KiB is cut.
     pub fn line(&self, text: fmt::Arguments<'_>) {
-        let line = one_line(&text.to_string());
+        let line = one_line(text);
         match self.queue.try_send(Message::Line(line)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
@@ -145,18 +149,33 @@ fn write_whole(out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len() + 16);
-    line.push_str("exhook-policy: ");
-    for c in text.chars() {
-        if c.is_control() && c != '\t' {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
+fn one_line(text: fmt::Arguments<'_>) -> String {
+    let mut line = Line(String::with_capacity(128));
+    line.0.push_str("exhook-policy: ");
+    if fmt::write(&mut line, text).is_err() {
+        line.0.push_str(" ... and more");
     }
-    line.push('\n');
-    line
+    line.0.push('\n');
+    line.0
+}
+
+/// Escapes control characters, and takes no more than a line may hold.
+struct Line(String);
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.0.len() >= LONGEST {
+                return Err(fmt::Error);
+            }
+            if c.is_control() && c != '\t' {
+                self.0.extend(c.escape_default());
+            } else {
+                self.0.push(c);
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -209,6 +228,23 @@ mod tests {
             console.text(),
             "exhook-policy: client \"a\\nb\"\\nexhook-policy: \\u{1b}[2Jforged\\r\\u{85}\té\n\
              exhook-policy: two\nexhook-policy: lines\n"
+        );
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let console = Console::default();
+        let log = Log::to(console.clone());
+        log.line(format_args!("{}", "\u{1}".repeat(1 << 20)));
+        log.line(format_args!("next"));
+        log.flush(LONG);
+        let text = console.text();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(
+            matches!(lines[..], [cut, "exhook-policy: next"]
+            if cut.ends_with("\\u{1} ... and more") && cut.len() < LONGEST + 32),
+            "{} bytes",
+            text.len()
         );
     }
 
