@@ -283,7 +283,8 @@ impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LONGEST: usize = 512;
         let Shown(text) = self;
-        match text.get(..text.floor_char_boundary(LONGEST)) {
+        let beginning = (LONGEST - 3..=LONGEST).rev().find_map(|end| text.get(..end));
+        match beginning {
             Some(beginning) if beginning.len() < text.len() => write!(f, "{beginning:?}...({} bytes)", text.len()),
             Some(_) | None => write!(f, "{text:?}"),
         }

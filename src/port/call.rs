@@ -31,6 +31,8 @@ pub struct Call<'a> {
     pub module: Cow<'a, str>,
     /// The callback.
     pub function: Cow<'a, str>,
+    /// Of the tuple.
+    elements: u32,
     args: Reader<'a>,
 }
 
@@ -39,6 +41,7 @@ impl<'a> Incoming<'a> {
     ///
     /// # Errors
     /// It is neither of the two, or not even the function of the call can be read. There is no answer to that.
+    /// What is wrong behind the function is found by [`Call::event`].
     pub fn read(frame: &'a [u8]) -> Result<Self, Error> {
         let mut term = Reader::versioned(frame)?;
         let count = term.tuple()?;
@@ -46,14 +49,24 @@ impl<'a> Incoming<'a> {
         if kind.is("M") {
             return Ok(Incoming::Message);
         }
-        if !kind.is("C") || count != 5 {
+        if !kind.is("C") || count < 4 {
             return Err(term.expected("a call"));
         }
         let id = term.skip()?;
-        let module = term.atom()?.to_text();
-        let function = term.atom()?.to_text();
-        Ok(Incoming::Call(Call { id, module, function, args: term }))
+        let module = name(&mut term, "the module")?;
+        let function = name(&mut term, "the function")?;
+        Ok(Incoming::Call(Call { id, module, function, elements: count, args: term }))
     }
+}
+
+/// A name, which is an atom; what else it can be read from serves to answer the call.
+fn name<'a>(term: &mut Reader<'a>, what: &'static str) -> Result<Cow<'a, str>, Error> {
+    let mut ahead = *term;
+    if let Ok(atom) = ahead.atom() {
+        *term = ahead;
+        return Ok(atom.to_text());
+    }
+    term.text(what).map(Cow::Borrowed)
 }
 
 impl<'a> Call<'a> {
@@ -63,6 +76,9 @@ impl<'a> Call<'a> {
     /// The arguments are not those of the hook, or cannot be read.
     pub fn event(&self, hook: Hook) -> Result<Event<'a>, Error> {
         let mut args = self.args;
+        if self.elements != 5 {
+            return Err(args.expected("a call with its arguments alone"));
+        }
         // Nothing in an event comes from the state, so a host that leaves it out is understood.
         let list = args.arguments(arity(hook) + 1)?;
         let event = event(hook, &mut args)?;

@@ -283,6 +283,22 @@ fn arguments_are_counted() {
 }
 
 #[test]
+fn a_call_of_another_size_is_no_event() {
+    #[track_caller]
+    fn check(behind: &[Term]) {
+        let mut call = vec![atom("C"), integer(1), atom("rules"), atom("on_client_connected")];
+        call.extend_from_slice(behind);
+        let mut bytes = Vec::new();
+        tuple(call).encode(&mut bytes).unwrap();
+        let error = read(&bytes).event(Hook::ClientConnected).unwrap_err();
+        assert_eq!(error.to_string(), "expected a call with its arguments alone at byte 36");
+    }
+    let args = list([properties(&clientinfo()), state("enforce")]);
+    check(&[]);
+    check(&[args.clone(), args]);
+}
+
+#[test]
 fn the_state_is_known_again() {
     #[track_caller]
     fn check(args: &[Term], expected: Option<Mode>) {
@@ -316,7 +332,11 @@ fn only_calls_and_messages_come_in() {
     let call = |kind, function| tuple([atom(kind), integer(300), atom("rules"), function, list([])]);
     check(&call("C", atom("init")), "[98, 0, 0, 1, 44] rules init");
     check(&call("C", atom("é")), "[98, 0, 0, 1, 44] rules é");
-    check(&call("C", binary("init")), "expected an atom at byte 18");
+    check(&call("C", binary("init")), "[98, 0, 0, 1, 44] rules init");
+    check(&call("C", list([])), "[98, 0, 0, 1, 44] rules ");
+    check(&call("C", binary(b"\xFF")), "the function is not UTF-8, at byte 18");
+    check(&call("C", integer(1)), "expected the function at byte 18");
+    check(&tuple([atom("C"), integer(1), binary("m"), atom("f")]), "[97, 1] m f");
     check(&call("X", atom("init")), "expected a call at byte 6");
     check(&tuple([atom("M"), integer(1)]), "message");
     check(&tuple([atom("C"), integer(1)]), "expected a call at byte 6");
