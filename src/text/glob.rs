@@ -183,7 +183,12 @@ impl Parser<'_> {
         }
         let mut branches = Vec::new();
         loop {
-            branches.push(self.sequence()?);
+            let branch = self.sequence()?;
+            if branch.is_empty() {
+                return Err(broken("a choice in `{...}` is empty")
+                    .help("globset matches nothing with it; write one pattern with the braces and one without"));
+            }
+            branches.push(branch);
             match self.next() {
                 Some(',') => {}
                 Some('}') => break,
@@ -216,15 +221,12 @@ impl Token {
                 }
                 Hir::class(Class::Unicode(class))
             }
-            // As in globset, an empty branch is none.
-            Token::Either(branches) => {
-                let branches: Vec<Hir> = branches
+            Token::Either(branches) => Hir::alternation(
+                branches
                     .into_iter()
-                    .filter(|branch| !branch.is_empty())
                     .map(|branch| Hir::concat(branch.into_iter().map(|token| token.into_hir(separator)).collect()))
-                    .collect();
-                if branches.is_empty() { Hir::empty() } else { Hir::alternation(branches) }
-            }
+                    .collect(),
+            ),
             Token::Everything => anything(),
             Token::LeadingLevels => optional(Hir::concat(vec![anything(), slash()])),
             Token::TrailingLevels => Hir::concat(vec![slash(), anything()]),

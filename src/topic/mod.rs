@@ -127,7 +127,7 @@ impl Patterns {
     /// True where that cannot be settled within the bound of work.
     pub fn touch(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
         let filters = self.filters.iter().filter(|filter| filter.uses().possible(identity));
-        let rich = self.rich.iter().filter(|rich| rich.uses().possible(identity) && rich.may_reach(request, identity));
+        let rich = self.rich.iter().filter(|rich| rich.may_reach(request, identity));
         if request.is_wildcard() {
             filters.into_iter().any(|filter| filter.touches(request, identity))
                 || rich.into_iter().any(|rich| walk::touch(rich, request, identity))
@@ -143,18 +143,20 @@ impl Patterns {
 struct Uses {
     clientid: bool,
     username: bool,
-    /// The one that the pattern begins with.
-    first: Option<Placeholder>,
+    /// The one that the pattern begins with, and another one directly behind it.
+    first: [Option<Placeholder>; 2],
 }
 
 impl Uses {
     fn of(pieces: &[crate::text::Piece<'_>]) -> Self {
         use crate::text::Piece;
         let stands_in = |placeholder| pieces.contains(&Piece::Value(placeholder));
-        let first = match pieces.first() {
-            Some(Piece::Value(placeholder)) => Some(*placeholder),
-            Some(Piece::Text(_)) | None => None,
-        };
+        let mut leading = pieces.iter().map_while(|piece| match piece {
+            Piece::Value(placeholder) => Some(*placeholder),
+            Piece::Text(_) => None,
+        });
+        let first = leading.next();
+        let first = [first, first.and_then(|first| leading.find(|placeholder| *placeholder != first))];
         Uses { clientid: stands_in(Placeholder::Clientid), username: stands_in(Placeholder::Username), first }
     }
 
@@ -179,13 +181,15 @@ impl Uses {
             && !self.begins_with_dollar(identity)
     }
 
-    /// Whether any topic name can hold the client's values as literal text.
+    /// Whether any topic name can hold the client's values as literal text. A filter is made of them; a glob or a
+    /// regex may also match without them.
     fn possible(self, identity: Identity<'_>) -> bool {
         self.values(identity).all(|value| !value.contains(['+', '#', '\0']))
     }
 
     fn begins_with_dollar(self, identity: Identity<'_>) -> bool {
-        self.first.is_some_and(|first| identity.value(first).starts_with('$'))
+        let mut values = self.first.into_iter().flatten().map(|first| identity.value(first));
+        values.find(|value| !value.is_empty()).is_some_and(|value| value.starts_with('$'))
     }
 }
 

@@ -26,13 +26,13 @@ pub(super) struct Rich {
 
 impl Rich {
     pub(super) fn glob(text: &str) -> Result<Self, TextError> {
-        let pieces = pieces(text)?;
+        let pieces = unescaped(text)?;
         let dollar = text.strip_prefix('\\').unwrap_or(text).starts_with('$') && !begins_with_value(&pieces);
         Rich::new(glob::parse(&pieces, Separator::Slash)?, Uses::of(&pieces), dollar)
     }
 
     pub(super) fn regex(text: &str) -> Result<Self, TextError> {
-        let pieces = pieces(text)?;
+        let pieces = unescaped(text)?;
         let dollar = text.trim_start_matches('^').starts_with("\\$");
         let uses = match pieces.as_slice() {
             [Piece::Text("^"), rest @ ..] => Uses { first: Uses::of(rest).first, ..Uses::of(&pieces) },
@@ -74,6 +74,32 @@ impl Rich {
         let regex = hir::compile(self.filled(identity)?.into_owned()).ok()?;
         Some(hir::is_match(&regex, request.text()))
     }
+}
+
+/// Splits a glob or a regex at its placeholders, before which no `\` may stand: it would be taken for the
+/// beginning of a literal `$`, and the pattern for one that the author wrote for `$` topics.
+fn unescaped(text: &str) -> Result<Vec<Piece<'_>>, TextError> {
+    let pieces = pieces(text)?;
+    let mut at = 0;
+    let mut escapes = false;
+    for piece in &pieces {
+        match piece {
+            Piece::Text(text) => {
+                escapes = (text.len() - text.trim_end_matches('\\').len()) % 2 == 1;
+                at += text.len();
+            }
+            Piece::Value(_) if escapes => {
+                return Err(TextError::new("a placeholder cannot be escaped")
+                    .help("take the `\\` before it away; the client's value is always literal text")
+                    .at(at - 1..at));
+            }
+            Piece::Value(placeholder) => {
+                escapes = false;
+                at += "${}".len() + placeholder.name().len();
+            }
+        }
+    }
+    Ok(pieces)
 }
 
 fn begins_with_value(pieces: &[Piece<'_>]) -> bool {

@@ -115,6 +115,26 @@ fn odd_values_do_not_widen_what_is_allowed() {
     check_as(sys, &["x/${clientid}"], Action::Publish, "x/$SYS", true, true);
 }
 
+/// A value that no topic can hold leaves the rest of the pattern as it is.
+#[test]
+fn odd_values_do_not_undo_what_is_denied() {
+    for clientid in ["#", "+", "a+", "\0"] {
+        let identity = Identity { clientid, username: "user" };
+        for text in ["g:{${clientid},secret}/x", "r:(${clientid}|secret)/x", "r:(${clientid}/)?secret/x"] {
+            check_as(identity, &[text], Action::Publish, "secret/x", false, true);
+            check_as(identity, &[text], Action::Publish, "secret/y", false, false);
+            check_as(identity, &[text], Action::Subscribe, "secret/+", false, true);
+            check_as(identity, &[text], Action::Subscribe, "other/#", false, false);
+        }
+    }
+    let sys = Identity { clientid: "$SYS", username: "" };
+    for text in ["${username}${clientid}/x", "g:${username}${clientid}/x", "r:^${username}${clientid}/x"] {
+        check_as(sys, &[text], Action::Publish, "$SYS/x", false, true);
+        check_as(sys, &[text], Action::Subscribe, "$SYS/#", false, true);
+        check_as(sys, &[text], Action::Subscribe, "#", false, false);
+    }
+}
+
 #[test]
 fn wildcard_subscriptions_are_sets() {
     subscribe(&["ops/secret/#"], "#", false, true);
@@ -218,5 +238,9 @@ fn bad_patterns_are_refused() {
         Pattern::glob("a/{b"),
         "this is no glob: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)",
     );
+    refused(Pattern::glob("\\${clientid}/a"), "a placeholder cannot be escaped");
+    refused(Pattern::regex("a/\\\\\\${username}"), "a placeholder cannot be escaped");
+    assert!(Pattern::regex("a\\\\${username}").is_ok());
+    refused(Pattern::glob("a{,/b}"), "this is no glob: a choice in `{...}` is empty");
     refused(Pattern::filter("a/%c"), "`%c` is a placeholder of EMQX's acl.conf, not of this language");
 }
