@@ -5,6 +5,7 @@ use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 use regex_syntax::ast::{self, ClassSetItem, Visitor};
+use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
 
 use super::{Identity, Piece, Placeholder, TextError, is_reserved};
@@ -71,36 +72,49 @@ impl Visitor for ClassVisitor {
 
 /// The tree with the client's values in the places of placeholders, as literal text.
 pub(crate) fn fill(hir: &Hir, identity: Identity<'_>) -> Hir {
+    replace(hir, &|placeholder| Hir::literal(identity.value(placeholder).as_bytes()))
+}
+
+/// The tree with something in the places of placeholders.
+pub(crate) fn replace(hir: &Hir, value: &impl Fn(Placeholder) -> Hir) -> Hir {
     match hir.kind() {
         HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => hir.clone(),
-        HirKind::Literal(literal) => fill_literal(&literal.0, identity),
+        HirKind::Literal(literal) => replace_in_literal(&literal.0, value),
         HirKind::Repetition(repetition) => {
-            Hir::repetition(Repetition { sub: Box::new(fill(&repetition.sub, identity)), ..*repetition })
+            Hir::repetition(Repetition { sub: Box::new(replace(&repetition.sub, value)), ..*repetition })
         }
         HirKind::Capture(capture) => {
-            Hir::capture(Capture { index: capture.index, name: None, sub: Box::new(fill(&capture.sub, identity)) })
+            Hir::capture(Capture { index: capture.index, name: None, sub: Box::new(replace(&capture.sub, value)) })
         }
-        HirKind::Concat(parts) => Hir::concat(parts.iter().map(|part| fill(part, identity)).collect()),
-        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(|part| fill(part, identity)).collect()),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(|part| replace(part, value)).collect()),
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(|part| replace(part, value)).collect()),
     }
 }
 
-fn fill_literal(bytes: &[u8], identity: Identity<'_>) -> Hir {
-    let mut filled = Vec::with_capacity(bytes.len());
+fn replace_in_literal(bytes: &[u8], value: &impl Fn(Placeholder) -> Hir) -> Hir {
+    let mut parts = Vec::new();
+    let mut literal = Vec::new();
     let mut rest = bytes;
     while let Some((first, behind)) = rest.split_first() {
         let found = Placeholder::ALL
             .into_iter()
             .find_map(|placeholder| Some((placeholder, rest.strip_prefix(placeholder.stand_in().as_bytes())?)));
         if let Some((placeholder, after)) = found {
-            filled.extend_from_slice(identity.value(placeholder).as_bytes());
+            parts.extend([Hir::literal(std::mem::take(&mut literal)), value(placeholder)]);
             rest = after;
         } else {
-            filled.push(*first);
+            literal.push(*first);
             rest = behind;
         }
     }
-    Hir::literal(filled)
+    parts.push(Hir::literal(literal));
+    Hir::concat(parts)
+}
+
+/// Literals of which each text that matches begins with one; `None` where they cannot be told.
+pub(crate) fn prefixes(hir: &Hir) -> Option<Box<[Box<[u8]>]>> {
+    let prefixes = Extractor::new().extract(hir);
+    Some(prefixes.literals()?.iter().map(|literal| literal.as_bytes().into()).collect())
 }
 
 /// The tree, to match from the first byte to the last.

@@ -1,5 +1,7 @@
 //! What a client asks for.
 
+use std::cell::Cell;
+
 use smallvec::SmallVec;
 
 use super::{PREFIXES, TOPIC_MAX};
@@ -13,7 +15,14 @@ pub struct Request<'t> {
     levels: SmallVec<[&'t str; 16]>,
     hash: bool,
     wildcard: bool,
+    /// What all its topics begin with.
+    beginning: &'t str,
+    /// What is left of the work that may go into deciding it.
+    work: Cell<usize>,
 }
+
+/// How many steps of walks over automata one decision may take, over all rules.
+const WORK: usize = 100_000;
 
 impl<'t> Request<'t> {
     /// Takes one prefix (`$share/<group>/`, ...) off and checks the rest. `None` where it is no valid
@@ -39,7 +48,9 @@ impl<'t> Request<'t> {
         if stray || (wildcard && action == Action::Publish) {
             return None;
         }
-        Some(Request { text, levels, hash, wildcard })
+        let beginning = if hash { text.strip_suffix("/#").unwrap_or_default() } else { text };
+        let beginning = beginning.split_once('+').map_or(beginning, |(before, _)| before);
+        Some(Request { text, levels, hash, wildcard, beginning, work: Cell::new(WORK) })
     }
 
     /// The topic name or filter, without the prefix.
@@ -55,6 +66,19 @@ impl<'t> Request<'t> {
     /// Whether a `#` stands behind the levels.
     pub fn ends_in_hash(&self) -> bool {
         self.hash
+    }
+
+    /// What all its topics begin with.
+    pub(super) fn beginning(&self) -> &'t str {
+        self.beginning
+    }
+
+    /// Takes something out of the work that may go into deciding the request. `None` where it is used up: clients
+    /// choose the filters, and each client's question holds up all the others.
+    pub(super) fn pay(&self, work: usize) -> Option<()> {
+        let left = self.work.get().checked_sub(work);
+        self.work.set(left.unwrap_or(0));
+        left.map(drop)
     }
 
     /// Whether it stands for more than one topic.

@@ -17,8 +17,10 @@ const VALUE_MAX: usize = 4096;
 #[derive(Debug, Clone)]
 pub(super) struct Rich {
     hir: Hir,
-    /// Compiled where no placeholder has to be filled in.
-    regex: Option<Regex>,
+    /// What it matches whatever the placeholders stand for.
+    loose: Regex,
+    /// Each topic that `loose` matches begins with one of these.
+    prefixes: Option<Box<[Box<[u8]>]>>,
     uses: Uses,
     /// Its text begins with `$`, so that it reaches topics that do.
     dollar: bool,
@@ -44,17 +46,27 @@ impl Rich {
     fn new(hir: Hir, uses: Uses, dollar: bool) -> Result<Self, TextError> {
         // A policy that loads must not hold a pattern that is too big later.
         let sample = "x".repeat(128);
-        let regex = hir::compile(hir::fill(&hir, Identity { clientid: &sample, username: &sample }))?;
-        Ok(Rich { hir, regex: (!uses.any()).then_some(regex), uses, dollar })
+        if uses.any() {
+            hir::compile(hir::fill(&hir, Identity { clientid: &sample, username: &sample }))?;
+        }
+        let loose = hir::replace(&hir, &|_| glob::anything());
+        let prefixes = hir::prefixes(&loose);
+        Ok(Rich { hir, loose: hir::compile(loose)?, prefixes, uses, dollar })
     }
 
     pub(super) fn uses(&self) -> Uses {
         self.uses
     }
 
-    /// Whether the pattern can match topics of this kind at all: those that begin with `$`, or the others.
+    /// Whether the pattern can match topics of the request at all, as far as their beginning tells. Most
+    /// patterns of a large policy are about other topics, and this is all that they cost.
     pub(super) fn may_reach(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
-        !request.begins_with_dollar() || self.dollar || self.uses.begins_with_dollar(identity)
+        let begins = |prefix: &[u8]| {
+            let asked = request.beginning().as_bytes();
+            asked.starts_with(prefix) || prefix.starts_with(asked)
+        };
+        self.prefixes.as_deref().is_none_or(|prefixes| prefixes.iter().any(|prefix| begins(prefix)))
+            && (!request.begins_with_dollar() || self.dollar || self.uses.begins_with_dollar(identity))
     }
 
     /// The pattern with the client's values in it; `None` where they are too long.
@@ -66,11 +78,20 @@ impl Rich {
         short.then(|| Cow::Owned(hir::fill(&self.hir, identity)))
     }
 
+    /// Takes what it costs to make an automaton of the pattern out of the request's bound of work. `None` where
+    /// that is used up.
+    pub(super) fn pay(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<()> {
+        const AUTOMATON: usize = 500;
+        request.pay(AUTOMATON + self.uses.values(identity).map(str::len).sum::<usize>())
+    }
+
     /// Whether it matches a topic name. `None` where that cannot be settled.
     pub(super) fn matches(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<bool> {
-        if let Some(regex) = &self.regex {
-            return Some(hir::is_match(regex, request.text()));
+        let loosely = hir::is_match(&self.loose, request.text());
+        if !loosely || !self.uses.any() {
+            return Some(loosely);
         }
+        self.pay(request, identity)?;
         let regex = hir::compile(self.filled(identity)?.into_owned()).ok()?;
         Some(hir::is_match(&regex, request.text()))
     }

@@ -186,7 +186,44 @@ fn work_is_bounded() {
     subscribe(&["#"], &long, true, true);
     subscribe(&["r:a/[0-9]+"], &long, false, false);
     let longer = "a/".repeat(32_000) + "+";
-    subscribe(&["g:a/**"], &longer, false, true);
+    subscribe(&["g:a/**"], &longer, true, true);
+    subscribe(&["g:**/b", "g:**"], &longer.replace("a/", "+/"), false, true);
+}
+
+/// The bound is on a decision and not on a pattern, and patterns about other topics take nothing of it.
+#[test]
+fn work_is_bounded_over_all_patterns() {
+    let texts = |text: &str| -> Vec<String> { (0..400).map(|n| text.replace('N', &n.to_string())).collect() };
+    let check = |texts: &[String], topic: &str, expected: bool| {
+        let patterns = patterns(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let request = Request::parse(Action::Subscribe, topic).unwrap();
+        assert_eq!(patterns.touch(&request, DEVICE), expected, "{topic}");
+    };
+    let others = texts("g:{aN,bN}/*/${clientid}/*.txt");
+    check(&others, "c/+/d/#", false);
+    check(&others, "a7", false);
+    check(&others, "a7/#", true);
+    let anywhere = texts("g:**/${clientid}/xN");
+    check(&anywhere, "c/dev/y", false);
+    check(&anywhere, "c/dev/x399", true);
+    check(&anywhere[..100], "c/+/y", false);
+    check(&anywhere, "c/+/y", true);
+}
+
+/// Clients choose their ids, and every pattern with a placeholder looks at them.
+#[test]
+fn long_values_cost_little() {
+    let texts: Vec<String> = (0..300).map(|n| format!("g:a{n}/${{clientid}}/*")).collect();
+    let patterns = patterns(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let clientid = "c".repeat(60_000);
+    let request = Request::parse(Action::Publish, "a7/c/x").unwrap();
+    let identity = Identity { clientid: &clientid, username: "" };
+    let begun = std::time::Instant::now();
+    for _ in 0..10 {
+        assert!(!patterns.cover(&request, identity));
+        assert!(patterns.touch(&request, identity), "too long to be sure");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[track_caller]

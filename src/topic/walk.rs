@@ -19,8 +19,6 @@ use super::rich::Rich;
 use crate::text::glob::{Separator, anything, many, one, optional, slash};
 use crate::text::{Identity, hir};
 
-/// How many steps one walk may take.
-const STEPS: usize = 50_000;
 /// What the patterns' automaton may take, in bytes.
 const AUTOMATON: usize = 4 << 20;
 /// How many patterns are joined at most.
@@ -33,7 +31,8 @@ pub(super) fn cover<'p>(
     request: &Request<'_>,
     identity: Identity<'_>,
 ) -> bool {
-    let mut patterns: Vec<Cow<'_, Hir>> = rich.take(PATTERNS).filter_map(|rich| rich.filled(identity)).collect();
+    let filled = |rich: &'p Rich| rich.pay(request, identity).and_then(|()| rich.filled(identity));
+    let mut patterns: Vec<Cow<'_, Hir>> = rich.take(PATTERNS).filter_map(filled).collect();
     // Filters alone do not cover it, or nobody would ask.
     if patterns.is_empty() {
         return false;
@@ -45,7 +44,7 @@ pub(super) fn cover<'p>(
 
 /// Whether the pattern matches any topic of the asked filter. True where it is not settled.
 pub(super) fn touch(rich: &Rich, request: &Request<'_>, identity: Identity<'_>) -> bool {
-    match rich.filled(identity) {
+    match rich.pay(request, identity).and_then(|()| rich.filled(identity)) {
         Some(pattern) => walk(&[pattern], request, Search::Covered) != Some(false),
         None => true,
     }
@@ -69,7 +68,6 @@ fn walk(patterns: &[Cow<'_, Hir>], request: &Request<'_>, search: Search) -> Opt
     let start = dfa.start_state_forward(&mut cache, &Input::new("").anchored(Anchored::Yes)).ok()?;
     let mut seen: HashSet<(Place, LazyStateID)> = HashSet::new();
     let mut waiting = Vec::new();
-    let mut steps = 0;
     // The start is not among the states seen: the empty text is no topic.
     let mut next = Some((asked.start(), start));
     let mut first = true;
@@ -80,10 +78,7 @@ fn walk(patterns: &[Cow<'_, Hir>], request: &Request<'_>, search: Search) -> Opt
             None => bytes.as_slice(),
         };
         for &byte in choices {
-            steps += 1;
-            if steps > STEPS {
-                return None;
-            }
+            request.pay(1)?;
             if first && byte == b'$' && literal.is_none() {
                 continue;
             }
