@@ -84,10 +84,11 @@ fn demo(args: &Args) -> io::Result<bool> {
     host.settle(0)?;
     let (allowed, denied) = show.counts();
 
+    // At its end the driver has written everything, however slow the disk is.
+    let end = host.finish()?;
     for question in [&["online"][..], &["connections", "--limit", "8"]] {
         history(&mut out, &folder.path, question)?;
     }
-    let end = host.finish()?;
     writeln!(
         out,
         "\n{} calls in {:.1} s, {allowed} logins and topics allowed, {denied} denied. The recording has {}: the driver registers

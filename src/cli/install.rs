@@ -27,7 +27,7 @@ const MARK: &str = "this is exhook-policy, a driver for the EMQX extension hook"
 pub struct Args {
     /// The folder to make, for the broker's service alone: its PATH will begin with it
     dir: PathBuf,
-    /// The name by which the broker starts the driver
+    /// The driver that the broker's settings name; the launcher of the other does no harm
     #[arg(long, value_enum, default_value_t = Slot::Python3)]
     slot: Slot,
     /// The policy file that the broker is to use; what it decides determines the settings
@@ -49,6 +49,8 @@ enum Slot {
 }
 
 impl Slot {
+    const ALL: [Slot; 2] = [Slot::Python3, Slot::Java];
+
     fn name(self) -> &'static str {
         match self {
             Slot::Python3 => "python3",
@@ -93,8 +95,9 @@ fn install(args: &Args) -> Result<String, Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::io("find", Path::new("this program"), &error))?;
     fs::create_dir_all(&args.dir).map_err(|error| Failure::io("make", &args.dir, &error))?;
     let dir = absolute(&args.dir)?;
-    let launcher = dir.join(args.slot.name());
-    put(&program, &launcher, args.copy)?;
+    for slot in Slot::ALL {
+        put(&program, &dir.join(slot.name()), args.copy)?;
+    }
     Ok(instructions(&Plan {
         dir: &dir,
         slot: args.slot,
@@ -215,12 +218,13 @@ fn instructions(plan: &Plan<'_>) -> String {
 }
 
 fn write_launcher(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
-    let launcher = plan.dir.join(plan.slot.name());
+    let [python3, java] = Slot::ALL.map(|slot| plan.dir.join(slot.name()));
+    let (python3, java) = (python3.display(), java.display());
     if plan.copy {
-        writeln!(text, "{} is a copy of {}.", launcher.display(), plan.program.display())?;
+        writeln!(text, "{python3} and {java} are copies of {}.", plan.program.display())?;
         writeln!(text, "After an upgrade of the program, run this command again.")
     } else {
-        writeln!(text, "{} is a link to {}.", launcher.display(), plan.program.display())?;
+        writeln!(text, "{python3} and {java} are links to {}.", plan.program.display())?;
         writeln!(
             text,
             "It must stay there; an upgrade in its place takes effect when the broker next starts the driver."
@@ -229,9 +233,8 @@ fn write_launcher(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
     if plan.on_own_path {
         writeln!(
             text,
-            "\nWARNING: this folder is on your own PATH, so that you start the driver too where you mean {}. Uses that are
-not the broker's are handed on, but a folder for the broker's service alone is better.",
-            plan.slot.name()
+            "\nWARNING: this folder is on your own PATH, so that you start the driver too where you mean python3 or java.
+Uses that are not the broker's are handed on, but a folder for the broker's service alone is better."
         )?;
     }
     Ok(())

@@ -21,7 +21,7 @@ fn text(decides: Option<&Decides>, slot: Slot, copy: bool) -> String {
 fn a_policy_that_decides_everything() {
     assert_eq!(
         text(Some(&ENFORCES), Slot::Python3, false),
-        "/opt/exhook/python3 is a link to /usr/bin/exhook-policy.
+        "/opt/exhook/python3 and /opt/exhook/java are links to /usr/bin/exhook-policy.
 It must stay there; an upgrade in its place takes effect when the broker next starts the driver.
 
 1. Let the broker's service, and nothing else, find it as python3.
@@ -63,7 +63,7 @@ acl_nomatch = deny
 #[test]
 fn the_other_name_and_a_copy() {
     let text = text(None, Slot::Java, true);
-    assert!(text.starts_with("/opt/exhook/java is a copy of /usr/bin/exhook-policy.\nAfter an upgrade"), "{text}");
+    assert!(text.starts_with("/opt/exhook/python3 and /opt/exhook/java are copies of /usr/bin/exhook-policy.\n"), "{text}");
     assert!(text.contains("\nexhook.drivers = java\nexhook.drivers.java.path = /etc/exhook-policy\n"), "{text}");
     assert!(text.contains("during an audit roll-out"), "{text}");
     assert!(text.contains("allow_anonymous = false") && text.contains("acl_nomatch = deny"), "{text}");
