@@ -48,6 +48,10 @@ impl Engine {
     /// The diagnostics as `check` prints them, where the policy's text is at fault. Sources that cannot be
     /// read are no error: they are logged and tried again.
     pub fn load(path: &Path, slot: &str, sink: Sink, log: Log) -> Result<Engine, String> {
+        // To open a FIFO would keep the broker waiting.
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(format!("{}: this is no regular file", path.display()));
+        }
         let loaded = policy::load(path).map_err(|report| report.to_string())?;
         if !loaded.warnings.is_empty() {
             log.text(&loaded.warnings.to_string());

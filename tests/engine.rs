@@ -256,4 +256,10 @@ fn a_policy_that_is_wrong_does_not_start() {
     let sink: Sink = Arc::new(|_| {});
     let report = Engine::load(&path, "python3", sink, Log::to(std::io::sink())).map(|_| ()).unwrap_err();
     assert!(report.contains("auht") && report.contains("did you mean `auth`?"), "{report}");
+
+    let fifo = folder.path().join("fifo.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let sink: Sink = Arc::new(|_| {});
+    let report = Engine::load(&fifo, "python3", sink, Log::to(std::io::sink())).map(|_| ()).unwrap_err();
+    assert_eq!(report, format!("{}: this is no regular file", fifo.display()));
 }

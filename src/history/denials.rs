@@ -1,6 +1,7 @@
 //! Refusals, folded: the same one within a minute is one row that counts.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, params};
 
@@ -12,6 +13,22 @@ const MINUTE: i64 = 60_000;
 const MAX_NEW_ROWS: u32 = 1_000;
 /// What stands in the columns of that row.
 const REST: &str = "...";
+
+/// Denials that wait for the database, on their way to the writer and in it.
+pub(super) const MAX_WAITING: Bound = Bound { count: 20_000, bytes: 16 << 20 };
+
+/// How many there may be, and how big all of them together: a client chooses its names, of 64 KiB each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound {
+    count: usize,
+    bytes: usize,
+}
+
+impl Bound {
+    pub(super) fn allows(self, count: usize, bytes: usize) -> bool {
+        count <= self.count && bytes <= self.bytes
+    }
+}
 
 /// What was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +92,13 @@ impl OwnedDenial {
         }
     }
 
+    /// What it takes in memory, in bytes, about.
+    pub(super) fn size(&self) -> usize {
+        let Key { clientid, username, peerhost, action: _, topic, rule, mode: _ } = &self.key;
+        let texts: usize = [clientid, username, peerhost, topic, rule].into_iter().map(|text| text.len()).sum();
+        size_of::<OwnedDenial>() + texts
+    }
+
     /// Refusals of which nothing but their number is known.
     pub(super) fn nameless(at: i64, count: u64) -> Self {
         OwnedDenial { at, key: Key::rest(REST), count }
@@ -103,10 +127,25 @@ pub(super) fn fold(denials: Vec<OwnedDenial>) -> Vec<OwnedDenial> {
     folded
 }
 
+/// Takes the refusals off that are more than may wait, and returns their number.
+pub(super) fn shorten(denials: &mut Vec<OwnedDenial>) -> u64 {
+    let mut bytes = 0;
+    let mut count = 0;
+    let fits = |denial: &&OwnedDenial| {
+        bytes += denial.size();
+        count += 1;
+        MAX_WAITING.allows(count, bytes)
+    };
+    let kept = denials.iter().take_while(fits).count();
+    denials.drain(kept..).map(|denial| denial.count).sum()
+}
+
 /// The rows of the last minute, so that most refusals need no search.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    known: HashMap<Key, Row>,
+    /// By digest: the names of a minute may be big.
+    known: HashMap<Digest, Row>,
+    keys: [RandomState; 2],
     /// When the minute began in which `added` came.
     minute: i64,
     added: u32,
@@ -120,7 +159,15 @@ struct Row {
     at: i64,
 }
 
+/// Stands for a key. It is made with keys of this process, so that no client can look for two names of one
+/// digest.
+type Digest = [u64; 2];
+
 impl Rows {
+    fn digest(&self, key: &Key) -> Digest {
+        self.keys.each_ref().map(|keys| keys.hash_one(key))
+    }
+
     /// Writes folded refusals in the transaction that is open. After a failure, or where the
     /// transaction is not committed, call [`Rows::forget`].
     pub(super) fn write(&mut self, db: &Connection, denials: &[OwnedDenial]) -> Result<()> {
@@ -133,12 +180,12 @@ impl Rows {
             }
             if self.added < MAX_NEW_ROWS {
                 self.added += 1;
-                self.insert(db, denial.key.clone(), denial)?;
+                self.insert(db, &denial.key, denial)?;
                 continue;
             }
             let rest = Key::rest(denial.key.mode);
             if !self.add(db, &mut add, &rest, denial)? {
-                self.insert(db, rest, denial)?;
+                self.insert(db, &rest, denial)?;
             }
         }
         Ok(())
@@ -162,12 +209,12 @@ impl Rows {
 
     /// Counts up the row of the last minute; false where there is none.
     fn add(&mut self, db: &Connection, add: &mut CachedStatement<'_>, key: &Key, denial: &OwnedDenial) -> Result<bool> {
-        let row = match self.known.get(key).copied().filter(|row| row.is_recent(denial.at)) {
+        let row = match self.known.get(&self.digest(key)).copied().filter(|row| row.is_recent(denial.at)) {
             Some(row) => row,
             // Another driver of the pool may have written it, or this one before it was started anew.
             None => match find(db, key, denial.at)? {
                 Some(row) => {
-                    self.known.insert(key.clone(), row);
+                    self.known.insert(self.digest(key), row);
                     row
                 }
                 None => return Ok(false),
@@ -176,7 +223,7 @@ impl Rows {
         Ok(add.execute(params![row.id, denial.count.cast_signed()])? == 1)
     }
 
-    fn insert(&mut self, db: &Connection, key: Key, denial: &OwnedDenial) -> Result<()> {
+    fn insert(&mut self, db: &Connection, key: &Key, denial: &OwnedDenial) -> Result<()> {
         db.prepare_cached(
             "INSERT INTO denials (at, clientid, username, peerhost, action, topic, rule, mode, count)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -192,7 +239,7 @@ impl Rows {
             key.mode,
             denial.count.cast_signed()
         ])?;
-        self.known.insert(key, Row { id: db.last_insert_rowid(), at: denial.at });
+        self.known.insert(self.digest(key), Row { id: db.last_insert_rowid(), at: denial.at });
         Ok(())
     }
 }
@@ -215,4 +262,47 @@ fn find(db: &Connection, key: &Key, now: i64) -> Result<Option<Row>> {
         |row| Ok(Row { id: row.get(0)?, at: row.get(1)? }),
     )
     .optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Peerhost;
+    use crate::history::queue::Queue;
+    use std::time::Duration;
+
+    fn denial(clientid: &str) -> OwnedDenial {
+        let client = Client {
+            clientid,
+            username: "",
+            peerhost: Peerhost::parse("10.0.0.1"),
+            sockport: 1883,
+            protocol: "mqtt",
+            mountpoint: "",
+            node: "n",
+            is_superuser: false,
+            anonymous: true,
+        };
+        OwnedDenial::of(0, &Denial { client, asked: Asked::Connect, rule: "r", mode: Mode::Enforce })
+    }
+
+    /// Clients choose their names, and a locked database must not turn them into memory.
+    #[test]
+    fn denials_that_wait_are_bounded_in_bytes_and_the_rest_is_counted() {
+        let queue = Queue::new(Duration::from_secs(1));
+        for n in 0..1000 {
+            queue.push_denial(denial(&format!("{n:065535}")));
+        }
+        let (mut waiting, dropped) = queue.take_denials();
+        assert_eq!(waiting.len() as u64 + dropped, 1000);
+        let bytes: usize = waiting.iter().map(OwnedDenial::size).sum();
+        assert!(bytes <= 16 << 20 && waiting.len() > 200, "{bytes} bytes of {}", waiting.len());
+
+        let more = (0..1000).map(|n| denial(&format!("x{n:065534}")));
+        waiting.extend(more);
+        let before = waiting.len() as u64;
+        let taken_off = shorten(&mut waiting);
+        assert_eq!(waiting.len() as u64 + taken_off, before);
+        assert!(waiting.iter().map(OwnedDenial::size).sum::<usize>() <= 16 << 20);
+    }
 }

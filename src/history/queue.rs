@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::denials::OwnedDenial;
+use super::denials::{self, Bound, OwnedDenial};
 use super::record::Owned;
 use crate::reply::Token;
 
@@ -13,7 +13,7 @@ use crate::reply::Token;
 const MAX_RECORDS: usize = 200_000;
 const MAX_BYTES: usize = 64 << 20;
 /// Denials that may wait; more than this are counted without their names.
-const MAX_DENIALS: usize = 20_000;
+const MAX_DENIALS: Bound = denials::MAX_WAITING;
 
 /// A record on its way to the database.
 #[derive(Debug)]
@@ -61,6 +61,7 @@ struct State {
     records: VecDeque<Item>,
     bytes: usize,
     denials: Vec<OwnedDenial>,
+    denial_bytes: usize,
     /// Denials that did not fit.
     denials_dropped: u64,
     /// When the oldest record came of those that the writer took and has not committed.
@@ -74,8 +75,15 @@ struct State {
     lapses: Lapses,
     unsure: HashSet<Box<str>>,
     writer_waits: bool,
-    closing: Option<Instant>,
+    closing: Option<Closing>,
     writer_ended: bool,
+}
+
+/// When the writer stops, and when nobody waits for it any more.
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    end: Instant,
+    last: Instant,
 }
 
 impl Queue {
@@ -123,10 +131,12 @@ impl Queue {
         if state.standby || state.writer_ended {
             return;
         }
-        if state.denials.len() >= MAX_DENIALS {
+        let bytes = state.denial_bytes + denial.size();
+        if !MAX_DENIALS.allows(state.denials.len() + 1, bytes) {
             state.denials_dropped += 1;
             return;
         }
+        state.denial_bytes = bytes;
         state.denials.push(denial);
         self.wake(&mut state);
     }
@@ -211,6 +221,7 @@ impl Queue {
     /// The denials that wait, and how many were dropped.
     pub(super) fn take_denials(&self) -> (Vec<OwnedDenial>, u64) {
         let mut state = self.state();
+        state.denial_bytes = 0;
         (std::mem::take(&mut state.denials), std::mem::take(&mut state.denials_dropped))
     }
 
@@ -233,6 +244,7 @@ impl Queue {
         }
         state.bytes = 0;
         state.denials.clear();
+        state.denial_bytes = 0;
         state.denials_dropped = 0;
         state.lapses = Lapses::default();
         state.gap = false;
@@ -274,10 +286,11 @@ impl Queue {
         self.state().records.len()
     }
 
-    /// Says that nothing more comes, and waits until the writer ended, at most until `end`.
+    /// Says that nothing more comes, and waits until the writer ended, at most until `last`. Said again, the
+    /// first times hold.
     pub(super) fn close(&self, end: Instant, last: Instant) {
         let mut state = self.state();
-        state.closing.get_or_insert(end);
+        let Closing { last, .. } = *state.closing.get_or_insert(Closing { end, last });
         self.wake.notify_one();
         while !state.writer_ended {
             let left = last.saturating_duration_since(Instant::now());
@@ -307,7 +320,7 @@ impl State {
         Work {
             records: !self.records.is_empty(),
             denials: !self.denials.is_empty() || self.denials_dropped > 0,
-            closing: self.closing,
+            closing: self.closing.map(|closing| closing.end),
         }
     }
 }

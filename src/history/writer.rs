@@ -21,8 +21,6 @@ use crate::reply::{Sink, Token};
 
 /// Records of one transaction.
 const BATCH: usize = 4_096;
-/// Denials that wait in the writer while the database cannot be written.
-const MAX_DENIALS: usize = 20_000;
 /// Denials are written no more often, to leave the time to the events.
 const DENIALS_EVERY: Duration = Duration::from_millis(200);
 /// The broker's heartbeat with commits, and how much later it comes without.
@@ -373,11 +371,7 @@ impl Running {
     fn write_denials(&mut self) -> Result<(), Fault> {
         let (new, mut dropped) = self.with.queue.take_denials();
         self.denials.extend(new);
-        let surplus = self.denials.len().saturating_sub(MAX_DENIALS);
-        if surplus > 0 {
-            self.denials.truncate(MAX_DENIALS);
-            dropped += surplus as u64;
-        }
+        dropped += denials::shorten(&mut self.denials);
         if dropped > 0 {
             self.denials.push(OwnedDenial::nameless(now_ms(), dropped));
         }

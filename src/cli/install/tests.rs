@@ -63,7 +63,10 @@ acl_nomatch = deny
 #[test]
 fn the_other_name_and_a_copy() {
     let text = text(None, Slot::Java, true);
-    assert!(text.starts_with("/opt/exhook/python3 and /opt/exhook/java are copies of /usr/bin/exhook-policy.\n"), "{text}");
+    assert!(
+        text.starts_with("/opt/exhook/python3 and /opt/exhook/java are copies of /usr/bin/exhook-policy.\n"),
+        "{text}"
+    );
     assert!(text.contains("\nexhook.drivers = java\nexhook.drivers.java.path = /etc/exhook-policy\n"), "{text}");
     assert!(text.contains("during an audit roll-out"), "{text}");
     assert!(text.contains("allow_anonymous = false") && text.contains("acl_nomatch = deny"), "{text}");
