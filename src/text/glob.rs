@@ -32,13 +32,17 @@ pub(crate) fn parse(pieces: &[Piece<'_>], separator: Separator) -> Result<Hir, T
             Piece::Value(placeholder) => text.push_str(placeholder.stand_in()),
         }
     }
-    globset::GlobBuilder::new(&text)
-        .literal_separator(separator == Separator::Slash)
-        .backslash_escape(true)
-        .build()
-        .map_err(|error| TextError::new(format!("this is no glob: {}", error.kind())))?;
     let mut parser = Parser { chars: text.chars().peekable(), previous: None, separator, depth: 0 };
-    let tokens = parser.sequence()?;
+    let tokens = parser.sequence();
+    // globset goes as deep as the braces do, on the stack: it is not asked about a glob that may be too deep.
+    if tokens.is_ok() || text.matches('{').count() <= DEPTH {
+        globset::GlobBuilder::new(&text)
+            .literal_separator(separator == Separator::Slash)
+            .backslash_escape(true)
+            .build()
+            .map_err(|error| TextError::new(format!("this is no glob: {}", error.kind())))?;
+    }
+    let tokens = tokens?;
     Ok(Hir::concat(tokens.into_iter().map(|token| token.into_hir(separator)).collect()))
 }
 
@@ -123,7 +127,8 @@ impl Parser<'_> {
         }
         let slash_before = matches!(tokens.last(), Some(Token::Literal('/')));
         match (slash_before, ends) {
-            (false, true) if tokens.is_empty() => tokens.push(Token::Everything),
+            // In braces this is `*`, as in globset.
+            (false, true) if tokens.is_empty() && self.depth == 0 => tokens.push(Token::Everything),
             (false, true) => tokens.push(Token::Many),
             (false, false) => {
                 self.next();

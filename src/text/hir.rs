@@ -4,7 +4,7 @@ use regex_automata::Anchored;
 use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
-use regex_syntax::ast::{self, ClassSetItem, Visitor};
+use regex_syntax::ast::{self, Ast, ClassSetItem, LiteralKind, Visitor};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
 
@@ -40,7 +40,7 @@ pub(crate) fn parse_regex(pieces: &[Piece<'_>]) -> Result<Hir, TextError> {
         .map_err(|error| TextError::new(format!("this is no regex: {}", error.kind())))
 }
 
-/// Finds placeholders inside character classes.
+/// Finds placeholders inside character classes, and escapes of the characters that stand for placeholders.
 struct ClassVisitor;
 
 impl Visitor for ClassVisitor {
@@ -49,6 +49,16 @@ impl Visitor for ClassVisitor {
 
     fn finish(self) -> Result<(), TextError> {
         Ok(())
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only a literal can be such a character")]
+    fn visit_pre(&mut self, ast: &Ast) -> Result<(), TextError> {
+        match ast {
+            Ast::Literal(literal) if is_reserved(literal.c) && literal.kind != LiteralKind::Verbatim => {
+                Err(TextError::new(format!("U+{:04X} is not a character", u32::from(literal.c))))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn visit_class_set_item_pre(&mut self, item: &ClassSetItem) -> Result<(), TextError> {

@@ -150,10 +150,11 @@ impl Filter {
             (false, true) => self.levels.len() >= asked.len(),
             (false, false) => self.levels.len() == asked.len(),
         };
-        // The only topic that either could receive is the empty one, which is none.
-        let empty = self.levels.len() <= 1
-            && !self.hash
-            && self.levels.first().is_none_or(|level| !matches!(level, Level::Plus) && level.accepts("", identity));
+        // The only topic that both could receive is the empty one, which is none.
+        let one_level = (!self.hash && self.levels.len() <= 1) || (!request.ends_in_hash() && asked.len() <= 1);
+        let own_empty =
+            self.levels.first().is_some_and(|level| !matches!(level, Level::Plus) && level.accepts("", identity));
+        let empty = one_level && (own_empty || asked.first() == Some(&""));
         fits && !empty
             && self.root_fits(request, identity)
             && self.levels.iter().zip(asked).all(|(level, word)| match Asked::of(word) {
@@ -205,7 +206,11 @@ pub(super) fn cover<'f>(
     request: &Request<'_>,
     identity: Identity<'_>,
 ) -> bool {
-    let first = request.levels().len().max(1);
+    let first = match request.levels() {
+        // One empty level is the empty topic, which is none.
+        [""] => 2,
+        levels => levels.len().max(1),
+    };
     let mut from = usize::MAX;
     let mut depths = Vec::new();
     for filter in filters {

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use regex_automata::meta::Regex;
 use regex_syntax::hir::Hir;
 
-use super::Uses;
 use super::request::Request;
+use super::{TOPIC_MAX, Uses};
 use crate::text::glob::{self, Separator};
 use crate::text::{Identity, Piece, TextError, hir, pieces};
 
@@ -100,6 +100,9 @@ impl Rich {
 /// Splits a glob or a regex at its placeholders, before which no `\` may stand: it would be taken for the
 /// beginning of a literal `$`, and the pattern for one that the author wrote for `$` topics.
 fn unescaped(text: &str) -> Result<Vec<Piece<'_>>, TextError> {
+    if text.len() > TOPIC_MAX {
+        return Err(TextError::new(format!("a topic pattern has at most {TOPIC_MAX} bytes")));
+    }
     let pieces = pieces(text)?;
     let mut at = 0;
     let mut escapes = false;

@@ -65,6 +65,10 @@ fn globs_and_regexes_match_whole_topics() {
     publish(&["g:**"], "$SYS/b", false);
     publish(&["g:\\$SYS/*"], "$SYS/b", true);
     publish(&["g:$SYS/*"], "$SYS/b", true);
+    // In braces `**` is no whole level, as in globset.
+    publish(&["g:x/{**}"], "x/a/b", false);
+    publish(&["g:x/{a,**}"], "x/b", true);
+    publish(&["g:x{/**,y}"], "x/a/b", true);
     publish(&["g:?"], "é", true);
     publish(&["g:?"], "/", false);
     publish(&["g:a[!b]c"], "a/c", false);
@@ -154,6 +158,22 @@ fn wildcard_subscriptions_are_sets() {
     subscribe(&["+/b"], "a/+", false, true);
     subscribe(&["a/+/c"], "a/#", false, true);
     subscribe(&["a/+/#"], "a/+", true, true);
+}
+
+/// No topic is empty: where two sets share nothing else, they share nothing.
+#[test]
+fn the_empty_topic_is_none() {
+    subscribe(&["/#"], "+", false, false);
+    subscribe(&["+"], "/#", false, false);
+    subscribe(&["/+/#"], "/#", true, true);
+    subscribe(&["+/#"], "/#", true, true);
+    subscribe(&["/#"], "+/#", false, true);
+    subscribe(&["/+"], "/#", false, true);
+    subscribe(&["r:"], "#", false, false);
+    let nameless = Identity { clientid: "dev", username: "" };
+    check_as(nameless, &["${username}"], Action::Subscribe, "#", false, false);
+    check_as(nameless, &["${username}"], Action::Subscribe, "/#", false, false);
+    check_as(nameless, &["${username}/a"], Action::Subscribe, "+/a", false, true);
 }
 
 #[test]
@@ -279,5 +299,9 @@ fn bad_patterns_are_refused() {
     refused(Pattern::regex("a/\\\\\\${username}"), "a placeholder cannot be escaped");
     assert!(Pattern::regex("a\\\\${username}").is_ok());
     refused(Pattern::glob("a{,/b}"), "this is no glob: a choice in `{...}` is empty");
+    refused(Pattern::regex("\\x{FDD0}\\x{FDD2}"), "U+FDD0 is not a character");
+    let deep = |count: usize| format!("{}a{}", "{".repeat(count), "}".repeat(count));
+    refused(Pattern::glob(&deep(30_000)), "this is no glob: its braces are too deep");
+    refused(Pattern::glob(&"a".repeat(65_536)), "a topic pattern has at most 65535 bytes");
     refused(Pattern::filter("a/%c"), "`%c` is a placeholder of EMQX's acl.conf, not of this language");
 }
