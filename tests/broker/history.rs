@@ -68,7 +68,7 @@ fn what_was_acknowledged_survives_a_kill() {
     let stored: BTreeSet<String> = place.rows("SELECT clientid FROM connections").into_iter().collect();
     let lost: Vec<_> = acknowledged.difference(&stored).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    assert!(acknowledged.len() > 6 && acknowledged.len() < 6 * 2000, "{} acknowledged", acknowledged.len());
+    assert!(acknowledged.len() > 100, "{} acknowledged", acknowledged.len());
     assert_eq!(place.rows("PRAGMA integrity_check"), ["ok"]);
 }
 

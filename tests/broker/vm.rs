@@ -6,12 +6,17 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use tempfile::TempDir;
+
+/// No scenario takes a fifth of it.
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// The policy that most scenarios are played against.
 pub(crate) const RULES: &str = r#"version: 1
@@ -148,9 +153,21 @@ impl Running {
     /// Waits for the end, which must be a good one.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Played {
-        let status = self.vm.wait().unwrap();
+        let end = Instant::now() + LONGEST;
+        let status = loop {
+            match self.vm.try_wait().unwrap() {
+                Some(status) => break status.to_string(),
+                None if Instant::now() > end => break format!("not over after {LONGEST:?}"),
+                None => sleep(Duration::from_millis(10)),
+            }
+        };
         let console = fs::read(&self.console).unwrap();
-        assert!(status.success(), "scenario {}: {status}\n{}", self.scenario, String::from_utf8_lossy(&console));
+        assert!(
+            status == "exit status: 0",
+            "scenario {}: {status}\n{}",
+            self.scenario,
+            String::from_utf8_lossy(&console)
+        );
         let report = fs::read(&self.report).unwrap();
         Played {
             report: report.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).filter(|l| !l.is_empty()).collect(),

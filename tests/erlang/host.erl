@@ -3,7 +3,7 @@
 %% the broker would fall over: an answer to an id that is not outstanding is a fault.
 -module(host).
 
--export([start/1, init/1, init/2, deinit/1, hook/3, send_hook/3, call/3, call/4, send/3, raw/2, message/2, kill/1, os_pid/1,
+-export([start/1, init/1, init/2, deinit/1, hook/3, send_hook/3, call/3, call/4, send/3, raw/2, message/2, kill/1, os_pid/1, starts/1,
          wait_restart/2, faults/1, close/1]).
 
 %% Options: dir (of the launchers), slot (python3 | java | java_4_1), policy (folder of rules.yaml),
@@ -87,9 +87,12 @@ kill(Host) ->
 
 os_pid(Host) -> ask(Host, os_pid).
 
+%% How often the driver was started.
+starts(Host) -> ask(Host, starts).
+
 %% Waits until the driver was started so many times in all.
 wait_restart(Host, Starts) ->
-    case ask(Host, starts) of
+    case starts(Host) of
         N when N >= Starts -> ok;
         _ -> timer:sleep(20), wait_restart(Host, Starts)
     end.
