@@ -32,7 +32,7 @@ pub(crate) fn parse(pieces: &[Piece<'_>], separator: Separator) -> Result<Hir, T
             Piece::Value(placeholder) => text.push_str(placeholder.stand_in()),
         }
     }
-    let mut parser = Parser { chars: text.chars().peekable(), previous: None, separator, depth: 0 };
+    let mut parser = Parser { chars: text.chars().peekable(), previous: None, depth: 0 };
     let tokens = parser.sequence();
     // globset goes as deep as the braces do, on the stack: it is not asked about a glob that may be too deep.
     if tokens.is_ok() || text.matches('{').count() <= DEPTH {
@@ -75,7 +75,6 @@ enum Token {
 struct Parser<'t> {
     chars: Peekable<Chars<'t>>,
     previous: Option<char>,
-    separator: Separator,
     depth: usize,
 }
 
@@ -121,7 +120,7 @@ impl Parser<'_> {
         };
         let behind = self.chars.peek().copied();
         let ends = behind.is_none() || (self.depth > 0 && matches!(behind, Some(',' | '}')));
-        if self.separator == Separator::None || !begins || !(ends || behind == Some('/')) {
+        if !begins || !(ends || behind == Some('/')) {
             tokens.push(Token::Many);
             return;
         }
@@ -266,4 +265,44 @@ pub(crate) fn many(hir: Hir) -> Hir {
 /// This or nothing.
 pub(crate) fn optional(hir: Hir) -> Hir {
     Hir::repetition(Repetition { min: 0, max: Some(1), greedy: true, sub: Box::new(hir) })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::text::{hir, pieces};
+
+    fn globset(glob: &str, separator: Separator) -> globset::GlobMatcher {
+        let mut builder = globset::GlobBuilder::new(glob);
+        builder.literal_separator(separator == Separator::Slash).backslash_escape(true);
+        builder.build().unwrap().compile_matcher()
+    }
+
+    proptest! {
+        /// Where bytes are characters and no class holds the separator, globs mean what they mean to globset.
+        #[test]
+        fn globs_mean_what_they_mean_to_globset(
+            parts in proptest::collection::vec(
+                prop_oneof![
+                    Just("a"), Just("b"), Just("/"), Just("*"), Just("**"), Just("?"), Just("[ab]"), Just("[a-b]"),
+                    Just("{a,b}"), Just("{a*,b/}"), Just("{a/**,b}"), Just("{**/a,b}"), Just("\\a"), Just("/**/"),
+                ],
+                0..6,
+            ),
+            texts in proptest::collection::vec("[ab/]{0,6}", 40),
+        ) {
+            let glob = parts.concat();
+            // `**/` alone is `**` to globset; here it stands for topics that end in a `/`.
+            prop_assume!(!glob.contains("**") || glob.contains(['a', 'b', '?']));
+            for separator in [Separator::Slash, Separator::None] {
+                let ours = hir::compile(parse(&pieces(&glob).unwrap(), separator).unwrap()).unwrap();
+                let theirs = globset(&glob, separator);
+                for text in &texts {
+                    prop_assert_eq!(hir::is_match(&ours, text), theirs.is_match(text), "{} on {:?}, {:?}", glob, text, separator);
+                }
+            }
+        }
+    }
 }
