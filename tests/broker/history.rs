@@ -61,6 +61,13 @@ fn a_new_driver_closes_nothing_and_a_new_broker_what_the_old_one_left() {
 }
 
 #[test]
+fn a_broker_with_both_drivers_has_one_history() {
+    let place = Place::new(RULES, 2);
+    place.play("both", &[]);
+    assert_eq!(place.rows("SELECT clientid, closed_by FROM connections ORDER BY clientid"), ["dev-1 event", "dev-2 -"],);
+}
+
+#[test]
 fn what_was_acknowledged_survives_a_kill() {
     let place = Place::new(RULES, 1);
     let played = place.play("killed", &["6".as_ref()]);

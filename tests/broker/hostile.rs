@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use eetf::{Atom, Binary, FixInteger, List, Term, Tuple};
@@ -17,6 +18,8 @@ struct Driver {
     child: Child,
     stdin: Option<ChildStdin>,
     frames: Receiver<Vec<u8>>,
+    /// Who holds it stops the replies from being read.
+    reading: Arc<Mutex<()>>,
     // The policy's folder goes last.
     place: Place,
 }
@@ -34,9 +37,12 @@ impl Driver {
             .unwrap();
         let mut stdout = child.stdout.take().unwrap();
         let (send, frames) = channel();
+        let reading = Arc::new(Mutex::new(()));
+        let may_read = Arc::clone(&reading);
         std::thread::spawn(move || {
             let mut length = [0; 4];
             while stdout.read_exact(&mut length).is_ok() {
+                drop(may_read.lock().unwrap());
                 let mut frame = vec![0; u32::from_be_bytes(length) as usize];
                 stdout.read_exact(&mut frame).unwrap();
                 if send.send(frame).is_err() {
@@ -44,7 +50,7 @@ impl Driver {
                 }
             }
         });
-        let mut driver = Driver { stdin: child.stdin.take(), child, frames, place };
+        let mut driver = Driver { stdin: child.stdin.take(), child, frames, reading, place };
         driver.frame(&term(&call(1, "init", vec![])));
         let init = term(&driver.answer());
         let registered = b"on_client_authenticate";
@@ -304,4 +310,31 @@ fn input_that_is_cut_off_ends_the_driver() {
     check("half a frame", &[0, 0, 1, 0, 131, 104, 5]);
     check("a frame of 4 GiB", &[255, 255, 255, 255, 131, 104]);
     check("text without frames", b"GET / HTTP/1.1\r\nHost: broker\r\n\r\n");
+}
+
+#[test]
+fn a_broker_that_reads_no_replies_can_go_on_writing() {
+    let mut driver = Driver::start();
+    let reading = Arc::clone(&driver.reading);
+    let stopped = reading.lock().unwrap();
+    let args = [clientinfo(""), atom("publish"), binary(b"dev/dev-1/up/t"), atom("true"), tuple(vec![])];
+    let calls: i32 = 20_000;
+    let mut stdin = driver.stdin.take().unwrap();
+    let (send, written) = channel();
+    // Replies to all of these are several times what a pipe holds.
+    std::thread::spawn(move || {
+        for id in 1..=calls {
+            let frame = term(&call(id, "on_client_check_acl", args.to_vec()));
+            stdin.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
+            stdin.write_all(&frame).unwrap();
+        }
+        send.send(stdin).unwrap();
+    });
+    driver.stdin = Some(written.recv_timeout(Duration::from_secs(60)).expect("the driver stopped reading"));
+    drop(stopped);
+    let allowed = tuple(vec![Term::from(FixInteger::from(0)), atom("true")]);
+    for id in 1..=calls {
+        assert_eq!(driver.answer(), tuple(vec![atom("r"), Term::from(FixInteger::from(id)), allowed.clone()]));
+    }
+    driver.is_well("replies that were not read");
 }

@@ -114,6 +114,16 @@ scenario(burst, Options, Files) ->
     [answered(Call, collect(Ref)) || {Call, Ref} <- Sent],
     done(Host);
 
+%% Both of the broker's drivers at once, which are told everything twice.
+scenario(both, Options, []) ->
+    Hosts = [host:start(Options#{slot := Slot}) || Slot <- [python3, java]],
+    [{ok, _} = host:init(Host) || Host <- Hosts],
+    Clients = [client:new(Id) || Id <- [<<"dev-1">>, <<"dev-2">>]],
+    [ok = client:connect(Host, Client, <<"right">>) || Client <- Clients, Host <- Hosts],
+    [ok = client:disconnect(Host, hd(Clients), <<"normal">>) || Host <- Hosts],
+    [done(Host) || Host <- Hosts],
+    ok;
+
 %% Clients that take their own sessions over, in every order that the broker may tell it in.
 scenario(take_over, Options, []) ->
     Host = host:start(Options),
