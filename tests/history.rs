@@ -410,8 +410,9 @@ fn a_file_that_is_removed_is_made_anew() {
     driver.tell(&connected("before"), 1);
     std::fs::remove_dir_all(world.path().parent().unwrap()).unwrap();
     driver.wait_for_line("its file was removed or replaced");
+    let mut tokens = 2..;
     until(|| {
-        driver.history.record(&connected("after"), 2);
+        driver.history.record(&connected("after"), tokens.next().unwrap());
         thread::sleep(Duration::from_millis(50));
         Path::exists(&world.path()) && world.count("SELECT count(*) FROM connections WHERE clientid = 'after'") > 0
     });
