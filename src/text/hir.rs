@@ -5,10 +5,9 @@ use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 use regex_syntax::ast::{self, Ast, ClassSetItem, LiteralKind, Visitor};
-use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Hir, Look};
 
-use super::{Identity, Piece, Placeholder, TextError, is_reserved};
+use super::{Piece, TextError, is_reserved};
 
 /// What a compiled glob or regex may take, in bytes. More than any sensible pattern needs.
 pub(crate) const SIZE_LIMIT: usize = 4 << 20;
@@ -40,7 +39,7 @@ pub(crate) fn parse_regex(pieces: &[Piece<'_>]) -> Result<Hir, TextError> {
         .map_err(|error| TextError::new(format!("this is no regex: {}", error.kind())))
 }
 
-/// Finds placeholders inside character classes, and escapes of the characters that stand for placeholders.
+/// Finds placeholders inside character classes, and escapes of the characters that stand for them.
 struct ClassVisitor;
 
 impl Visitor for ClassVisitor {
@@ -78,53 +77,6 @@ impl Visitor for ClassVisitor {
         }
         Ok(())
     }
-}
-
-/// The tree with the client's values in the places of placeholders, as literal text.
-pub(crate) fn fill(hir: &Hir, identity: Identity<'_>) -> Hir {
-    replace(hir, &|placeholder| Hir::literal(identity.value(placeholder).as_bytes()))
-}
-
-/// The tree with something in the places of placeholders.
-pub(crate) fn replace(hir: &Hir, value: &impl Fn(Placeholder) -> Hir) -> Hir {
-    match hir.kind() {
-        HirKind::Empty | HirKind::Class(_) | HirKind::Look(_) => hir.clone(),
-        HirKind::Literal(literal) => replace_in_literal(&literal.0, value),
-        HirKind::Repetition(repetition) => {
-            Hir::repetition(Repetition { sub: Box::new(replace(&repetition.sub, value)), ..*repetition })
-        }
-        HirKind::Capture(capture) => {
-            Hir::capture(Capture { index: capture.index, name: None, sub: Box::new(replace(&capture.sub, value)) })
-        }
-        HirKind::Concat(parts) => Hir::concat(parts.iter().map(|part| replace(part, value)).collect()),
-        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(|part| replace(part, value)).collect()),
-    }
-}
-
-fn replace_in_literal(bytes: &[u8], value: &impl Fn(Placeholder) -> Hir) -> Hir {
-    let mut parts = Vec::new();
-    let mut literal = Vec::new();
-    let mut rest = bytes;
-    while let Some((first, behind)) = rest.split_first() {
-        let found = Placeholder::ALL
-            .into_iter()
-            .find_map(|placeholder| Some((placeholder, rest.strip_prefix(placeholder.stand_in().as_bytes())?)));
-        if let Some((placeholder, after)) = found {
-            parts.extend([Hir::literal(std::mem::take(&mut literal)), value(placeholder)]);
-            rest = after;
-        } else {
-            literal.push(*first);
-            rest = behind;
-        }
-    }
-    parts.push(Hir::literal(literal));
-    Hir::concat(parts)
-}
-
-/// Literals of which each text that matches begins with one; `None` where they cannot be told.
-pub(crate) fn prefixes(hir: &Hir) -> Option<Box<[Box<[u8]>]>> {
-    let prefixes = Extractor::new().extract(hir);
-    Some(prefixes.literals()?.iter().map(|literal| literal.as_bytes().into()).collect())
 }
 
 /// The tree, to match from the first byte to the last.

@@ -18,7 +18,7 @@ pub(super) struct Filter {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Level {
+enum Level {
     Plus,
     Word(Box<str>),
     /// A word with placeholders.
@@ -26,7 +26,7 @@ pub(super) enum Level {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Part {
+enum Part {
     Text(Box<str>),
     Value(Placeholder),
 }
@@ -80,14 +80,6 @@ impl Filter {
 
     pub(super) fn uses(&self) -> Uses {
         self.uses
-    }
-
-    pub(super) fn levels(&self) -> &[Level] {
-        &self.levels
-    }
-
-    pub(super) fn ends_in_hash(&self) -> bool {
-        self.hash
     }
 
     fn has_root_wildcard(&self) -> bool {
@@ -152,8 +144,7 @@ impl Filter {
         };
         // The only topic that both could receive is the empty one, which is none.
         let one_level = (!self.hash && self.levels.len() <= 1) || (!request.ends_in_hash() && asked.len() <= 1);
-        let own_empty =
-            self.levels.first().is_some_and(|level| !matches!(level, Level::Plus) && level.accepts("", identity));
+        let own_empty = self.levels.first().is_some_and(|level| level.is_word() && level.accepts("", identity));
         let empty = one_level && (own_empty || asked.first() == Some(&""));
         fits && !empty
             && self.root_fits(request, identity)
@@ -161,6 +152,44 @@ impl Filter {
                 Asked::Plus => true,
                 Asked::Word(word) => level.accepts(word, identity),
             })
+    }
+
+    /// A topic of the asked filter that is matched; a value with `/` in it spans levels.
+    pub(super) fn common_topic(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<String> {
+        if let Some(spread) = self.spread(identity) {
+            return spread.common_topic(request, identity);
+        }
+        if !self.overlaps(request, identity) {
+            return None;
+        }
+        let word = |at: usize| match (request.levels().get(at), self.levels.get(at)) {
+            (Some(&"+") | None, Some(Level::Word(word))) => word.to_string(),
+            (Some(&"+") | None, Some(Level::Template(parts))) => parts.iter().map(|part| part.text(identity)).collect(),
+            (Some(&"+") | None, Some(Level::Plus) | None) => "x".to_owned(),
+            (Some(asked), _) => (*asked).to_owned(),
+        };
+        let depth = self.levels.len().max(request.levels().len()).max(1);
+        let mut topic = (0..depth).map(word).collect::<Vec<_>>().join("/");
+        if topic.is_empty() {
+            topic.push_str("/x");
+        }
+        Some(topic)
+    }
+
+    /// The filter with the client's values, which are safe.
+    pub(super) fn filled(&self, identity: Identity<'_>) -> String {
+        let word = |level: &Level| match level {
+            Level::Plus => "+".to_owned(),
+            Level::Word(word) => word.to_string(),
+            Level::Template(parts) => parts.iter().map(|part| part.text(identity)).collect(),
+        };
+        let hash = self.hash.then(|| "#".to_owned());
+        self.levels.iter().map(word).chain(hash).collect::<Vec<_>>().join("/")
+    }
+
+    /// Whether a level is this very word.
+    pub(super) fn has_word(&self, word: &str, identity: Identity<'_>) -> bool {
+        self.levels.iter().any(|level| level.is_word() && level.accepts(word, identity))
     }
 
     /// Root wildcards, on either side, reach no topic that begins with `$`.
@@ -200,12 +229,13 @@ enum Depths {
     From(usize),
 }
 
-/// Whether the filters together match every topic of the asked filter.
-pub(super) fn cover<'f>(
+/// The least number of levels at which the filters together miss topics of the asked filter; `None` where
+/// they match every one.
+pub(super) fn missed_depth<'f>(
     filters: impl Iterator<Item = &'f Filter>,
     request: &Request<'_>,
     identity: Identity<'_>,
-) -> bool {
+) -> Option<usize> {
     let first = match request.levels() {
         // One empty level is the empty topic, which is none.
         [""] => 2,
@@ -220,14 +250,15 @@ pub(super) fn cover<'f>(
             None => {}
         }
     }
-    if !request.ends_in_hash() {
-        return from <= first || depths.contains(&first);
-    }
-    if from == usize::MAX {
-        return false;
-    }
     depths.sort_unstable();
-    (first..from).all(|depth| depths.binary_search(&depth).is_ok())
+    let end = if request.ends_in_hash() { from } else { from.min(first + 1) };
+    (first..end).find(|depth| depths.binary_search(depth).is_err())
+}
+
+/// The topic with so many levels that the asked filter receives, with this word for its wildcards.
+pub(super) fn topic_of_depth(request: &Request<'_>, depth: usize, word: &str) -> String {
+    let levels = request.levels().iter().map(|level| if *level == "+" { word } else { level });
+    levels.chain(std::iter::repeat(word)).take(depth).collect::<Vec<_>>().join("/")
 }
 
 impl Level {
@@ -244,6 +275,13 @@ impl Level {
                     })
                     .collect(),
             ),
+        }
+    }
+
+    fn is_word(&self) -> bool {
+        match self {
+            Level::Plus => false,
+            Level::Word(_) | Level::Template(_) => true,
         }
     }
 
@@ -278,7 +316,7 @@ impl Level {
 }
 
 impl Part {
-    pub(super) fn text<'a>(&'a self, identity: Identity<'a>) -> &'a str {
+    fn text<'a>(&'a self, identity: Identity<'a>) -> &'a str {
         match self {
             Part::Text(text) => text,
             Part::Value(placeholder) => identity.value(*placeholder),

@@ -4,12 +4,21 @@
 //! A topic name is a set of one; a topic filter is the set of all topic names that it receives. A rule
 //! that allows must [cover](Patterns::cover) that set, and a rule that denies only has to
 //! [touch](Patterns::touch) it.
+//!
+//! Filters are compared with filters exactly, level by level (`filter`). Globs and regexes are automata
+//! over characters (`machine`), built when the policy is loaded and walked side by side with what the
+//! request receives (`names`, `walk`). A request has so much work for this and no more; where it ends, a
+//! set is not covered and is touched, so that the answer errs towards refusal.
 
 mod filter;
+mod machine;
+mod names;
+mod patterns;
 mod request;
 mod rich;
 mod walk;
 
+pub use patterns::{Cover, Patterns, Touch};
 pub use request::Request;
 
 use crate::text::{Identity, Placeholder, TextError};
@@ -83,58 +92,6 @@ fn refuse_prefix(text: &str) -> Result<(), TextError> {
             .help("the broker takes this prefix off; write the pattern for the topic behind it")
             .at(0..prefix.len())),
         None => Ok(()),
-    }
-}
-
-/// The patterns of one rule for one action.
-#[derive(Debug, Default)]
-pub struct Patterns {
-    filters: Vec<Filter>,
-    rich: Vec<Rich>,
-}
-
-impl Patterns {
-    /// Compiles them.
-    pub fn new(patterns: Vec<Pattern>) -> Self {
-        let mut compiled = Patterns::default();
-        for pattern in patterns {
-            match pattern.kind {
-                Kind::Filter(filter) => compiled.filters.push(filter),
-                Kind::Rich(rich) => compiled.rich.push(rich),
-            }
-        }
-        compiled
-    }
-
-    /// Whether the rule is about this action at all.
-    pub fn is_empty(&self) -> bool {
-        self.filters.is_empty() && self.rich.is_empty()
-    }
-
-    /// For rules that allow: whether every topic of the request is covered by the patterns together.
-    /// False where that cannot be settled within the bound of work.
-    pub fn cover(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
-        let filters = || self.filters.iter().filter(|filter| filter.uses().safe(identity));
-        let rich = || self.rich.iter().filter(|rich| rich.uses().safe(identity) && rich.may_reach(request, identity));
-        if !request.is_wildcard() {
-            return filters().any(|filter| filter.matches(request, identity))
-                || rich().any(|rich| rich.matches(request, identity).unwrap_or(false));
-        }
-        filter::cover(filters(), request, identity) || walk::cover(filters(), rich(), request, identity)
-    }
-
-    /// For rules that deny: whether any topic of the request is covered by one of the patterns.
-    /// True where that cannot be settled within the bound of work.
-    pub fn touch(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
-        let filters = self.filters.iter().filter(|filter| filter.uses().possible(identity));
-        let rich = self.rich.iter().filter(|rich| rich.may_reach(request, identity));
-        if request.is_wildcard() {
-            filters.into_iter().any(|filter| filter.touches(request, identity))
-                || rich.into_iter().any(|rich| walk::touch(rich, request, identity))
-        } else {
-            filters.into_iter().any(|filter| filter.matches_literally(request, identity))
-                || rich.into_iter().any(|rich| rich.matches(request, identity).unwrap_or(true))
-        }
     }
 }
 

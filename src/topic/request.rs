@@ -21,8 +21,8 @@ pub struct Request<'t> {
     work: Cell<usize>,
 }
 
-/// How many steps of walks over automata one decision may take, over all rules.
-const WORK: usize = 100_000;
+/// How many steps of walks over automata one decision may take, over all rules; a step takes some ten nanoseconds.
+const WORK: usize = 400_000;
 
 impl<'t> Request<'t> {
     /// Takes one prefix (`$share/<group>/`, ...) off and checks the rest. `None` where it is no valid
@@ -73,12 +73,12 @@ impl<'t> Request<'t> {
         self.beginning
     }
 
-    /// Takes something out of the work that may go into deciding the request. `None` where it is used up: clients
+    /// Takes steps out of the work that may go into deciding the request. False where that is used up: clients
     /// choose the filters, and each client's question holds up all the others.
-    pub(super) fn pay(&self, work: usize) -> Option<()> {
-        let left = self.work.get().checked_sub(work);
+    pub(super) fn spend(&self, steps: usize) -> bool {
+        let left = self.work.get().checked_sub(steps);
         self.work.set(left.unwrap_or(0));
-        left.map(drop)
+        left.is_some()
     }
 
     /// Whether it stands for more than one topic.

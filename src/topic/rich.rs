@@ -1,29 +1,34 @@
 //! Globs and regexes over topics, in which placeholders may stand.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use regex_automata::meta::Regex;
 use regex_syntax::hir::Hir;
 
+use super::machine::{Machine, Refused};
 use super::request::Request;
 use super::{TOPIC_MAX, Uses};
 use crate::text::glob::{self, Separator};
 use crate::text::{Identity, Piece, TextError, hir, pieces};
 
-/// A value longer than this is not filled into a pattern: the answer errs towards deny instead.
-const VALUE_MAX: usize = 4096;
-
-/// A glob or a regex of the policy.
+/// A glob or a regex of the policy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Rich {
-    hir: Hir,
-    /// What it matches whatever the placeholders stand for.
-    loose: Regex,
-    /// Each topic that `loose` matches begins with one of these.
-    prefixes: Option<Box<[Box<[u8]>]>>,
+    matcher: Arc<Matcher>,
+    /// What every topic of it begins with, for every client.
+    prefix: Box<str>,
     uses: Uses,
     /// Its text begins with `$`, so that it reaches topics that do.
     dollar: bool,
+}
+
+#[derive(Debug)]
+enum Matcher {
+    /// With placeholders.
+    Filled(Machine),
+    /// Without. A regex that looks around has no machine: no subscription with wildcards can be compared
+    /// with it.
+    Fixed(Regex, Option<Machine>),
 }
 
 impl Rich {
@@ -44,14 +49,17 @@ impl Rich {
     }
 
     fn new(hir: Hir, uses: Uses, dollar: bool) -> Result<Self, TextError> {
-        // A policy that loads must not hold a pattern that is too big later.
-        let sample = "x".repeat(128);
-        if uses.any() {
-            hir::compile(hir::fill(&hir, Identity { clientid: &sample, username: &sample }))?;
-        }
-        let loose = hir::replace(&hir, &|_| glob::anything());
-        let prefixes = hir::prefixes(&loose);
-        Ok(Rich { hir, loose: hir::compile(loose)?, prefixes, uses, dollar })
+        let machine = match Machine::build(&hir) {
+            Ok(machine) => Some(machine),
+            Err(Refused::Unsupported) if !uses.any() => None,
+            Err(refused) => return Err(refused.into()),
+        };
+        let prefix = machine.as_ref().map(Machine::prefix).unwrap_or_default().into();
+        let matcher = match machine {
+            Some(machine) if uses.any() => Matcher::Filled(machine),
+            machine => Matcher::Fixed(hir::compile(hir)?, machine),
+        };
+        Ok(Rich { matcher: Arc::new(matcher), prefix, uses, dollar })
     }
 
     pub(super) fn uses(&self) -> Uses {
@@ -61,39 +69,30 @@ impl Rich {
     /// Whether the pattern can match topics of the request at all, as far as their beginning tells. Most
     /// patterns of a large policy are about other topics, and this is all that they cost.
     pub(super) fn may_reach(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
-        let begins = |prefix: &[u8]| {
-            let asked = request.beginning().as_bytes();
-            asked.starts_with(prefix) || prefix.starts_with(asked)
-        };
-        self.prefixes.as_deref().is_none_or(|prefixes| prefixes.iter().any(|prefix| begins(prefix)))
-            && (!request.begins_with_dollar() || self.dollar || self.uses.begins_with_dollar(identity))
-    }
-
-    /// The pattern with the client's values in it; `None` where they are too long.
-    pub(super) fn filled(&self, identity: Identity<'_>) -> Option<Cow<'_, Hir>> {
-        if !self.uses.any() {
-            return Some(Cow::Borrowed(&self.hir));
+        let asked = request.beginning();
+        if !asked.starts_with(&*self.prefix) && !self.prefix.starts_with(asked) {
+            return false;
         }
-        let short = self.uses.values(identity).all(|value| value.len() <= VALUE_MAX);
-        short.then(|| Cow::Owned(hir::fill(&self.hir, identity)))
+        !request.begins_with_dollar() || self.dollar || self.uses.begins_with_dollar(identity)
     }
 
-    /// Takes what it costs to make an automaton of the pattern out of the request's bound of work. `None` where
-    /// that is used up.
-    pub(super) fn pay(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<()> {
-        const AUTOMATON: usize = 500;
-        request.pay(AUTOMATON + self.uses.values(identity).map(str::len).sum::<usize>())
-    }
-
-    /// Whether it matches a topic name. `None` where that cannot be settled.
-    pub(super) fn matches(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<bool> {
-        let loosely = hir::is_match(&self.loose, request.text());
-        if !loosely || !self.uses.any() {
-            return Some(loosely);
+    /// Whether it matches a topic name. `None` where the request has no work left to settle that.
+    pub(super) fn matches(&self, topic: &str, request: &Request<'_>, identity: Identity<'_>) -> Option<bool> {
+        if !topic.starts_with(&*self.prefix) {
+            return Some(false);
         }
-        self.pay(request, identity)?;
-        let regex = hir::compile(self.filled(identity)?.into_owned()).ok()?;
-        Some(hir::is_match(&regex, request.text()))
+        match &*self.matcher {
+            Matcher::Fixed(regex, _) => Some(hir::is_match(regex, topic)),
+            Matcher::Filled(machine) => machine.matches(topic, identity, |steps| request.spend(steps)),
+        }
+    }
+
+    /// The automaton, where there is one.
+    pub(super) fn machine(&self) -> Option<&Machine> {
+        match &*self.matcher {
+            Matcher::Filled(machine) => Some(machine),
+            Matcher::Fixed(_, machine) => machine.as_ref(),
+        }
     }
 }
 

@@ -1,301 +1,331 @@
-//! Sets of topics with globs and regexes among them.
+//! Walks through what a subscription receives and what globs and regexes match, at the same time.
 //!
-//! The asked filter is walked byte by byte, as an automaton of its own that makes valid UTF-8 and nothing
-//! that no topic name can hold. A second automaton, built as far as the walk needs it, follows with the patterns. Every
-//! pair of states is visited once, and only so many: beyond that it is not settled.
+//! Each walk meets every reachable pair of states at most once, in the order of the topics' length, and
+//! ends early when the request has no work left.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::rc::Rc;
 
-use regex_automata::hybrid::LazyStateID;
-use regex_automata::hybrid::dfa::DFA;
-use regex_automata::nfa::thompson::{self, NFA};
-use regex_automata::{Anchored, Input, MatchKind};
-use regex_syntax::hir::Hir;
-
-use super::filter::{Filter, Level};
+use super::machine::{CharClass, Machine, Marks, Reads, Thread};
+use super::names::{NEVER, Names, Next, Place};
 use super::request::Request;
-use super::rich::Rich;
-use crate::text::glob::{Separator, anything, many, one, optional, slash};
-use crate::text::{Identity, hir};
+use crate::text::Identity;
 
-/// What the patterns' automaton may take, in bytes.
-const AUTOMATON: usize = 4 << 20;
-/// How many patterns are joined at most.
-const PATTERNS: usize = 256;
+/// What a walk found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A topic that was looked for.
+    Topic(String),
+    /// There is none.
+    Nothing,
+    /// The work ended before that was known.
+    Unsettled,
+}
 
-/// Whether the patterns together match every topic of the asked filter. False where it is not settled.
-pub(super) fn cover<'p>(
-    filters: impl Iterator<Item = &'p Filter>,
-    rich: impl Iterator<Item = &'p Rich>,
+/// Steps that a new pair of states counts for, beside those of reading.
+const PAIR: usize = 20;
+
+/// How the walk came to its places.
+#[derive(Debug, Default)]
+struct Trail {
+    /// The entry before, and the character read from there.
+    entries: Vec<(usize, Option<char>)>,
+}
+
+impl Trail {
+    fn add(&mut self, before: usize, read: Option<char>) -> usize {
+        self.entries.push((before, read));
+        self.entries.len() - 1
+    }
+
+    fn text(&self, mut at: usize) -> String {
+        let mut chars = Vec::new();
+        while let Some((before, Some(c))) = self.entries.get(at) {
+            chars.push(*c);
+            at = *before;
+        }
+        chars.iter().rev().collect()
+    }
+}
+
+/// A topic that the subscription receives and the machine matches.
+pub(super) fn common_topic(machine: &Machine, request: &Request<'_>, identity: Identity<'_>) -> Found {
+    let names = Names::new(request.text());
+    let mut marks = Marks::new(machine);
+    let mut threads = Vec::new();
+    let mut seen: HashSet<(Place, Thread)> = HashSet::new();
+    let mut queue: VecDeque<(Place, Thread, usize)> = VecDeque::new();
+    let mut trail = Trail::default();
+    let root = trail.add(0, None);
+    machine.begin(identity, &mut marks, &mut threads);
+    queue.extend(threads.drain(..).map(|thread| (Place::START, thread, root)));
+    while let Some((place, thread, entry)) = queue.pop_front() {
+        if !request.spend(PAIR + std::mem::take(&mut marks.met)) {
+            return Found::Unsettled;
+        }
+        if names.accepts(place) && machine.accepts(thread, identity, &mut marks) {
+            return Found::Topic(trail.text(entry));
+        }
+        let reads = machine.reads(thread, identity);
+        for c in common_characters(names.next(place), reads).into_iter().flatten() {
+            let Some(next) = names.step(place, c) else { continue };
+            marks.clear();
+            machine.read(thread, c, identity, &mut marks, &mut threads);
+            if threads.is_empty() {
+                continue;
+            }
+            let entry = trail.add(entry, Some(c));
+            let new = threads.drain(..).filter(|thread| seen.insert((next, *thread)));
+            queue.extend(new.map(|thread| (next, thread, entry)));
+        }
+    }
+    Found::Nothing
+}
+
+/// Characters that both may read: one for each pair of places that they may lead to.
+fn common_characters(next: Next, reads: Reads<'_>) -> [Option<char>; 2] {
+    match (next, reads) {
+        (Next::End, _) | (_, Reads::Nothing) => [None, None],
+        (Next::Only(c), Reads::Only(_) | Reads::AnyOf(_)) | (Next::Many, Reads::Only(c)) => [Some(c), None],
+        (Next::Many, Reads::AnyOf(class)) => {
+            // `$` is not read at the start, and elsewhere as every other character is.
+            let [plus, hash, nul] = NEVER;
+            let within = class.pick(&[plus, hash, nul, '/', '$']).or_else(|| class.contains('$').then_some('$'));
+            [class.contains('/').then_some('/'), within]
+        }
+    }
+}
+
+/// Something that covers topics: a filter or a machine.
+#[derive(Debug)]
+pub(super) enum Part<'p> {
+    Filter(Names<'p>),
+    Machine(&'p Machine),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Member {
+    Filter(u32, Place),
+    Machine(u32, Thread),
+}
+
+/// The members that a beginning of a topic leads to.
+struct Set {
+    members: Rc<[Member]>,
+    /// Whether a topic that ends here is covered.
+    accepts: bool,
+    /// Whether every longer topic is covered, apart from `$` at the start.
+    endless: bool,
+}
+
+/// A topic that the subscription receives and none of the parts covers. `atoms` are the characters in
+/// groups, such that every class of the machines holds a group wholly or not at all.
+pub(super) fn uncovered_topic(
+    parts: &[Part<'_>],
+    atoms: &[CharClass],
     request: &Request<'_>,
     identity: Identity<'_>,
-) -> bool {
-    let filled = |rich: &'p Rich| rich.pay(request, identity).and_then(|()| rich.filled(identity));
-    let mut patterns: Vec<Cow<'_, Hir>> = rich.take(PATTERNS).filter_map(filled).collect();
-    // Filters alone do not cover it, or nobody would ask.
-    if patterns.is_empty() {
-        return false;
+) -> Found {
+    Cover {
+        parts,
+        atoms,
+        request,
+        identity,
+        names: Names::new(request.text()),
+        marks: parts
+            .iter()
+            .map(|part| match part {
+                Part::Machine(machine) => Some(Marks::new(machine)),
+                Part::Filter(_) => None,
+            })
+            .collect(),
+        sets: Vec::new(),
+        known: HashMap::new(),
+        steps: 0,
     }
-    let overlapping = filters.filter(|filter| filter.overlaps(request, identity));
-    patterns.extend(overlapping.take(PATTERNS).map(|filter| Cow::Owned(filter_hir(filter, identity))));
-    walk(&patterns, request, Search::Uncovered) == Some(false)
+    .walk()
 }
 
-/// Whether the pattern matches any topic of the asked filter. True where it is not settled.
-pub(super) fn touch(rich: &Rich, request: &Request<'_>, identity: Identity<'_>) -> bool {
-    match rich.pay(request, identity).and_then(|()| rich.filled(identity)) {
-        Some(pattern) => walk(&[pattern], request, Search::Covered) != Some(false),
-        None => true,
-    }
+struct Cover<'a, 't> {
+    parts: &'a [Part<'a>],
+    atoms: &'a [CharClass],
+    request: &'a Request<'t>,
+    identity: Identity<'a>,
+    names: Names<'a>,
+    /// One for each machine among the parts.
+    marks: Vec<Option<Marks>>,
+    sets: Vec<Set>,
+    known: HashMap<Rc<[Member]>, usize>,
+    steps: usize,
 }
 
-/// Which topic of the asked filter is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Search {
-    /// One that no pattern matches.
-    Uncovered,
-    /// One that a pattern matches.
-    Covered,
-}
-
-/// Whether there is such a topic. `None` where it is not settled.
-fn walk(patterns: &[Cow<'_, Hir>], request: &Request<'_>, search: Search) -> Option<bool> {
-    let dfa = automaton(patterns)?;
-    let mut cache = dfa.create_cache();
-    let bytes = representatives(&dfa);
-    let asked = Asked { request };
-    let start = dfa.start_state_forward(&mut cache, &Input::new("").anchored(Anchored::Yes)).ok()?;
-    let mut seen: HashSet<(Place, LazyStateID)> = HashSet::new();
-    let mut waiting = Vec::new();
-    // The start is not among the states seen: the empty text is no topic.
-    let mut next = Some((asked.start(), start));
-    let mut first = true;
-    while let Some((place, state)) = next {
-        let literal = asked.literal_byte(place);
-        let choices = match &literal {
-            Some(byte) => std::slice::from_ref(byte),
-            None => bytes.as_slice(),
-        };
-        for &byte in choices {
-            request.pay(1)?;
-            if first && byte == b'$' && literal.is_none() {
+impl Cover<'_, '_> {
+    fn walk(mut self) -> Found {
+        let mut seen: HashSet<(Place, usize)> = HashSet::new();
+        let mut queue: VecDeque<(Place, usize, usize)> = VecDeque::new();
+        let mut trail = Trail::default();
+        let root = trail.add(0, None);
+        let start = self.start();
+        queue.push_back((Place::START, start, root));
+        let no_dollar = self.names.next(Place::START) == Next::Many;
+        while let Some((place, at, entry)) = queue.pop_front() {
+            let Some(set) = self.sets.get(at) else { continue };
+            if set.members.is_empty() || (self.names.accepts(place) && !set.accepts) {
+                let mut topic = trail.text(entry);
+                self.names.finish(place, &mut topic);
+                return Found::Topic(topic);
+            }
+            if set.endless && (place.started || no_dollar) {
                 continue;
             }
-            let Some(place) = asked.step(place, byte) else { continue };
-            let state = dfa.next_state(&mut cache, state, byte).ok()?;
-            if state.is_quit() {
-                return None;
-            }
-            if state.is_dead() {
-                // Every place leads on to some topic, which no pattern matches any more.
-                match search {
-                    Search::Uncovered => return Some(true),
-                    Search::Covered => continue,
+            let members = Rc::clone(&set.members);
+            for c in self.characters(place, &members) {
+                let Some(next) = self.names.step(place, c) else { continue };
+                let at = self.read(&members, c);
+                if !self.request.spend(PAIR + std::mem::take(&mut self.steps)) {
+                    return Found::Unsettled;
+                }
+                if seen.insert((next, at)) {
+                    queue.push_back((next, at, trail.add(entry, Some(c))));
                 }
             }
-            if !seen.insert((place, state)) {
-                continue;
+        }
+        Found::Nothing
+    }
+
+    fn start(&mut self) -> usize {
+        let mut members = Vec::new();
+        let mut threads = Vec::new();
+        for ((number, part), marks) in (0..).zip(self.parts).zip(&mut self.marks) {
+            match (part, marks) {
+                (Part::Machine(machine), Some(marks)) => {
+                    machine.begin(self.identity, marks, &mut threads);
+                    self.steps += std::mem::take(&mut marks.met);
+                    members.extend(threads.drain(..).map(|thread| Member::Machine(number, thread)));
+                }
+                (Part::Filter(_) | Part::Machine(_), _) => members.push(Member::Filter(number, Place::START)),
             }
-            if asked.is_topic(place) {
-                let matched = dfa.next_eoi_state(&mut cache, state).ok()?.is_match();
-                if matched == (search == Search::Covered) {
-                    return Some(true);
+        }
+        self.intern(members)
+    }
+
+    fn read(&mut self, members: &[Member], c: char) -> usize {
+        let mut next = Vec::with_capacity(members.len());
+        let mut threads = Vec::new();
+        for marks in self.marks.iter_mut().flatten() {
+            marks.clear();
+        }
+        for member in members {
+            match *member {
+                Member::Filter(number, place) => {
+                    if let Some(Part::Filter(names)) = self.parts.get(number as usize) {
+                        next.extend(names.step(place, c).map(|place| Member::Filter(number, place)));
+                    }
+                }
+                Member::Machine(number, thread) => {
+                    let marks = self.marks.get_mut(number as usize).and_then(Option::as_mut);
+                    if let (Some(Part::Machine(machine)), Some(marks)) = (self.parts.get(number as usize), marks) {
+                        machine.read(thread, c, self.identity, marks, &mut threads);
+                        self.steps += std::mem::take(&mut marks.met);
+                        next.extend(threads.drain(..).map(|thread| Member::Machine(number, thread)));
+                    }
                 }
             }
-            waiting.push((place, state));
         }
-        first = false;
-        next = waiting.pop();
+        self.steps += 2 * members.len() + self.parts.len();
+        self.intern(next)
     }
-    Some(false)
-}
 
-fn automaton(patterns: &[Cow<'_, Hir>]) -> Option<DFA> {
-    let whole: Vec<Hir> = patterns.iter().map(|pattern| hir::whole(pattern.as_ref().clone())).collect();
-    let config =
-        thompson::Config::new().nfa_size_limit(Some(hir::SIZE_LIMIT)).which_captures(thompson::WhichCaptures::None);
-    let nfa = NFA::compiler().configure(config).build_many_from_hir(&whole).ok()?;
-    let config = DFA::config().match_kind(MatchKind::All).cache_capacity(AUTOMATON).minimum_cache_clear_count(Some(0));
-    DFA::builder().configure(config).build_from_nfa(nfa).ok()
-}
-
-fn filter_hir(filter: &Filter, identity: Identity<'_>) -> Hir {
-    let mut parts = Vec::new();
-    for (place, level) in filter.levels().iter().enumerate() {
-        if place > 0 {
-            parts.push(slash());
+    fn intern(&mut self, mut members: Vec<Member>) -> usize {
+        members.sort_unstable();
+        members.dedup();
+        if let Some(known) = self.known.get(members.as_slice()) {
+            return *known;
         }
-        match level {
-            Level::Plus => parts.push(many(one(Separator::Slash))),
-            Level::Word(word) => parts.push(Hir::literal(word.as_bytes())),
-            Level::Template(template) => {
-                parts.extend(template.iter().map(|part| Hir::literal(part.text(identity).as_bytes())));
-            }
-        }
-    }
-    match (filter.ends_in_hash(), parts.is_empty()) {
-        (false, _) => {}
-        (true, true) => parts.push(anything()),
-        (true, false) => parts.push(optional(Hir::concat(vec![slash(), anything()]))),
-    }
-    Hir::concat(parts)
-}
-
-/// One byte of each kind that neither automaton tells from another.
-fn representatives(dfa: &DFA) -> Vec<u8> {
-    let mut kinds = HashSet::new();
-    (0..=u8::MAX).filter(|byte| kinds.insert((dfa.byte_classes().get(*byte), kind(*byte)))).collect()
-}
-
-/// The kinds of bytes that the walk over the asked filter itself tells apart.
-fn kind(byte: u8) -> u8 {
-    match byte {
-        0 | b'+' | b'#' => 0,
-        b'/' => 1,
-        b'$' => 2,
-        0x01..=0x7F => 3,
-        0x80..=0x8F => 4,
-        0x90..=0x9F => 5,
-        0xA0..=0xBF => 6,
-        0xC2..=0xDF => 7,
-        0xE0 => 8,
-        0xE1..=0xEC | 0xEE..=0xEF => 9,
-        0xED => 10,
-        0xF0 => 11,
-        0xF1..=0xF3 => 12,
-        0xF4 => 13,
-        0xC0..=0xC1 | 0xF5..=0xFF => 14,
-    }
-}
-
-/// The topics of a filter, as an automaton over bytes.
-struct Asked<'r, 't> {
-    request: &'r Request<'t>,
-}
-
-/// A state of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Place {
-    level: usize,
-    within: Within,
-}
-
-/// Where in a level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Within {
-    /// So many bytes of a word.
-    Word(usize),
-    /// A level that may be any word, or the levels under `#`.
-    Free(Utf8),
-}
-
-/// How a character goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Utf8 {
-    Whole,
-    One,
-    Two,
-    Three,
-    AfterE0,
-    AfterEd,
-    AfterF0,
-    AfterF4,
-}
-
-impl Asked<'_, '_> {
-    fn start(&self) -> Place {
-        self.at_level(0)
-    }
-
-    fn at_level(&self, level: usize) -> Place {
-        let within = match self.request.levels().get(level) {
-            Some(&"+") | None => Within::Free(Utf8::Whole),
-            Some(_) => Within::Word(0),
-        };
-        Place { level, within }
-    }
-
-    fn word(&self, level: usize) -> &[u8] {
-        self.request.levels().get(level).map_or(b"", |word| word.as_bytes())
-    }
-
-    /// The levels under `#`.
-    fn is_tail(&self, place: Place) -> bool {
-        place.level >= self.request.levels().len()
-    }
-
-    /// The only byte that can follow, where there is only one.
-    fn literal_byte(&self, place: Place) -> Option<u8> {
-        match place.within {
-            Within::Word(at) => Some(self.word(place.level).get(at).copied().unwrap_or(b'/')),
-            Within::Free(_) => None,
-        }
-    }
-
-    fn step(&self, place: Place, byte: u8) -> Option<Place> {
-        match place.within {
-            Within::Word(at) if self.word(place.level).get(at) == Some(&byte) => {
-                Some(Place { within: Within::Word(at + 1), ..place })
-            }
-            Within::Word(at) => {
-                (at == self.word(place.level).len() && byte == b'/').then(|| self.next_level(place.level))?
-            }
-            Within::Free(Utf8::Whole) if byte == b'/' => {
-                if self.is_tail(place) {
-                    Some(place)
-                } else {
-                    self.next_level(place.level)
+        // To keep a set costs more than to find it again.
+        self.steps += 4 * members.len();
+        let (mut accepts, mut endless) = (false, false);
+        for member in &members {
+            match *member {
+                Member::Filter(number, place) => {
+                    if let Some(Part::Filter(names)) = self.parts.get(number as usize) {
+                        accepts |= names.accepts(place);
+                        endless |= names.takes_all(place);
+                    }
+                }
+                Member::Machine(number, thread) => {
+                    let marks = self.marks.get_mut(number as usize).and_then(Option::as_mut);
+                    if let (Some(Part::Machine(machine)), Some(marks)) = (self.parts.get(number as usize), marks) {
+                        accepts |= machine.accepts(thread, self.identity, marks);
+                        endless |= machine.is_endless(thread);
+                    }
                 }
             }
-            Within::Free(utf8) => Some(Place { within: Within::Free(utf8.step(byte)?), ..place }),
         }
+        let members: Rc<[Member]> = members.into();
+        self.known.insert(Rc::clone(&members), self.sets.len());
+        self.sets.push(Set { members, accepts, endless });
+        self.sets.len() - 1
     }
 
-    fn next_level(&self, level: usize) -> Option<Place> {
-        let exists = level + 1 < self.request.levels().len() || self.request.ends_in_hash();
-        exists.then(|| self.at_level(level + 1))
-    }
-
-    /// Whether the bytes so far are a topic that the filter receives.
-    fn is_topic(&self, place: Place) -> bool {
-        let level_ends = match place.within {
-            Within::Word(at) => at == self.word(place.level).len(),
-            Within::Free(utf8) => utf8 == Utf8::Whole,
-        };
-        level_ends && place.level + 1 >= self.request.levels().len()
+    /// A character for each set of members that may be reached from these.
+    fn characters(&mut self, place: Place, members: &[Member]) -> Vec<char> {
+        match self.names.next(place) {
+            Next::End => return Vec::new(),
+            Next::Only(c) => return vec![c],
+            Next::Many => {}
+        }
+        let mut special: Vec<char> = members
+            .iter()
+            .filter_map(|member| match *member {
+                Member::Filter(number, place) => match self.parts.get(number as usize) {
+                    Some(Part::Filter(names)) => match names.next(place) {
+                        Next::Only(c) => Some(c),
+                        Next::End | Next::Many => None,
+                    },
+                    Some(Part::Machine(_)) | None => None,
+                },
+                Member::Machine(number, thread) => match self.parts.get(number as usize) {
+                    Some(Part::Machine(machine)) => match machine.reads(thread, self.identity) {
+                        Reads::Only(c) => Some(c),
+                        Reads::AnyOf(_) | Reads::Nothing => None,
+                    },
+                    Some(Part::Filter(_)) | None => None,
+                },
+            })
+            .chain(NEVER)
+            .chain(['/', '$'])
+            .collect();
+        special.sort_unstable();
+        special.dedup();
+        self.steps += members.len() + special.len() * self.atoms.len();
+        let others: Vec<char> = self.atoms.iter().filter_map(|atom| atom.pick(&special)).collect();
+        // The ordinary characters first: they are the ones that no pattern names.
+        others.into_iter().chain(special).collect()
     }
 }
 
-impl Utf8 {
-    fn step(self, byte: u8) -> Option<Utf8> {
-        match (self, byte) {
-            (Utf8::Whole, 0 | b'+' | b'#') => None,
-            (Utf8::Whole, 0x01..=0x7F) | (Utf8::One, 0x80..=0xBF) => Some(Utf8::Whole),
-            (Utf8::Whole, 0xC2..=0xDF)
-            | (Utf8::Two, 0x80..=0xBF)
-            | (Utf8::AfterE0, 0xA0..=0xBF)
-            | (Utf8::AfterEd, 0x80..=0x9F) => Some(Utf8::One),
-            (Utf8::Whole, 0xE0) => Some(Utf8::AfterE0),
-            (Utf8::Whole, 0xED) => Some(Utf8::AfterEd),
-            (Utf8::Whole, 0xE1..=0xEF)
-            | (Utf8::Three, 0x80..=0xBF)
-            | (Utf8::AfterF0, 0x90..=0xBF)
-            | (Utf8::AfterF4, 0x80..=0x8F) => Some(Utf8::Two),
-            (Utf8::Whole, 0xF0) => Some(Utf8::AfterF0),
-            (Utf8::Whole, 0xF4) => Some(Utf8::AfterF4),
-            (Utf8::Whole, 0xF1..=0xF3) => Some(Utf8::Three),
-            (
-                Utf8::Whole
-                | Utf8::One
-                | Utf8::Two
-                | Utf8::Three
-                | Utf8::AfterE0
-                | Utf8::AfterEd
-                | Utf8::AfterF0
-                | Utf8::AfterF4,
-                _,
-            ) => None,
+/// The groups of characters that no class tells apart, those in no class among them.
+pub(super) fn atoms<'m>(machines: impl Iterator<Item = &'m Machine>) -> Box<[CharClass]> {
+    let classes: HashSet<&CharClass> = machines.flat_map(Machine::classes).collect();
+    let mut bounds: Vec<u32> = vec![0];
+    for (low, high) in classes.iter().flat_map(|class| class.ranges.iter()) {
+        bounds.extend([u32::from(*low), u32::from(*high) + 1]);
+    }
+    bounds.sort_unstable();
+    bounds.dedup();
+    let mut groups: HashMap<Vec<bool>, Vec<(char, char)>> = HashMap::new();
+    let ends = bounds.iter().skip(1).copied().chain([u32::from(char::MAX) + 1]);
+    for (start, end) in bounds.iter().copied().zip(ends) {
+        // Surrogates are no characters: a range that begins or ends among them is cut short.
+        let low = (start..end).find_map(char::from_u32);
+        let high = (start..end).rev().find_map(char::from_u32);
+        if let (Some(low), Some(high)) = (low, high) {
+            let group = classes.iter().map(|class| class.contains(low)).collect();
+            groups.entry(group).or_default().push((low, high));
         }
     }
+    let mut atoms: Vec<CharClass> = groups.into_values().map(|ranges| CharClass { ranges: ranges.into() }).collect();
+    atoms.sort_unstable_by_key(|atom| atom.ranges.first().copied());
+    atoms.into()
 }

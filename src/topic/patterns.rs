@@ -1,0 +1,209 @@
+//! The patterns of one rule for one action, as one set of topics.
+
+use super::filter::{Filter, missed_depth, topic_of_depth};
+use super::machine::CharClass;
+use super::names::Names;
+use super::request::Request;
+use super::rich::Rich;
+use super::walk::{Found, Part, atoms, common_topic, uncovered_topic};
+use super::{Kind, Pattern};
+use crate::text::Identity;
+
+/// The patterns of one rule for one action.
+#[derive(Debug, Default)]
+pub struct Patterns {
+    filters: Vec<Filter>,
+    rich: Vec<Rich>,
+    /// The characters that the globs and regexes tell apart, in groups.
+    atoms: Box<[CharClass]>,
+}
+
+/// How far patterns cover a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cover {
+    /// Every topic of the request is covered.
+    Full,
+    /// This topic of the request is not.
+    Without(String),
+    /// That cannot be settled within the bound of work, which counts as not covered.
+    Unsettled,
+}
+
+/// Whether patterns touch a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Touch {
+    /// No topic of the request is covered.
+    Nothing,
+    /// This topic of the request is.
+    Topic(String),
+    /// That cannot be settled within the bound of work, which counts as touched.
+    Unsettled,
+}
+
+impl Patterns {
+    /// Compiles them.
+    pub fn new(patterns: Vec<Pattern>) -> Self {
+        let mut compiled = Patterns::default();
+        for pattern in patterns {
+            match pattern.kind {
+                Kind::Filter(filter) => compiled.filters.push(filter),
+                Kind::Rich(rich) => compiled.rich.push(rich),
+            }
+        }
+        if !compiled.rich.is_empty() {
+            compiled.atoms = atoms(compiled.rich.iter().filter_map(Rich::machine));
+        }
+        compiled
+    }
+
+    /// Whether the rule is about this action at all.
+    pub fn is_empty(&self) -> bool {
+        self.filters.is_empty() && self.rich.is_empty()
+    }
+
+    /// For rules that allow: whether every topic of the request is covered by the patterns together.
+    /// False where that cannot be settled within the bound of work.
+    pub fn cover(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        if !request.is_wildcard() {
+            return self.allowed_filters(identity).any(|filter| filter.matches(request, identity))
+                || any_match(self.allowed_rich(request, identity), request.text(), request, identity) == Some(true);
+        }
+        match self.missed_depth(request, identity) {
+            None => true,
+            Some(_) if self.rich.is_empty() => false,
+            Some(depth) => self.covered_by_all(depth, request, identity) == Cover::Full,
+        }
+    }
+
+    /// As [`cover`](Self::cover), with a topic that shows why not.
+    pub fn covered(&self, request: &Request<'_>, identity: Identity<'_>) -> Cover {
+        if request.is_wildcard() {
+            let missed = self.missed_depth(request, identity);
+            return missed.map_or(Cover::Full, |depth| self.covered_by_all(depth, request, identity));
+        }
+        if self.allowed_filters(identity).any(|filter| filter.matches(request, identity)) {
+            return Cover::Full;
+        }
+        match any_match(self.allowed_rich(request, identity), request.text(), request, identity) {
+            Some(true) => Cover::Full,
+            Some(false) => Cover::Without(request.text().to_owned()),
+            None => Cover::Unsettled,
+        }
+    }
+
+    /// For rules that deny: whether any topic of the request is covered by one of the patterns.
+    /// True where that cannot be settled within the bound of work.
+    pub fn touch(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
+        let mut filters = self.filters.iter().filter(|filter| filter.uses().possible(identity));
+        if request.is_wildcard() {
+            filters.any(|filter| filter.touches(request, identity))
+                || self.denied_rich(request, identity).any(|rich| common(rich, request, identity) != Found::Nothing)
+        } else {
+            filters.any(|filter| filter.matches_literally(request, identity))
+                || any_match(self.denied_rich(request, identity), request.text(), request, identity) != Some(false)
+        }
+    }
+
+    /// As [`touch`](Self::touch), with a topic that shows it.
+    pub fn touched(&self, request: &Request<'_>, identity: Identity<'_>) -> Touch {
+        let mut filters = self.filters.iter().filter(|filter| filter.uses().possible(identity));
+        if !request.is_wildcard() {
+            let matched = if filters.any(|filter| filter.matches_literally(request, identity)) {
+                Some(true)
+            } else {
+                any_match(self.denied_rich(request, identity), request.text(), request, identity)
+            };
+            return match matched {
+                Some(true) => Touch::Topic(request.text().to_owned()),
+                Some(false) => Touch::Nothing,
+                None => Touch::Unsettled,
+            };
+        }
+        if let Some(topic) = filters.find_map(|filter| filter.common_topic(request, identity)) {
+            return Touch::Topic(topic);
+        }
+        let mut touch = Touch::Nothing;
+        for rich in self.denied_rich(request, identity) {
+            match common(rich, request, identity) {
+                Found::Topic(topic) => return Touch::Topic(topic),
+                Found::Nothing => {}
+                Found::Unsettled => touch = Touch::Unsettled,
+            }
+        }
+        touch
+    }
+
+    fn allowed_filters<'p>(&'p self, identity: Identity<'p>) -> impl Iterator<Item = &'p Filter> {
+        self.filters.iter().filter(move |filter| filter.uses().safe(identity))
+    }
+
+    fn allowed_rich<'p>(&'p self, request: &'p Request<'_>, identity: Identity<'p>) -> impl Iterator<Item = &'p Rich> {
+        self.rich.iter().filter(move |rich| rich.may_reach(request, identity) && rich.uses().safe(identity))
+    }
+
+    /// Unlike a filter, a glob or a regex can match without its placeholders, so that a value which no topic
+    /// holds does not take it out.
+    fn denied_rich<'p>(&'p self, request: &'p Request<'_>, identity: Identity<'p>) -> impl Iterator<Item = &'p Rich> {
+        self.rich.iter().filter(move |rich| rich.may_reach(request, identity))
+    }
+
+    fn missed_depth(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<usize> {
+        missed_depth(self.allowed_filters(identity), request, identity)
+    }
+
+    /// Whether filters, globs and regexes cover a filter together, of which the filters alone miss topics with
+    /// so many levels.
+    fn covered_by_all(&self, depth: usize, request: &Request<'_>, identity: Identity<'_>) -> Cover {
+        let topic = topic_of_depth(request, depth, &self.new_word(identity));
+        // No automaton is needed where that topic is missed by globs and regexes too.
+        match any_match(self.allowed_rich(request, identity), &topic, request, identity) {
+            Some(true) => {}
+            Some(false) => return Cover::Without(topic),
+            None => return Cover::Unsettled,
+        }
+        let mut settled = true;
+        let mut parts = Vec::new();
+        for rich in self.allowed_rich(request, identity) {
+            match rich.machine() {
+                Some(machine) => parts.push(Part::Machine(machine)),
+                None => settled = false,
+            }
+        }
+        let filters = self.allowed_filters(identity).filter(|filter| filter.overlaps(request, identity));
+        parts.extend(filters.map(|filter| Part::Filter(Names::new(filter.filled(identity)))));
+        match uncovered_topic(&parts, &self.atoms, request, identity) {
+            Found::Nothing => Cover::Full,
+            Found::Topic(topic) if settled => Cover::Without(topic),
+            Found::Topic(_) | Found::Unsettled => Cover::Unsettled,
+        }
+    }
+
+    /// A word that is no level of a filter.
+    fn new_word(&self, identity: Identity<'_>) -> String {
+        let words = ["x", "y", "z"].into_iter().map(str::to_owned).chain((1..).map(|number: u32| format!("x{number}")));
+        let mut new = words.filter(|word| !self.filters.iter().any(|filter| filter.has_word(word, identity)));
+        new.next().unwrap_or_default()
+    }
+}
+
+/// Whether one of them matches the topic; `None` where that is not settled.
+fn any_match<'p>(
+    rich: impl Iterator<Item = &'p Rich>,
+    topic: &str,
+    request: &Request<'_>,
+    identity: Identity<'_>,
+) -> Option<bool> {
+    let mut settled = true;
+    for rich in rich {
+        match rich.matches(topic, request, identity) {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => settled = false,
+        }
+    }
+    settled.then_some(false)
+}
+
+fn common(rich: &Rich, request: &Request<'_>, identity: Identity<'_>) -> Found {
+    rich.machine().map_or(Found::Unsettled, |machine| common_topic(machine, request, identity))
+}
