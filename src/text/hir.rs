@@ -95,7 +95,12 @@ pub(crate) fn compile(hir: Hir) -> Result<Regex, TextError> {
         .configure(config)
         .syntax(syntax::Config::new())
         .build_from_hir(&whole(hir))
-        .map_err(|_| TextError::new("this pattern is too big").help("split it into several smaller ones"))
+        .map_err(|_| too_big())
+}
+
+/// The error for a pattern that takes more than [`SIZE_LIMIT`].
+pub(crate) fn too_big() -> TextError {
+    TextError::new("this pattern is too big").help("split it into several smaller ones")
 }
 
 /// Whether the whole text matches.

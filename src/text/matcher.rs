@@ -1,6 +1,7 @@
 //! Globs and regexes over whole values.
 
-use regex_automata::meta::Regex;
+use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::Hir;
 
 use super::glob::Separator;
 use super::{Piece, TextError, glob, hir, pieces};
@@ -19,7 +20,7 @@ impl Matcher {
     /// It is no glob, or holds a placeholder.
     pub fn glob(text: &str) -> Result<Self, TextError> {
         let pieces = without_placeholders(text)?;
-        Ok(Matcher { source: text.into(), regex: hir::compile(glob::parse(&pieces, Separator::None)?)? })
+        Ok(Matcher { source: text.into(), regex: compile(glob::parse(&pieces, Separator::None)?)? })
     }
 
     /// Compiles a regex that must match the whole value.
@@ -28,18 +29,23 @@ impl Matcher {
     /// It is no regex, or holds a placeholder.
     pub fn regex(text: &str) -> Result<Self, TextError> {
         let pieces = without_placeholders(text)?;
-        Ok(Matcher { source: text.into(), regex: hir::compile(hir::parse_regex(&pieces)?)? })
+        Ok(Matcher { source: text.into(), regex: compile(hir::parse_regex(&pieces)?)? })
     }
 
     /// Whether the whole value matches.
     pub fn is_match(&self, value: &str) -> bool {
-        hir::is_match(&self.regex, value)
+        self.regex.is_match(value)
     }
 
     /// The pattern as it was written.
     pub fn source(&self) -> &str {
         &self.source
     }
+}
+
+fn compile(hir: Hir) -> Result<Regex, TextError> {
+    let whole = hir::whole(hir).to_string();
+    RegexBuilder::new(&whole).size_limit(hir::SIZE_LIMIT).build().map_err(|_| hir::too_big())
 }
 
 fn without_placeholders(text: &str) -> Result<Vec<Piece<'_>>, TextError> {
