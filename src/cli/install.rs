@@ -279,9 +279,14 @@ exhook.drivers.{name}.call_timeout = {timeout}s
    emqx_ctl plugins load emqx_extension_hook"
     )?;
     if plan.policy.is_none() {
-        writeln!(text, "\n   The folder is that of rules.yaml, which the broker's user must be able to read.")?;
+        writeln!(text, "\n   The path is the folder of rules.yaml.")?;
     }
-    Ok(())
+    writeln!(
+        text,
+        "
+   The broker's user must be able to read the policy and the files that it names, password files too, and to
+   write to the folder of the history database."
+    )
 }
 
 fn write_closing(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {

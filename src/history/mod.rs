@@ -42,8 +42,9 @@ use crate::reply::{Sink, Token};
 
 /// A commit that is overdue by this much is waited for no longer.
 const OVERDUE: Duration = Duration::from_secs(1);
-/// At the end of input, for so long it is tried to write what is queued.
-const LAST_TRIES: Duration = Duration::from_secs(10);
+/// At the end of input, for so long it is tried to write what is queued. With the last try and what else a
+/// driver does at its end, that is ten seconds.
+const LAST_TRIES: Duration = Duration::from_secs(9);
 
 /// A running history. Dropped, it ends as with [`History::finish`].
 pub struct History {
@@ -109,7 +110,7 @@ impl History {
         self.queue.heard(now_ms, clientid);
     }
 
-    /// At the end of input: writes what is queued, trying for up to ten seconds, and returns at once
+    /// At the end of input: writes what is queued, trying for up to nine seconds, and returns at once
     /// where nothing is. Events that come later are not kept.
     pub fn finish(&self) {
         let end = Instant::now() + LAST_TRIES;

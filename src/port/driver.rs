@@ -34,6 +34,8 @@ use super::waiting::{Calls, Waiting};
 
 /// How long calls wait for a policy that is being loaded, whose own deadline is not known yet.
 const FIRST_DEADLINE: Duration = Duration::from_secs(2);
+/// An overdue call is answered so long before its deadline, or a twentieth of it, that the answer is within.
+const MARGIN: Duration = Duration::from_millis(50);
 /// A policy that did not load is tried again when a call comes this long after.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// How long, once the input has ended, an `init` that is under way is waited for.
@@ -160,7 +162,7 @@ impl<H: Handler> Driver<H> {
     /// One round for each time that something happens: read, ask, answer.
     fn serve(&mut self, input: &OwnedFd, frames: &mut Frames) -> Result<(), Failure> {
         loop {
-            if self.wait(Some(input), self.calls.due(self.deadline))? {
+            if self.wait(Some(input), self.calls.due(self.patience()))? {
                 match frames.read_from(input) {
                     Ok(0) => return frames.finish().map_err(Failure::Broken),
                     Ok(_) => {}
@@ -185,7 +187,7 @@ impl<H: Handler> Driver<H> {
             if self.is_deserted() {
                 break;
             }
-            let due = self.calls.due(self.deadline).unwrap_or(patience);
+            let due = self.calls.due(self.patience()).unwrap_or(patience);
             if self.wait(None, Some(due)).is_err() {
                 break;
             }
@@ -259,8 +261,13 @@ impl<H: Handler> Driver<H> {
         }
     }
 
+    /// How long a call may wait.
+    fn patience(&self) -> Duration {
+        self.deadline.saturating_sub(MARGIN.min(self.deadline / 20))
+    }
+
     fn overdue(&mut self, now: Instant) {
-        while let Some((token, call)) = self.calls.take_overdue(self.deadline, now) {
+        while let Some((token, call)) = self.calls.take_overdue(self.patience(), now) {
             if let Policy::Loading { kept, .. } = &mut self.policy
                 && kept.front().is_some_and(|(kept, _)| *kept == token)
             {

@@ -41,6 +41,9 @@ exhook.drivers.python3.call_timeout = 5s
 
    emqx_ctl plugins load emqx_extension_hook
 
+   The broker's user must be able to read the policy and the files that it names, password files too, and to
+   write to the folder of the history database.
+
 3. Make the broker itself fail closed. While the driver is not loaded, starting or late, the broker lets
    everyone in and everything through, unless it is told otherwise.
    Apply this once step 2 has worked and the right clients get in.
