@@ -166,6 +166,10 @@ codes! {
         "The community edition's plugin calls no message hooks, so the table `messages` stays empty there.";
     GlobNotParent, "glob-not-parent", Warning, "`x/**` does not reach `x` itself",
         "The glob `x/**` matches every topic below `x`, but not `x`. The filter `x/#` matches both.";
+    DollarNotReached, "dollar-not-reached", Warning, "A pattern that is meant for `$` topics and reaches none",
+        "Globs and regexes reach topics that begin with `$` only where their own text begins with it: `$SYS/**`, and in a \
+         regex `\\$SYS/.*`, since a bare `$` is the end of the text there. A class, a group or a flag before it hides it, and \
+         a rule that denies with such a pattern denies nothing.";
     AdmitsNameless, "admits-nameless", Warning, "A `not` lets clients without a name through",
         "An absent username is the empty text, which is different from every name, so `{ not: admin }` holds for clients that \
          give none. Write `{ not: [\"\", admin] }`.";

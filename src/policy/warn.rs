@@ -156,6 +156,7 @@ pub(crate) fn acl(cx: &mut Cx<'_>, facts: &[AclFacts], verified: bool) {
         }
         for pattern in &rule.patterns {
             glob_not_parent(cx, pattern, &rule.patterns);
+            dollar_not_reached(cx, pattern);
         }
         if rule.verdict != Verdict::Allow {
             continue;
@@ -212,6 +213,33 @@ fn glob_not_parent(cx: &mut Cx<'_>, pattern: &PatternFacts, all: &[PatternFacts]
     } else {
         diagnostic.help(format!("write \"{parent}/#\" if it is meant"))
     });
+}
+
+/// A `$` at the beginning that is not read as the beginning of the topic.
+fn dollar_not_reached(cx: &mut Cx<'_>, pattern: &PatternFacts) {
+    let text = pattern.text.as_str();
+    let help = match pattern.syntax {
+        Syntax::Glob
+            if ["[$", "{$", "{\\$"].iter().any(|hidden| text.starts_with(hidden) && !text.starts_with("{${")) =>
+        {
+            "begin the glob with `$`"
+        }
+        Syntax::Filter | Syntax::Glob => return,
+        Syntax::Regex => {
+            let text = text.trim_start_matches('^');
+            let behind_flags =
+                text.strip_prefix("(?").and_then(|flags| flags.split_once([')', ':'])).map(|(_, rest)| rest);
+            let inside = behind_flags.unwrap_or(text).trim_start_matches(['(', '^']);
+            let anchor = inside.starts_with('$') && inside != "$" && !inside.starts_with("${");
+            let hidden = inside != text && inside.starts_with("\\$");
+            if !(anchor || hidden || text.starts_with("[$]")) {
+                return;
+            }
+            "begin the regex with `\\$`"
+        }
+    };
+    let message = format!("{} reaches no topic that begins with `$`", quote(text));
+    cx.push(Diagnostic::new(Code::DollarNotReached, pattern.span, message).help(help));
 }
 
 /// Whether it is plain that every client of `inner` is also one of `outer`.
