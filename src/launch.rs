@@ -25,8 +25,9 @@ use crate::engine::Engine;
 use crate::event::Event;
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
-use crate::port::driver::{self, Handler};
+use crate::port::driver;
 use crate::port::frame::Packet;
+use crate::port::handler::{Handler, Load};
 use crate::port::pipes::Pipes;
 use crate::reply::Token;
 
@@ -188,7 +189,7 @@ fn serve(language: Language, options: &[OsString], args: &[OsString], log: &Log)
     let pipes = pipes.map_err(|error| format!("the pipes of the broker cannot be had: {error}"))?;
     let path = search_path(language, args);
     let log_of_engine = log.clone();
-    let load: driver::Load<Engine> = Arc::new(move |module, sink| {
+    let load: Load<Engine> = Arc::new(move |module, sink| {
         let file = find_policy(module, &path)?;
         Engine::load(&file, language.as_str(), sink, log_of_engine.clone())
     });

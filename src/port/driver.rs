@@ -18,13 +18,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::decision::{Answer, Mode};
-use crate::event::Event;
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
-use crate::reply::{Sink, Token};
+use crate::reply::Token;
 
 use super::call::{Call, Incoming};
 use super::frame::{Broken, Frames, Packet};
+use super::handler::{Handler, Load};
 use super::inbox::Inbox;
 use super::output::Output;
 use super::pipes::Pipes;
@@ -44,25 +44,6 @@ const LAST_INIT: Duration = Duration::from_secs(5);
 const LAST_WRITE: Duration = Duration::from_secs(2);
 /// The room for compressed terms is given back when it has grown beyond this.
 const KEEP: usize = 1 << 20;
-
-/// What answers the events: the engine, or a stand-in.
-pub trait Handler: Send + 'static {
-    /// The hooks that the broker should call.
-    fn hooks(&self) -> Vec<Hook>;
-    /// Whether decisions are carried out.
-    fn mode(&self) -> Mode;
-    /// Every call is answered within it.
-    fn deadline(&self) -> Duration;
-    /// Takes an event. `None`: the answer comes through the sink. Must not wait.
-    fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer>;
-    /// The answer to a call of this kind where anything went wrong.
-    fn error_answer(&self, kind: Kind) -> Answer;
-    /// Brings to an end what was begun. May wait for some seconds.
-    fn finish(&self);
-}
-
-/// Loads the policy of a module's name; what is wrong with it, otherwise. Called on a thread of its own.
-pub type Load<H> = Arc<dyn Fn(&str, Sink) -> Result<H, String> + Send + Sync>;
 
 /// Why the loop ended before its input did.
 #[derive(Debug)]

@@ -16,7 +16,9 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::*;
+use crate::event::Event;
 use crate::port::frame;
+use crate::reply::Sink;
 
 const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(100);
