@@ -23,6 +23,21 @@ fn check_as(identity: Identity<'_>, texts: &[&str], action: Action, topic: &str,
     let shown: String = topic.chars().take(60).collect();
     assert_eq!(patterns.cover(&request, identity), covered, "{texts:?} cover {shown}");
     assert_eq!(patterns.touch(&request, identity), touched, "{texts:?} touch {shown}");
+
+    // What shows a topic says the same, and the topic shows it: asked alone it is decided so.
+    let again = || Request::parse(action, topic).unwrap();
+    let alone =
+        |topic: &str, decide: &dyn Fn(&Request<'_>) -> bool| decide(&Request::parse(Action::Publish, topic).unwrap());
+    let cover = patterns.covered(&again(), identity);
+    assert_eq!(cover == Cover::Full, covered, "{texts:?} covered {shown}: {cover:?}");
+    if let Cover::Without(topic) = &cover {
+        assert!(!alone(topic, &|request| patterns.cover(request, identity)), "{texts:?} cover {topic}");
+    }
+    let touch = patterns.touched(&again(), identity);
+    assert_eq!(touch != Touch::Nothing, touched, "{texts:?} touched {shown}: {touch:?}");
+    if let Touch::Topic(topic) = &touch {
+        assert!(alone(topic, &|request| patterns.touch(request, identity)), "{texts:?} touch {topic}");
+    }
 }
 
 #[track_caller]
