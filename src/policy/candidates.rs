@@ -75,6 +75,7 @@ impl Index {
 fn keys(who: &Who) -> Option<Vec<Key<'_>>> {
     match who {
         Who::Everyone => None,
+        Who::Named(named) => keys(&named.who),
         Who::Any(kinds) => collect(kinds, keys),
         Who::All(conditions) => conditions.iter().find_map(|condition| match condition {
             Condition::Text(TextField::Clientid, condition) => literals(condition, Key::Clientid),

@@ -15,7 +15,7 @@ use crate::decision::{DEFAULT, Decision, Mode, Verdict};
 use crate::event::{Action, Client};
 use crate::hook::{Hook, Kind};
 use crate::text::Identity;
-use crate::topic::{Patterns, Request};
+use crate::topic::{Pattern, Patterns, Request};
 
 /// A policy, ready to decide.
 #[derive(Debug)]
@@ -46,6 +46,19 @@ pub enum Login<'p> {
     },
 }
 
+/// What a password source says of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// It knows the user, and the password is right.
+    Right,
+    /// It knows the user, and the password is wrong or empty, or what it holds for the user is no hash.
+    Wrong,
+    /// It does not know the user.
+    Unknown,
+    /// It cannot be read.
+    Unreadable,
+}
+
 #[derive(Debug)]
 struct Auth {
     section: Section<AuthRule>,
@@ -58,15 +71,28 @@ struct Acl {
     index: Index,
 }
 
+/// A rule of `acl`, ready to decide.
 #[derive(Debug)]
-struct TopicRule {
-    id: String,
-    verdict: Verdict,
-    who: Who,
+pub struct TopicRule {
+    /// Unique within the section.
+    pub id: String,
+    /// What the rule says where it matches.
+    pub verdict: Verdict,
+    /// Whom it is about, cheap conditions first.
+    pub who: Who,
+    /// The line of the rule in the file, from 1.
+    pub line: usize,
     /// Asking about the client costs less than asking about a topic name.
     who_first: bool,
-    publish: Patterns,
-    subscribe: Patterns,
+    publish: Topics,
+    subscribe: Topics,
+}
+
+/// The patterns of a rule for one action.
+#[derive(Debug)]
+struct Topics {
+    patterns: Patterns,
+    written: Vec<Pattern>,
 }
 
 impl Policy {
@@ -112,6 +138,29 @@ impl Policy {
         }
     }
 
+    /// What the policy says of a login in the end. `found` is asked what each password source says of it that the
+    /// decision comes to need, in that order.
+    pub fn login(
+        &self,
+        client: &Client<'_>,
+        lists: &Lists,
+        mut found: impl FnMut(PasswordId) -> Found,
+    ) -> Decision<'_> {
+        let mut login = self.authenticate(client, lists);
+        loop {
+            let (rule, source) = match login {
+                Login::Decided(decision) => return decision,
+                Login::Password { rule, source } => (rule, source),
+            };
+            match found(source) {
+                Found::Right => return self.password_checked(rule, true),
+                Found::Wrong => return self.password_checked(rule, false),
+                Found::Unknown => login = self.login_after(rule, client, lists),
+                Found::Unreadable => return Decision::ERROR,
+            }
+        }
+    }
+
     /// What the policy says of a publish to a topic name or a subscription to a topic filter. Without
     /// an `acl` section it is the broker's matter.
     pub fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str, lists: &Lists) -> Decision<'_> {
@@ -122,6 +171,26 @@ impl Policy {
             return Decision::INVALID_TOPIC;
         };
         acl.decide(client, action, &request, lists)
+    }
+
+    /// The rules about logins, in order; none without an `auth` section.
+    pub fn auth_rules(&self) -> &[AuthRule] {
+        self.auth.as_ref().map_or(&[], |auth| &auth.section.rules)
+    }
+
+    /// The verdict on logins that no rule matches; `None` without an `auth` section.
+    pub fn auth_default(&self) -> Option<Verdict> {
+        self.auth.as_ref().map(|auth| auth.section.default)
+    }
+
+    /// The rules about topics, in order; none without an `acl` section.
+    pub fn acl_rules(&self) -> &[TopicRule] {
+        self.acl.as_ref().map_or(&[], |acl| &acl.section.rules)
+    }
+
+    /// The verdict on topics that no rule matches; `None` without an `acl` section.
+    pub fn acl_default(&self) -> Option<Verdict> {
+        self.acl.as_ref().map(|acl| acl.section.default)
     }
 
     /// Whether decisions are carried out.
@@ -238,21 +307,43 @@ enum Reach {
     Whole,
 }
 
+impl Topics {
+    fn new(written: Vec<Pattern>) -> Self {
+        Topics { patterns: Patterns::new(written.clone()), written }
+    }
+}
+
 impl TopicRule {
     fn new(rule: AclRule) -> Self {
-        let AclRule { id, verdict, mut who, publish, subscribe, line: _ } = rule;
+        let AclRule { id, verdict, mut who, publish, subscribe, line } = rule;
         who.sort_by_cost();
         let who_first = who.cost() == Cost::Compare;
-        TopicRule { id, verdict, who, who_first, publish: Patterns::new(publish), subscribe: Patterns::new(subscribe) }
+        let (publish, subscribe) = (Topics::new(publish), Topics::new(subscribe));
+        TopicRule { id, verdict, who, line, who_first, publish, subscribe }
+    }
+
+    /// The topics that it is about for this action; empty where it says nothing of the action.
+    pub fn patterns(&self, action: Action) -> &Patterns {
+        &self.topics(action).patterns
+    }
+
+    /// The patterns of these topics as they stand in the policy, those under `topics` last.
+    pub fn written(&self, action: Action) -> &[Pattern] {
+        &self.topics(action).written
+    }
+
+    fn topics(&self, action: Action) -> &Topics {
+        match action {
+            Action::Publish => &self.publish,
+            Action::Subscribe => &self.subscribe,
+        }
     }
 
     /// Asks the cheaper side first, and the other only where the first leaves it open. A topic that the
     /// rule is not about needs no list.
     fn reach(&self, client: &Client<'_>, action: Action, request: &Request<'_>, lists: &Lists) -> Reach {
-        let (patterns, topic_first) = match action {
-            Action::Publish => (&self.publish, !self.who_first),
-            Action::Subscribe => (&self.subscribe, false),
-        };
+        let patterns = self.patterns(action);
+        let topic_first = action == Action::Publish && !self.who_first;
         if patterns.is_empty() {
             return Reach::None;
         }

@@ -19,5 +19,5 @@ mod warn;
 pub mod who;
 mod yaml;
 
-pub use decide::{Login, Policy};
+pub use decide::{Found, Login, Policy, TopicRule};
 pub use load::{Loaded, load, parse, parse_bytes, schema, unreadable};

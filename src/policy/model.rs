@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -87,10 +88,21 @@ pub struct AclRule {
 pub enum Who {
     /// Every client.
     Everyone,
+    /// Clients of a kind that has a name.
+    Named(Arc<Named>),
     /// Clients of any of these kinds.
     Any(Vec<Who>),
     /// Clients of whom every condition holds.
     All(Vec<Condition>),
+}
+
+/// An entry of `clients`, shared by the rules that name it.
+#[derive(Debug)]
+pub struct Named {
+    /// Its key under `clients`.
+    pub name: String,
+    /// Which clients are of this kind.
+    pub who: Who,
 }
 
 /// A condition on one field of the client.

@@ -11,6 +11,7 @@ use super::span::Span;
 use super::{raw, traps};
 use crate::decision::Verdict;
 use crate::text::Matcher;
+use crate::topic::Syntax;
 
 /// The broker's `call_timeout`, unless it was changed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,14 +57,6 @@ pub(crate) enum Direction {
     Both,
     Publish,
     Subscribe,
-}
-
-/// How a pattern is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Syntax {
-    Filter,
-    Glob,
-    Regex,
 }
 
 /// The deadline is not under the broker's usual time-out.
@@ -246,6 +239,8 @@ fn dollar_not_reached(cx: &mut Cx<'_>, pattern: &PatternFacts) {
 fn covers(outer: &Who, inner: &Who) -> bool {
     match (outer, inner) {
         (Who::Everyone, _) => true,
+        (outer, Who::Named(inner)) => covers(outer, &inner.who),
+        (Who::Named(outer), inner) => covers(&outer.who, inner),
         (outer, Who::Any(inner)) => inner.iter().all(|inner| covers(outer, inner)),
         (Who::Any(outer), inner) => outer.iter().any(|outer| covers(outer, inner)),
         (Who::All(_), Who::Everyone) => false,

@@ -85,6 +85,7 @@ impl Who {
     pub fn holds(&self, client: &Client<'_>, lists: &Lists) -> Holds {
         match self {
             Who::Everyone => Holds::Yes,
+            Who::Named(named) => named.who.holds(client, lists),
             Who::Any(kinds) => Holds::any(kinds.iter().map(|who| who.holds(client, lists))),
             Who::All(conditions) => Holds::all(conditions.iter().map(|condition| condition.holds(client, lists))),
         }
@@ -94,15 +95,17 @@ impl Who {
     pub(super) fn cost(&self) -> Cost {
         match self {
             Who::Everyone => Cost::Compare,
+            Who::Named(named) => named.who.cost(),
             Who::Any(kinds) => dearest(kinds.iter().map(Who::cost)),
             Who::All(conditions) => dearest(conditions.iter().map(Condition::cost)),
         }
     }
 
-    /// Puts what is cheap to ask first. The answers stay the same, since no order changes them.
+    /// Puts what is cheap to ask first. The answers stay the same, since no order changes them. Kinds that have a name
+    /// are shared, and were sorted when they were made.
     pub(super) fn sort_by_cost(&mut self) {
         match self {
-            Who::Everyone => {}
+            Who::Everyone | Who::Named(_) => {}
             Who::Any(kinds) => {
                 kinds.iter_mut().for_each(Who::sort_by_cost);
                 kinds.sort_by_key(Who::cost);

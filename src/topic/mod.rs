@@ -31,10 +31,22 @@ const TOPIC_MAX: usize = 65_535;
 /// The prefixes that EMQX takes off a topic before it means one.
 const PREFIXES: [&str; 4] = ["$share/", "$queue/", "$exclusive/", "$delayed/"];
 
+/// How a pattern is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Syntax {
+    /// An MQTT topic filter.
+    Filter,
+    /// A glob with `/` as the separator.
+    Glob,
+    /// A regex over the whole topic.
+    Regex,
+}
+
 /// A topic pattern of the policy: an MQTT filter, a glob or a regex, placeholders not yet filled in.
 #[derive(Debug, Clone)]
 pub struct Pattern {
     source: Box<str>,
+    syntax: Syntax,
     kind: Kind,
 }
 
@@ -51,7 +63,7 @@ impl Pattern {
     /// It is no topic filter, begins with a prefix that the broker takes off, or holds an unknown placeholder.
     pub fn filter(text: &str) -> Result<Self, TextError> {
         refuse_prefix(text)?;
-        Ok(Pattern { source: text.into(), kind: Kind::Filter(Filter::parse(text)?) })
+        Ok(Pattern { source: text.into(), syntax: Syntax::Filter, kind: Kind::Filter(Filter::parse(text)?) })
     }
 
     /// Reads a glob with `/` as the separator.
@@ -60,7 +72,7 @@ impl Pattern {
     /// It is no glob, is too big, begins with a prefix that the broker takes off, or holds an unknown placeholder.
     pub fn glob(text: &str) -> Result<Self, TextError> {
         refuse_prefix(text.strip_prefix('\\').unwrap_or(text))?;
-        Ok(Pattern { source: text.into(), kind: Kind::Rich(Rich::glob(text)?) })
+        Ok(Pattern { source: text.into(), syntax: Syntax::Glob, kind: Kind::Rich(Rich::glob(text)?) })
     }
 
     /// Reads a regex that must match the whole topic.
@@ -69,7 +81,7 @@ impl Pattern {
     /// It is no regex, is too big, begins with a prefix that the broker takes off, or holds an unknown placeholder.
     pub fn regex(text: &str) -> Result<Self, TextError> {
         refuse_prefix(text.trim_start_matches('^').strip_prefix('\\').unwrap_or(text))?;
-        Ok(Pattern { source: text.into(), kind: Kind::Rich(Rich::regex(text)?) })
+        Ok(Pattern { source: text.into(), syntax: Syntax::Regex, kind: Kind::Rich(Rich::regex(text)?) })
     }
 
     /// The pattern as it was written.
@@ -77,11 +89,16 @@ impl Pattern {
         &self.source
     }
 
-    /// Whether `${clientid}` stands in it.
-    pub fn has_clientid(&self) -> bool {
+    /// How it is written.
+    pub fn syntax(&self) -> Syntax {
+        self.syntax
+    }
+
+    /// Whether the placeholder stands in it.
+    pub fn has(&self, placeholder: Placeholder) -> bool {
         match &self.kind {
-            Kind::Filter(filter) => filter.uses().stands_in(Placeholder::Clientid),
-            Kind::Rich(rich) => rich.uses().stands_in(Placeholder::Clientid),
+            Kind::Filter(filter) => filter.uses().stands_in(placeholder),
+            Kind::Rich(rich) => rich.uses().stands_in(placeholder),
         }
     }
 }

@@ -128,6 +128,45 @@ fn a_password_rule_decides_or_is_passed_over() {
 }
 
 #[test]
+fn a_login_is_followed_to_its_end() {
+    let policy = auth(
+        Ignore,
+        vec![
+            login(Allow, Who::Everyone, Some(0)),
+            login(Allow, is(TextField::Clientid, "b"), Some(1)),
+            login(Deny, listed(0), None),
+        ],
+    );
+    #[track_caller]
+    fn check(policy: &Policy, clientid: &str, found: [Found; 2], verdict: Verdict, rule: &str) {
+        let decision = policy.login(&client(clientid, "u"), &lists(), |source| found[source.0]);
+        assert_eq!(decision, Decision { verdict, rule }, "{clientid} {found:?}");
+    }
+    use Found::{Right, Unknown, Unreadable, Wrong};
+    check(&policy, "a", [Right, Wrong], Allow, "r0");
+    check(&policy, "a", [Wrong, Right], Deny, "r0");
+    check(&policy, "a", [Unknown, Right], Deny, "r2");
+    check(&policy, "b", [Unknown, Right], Allow, "r1");
+    check(&policy, "b", [Unknown, Wrong], Deny, "r1");
+    check(&policy, "b", [Unknown, Unknown], Ignore, "default");
+    check(&policy, "b", [Unknown, Unreadable], Deny, "error");
+    check(&policy, "b", [Unreadable, Right], Deny, "error");
+}
+
+#[test]
+fn the_rules_can_be_read() {
+    let rule = topics(Deny, listed(0), &["a/#"], &[]);
+    let policy = acl(Ignore, vec![AclRule { line: 7, ..rule }]);
+    let [rule] = policy.acl_rules() else { panic!("one rule") };
+    assert_eq!((rule.id.as_str(), rule.verdict, rule.line), ("r0", Deny, 7));
+    let written: Vec<&str> = rule.written(Publish).iter().map(Pattern::source).collect();
+    assert_eq!(written, ["a/#"]);
+    assert!(!rule.patterns(Publish).is_empty() && rule.patterns(Subscribe).is_empty());
+    assert_eq!((policy.acl_default(), policy.auth_default()), (Some(Ignore), None));
+    assert!(policy.auth_rules().is_empty());
+}
+
+#[test]
 fn rules_are_found_by_the_names_in_them_in_the_order_of_the_file() {
     let both = Who::Any(vec![is(TextField::Clientid, "a"), is(TextField::Username, "u"), is(TextField::Clientid, "a")]);
     let port = Condition::Sockport(PortCondition::Is(1883));

@@ -8,9 +8,10 @@ use crate::policy::decode::{At, OneOrMany, Placed, Text};
 use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::model::{AclRule, AuthRule, PasswordId, Section};
 use crate::policy::span::Span;
-use crate::policy::warn::{AclFacts, AuthFacts, Direction, PatternFacts, Syntax};
+use crate::policy::warn::{AclFacts, AuthFacts, Direction, PatternFacts};
 use crate::policy::{raw, warn};
-use crate::topic::Pattern;
+use crate::text::Placeholder;
+use crate::topic::{Pattern, Syntax};
 
 use super::who::Built;
 use super::{Validator, declare, verdict};
@@ -156,7 +157,7 @@ impl Validator<'_> {
                 Syntax::Regex => Pattern::regex(&text.value),
             };
             let Some(pattern) = self.parsed(Code::BadPattern, &text, result) else { continue };
-            let clientid = pattern.has_clientid();
+            let clientid = pattern.has(Placeholder::Clientid);
             facts.push(PatternFacts { direction, syntax, text: text.value, span: text.span, clientid });
             patterns.push(pattern);
         }

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::policy::codes::Code;
 use crate::policy::decode::{At, Text};
 use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::lists::{canonical_network, parse_network};
-use crate::policy::model::{Condition, HostCondition, ListId, PortCondition, TextCondition, TextField, Who};
+use crate::policy::model::{Condition, HostCondition, ListId, Named, PortCondition, TextCondition, TextField, Who};
 use crate::policy::raw;
 use crate::policy::span::Span;
 use crate::text::{Matcher, Template, TextError};
@@ -61,6 +62,14 @@ pub(super) struct KindEntry {
     pub(super) raw: Option<raw::Who>,
     pub(super) state: State,
     pub(super) used: bool,
+}
+
+impl Built {
+    /// The same clients under the name of their kind.
+    fn named(mut self, name: String) -> Self {
+        self.who.sort_by_cost();
+        Built { who: Who::Named(Arc::new(Named { name, who: self.who })), ..self }
+    }
 }
 
 impl Validator<'_> {
@@ -142,13 +151,15 @@ impl Validator<'_> {
             }
             State::New => entry.state = State::Busy,
         }
+        let name = entry.name.value.clone();
         let raw = entry.raw.take();
         let built = if depth >= MAX_DEPTH {
             let message = format!("the entries of `clients` name one another more than {MAX_DEPTH} deep");
             self.cx.push(Diagnostic::new(Code::TooLarge, span, message));
             None
         } else {
-            raw.and_then(|raw| self.build(raw, depth.saturating_add(1))).map(Rc::new)
+            let built = raw.and_then(|raw| self.build(raw, depth.saturating_add(1)));
+            built.map(|built| Rc::new(built.named(name)))
         };
         if let Some(entry) = self.kinds.get_mut(index) {
             entry.state = State::Done(built.clone());

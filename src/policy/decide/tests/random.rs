@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::policy::model::HostCondition;
+use crate::policy::model::{HostCondition, Named};
 
 const NAMES: [&str; 3] = ["a", "b", ""];
 const NETWORKS: [&str; 2] = ["10.0.0.0/8", "192.0.2.0/24"];
@@ -44,6 +44,7 @@ fn any(values: &[Option<bool>]) -> Option<bool> {
 fn who_holds(who: &Who, client: &Client<'_>, lists: &Contents) -> Option<bool> {
     match who {
         Who::Everyone => Some(true),
+        Who::Named(named) => who_holds(&named.who, client, lists),
         Who::Any(each) => any(&each.iter().map(|who| who_holds(who, client, lists)).collect::<Vec<_>>()),
         Who::All(each) => {
             all(&each.iter().map(|condition| condition_holds(condition, client, lists)).collect::<Vec<_>>())
@@ -124,7 +125,13 @@ fn who() -> impl Strategy<Value = Who> {
         1 => (1..3_u16).prop_map(|port| Condition::Sockport(PortCondition::Is(port))),
     ];
     let leaf = prop_oneof![1 => Just(Who::Everyone), 8 => prop::collection::vec(condition, 0..4).prop_map(Who::All)];
-    leaf.prop_recursive(2, 6, 3, |inner| prop::collection::vec(inner, 0..3).prop_map(Who::Any))
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        let named = |mut who: Who| {
+            who.sort_by_cost();
+            Who::Named(Arc::new(Named { name: "kind".to_owned(), who }))
+        };
+        prop_oneof![2 => prop::collection::vec(inner.clone(), 0..3).prop_map(Who::Any), 1 => inner.prop_map(named)]
+    })
 }
 
 fn contents() -> impl Strategy<Value = Contents> {
