@@ -6,6 +6,7 @@ use crate::policy::lists::{List, Uses};
 use crate::policy::model::{Condition, ListId, PortCondition, Record, Sync, TextCondition, TextField};
 use crate::text::Template;
 use crate::topic::Pattern;
+use Found::{Right, Unknown, Unreadable, Wrong};
 use Verdict::{Allow, Deny, Ignore};
 
 mod random;
@@ -129,6 +130,12 @@ fn a_password_rule_decides_or_is_passed_over() {
 
 #[test]
 fn a_login_is_followed_to_its_end() {
+    #[track_caller]
+    fn check(policy: &Policy, clientid: &str, found: [Found; 2], verdict: Verdict, rule: &str) {
+        let decision = policy.login(&client(clientid, "u"), &lists(), |source| found[source.0]);
+        assert_eq!(decision, Decision { verdict, rule }, "{clientid} {found:?}");
+    }
+
     let policy = auth(
         Ignore,
         vec![
@@ -137,12 +144,6 @@ fn a_login_is_followed_to_its_end() {
             login(Deny, listed(0), None),
         ],
     );
-    #[track_caller]
-    fn check(policy: &Policy, clientid: &str, found: [Found; 2], verdict: Verdict, rule: &str) {
-        let decision = policy.login(&client(clientid, "u"), &lists(), |source| found[source.0]);
-        assert_eq!(decision, Decision { verdict, rule }, "{clientid} {found:?}");
-    }
-    use Found::{Right, Unknown, Unreadable, Wrong};
     check(&policy, "a", [Right, Wrong], Allow, "r0");
     check(&policy, "a", [Wrong, Right], Deny, "r0");
     check(&policy, "a", [Unknown, Right], Deny, "r2");
