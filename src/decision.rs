@@ -11,6 +11,17 @@ pub enum Verdict {
     Ignore,
 }
 
+impl Verdict {
+    /// `allow`, `deny` or `ignore`, as the policy spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Allow => "allow",
+            Verdict::Deny => "deny",
+            Verdict::Ignore => "ignore",
+        }
+    }
+}
+
 /// A verdict with the rule that gave it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision<'p> {

@@ -4,7 +4,6 @@
 //! The engine knows no transport. Whatever is ready at once is returned; the rest (logins that wait for a
 //! hash, events that wait for their commit) comes through the [`Sink`].
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use crate::decision::{Answer, Decision, Mode, Verdict};
+use crate::event::owned::OwnedClient;
 use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
@@ -197,7 +197,7 @@ struct Waiting {
 impl Waiting {
     fn next_source(&mut self) -> Option<PasswordId> {
         let lists = self.core.sources.lists();
-        match self.core.policy.login_after(self.rule, &self.client.borrow(), &lists) {
+        match self.core.policy.login_after(self.rule, &self.client.as_client(), &lists) {
             Login::Decided(decision) => {
                 self.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
                 None
@@ -227,7 +227,7 @@ impl Waiting {
                 if failure.is_of_the_hash() { policy.password_checked(self.rule, false) } else { Decision::ERROR }
             }
         };
-        self.core.decided(&self.client.borrow(), Asked::Connect, decision)
+        self.core.decided(&self.client.as_client(), Asked::Connect, decision)
     }
 }
 
@@ -275,62 +275,6 @@ impl Core {
         let comes_or_goes = matches!(event, Event::Connected(_) | Event::Disconnected { .. });
         if lines.events || (lines.connections && comes_or_goes) {
             self.log.line(format_args!("{event}"));
-        }
-    }
-}
-
-/// A client that outlives its call.
-struct OwnedClient {
-    clientid: String,
-    username: String,
-    peerhost: OwnedPeerhost,
-    sockport: u16,
-    protocol: String,
-    mountpoint: String,
-    node: String,
-    is_superuser: bool,
-    anonymous: bool,
-}
-
-enum OwnedPeerhost {
-    Addr(IpAddr),
-    Other(String),
-}
-
-impl From<&Client<'_>> for OwnedClient {
-    fn from(client: &Client<'_>) -> Self {
-        OwnedClient {
-            clientid: client.clientid.to_owned(),
-            username: client.username.to_owned(),
-            peerhost: match client.peerhost {
-                Peerhost::Addr(addr) => OwnedPeerhost::Addr(addr),
-                Peerhost::Other(text) => OwnedPeerhost::Other(text.to_owned()),
-            },
-            sockport: client.sockport,
-            protocol: client.protocol.to_owned(),
-            mountpoint: client.mountpoint.to_owned(),
-            node: client.node.to_owned(),
-            is_superuser: client.is_superuser,
-            anonymous: client.anonymous,
-        }
-    }
-}
-
-impl OwnedClient {
-    fn borrow(&self) -> Client<'_> {
-        Client {
-            clientid: &self.clientid,
-            username: &self.username,
-            peerhost: match &self.peerhost {
-                OwnedPeerhost::Addr(addr) => Peerhost::Addr(*addr),
-                OwnedPeerhost::Other(text) => Peerhost::Other(text),
-            },
-            sockport: self.sockport,
-            protocol: &self.protocol,
-            mountpoint: &self.mountpoint,
-            node: &self.node,
-            is_superuser: self.is_superuser,
-            anonymous: self.anonymous,
         }
     }
 }

@@ -9,6 +9,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::hook::Hook;
 
+pub mod json;
+pub mod owned;
+
 /// One call of a hook.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
@@ -133,7 +136,7 @@ pub struct Attempt<'a> {
 }
 
 /// A published message.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Message<'a> {
     /// The clientid of the publisher.
     pub from: &'a str,
@@ -142,17 +145,11 @@ pub struct Message<'a> {
     /// 0, 1 or 2.
     pub qos: u8,
     /// The bytes of the message.
-    pub payload: &'a [u8],
+    pub payload: Payload<'a>,
     /// When the broker got it, Unix milliseconds.
     pub timestamp: i64,
     /// The broker node.
     pub node: &'a str,
-}
-
-impl fmt::Debug for Message<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Message({:?} to {:?}, qos {}, {} bytes)", self.from, self.topic, self.qos, self.payload.len())
-    }
 }
 
 /// Publish or subscribe.
@@ -207,19 +204,67 @@ impl fmt::Display for Peerhost<'_> {
     }
 }
 
+/// What a message carries. Its `Debug` shows nothing of it but the size.
+#[derive(Clone, Copy, PartialEq)]
+pub struct Payload<'a> {
+    bytes: &'a [u8],
+    size: u64,
+}
+
+impl<'a> Payload<'a> {
+    /// Wraps the message's bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Payload { bytes, size: bytes.len() as u64 }
+    }
+
+    /// A payload of so many bytes, which were not kept.
+    pub fn left_out(size: u64) -> Self {
+        Payload { bytes: &[], size }
+    }
+
+    /// The bytes; none where they were left out.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// How many bytes the message had.
+    pub fn size(self) -> u64 {
+        self.size
+    }
+}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.size)
+    }
+}
+
 /// The password of a login. It has no `Display`, and its `Debug` shows nothing of it.
 #[derive(Clone, Copy, PartialEq)]
-pub struct Password<'a>(&'a [u8]);
+pub struct Password<'a> {
+    bytes: &'a [u8],
+    given: bool,
+}
 
 impl<'a> Password<'a> {
     /// Wraps the client's bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Password(bytes)
+        Password { bytes, given: !bytes.is_empty() }
     }
 
-    /// The bytes, for whoever verifies them.
+    /// Of a login of which is known only whether the client gave a password. It verifies as an empty one does.
+    pub fn left_out(given: bool) -> Self {
+        Password { bytes: &[], given }
+    }
+
+    /// The bytes, for whoever verifies them; none where they were left out.
     pub fn expose(self) -> &'a [u8] {
-        self.0
+        self.bytes
+    }
+
+    /// Whether the client gave one that is not empty.
+    pub fn is_given(self) -> bool {
+        self.given
     }
 }
 
@@ -312,7 +357,7 @@ impl fmt::Display for Event<'_> {
             Event::SessionUnsubscribed { client, topic } => write!(f, "{client} topic={}", Shown(topic)),
             Event::MessagePublish(message) => {
                 let Message { from, topic, qos, payload, .. } = message;
-                write!(f, "clientid={} topic={} qos={qos} bytes={}", Shown(from), Shown(topic), payload.len())
+                write!(f, "clientid={} topic={} qos={qos} bytes={}", Shown(from), Shown(topic), payload.size())
             }
             Event::Connected(client)
             | Event::Authenticate { client, password: _ }

@@ -10,7 +10,7 @@ pub enum Kind {
 }
 
 macro_rules! hooks {
-    ($($(#[$doc:meta])* $variant:ident, $name:literal, $kind:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $point:literal, $kind:ident;)*) => {
         /// A hook of the broker.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Hook {
@@ -28,6 +28,13 @@ macro_rules! hooks {
                 }
             }
 
+            /// The broker's own name of it, by which its documentation, events as JSON and policies call it.
+            pub fn point(self) -> &'static str {
+                match self {
+                    $(Hook::$variant => $point,)*
+                }
+            }
+
             /// Whether the answer decides.
             pub fn kind(self) -> Kind {
                 match self {
@@ -40,37 +47,37 @@ macro_rules! hooks {
 
 hooks! {
     /// A CONNECT packet arrived.
-    ClientConnect, "client_connect", Tells;
+    ClientConnect, "client_connect", "client.connect", Tells;
     /// A CONNACK is about to be sent.
-    ClientConnack, "client_connack", Tells;
+    ClientConnack, "client_connack", "client.connack", Tells;
     /// A client is connected.
-    ClientConnected, "client_connected", Tells;
+    ClientConnected, "client_connected", "client.connected", Tells;
     /// A connection ended.
-    ClientDisconnected, "client_disconnected", Tells;
+    ClientDisconnected, "client_disconnected", "client.disconnected", Tells;
     /// May a client log in?
-    ClientAuthenticate, "client_authenticate", Asks;
+    ClientAuthenticate, "client_authenticate", "client.authenticate", Asks;
     /// May a client publish or subscribe?
-    ClientCheckAcl, "client_check_acl", Asks;
+    ClientCheckAcl, "client_check_acl", "client.check_acl", Asks;
     /// A SUBSCRIBE packet arrived.
-    ClientSubscribe, "client_subscribe", Tells;
+    ClientSubscribe, "client_subscribe", "client.subscribe", Tells;
     /// An UNSUBSCRIBE packet arrived.
-    ClientUnsubscribe, "client_unsubscribe", Tells;
+    ClientUnsubscribe, "client_unsubscribe", "client.unsubscribe", Tells;
     /// A session was created.
-    SessionCreated, "session_created", Tells;
+    SessionCreated, "session_created", "session.created", Tells;
     /// A session was resumed.
-    SessionResumed, "session_resumed", Tells;
+    SessionResumed, "session_resumed", "session.resumed", Tells;
     /// An old session was discarded.
-    SessionDiscarded, "session_discarded", Tells;
+    SessionDiscarded, "session_discarded", "session.discarded", Tells;
     /// An old session was taken over.
-    SessionTakenOver, "session_takeovered", Tells;
+    SessionTakenOver, "session_takeovered", "session.takeovered", Tells;
     /// A subscription was added.
-    SessionSubscribed, "session_subscribed", Tells;
+    SessionSubscribed, "session_subscribed", "session.subscribed", Tells;
     /// A subscription was removed.
-    SessionUnsubscribed, "session_unsubscribed", Tells;
+    SessionUnsubscribed, "session_unsubscribed", "session.unsubscribed", Tells;
     /// A session ended.
-    SessionTerminated, "session_terminated", Tells;
+    SessionTerminated, "session_terminated", "session.terminated", Tells;
     /// A message was published.
-    MessagePublish, "message_publish", Tells;
+    MessagePublish, "message_publish", "message.publish", Tells;
 }
 
 impl Hook {
@@ -80,9 +87,29 @@ impl Hook {
         Hook::ALL.iter().copied().find(|hook| hook.name() == name)
     }
 
+    /// The hook of which the broker speaks by this name, `client.connected` say.
+    pub fn of_point(point: &str) -> Option<Hook> {
+        Hook::ALL.iter().copied().find(|hook| hook.point() == point)
+    }
+
     /// The denying kind of a function that is not in the table: a name that ends in `authenticate`
     /// or `check_acl` asks, whatever stands before it.
     pub fn kind_of_unknown(function: &str) -> Kind {
         if function.ends_with("authenticate") || function.ends_with("check_acl") { Kind::Asks } else { Kind::Tells }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_names_find_their_hook() {
+        for hook in Hook::ALL {
+            assert_eq!(hook.point(), hook.name().replacen('_', ".", 1));
+            assert_eq!(Hook::of_point(hook.point()), Some(*hook));
+            assert_eq!(Hook::of_callback(&format!("on_{}", hook.name())), Some(*hook));
+        }
+        assert_eq!(Hook::of_point("client_connected"), None);
     }
 }

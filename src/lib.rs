@@ -14,7 +14,8 @@
 //!   `exhook-policy`.
 //! - [`port`]: the transport of EMQX 4.1 and 4.2: frames of Erlang terms on a pair of pipes. It alone knows
 //!   them; it turns a call into an [`event::Event`] and a [`decision::Answer`] into a reply.
-//! - [`hook`], [`event`]: the broker's hooks, one row each, and what a call of each says.
+//! - [`hook`], [`event`]: the broker's hooks, one row each, and what a call of each says; [`event::json`] writes it
+//!   as a line and reads it back.
 //! - [`engine`]: puts the parts together: asks the policy, waits for passwords and commits, logs.
 //! - [`policy`]: one YAML file. Raw file → validated [`policy::model::Model`] → compiled
 //!   [`policy::Policy`], which decides.

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use exhook_policy::decision::{Answer, Mode};
-use exhook_policy::event::{Action, Attempt, Client, Event, Message, Password, Peerhost};
+use exhook_policy::event::{Action, Attempt, Client, Event, Message, Password, Payload, Peerhost};
 use exhook_policy::history::{Asked, Denial, History, Process, Recorder};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
@@ -242,7 +242,8 @@ fn every_table_is_kept_where_it_is_asked_for() {
     driver.tell(&Event::SessionCreated(c), 3);
     driver.tell(&Event::Connack { attempt: attempt("c"), code: "success", assigned: None }, 4);
     driver.tell(&Event::SessionSubscribed { client: c, topic: "a/+", qos: 1 }, 5);
-    let message = Message { from: "c", topic: "t", qos: 2, payload: b"\xff\0x", timestamp: 1234, node: "n" };
+    let message =
+        Message { from: "c", topic: "t", qos: 2, payload: Payload::new(b"\xff\0x"), timestamp: 1234, node: "n" };
     driver.tell(&Event::MessagePublish(message), 6);
     for asked_by_others in [
         Event::Authenticate { client: c, password: Password::new(b"s3cret-word") },

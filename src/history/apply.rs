@@ -6,7 +6,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::record::{Owned, OwnedAttempt, OwnedClient};
+use super::record::Owned;
+use crate::event::owned::{OwnedAttempt, OwnedClient};
 use crate::policy::model::Record;
 
 /// For so long after a connection was superseded, its end is expected: milliseconds.
@@ -81,7 +82,7 @@ impl Apply<'_> {
             params![
                 client.clientid,
                 client.username,
-                client.peerhost,
+                client.peerhost.as_peerhost().to_string(),
                 client.sockport,
                 client.protocol,
                 client.node,
@@ -153,7 +154,7 @@ impl Apply<'_> {
                 at,
                 attempt.clientid,
                 attempt.username,
-                attempt.peerhost,
+                attempt.peerhost.as_peerhost().to_string(),
                 attempt.sockport,
                 attempt.proto_name,
                 attempt.proto_ver,
@@ -177,7 +178,7 @@ impl Apply<'_> {
                 code,
                 attempt.clientid,
                 attempt.username,
-                attempt.peerhost,
+                attempt.peerhost.as_peerhost().to_string(),
                 attempt.sockport,
                 attempt.proto_ver,
                 attempt.keepalive,

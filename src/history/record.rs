@@ -1,6 +1,7 @@
 //! What is written of an event: owned, and without a field for a password.
 
-use crate::event::{Attempt, Client, Event};
+use crate::event::Event;
+use crate::event::owned::{OwnedAttempt, OwnedClient};
 use crate::policy::model::Record;
 
 /// An event that is to be written.
@@ -51,30 +52,6 @@ pub(super) enum Owned {
     },
 }
 
-/// What a row of `connections` begins with.
-#[derive(Debug, Clone)]
-pub(super) struct OwnedClient {
-    pub(super) clientid: Box<str>,
-    pub(super) username: Box<str>,
-    pub(super) peerhost: Box<str>,
-    pub(super) sockport: u16,
-    pub(super) protocol: Box<str>,
-    pub(super) node: Box<str>,
-}
-
-/// A row of `attempts`.
-#[derive(Debug, Clone)]
-pub(super) struct OwnedAttempt {
-    pub(super) clientid: Box<str>,
-    pub(super) username: Box<str>,
-    pub(super) peerhost: Box<str>,
-    pub(super) sockport: u16,
-    pub(super) proto_name: Box<str>,
-    pub(super) proto_ver: u8,
-    pub(super) keepalive: u16,
-    pub(super) node: Box<str>,
-}
-
 impl Owned {
     /// `None` where nothing of the event is kept.
     pub(super) fn of(event: &Event<'_>, record: Record) -> Option<Self> {
@@ -82,13 +59,13 @@ impl Owned {
             return None;
         }
         Some(match *event {
-            Event::Connect(attempt) => Owned::Connect(OwnedAttempt::of(&attempt)),
+            Event::Connect(attempt) => Owned::Connect(OwnedAttempt::from(&attempt)),
             Event::Connack { attempt, code, assigned } => Owned::Connack {
-                attempt: OwnedAttempt::of(&attempt),
+                attempt: OwnedAttempt::from(&attempt),
                 code: code.into(),
                 assigned: assigned.map(Box::from),
             },
-            Event::Connected(client) => Owned::Connected(OwnedClient::of(&client)),
+            Event::Connected(client) => Owned::Connected(OwnedClient::from(&client)),
             Event::Disconnected { client, reason } => {
                 Owned::Disconnected { clientid: client.clientid.into(), reason: reason.into() }
             }
@@ -109,7 +86,7 @@ impl Owned {
                 clientid: message.from.into(),
                 topic: message.topic.into(),
                 qos: message.qos,
-                payload: message.payload.into(),
+                payload: message.payload.bytes().into(),
             },
             Event::Authenticate { .. }
             | Event::CheckAcl { .. }
@@ -177,33 +154,5 @@ pub(super) fn shows_life(event: &Event<'_>) -> bool {
         | Event::SessionDiscarded(_)
         | Event::SessionTakenOver(_)
         | Event::SessionTerminated { .. } => false,
-    }
-}
-
-impl OwnedClient {
-    fn of(client: &Client<'_>) -> Self {
-        OwnedClient {
-            clientid: client.clientid.into(),
-            username: client.username.into(),
-            peerhost: client.peerhost.to_string().into(),
-            sockport: client.sockport,
-            protocol: client.protocol.into(),
-            node: client.node.into(),
-        }
-    }
-}
-
-impl OwnedAttempt {
-    fn of(attempt: &Attempt<'_>) -> Self {
-        OwnedAttempt {
-            clientid: attempt.clientid.into(),
-            username: attempt.username.into(),
-            peerhost: attempt.peerhost.to_string().into(),
-            sockport: attempt.sockport,
-            proto_name: attempt.proto_name.into(),
-            proto_ver: attempt.proto_ver,
-            keepalive: attempt.keepalive,
-            node: attempt.node.into(),
-        }
     }
 }

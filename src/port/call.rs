@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::decision::Mode;
-use crate::event::{Action, Attempt, Client, Event, Message, Password, Peerhost};
+use crate::event::{Action, Attempt, Client, Event, Message, Password, Payload, Peerhost};
 use crate::hook::Hook;
 
 use super::term::{Error, Head, Reader};
@@ -332,7 +332,7 @@ fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, Error> {
         from: from.ok_or(Error::missing("the publisher"))?,
         topic: topic.ok_or(Error::missing("the topic"))?,
         qos: qos.ok_or(Error::missing("the quality of service"))?,
-        payload: payload.ok_or(Error::missing("the payload"))?,
+        payload: Payload::new(payload.ok_or(Error::missing("the payload"))?),
         timestamp: timestamp.ok_or(Error::missing("the timestamp"))?,
         node: node.ok_or(Error::missing("the node"))?,
     })

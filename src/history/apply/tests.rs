@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::event::Peerhost;
+use crate::event::owned::OwnedPeerhost;
 use crate::history::retention::{self, Sweep};
 use crate::history::store::Store;
 use crate::policy::model::Sync;
@@ -63,21 +65,14 @@ impl Book {
 }
 
 fn client(clientid: &str) -> OwnedClient {
-    OwnedClient {
-        clientid: clientid.into(),
-        username: "alice".into(),
-        peerhost: "127.0.0.1".into(),
-        sockport: 1883,
-        protocol: "mqtt".into(),
-        node: "emqx@127.0.0.1".into(),
-    }
+    OwnedClient { username: "alice".into(), node: "emqx@127.0.0.1".into(), ..OwnedClient::named(clientid) }
 }
 
 fn attempt(clientid: &str, proto_ver: u8) -> OwnedAttempt {
     OwnedAttempt {
         clientid: clientid.into(),
         username: "alice".into(),
-        peerhost: "127.0.0.1".into(),
+        peerhost: OwnedPeerhost::from(Peerhost::parse("127.0.0.1")),
         sockport: 1883,
         proto_name: "MQTT".into(),
         proto_ver,

@@ -175,7 +175,7 @@ fn each_hook_has_its_arguments() {
         from: "dev-1",
         topic: "a/b",
         qos: 1,
-        payload: b"\xFF",
+        payload: Payload::new(b"\xFF"),
         timestamp: 1_600_000_000_000,
         node: "emqx@127.0.0.1",
     };
