@@ -1,7 +1,8 @@
 //! Policies in files, each with what is wrong with it.
 //!
 //! A file of `tests/policies/bad` or `tests/policies/warned` ends in comments that say what must be
-//! found in it: `#~ code at line:column [underlined text]: message`, then a line `#~   help` for each help.
+//! found in it: `#~ code at line:column [underlined text]: message`, then a line `#~   note: note` for each
+//! note and `#~   help` for each help.
 //! With `UPDATE_GOLDEN=1` the tests write these lines and the other expected texts instead of comparing them.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
@@ -34,9 +35,13 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
+/// What `check` says without the sources.
 fn report(result: Result<Loaded, Box<Report>>) -> Report {
     match result {
-        Ok(loaded) => loaded.warnings,
+        Ok(mut loaded) => {
+            loaded.report_unused_accepts(|_| true);
+            loaded.warnings
+        }
         Err(report) => *report,
     }
 }
@@ -58,6 +63,9 @@ fn findings(report: &Report, text: &str) -> String {
             write!(out, " at {line}:{column} [{}]", shown(span.of(text))).unwrap();
         }
         writeln!(out, ": {}", shown(diagnostic.message())).unwrap();
+        for note in diagnostic.notes() {
+            writeln!(out, "#~   note: {}", shown(note)).unwrap();
+        }
         for help in diagnostic.helps() {
             writeln!(out, "#~   {}", shown(help)).unwrap();
         }
@@ -113,6 +121,47 @@ fn good_policies_are_fine() {
         assert_eq!(report.render(false), format!("{}: fine\n", path.display()));
         assert!(report.is_empty());
     }
+}
+
+#[track_caller]
+fn check_accepted(policy: &str, summary: &str, accepted: &[(&str, &str)]) {
+    let report = report(policy::parse(policy, "rules.yaml", Path::new("")));
+    assert_eq!(report.summary(), format!("rules.yaml: {summary}"), "{report}");
+    let found: Vec<_> = report.accepted().iter().map(|it| (it.diagnostic.code().name(), it.reason.as_str())).collect();
+    assert_eq!(found, accepted, "{policy}");
+}
+
+#[test]
+fn what_is_accepted_is_not_warned_about() {
+    let open = "allow: everyone, topics: [\"#\"]";
+    let accept = "accept: { allows-everything: a bench }";
+    let used = &[("allows-everything", "a bench")];
+    check_accepted(&format!("version: 1\nacl: {{ rules: [{{ {open} }}] }}\n"), "1 warning", &[]);
+    check_accepted(&format!("version: 1\nacl: {{ rules: [{{ {open}, {accept} }}] }}\n"), "fine, 1 accepted", used);
+    // The top is not about rules, nor a rule about its neighbours.
+    check_accepted(&format!("version: 1\n{accept}\nacl: {{ rules: [{{ {open} }}] }}\n"), "2 warnings", &[]);
+    check_accepted(
+        &format!("version: 1\nacl: {{ rules: [{{ {open}, {accept} }}, {{ {open} }}] }}\n"),
+        "1 warning, 1 accepted",
+        used,
+    );
+    // Behind the last rule comes what is no rule's, in one line too.
+    let default = "accept: { default-ignore: another plugin }";
+    let ignored = &[("default-ignore", "another plugin")];
+    check_accepted(
+        &format!("version: 1\nacl: {{ rules: [{{ deny: everyone, topics: [\"#\"] }}], default: ignore }}\n{default}\n"),
+        "fine, 1 accepted",
+        ignored,
+    );
+    // A rule that stands in both sections by way of an alias is one text.
+    check_accepted(
+        &format!(
+            "version: 1\nauth:\n  rules: &rules\n    - {{ id: a, allow: everyone, {accept} }}\n\
+             acl: {{ rules: [{{ deny: everyone, topics: [\"#\"] }}] }}\n"
+        ),
+        "fine, 1 accepted",
+        used,
+    );
 }
 
 #[track_caller]
@@ -195,7 +244,7 @@ fn the_schema_is_what_the_types_say() {
 
 /// The mistakes that the schema can see. Where a policy has no other, the schema must refuse it, and it must
 /// accept what has none of them.
-const STRUCTURAL: [Code; 15] = [
+const STRUCTURAL: [Code; 18] = [
     Code::NotAString,
     Code::EmptyValue,
     Code::BareHash,
@@ -211,6 +260,9 @@ const STRUCTURAL: [Code; 15] = [
     Code::NoTopics,
     Code::EmptyList,
     Code::NoConditions,
+    Code::UnknownCode,
+    Code::NotAcceptable,
+    Code::NoReason,
 ];
 
 #[test]

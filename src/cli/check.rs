@@ -88,6 +88,9 @@ fn check_file(file: &Path, no_sources: bool) -> Report {
             if !no_sources {
                 loaded.report_sources(source::check(&loaded.model));
             }
+            if loaded.warnings.errors() == 0 {
+                loaded.report_unused_accepts(|_| true);
+            }
             loaded.warnings
         }
         Err(report) => *report,

@@ -141,6 +141,14 @@ codes! {
         "A password query must have the parameter `:username`, else it would compare every client with the same hash.";
     BadPath, "bad-path", Error, "No path",
         "A path names a file, relative to the policy's folder or absolute.";
+    UnknownCode, "unknown-code", Error, "No warning has this code",
+        "`accept` says which warnings are meant, by the code that stands in brackets behind `warning`.";
+    NotAcceptable, "not-acceptable", Error, "A code that cannot be accepted",
+        "`accept` is for warnings, about what works and is meant. A policy with an error does not load, and an `accept` that \
+         names no warning is taken away.";
+    NoReason, "no-reason", Error, "An accepted warning without a reason",
+        "Whoever reads the policy later must be able to tell whether a warning is still meant: each code under `accept` needs a \
+         reason.";
     BadSource, "bad-source", Error, "A list or password source has a fault",
         "A source of the policy was read, and something in it cannot be used. Until it can, every decision that needs it denies.";
 
@@ -179,6 +187,10 @@ codes! {
     CommentAfterPattern, "comment-after-pattern", Warning, "A comment that looks like a part of the topic",
         "In YAML ` #` begins a comment. Where the pattern was meant to go on, write it in quotes; where a comment was meant, put \
          a blank after the `#`.";
+    UnusedAccept, "unused-accept", Warning, "`accept` names a warning that is not there",
+        "The `accept` of a rule is about the warnings in that rule, the one at the top of the policy about all others. One that \
+         meets none would hide the next warning of its kind: take it away. `check` tells this where it could look for \
+         everything that raises the warning.";
 }
 
 #[cfg(test)]

@@ -284,6 +284,39 @@ impl<T: Decode> Decode for Box<T> {
     }
 }
 
+/// A value with all of its text, where [`Yaml::span`] may be its first token.
+#[derive(Debug)]
+pub(crate) struct Whole<T> {
+    pub(crate) span: Span,
+    pub(crate) value: T,
+}
+
+impl<T: Decode> Decode for Whole<T> {
+    const WHAT: &'static str = T::WHAT;
+
+    fn decode(yaml: &Yaml, cx: &mut Cx<'_>) -> Option<Self> {
+        T::decode(yaml, cx).map(|value| Whole { span: yaml.whole(cx.text), value })
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Whole<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
 /// A list, which may be empty. What could not be read of it is left out.
 impl<T: Decode> Decode for Vec<T> {
     const WHAT: &'static str = "a list";

@@ -7,6 +7,7 @@ use annotate_snippets::{
     AnnotationKind, Element, Group, Level, Origin, Renderer, Snippet, normalize_untrusted_str, renderer::DecorStyle,
 };
 
+use super::accepts::Accepts;
 use super::codes::{Code, Severity};
 use super::span::{BOM, Lines, Span};
 
@@ -23,7 +24,8 @@ pub struct Diagnostic {
     code: Code,
     message: String,
     span: Option<Span>,
-    related: Option<(Span, String)>,
+    related: Vec<(Span, String)>,
+    notes: Vec<String>,
     helps: Vec<String>,
 }
 
@@ -35,12 +37,25 @@ impl Diagnostic {
 
     /// A mistake that has no place in the policy's text.
     pub(crate) fn unplaced(code: Code, message: impl Into<String>) -> Self {
-        Diagnostic { code, message: message.into(), span: None, related: None, helps: Vec::new() }
+        Diagnostic {
+            code,
+            message: message.into(),
+            span: None,
+            related: Vec::new(),
+            notes: Vec::new(),
+            helps: Vec::new(),
+        }
     }
 
     /// Another place that has to do with it, with words beside it.
     pub(crate) fn related(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.related = Some((span, label.into()));
+        self.related.push((span, label.into()));
+        self
+    }
+
+    /// What shows it: an example, say.
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
         self
     }
 
@@ -65,6 +80,16 @@ impl Diagnostic {
         self.span
     }
 
+    /// Other places that have to do with it, with words beside each.
+    pub fn related_places(&self) -> &[(Span, String)] {
+        &self.related
+    }
+
+    /// What shows it.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// What to do about it.
     pub fn helps(&self) -> &[String] {
         &self.helps
@@ -77,6 +102,17 @@ pub(crate) struct Diagnostics {
     kept: Vec<Diagnostic>,
     seen: HashSet<(Code, Option<Span>, String)>,
     omitted: Count,
+    accepts: Accepts,
+    accepted: Vec<Accepted>,
+}
+
+/// A warning that the policy says is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The warning.
+    pub diagnostic: Diagnostic,
+    /// Why it is meant.
+    pub reason: String,
 }
 
 /// How many of each severity.
@@ -84,6 +120,7 @@ pub(crate) struct Diagnostics {
 struct Count {
     errors: usize,
     warnings: usize,
+    accepted: usize,
 }
 
 impl Count {
@@ -96,18 +133,30 @@ impl Count {
 }
 
 impl Diagnostics {
+    /// Says which warnings are meant, of all that come from now on.
+    pub(crate) fn accept(&mut self, accepts: Accepts) {
+        self.accepts = accepts;
+    }
+
     /// Adds one. The same mistake at the same place, met again by way of an alias or a name, counts once.
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        let reason = self.accepts.reason(&diagnostic);
         if self.is_full() {
-            self.omitted.add(diagnostic.code.severity());
+            match reason {
+                Some(_) => self.omitted.accepted = self.omitted.accepted.saturating_add(1),
+                None => self.omitted.add(diagnostic.code.severity()),
+            }
         } else if self.seen.insert((diagnostic.code, diagnostic.span, diagnostic.message.clone())) {
-            self.kept.push(diagnostic);
+            match reason {
+                Some(reason) => self.accepted.push(Accepted { diagnostic, reason }),
+                None => self.kept.push(diagnostic),
+            }
         }
     }
 
     /// Whether no more will be kept, so that no work need go into their words.
     pub(crate) fn is_full(&self) -> bool {
-        self.kept.len() >= MOST
+        self.kept.len().saturating_add(self.accepted.len()) >= MOST
     }
 
     pub(crate) fn has_errors(&self) -> bool {
@@ -121,24 +170,32 @@ pub struct Report {
     name: String,
     text: String,
     lines: Lines,
-    diagnostics: Vec<Diagnostic>,
-    count: Count,
+    found: Diagnostics,
 }
 
 impl Report {
-    pub(crate) fn new(name: &str, text: &str, mut found: Diagnostics) -> Self {
-        found.kept.sort_by_key(|diagnostic| (diagnostic.span.map_or(0, |span| span.start), diagnostic.code));
-        let mut count = found.omitted;
-        found.kept.iter().for_each(|diagnostic| count.add(diagnostic.code.severity()));
-        Report { name: name.to_owned(), text: text.to_owned(), lines: Lines::new(text), diagnostics: found.kept, count }
+    pub(crate) fn new(name: &str, text: &str, found: Diagnostics) -> Self {
+        let mut report = Report { name: name.to_owned(), text: text.to_owned(), lines: Lines::new(text), found };
+        report.sort();
+        report
     }
 
-    /// Adds what was found later, in its place.
-    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
-        self.count.add(diagnostic.code.severity());
-        let start = |diagnostic: &Diagnostic| diagnostic.span.map_or(0, |span| span.start);
-        let at = self.diagnostics.partition_point(|kept| start(kept) <= start(&diagnostic));
-        self.diagnostics.insert(at, diagnostic);
+    /// Adds what was found later, each in its place.
+    pub(crate) fn add(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
+        found.into_iter().for_each(|diagnostic| self.found.push(diagnostic));
+        self.sort();
+    }
+
+    /// Adds a warning for each accepted code that met no warning.
+    pub(crate) fn report_unused_accepts(&mut self, looked_for: impl Fn(Code) -> bool) {
+        let unused = self.found.accepts.unused(looked_for);
+        self.add(unused);
+    }
+
+    fn sort(&mut self) {
+        let place = |diagnostic: &Diagnostic| (diagnostic.span.map_or(0, |span| span.start), diagnostic.code);
+        self.found.kept.sort_by_key(place);
+        self.found.accepted.sort_by_key(|accepted| place(&accepted.diagnostic));
     }
 
     /// The policy file, as it was named by the caller.
@@ -148,27 +205,45 @@ impl Report {
 
     /// The diagnostics in the order of the text, at most a thousand.
     pub fn diagnostics(&self) -> &[Diagnostic] {
-        &self.diagnostics
+        &self.found.kept
+    }
+
+    /// The warnings that the policy says are meant, in the order of the text. With the other diagnostics they are at most
+    /// a thousand.
+    pub fn accepted(&self) -> &[Accepted] {
+        &self.found.accepted
     }
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        self.count.errors
+        self.count().errors
     }
 
-    /// How many warnings there are.
+    /// How many warnings there are that the policy does not accept.
     pub fn warnings(&self) -> usize {
-        self.count.warnings
+        self.count().warnings
     }
 
-    /// Whether nothing was found.
+    fn count(&self) -> Count {
+        let mut count = self.found.omitted;
+        self.found.kept.iter().for_each(|diagnostic| count.add(diagnostic.code.severity()));
+        count.accepted = count.accepted.saturating_add(self.found.accepted.len());
+        count
+    }
+
+    /// How many diagnostics were found beyond those that are kept.
+    pub fn omitted(&self) -> usize {
+        self.found.omitted.errors.saturating_add(self.found.omitted.warnings)
+    }
+
+    /// Whether nothing was found but what the policy accepts.
     pub fn is_empty(&self) -> bool {
-        self.count == Count::default()
+        self.errors() == 0 && self.warnings() == 0
     }
 
     /// Whether the file could not be read at all.
     pub fn is_unreadable(&self) -> bool {
-        self.diagnostics.iter().any(|diagnostic| diagnostic.code == Code::UnreadableFile)
+        self.diagnostics().iter().any(|diagnostic| diagnostic.code == Code::UnreadableFile)
     }
 
     /// Line and column of a diagnostic, both from 1; `None` where it has no place in the text.
@@ -180,17 +255,16 @@ impl Report {
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
         let mut out = String::new();
-        for diagnostic in &self.diagnostics {
+        for diagnostic in self.diagnostics() {
             for line in renderer.render(&[self.group(diagnostic)]).lines().filter(|line| *line != " ::: ") {
                 out.push_str(line);
                 out.push('\n');
             }
             out.push('\n');
         }
-        let omitted = self.count.errors.saturating_add(self.count.warnings).saturating_sub(self.diagnostics.len());
-        if omitted > 0 {
+        if self.omitted() > 0 {
             out.push_str("... and ");
-            out.push_str(&omitted.to_string());
+            out.push_str(&self.omitted().to_string());
             out.push_str(" more\n\n");
         }
         out.push_str(&self.summary());
@@ -200,18 +274,16 @@ impl Report {
 
     /// One line: the file and how many errors and warnings it has.
     pub fn summary(&self) -> String {
-        let count = |count: usize, word: &str| match count {
-            1 => format!("1 {word}"),
-            count => format!("{count} {word}s"),
+        let Count { errors, warnings, accepted } = self.count();
+        let some = |count: usize, word: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            count => Some(format!("{count} {word}s")),
         };
-        match (self.count.errors, self.count.warnings) {
-            (0, 0) => format!("{}: fine", self.name),
-            (errors, 0) => format!("{}: {}", self.name, count(errors, "error")),
-            (0, warnings) => format!("{}: {}", self.name, count(warnings, "warning")),
-            (errors, warnings) => {
-                format!("{}: {}, {}", self.name, count(errors, "error"), count(warnings, "warning"))
-            }
-        }
+        let fine = (errors == 0 && warnings == 0).then(|| "fine".to_owned());
+        let accepted = (accepted > 0).then(|| format!("{accepted} accepted"));
+        let parts = [fine, some(errors, "error"), some(warnings, "warning"), accepted];
+        format!("{}: {}", self.name, parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 
     fn group<'a>(&'a self, diagnostic: &'a Diagnostic) -> Group<'a> {
@@ -224,20 +296,21 @@ impl Report {
             Some(span) => group = group.elements(self.snippets(diagnostic, span)),
             None => group = group.element(Origin::path(&self.name)),
         }
+        let notes = diagnostic.notes.iter().map(|note| Level::NOTE.message(normalize_untrusted_str(note)));
         let helps = diagnostic.helps.iter().map(|help| Level::HELP.message(normalize_untrusted_str(help)));
-        group.elements(helps)
+        group.elements(notes).elements(helps)
     }
 
     fn snippets<'a>(&'a self, diagnostic: &'a Diagnostic, span: Span) -> Vec<Element<'a>> {
-        let primary = (AnnotationKind::Primary, span, None);
-        let Some((other, words)) = &diagnostic.related else { return self.snippet(&[primary]) };
-        let related = (AnnotationKind::Context, *other, Some(words.as_str()));
-        if span.start.abs_diff(other.start) < LONG_LINE {
-            return self.snippet(&[primary, related]);
-        }
-        let mut both = self.snippet(&[primary]);
-        both.append(&mut self.snippet(&[related]));
-        both
+        let related = |(other, words): &'a (Span, String)| (AnnotationKind::Context, *other, Some(words.as_str()));
+        let (near, far): (Vec<_>, Vec<_>) = diagnostic
+            .related
+            .iter()
+            .map(related)
+            .partition(|(_, other, _)| span.start.abs_diff(other.start) < LONG_LINE);
+        let near: Vec<_> = std::iter::once((AnnotationKind::Primary, span, None)).chain(near).collect();
+        let far = far.into_iter().flat_map(|mark| self.snippet(&[mark]));
+        self.snippet(&near).into_iter().chain(far).collect()
     }
 
     /// The lines that hold the spans. Only they are handed to the renderer, which looks through all that it gets.

@@ -6,13 +6,15 @@ use std::path::Path;
 
 use schemars::generate::SchemaSettings;
 
+use super::accepts::Accepts;
 use super::codes::Code;
 use super::decode::{At, Cx};
 use super::diag::{Diagnostic, Diagnostics, Report};
 use super::model::Model;
+use super::places::Places;
 use super::problem::{SourceKind, SourceProblem};
 use super::span::Span;
-use super::validate::{Declared, validate};
+use super::validate::validate;
 use super::{raw, traps, yaml};
 
 /// A policy that is well formed.
@@ -22,24 +24,36 @@ pub struct Loaded {
     pub model: Model,
     /// What in it may not do what was meant.
     pub warnings: Report,
-    declared: Declared,
+    /// Where its parts stand in the text.
+    pub places: Places,
 }
 
 impl Loaded {
+    /// Adds what was found in the policy later, less what it accepts.
+    pub fn add(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
+        self.warnings.add(found);
+    }
+
+    /// Adds a warning for everything that `accept` names in vain. This comes last; `looked_for` says whether everything
+    /// that raises a code was looked for.
+    pub fn report_unused_accepts(&mut self, looked_for: impl Fn(Code) -> bool) {
+        self.warnings.report_unused_accepts(looked_for);
+    }
+
     /// Adds what was found in the policy's sources to the report, at the places where they are declared.
     pub fn report_sources(&mut self, problems: impl IntoIterator<Item = SourceProblem>) {
         for problem in problems {
-            let declared = match problem.kind {
-                SourceKind::List => &self.declared.lists,
-                SourceKind::Passwords => &self.declared.passwords,
+            let places = match problem.kind {
+                SourceKind::List => &self.places.lists,
+                SourceKind::Passwords => &self.places.passwords,
             };
-            let span = declared.iter().find(|(name, _)| *name == problem.name).map(|&(_, span)| span);
+            let span = places.iter().find(|(name, _)| *name == problem.name).map(|&(_, span)| span);
             let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
             let message = format!("{}{line}: {}", problem.path.display(), problem.message);
-            self.warnings.push(match span {
+            self.add([match span {
                 Some(span) => Diagnostic::new(Code::BadSource, span, message),
                 None => Diagnostic::unplaced(Code::BadSource, message),
-            });
+            }]);
         }
     }
 }
@@ -94,7 +108,7 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Loaded, Box<Report
         let diagnostic = traps::empty_file();
         return Err(Box::new(only(name, text, diagnostic)));
     }
-    let Some(policy) = cx.value::<raw::Policy>(&tree, None) else {
+    let Some(mut policy) = cx.value::<raw::Policy>(&tree, None) else {
         return Err(Box::new(Report::new(name, text, cx.found)));
     };
     if let Some(At { value: raw::Version::Unknown, span, .. }) = policy.version {
@@ -105,10 +119,11 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Loaded, Box<Report
         return Err(Box::new(only(name, text, diagnostic)));
     }
     drop(tree);
-    let (model, declared, cx) = validate(policy, cx, folder);
+    cx.found.accept(Accepts::of(&mut policy));
+    let (model, places, cx) = validate(policy, cx, folder);
     let failed = cx.found.has_errors();
     let report = Report::new(name, text, cx.found);
-    if failed { Err(Box::new(report)) } else { Ok(Loaded { model, warnings: report, declared }) }
+    if failed { Err(Box::new(report)) } else { Ok(Loaded { model, warnings: report, places }) }
 }
 
 fn only(name: &str, text: &str, diagnostic: Diagnostic) -> Report {

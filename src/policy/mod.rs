@@ -1,4 +1,5 @@
 //! The policy: from the file to decisions.
+mod accepts;
 mod candidates;
 pub mod codes;
 pub mod decide;
@@ -9,6 +10,7 @@ mod duration;
 pub mod lists;
 mod load;
 pub mod model;
+pub mod places;
 pub mod problem;
 mod raw;
 pub mod span;

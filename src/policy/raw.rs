@@ -3,6 +3,7 @@
 //! These types never leave the policy's reader: [`super::validate`] makes a
 //! [`Model`](super::model::Model) of them, in which nothing can be wrong any more.
 
+mod accept;
 mod who;
 
 use std::borrow::Cow;
@@ -11,10 +12,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::codes::Code;
 use super::declare::{choice, record, words};
-use super::decode::{Cx, Decode, Named, OneOrMany, Text};
+use super::decode::{Cx, Decode, Named, OneOrMany, Text, Whole};
 use super::diag::{Diagnostic, quote};
 use super::duration::Duration;
 use super::yaml::{Node, Yaml};
+pub(crate) use accept::{Accept, Accepted};
 pub(crate) use who::{Condition, Kind, PeerhostOperator, Port, PortOperator, TextOperator, Who};
 
 record! {
@@ -40,6 +42,8 @@ record! {
         optional log: Vec<LogLine>,
         /// Online status and connection history in SQLite. Without it nothing is kept.
         optional history: History,
+        /// Warnings of `check` that are meant and belong to no rule, each with the reason.
+        optional accept: Accept,
     }
 }
 
@@ -263,7 +267,7 @@ record! {
         /// What happens where no rule matches (default: deny).
         optional default: Verdict,
         /// The rules, in order.
-        optional rules: Vec<AuthRule>,
+        optional rules: Vec<Whole<AuthRule>>,
     }
 }
 
@@ -280,6 +284,8 @@ record! {
         optional ignore: Who,
         /// The entry of `passwords` that the client's password is checked against. Only with `allow`.
         optional password: Text,
+        /// Warnings of `check` about this rule that are meant, each with the reason.
+        optional accept: Accept,
     }
     exactly one of allow, deny, ignore: NoEffect
 }
@@ -290,7 +296,7 @@ record! {
         /// What happens where no rule matches (default: deny).
         optional default: Verdict,
         /// The rules, in order.
-        optional rules: Vec<AclRule>,
+        optional rules: Vec<Whole<AclRule>>,
     }
 }
 
@@ -311,6 +317,8 @@ record! {
         optional publish: OneOrMany<Pattern>,
         /// Topics to subscribe to.
         optional subscribe: OneOrMany<Pattern>,
+        /// Warnings of `check` about this rule that are meant, each with the reason.
+        optional accept: Accept,
     }
     exactly one of allow, deny, ignore: NoEffect
     at least one of topics, publish, subscribe: NoTopics

@@ -12,7 +12,7 @@ fn rest_of_line(text: &str, offset: usize) -> &str {
 }
 
 /// The comment that follows a value on the same line, with nothing but blanks between.
-fn comment_after(text: &str, offset: usize) -> Option<Span> {
+pub(crate) fn comment_after(text: &str, offset: usize) -> Option<Span> {
     let rest = rest_of_line(text, offset);
     let comment = rest.trim_start_matches([' ', '\t']);
     if !comment.starts_with('#') {

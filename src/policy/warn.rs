@@ -6,7 +6,8 @@ use super::codes::Code;
 use super::decode::{At, Cx};
 use super::diag::{Diagnostic, quote};
 use super::duration::show;
-use super::model::{AuthRule, Condition, HostCondition, PortCondition, Section, TextCondition, Who};
+use super::model::{AclRule, AuthRule, Condition, HostCondition, PortCondition, Section, TextCondition, Who};
+use super::places::{Direction, PatternPlace, RulePlaces};
 use super::span::Span;
 use super::{raw, traps};
 use crate::decision::Verdict;
@@ -18,45 +19,14 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many pairs of rules are compared, so that a huge policy is still checked in no time.
 const MOST_PAIRS: usize = 100_000;
 
-/// What the warnings want to know of a rule of `auth`.
+/// What the warnings want to know of a rule.
 #[derive(Debug)]
-pub(crate) struct AuthFacts {
-    /// Where it stands whom the rule is about.
-    pub(crate) who: Span,
-    pub(crate) everyone: bool,
-    pub(crate) nameless: Option<Span>,
-    pub(crate) tied: bool,
-    /// The name of the password source.
-    pub(crate) password: Option<Span>,
-}
-
-/// What the warnings want to know of a rule of `acl`.
-#[derive(Debug)]
-pub(crate) struct AclFacts {
-    pub(crate) verdict: Verdict,
+pub(crate) struct RuleFacts {
+    pub(crate) places: RulePlaces,
     pub(crate) everyone: bool,
     pub(crate) nameless: Option<Span>,
     pub(crate) superuser: Option<Span>,
-    pub(crate) patterns: Vec<PatternFacts>,
-}
-
-/// What the warnings want to know of a topic pattern.
-#[derive(Debug)]
-pub(crate) struct PatternFacts {
-    pub(crate) direction: Direction,
-    pub(crate) syntax: Syntax,
-    pub(crate) text: String,
-    pub(crate) span: Span,
-    /// `${clientid}` stands in it.
-    pub(crate) clientid: bool,
-}
-
-/// Under which key a pattern stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Both,
-    Publish,
-    Subscribe,
+    pub(crate) tied: bool,
 }
 
 /// The deadline is not under the broker's usual time-out.
@@ -95,14 +65,14 @@ pub(crate) fn messages(cx: &mut Cx<'_>, span: Span) {
 }
 
 /// Rules about logins.
-pub(crate) fn auth(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[AuthFacts]) {
+pub(crate) fn auth(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[RuleFacts]) {
     for (rule, facts) in section.rules.iter().zip(facts) {
-        if rule.verdict != Verdict::Allow || facts.password.is_some() {
+        if rule.verdict != Verdict::Allow || facts.places.password.is_some() {
             continue;
         }
         if facts.everyone {
             let message = "this rule lets every client in without a password";
-            cx.push(Diagnostic::new(Code::AllowsEverything, facts.who, message));
+            cx.push(Diagnostic::new(Code::AllowsEverything, facts.places.who, message));
         }
         nameless(cx, facts.nameless);
     }
@@ -110,11 +80,11 @@ pub(crate) fn auth(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[AuthFa
 }
 
 /// A later rule lets in without a password whom a password rule was meant to check.
-fn password_bypass(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[AuthFacts]) {
+fn password_bypass(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[RuleFacts]) {
     let rules: Vec<_> = section.rules.iter().zip(facts).collect();
     let mut pairs = 0usize;
     for (at, (earlier, password)) in
-        rules.iter().enumerate().filter_map(|(at, (rule, facts))| Some((at, (rule, facts.password?))))
+        rules.iter().enumerate().filter_map(|(at, (rule, facts))| Some((at, (rule, facts.places.password?))))
     {
         for (later, facts) in rules.iter().skip(at.saturating_add(1)) {
             pairs = pairs.saturating_add(1);
@@ -130,7 +100,7 @@ fn password_bypass(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[AuthFa
                     quote(password.of(cx.text))
                 );
                 cx.push(
-                    Diagnostic::new(Code::PasswordBypass, facts.who, message)
+                    Diagnostic::new(Code::PasswordBypass, facts.places.who, message)
                         .related(password, "the password asked for before")
                         .help("take this rule away, narrow it, or deny such clients before it"),
                 );
@@ -141,21 +111,22 @@ fn password_bypass(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[AuthFa
 }
 
 /// Rules about topics.
-pub(crate) fn acl(cx: &mut Cx<'_>, facts: &[AclFacts], verified: bool) {
-    for rule in facts {
-        if let Some(span) = rule.superuser {
+pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFacts], verified: bool) {
+    for (rule, facts) in section.rules.iter().zip(facts) {
+        let patterns = &facts.places.patterns;
+        if let Some(span) = facts.superuser {
             let message = "the broker asks nothing about the topics of superusers, so here the flag is always false";
             cx.push(Diagnostic::new(Code::SuperuserInAcl, span, message));
         }
-        for pattern in &rule.patterns {
-            glob_not_parent(cx, pattern, &rule.patterns);
+        for pattern in patterns {
+            glob_not_parent(cx, pattern, patterns);
             dollar_not_reached(cx, pattern);
         }
         if rule.verdict != Verdict::Allow {
             continue;
         }
-        nameless(cx, rule.nameless);
-        for pattern in rule.patterns.iter().filter(|pattern| rule.everyone && is_everything(pattern)) {
+        nameless(cx, facts.nameless);
+        for pattern in patterns.iter().filter(|pattern| facts.everyone && is_everything(pattern)) {
             let what = match pattern.direction {
                 Direction::Both => "publish and subscribe to",
                 Direction::Publish => "publish to",
@@ -164,7 +135,7 @@ pub(crate) fn acl(cx: &mut Cx<'_>, facts: &[AclFacts], verified: bool) {
             let message = format!("this rule allows every client to {what} every topic");
             cx.push(Diagnostic::new(Code::AllowsEverything, pattern.span, message));
         }
-        if !verified && let Some(pattern) = rule.patterns.iter().find(|pattern| pattern.clientid) {
+        if !verified && let Some(pattern) = patterns.iter().find(|pattern| pattern.clientid) {
             let message = "no login rule ties the clientid to a verified username, so any client can take any clientid";
             let help = "add a login rule with a password for { clientid: \"${username}\" }";
             cx.push(Diagnostic::new(Code::UnverifiedClientid, pattern.span, message).help(help));
@@ -180,7 +151,7 @@ fn nameless(cx: &mut Cx<'_>, span: Option<Span>) {
     }
 }
 
-fn is_everything(pattern: &PatternFacts) -> bool {
+fn is_everything(pattern: &PatternPlace) -> bool {
     match pattern.syntax {
         Syntax::Filter => pattern.text == "#",
         Syntax::Glob => pattern.text == "**",
@@ -189,9 +160,9 @@ fn is_everything(pattern: &PatternFacts) -> bool {
 }
 
 /// `x/**` without `x` beside it.
-fn glob_not_parent(cx: &mut Cx<'_>, pattern: &PatternFacts, all: &[PatternFacts]) {
+fn glob_not_parent(cx: &mut Cx<'_>, pattern: &PatternPlace, all: &[PatternPlace]) {
     let (Syntax::Glob, Some(parent)) = (pattern.syntax, pattern.text.strip_suffix("/**")) else { return };
-    let reached = |other: &PatternFacts| match other.syntax {
+    let reached = |other: &PatternPlace| match other.syntax {
         Syntax::Filter => other.text.strip_suffix("/#").unwrap_or(&other.text) == parent,
         Syntax::Glob => other.text == parent,
         Syntax::Regex => false,
@@ -209,7 +180,7 @@ fn glob_not_parent(cx: &mut Cx<'_>, pattern: &PatternFacts, all: &[PatternFacts]
 }
 
 /// A `$` at the beginning that is not read as the beginning of the topic.
-fn dollar_not_reached(cx: &mut Cx<'_>, pattern: &PatternFacts) {
+fn dollar_not_reached(cx: &mut Cx<'_>, pattern: &PatternPlace) {
     let text = pattern.text.as_str();
     let help = match pattern.syntax {
         Syntax::Glob

@@ -66,6 +66,23 @@ impl Yaml {
     }
 }
 
+impl Yaml {
+    /// From the first token to the end of the last, with a comment that follows in its line.
+    pub(crate) fn whole(&self, text: &str) -> Span {
+        let end = self.end();
+        Span::new(self.span.start, traps::comment_after(text, end).map_or(end, |comment| comment.end))
+    }
+
+    fn end(&self) -> usize {
+        let inner = match &self.node {
+            Node::Seq(items) => items.iter().map(Yaml::end).max(),
+            Node::Map(entries) => entries.iter().map(|(key, value)| key.end().max(value.end())).max(),
+            Node::Null | Node::Bool(_) | Node::Int(_) | Node::Number(_) | Node::Text(_) => None,
+        };
+        inner.unwrap_or_default().max(self.span.end)
+    }
+}
+
 /// Reads one YAML document.
 pub(crate) fn read(text: &str) -> Result<Yaml, Diagnostic> {
     if text.len() > MAX_BYTES {

@@ -14,9 +14,10 @@ use super::duration::{Duration, show};
 use super::model::{
     HistoryDef, ListDef, ListSource, LogLines, Model, PasswordDef, PasswordSource, Record, Section, Sync,
 };
+use super::places::{Places, SectionPlaces};
 use super::raw;
 use super::span::{Lines, Span};
-use super::warn;
+use super::warn::{self, RuleFacts};
 use crate::decision::{Mode, Verdict};
 use who::{EVERYONE, KindEntry, State};
 
@@ -47,13 +48,6 @@ struct PasswordEntry {
     used: bool,
 }
 
-/// Where the sources of a policy are declared, for problems that are found in them later.
-#[derive(Debug, Default)]
-pub(crate) struct Declared {
-    pub(crate) lists: Vec<(String, Span)>,
-    pub(crate) passwords: Vec<(String, Span)>,
-}
-
 /// What validation has at hand.
 struct Validator<'t> {
     cx: Cx<'t>,
@@ -70,7 +64,7 @@ struct Validator<'t> {
 }
 
 /// Makes the model. It means nothing where `cx` has errors afterwards.
-pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) -> (Model, Declared, Cx<'t>) {
+pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) -> (Model, Places, Cx<'t>) {
     let lines = Lines::new(cx.text);
     let mut validator = Validator {
         cx,
@@ -92,27 +86,54 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
         Some(raw::Mode::Audit) => Mode::Audit,
     };
     let deadline = validator.deadline(policy.deadline.as_ref());
+    let auth_default = policy.auth.as_ref().and_then(|section| place_of_default(section.value.default.as_ref()));
+    let acl_default = policy.acl.as_ref().and_then(|section| place_of_default(section.value.default.as_ref()));
     let (auth, auth_facts) = policy.auth.map(|section| validator.auth(section.value)).unzip();
     let (acl, acl_facts) = policy.acl.map(|section| validator.acl(section.value)).unzip();
     let log = log_lines(policy.log);
     let history = policy.history.and_then(|history| validator.history(history.value));
     validator.finish_kinds();
     validator.check_entries();
-    let unverified = |rule: &&warn::AuthFacts| rule.password.is_some() && rule.tied;
-    let verified = auth_facts.as_ref().is_some_and(|rules| rules.iter().any(|rule| unverified(&rule)));
+    let verifies = |rule: &RuleFacts| rule.places.password.is_some() && rule.tied;
+    let verified = auth_facts.as_ref().is_some_and(|rules: &Vec<RuleFacts>| rules.iter().any(verifies));
     if !validator.cx.found.has_errors() {
         if let (Some(section), Some(facts)) = (&auth, &auth_facts) {
             warn::auth(&mut validator.cx, section, facts);
         }
-        if let Some(facts) = &acl_facts {
-            warn::acl(&mut validator.cx, facts, verified);
+        if let (Some(section), Some(facts)) = (&acl, &acl_facts) {
+            warn::acl(&mut validator.cx, section, facts, verified);
         }
         validator.warn_unused();
     }
-    validator.finish(mode, deadline, auth, acl, log, history)
+    let places = Places {
+        auth: section_places(auth_default, auth_facts),
+        acl: section_places(acl_default, acl_facts),
+        ..validator.places()
+    };
+    let (model, cx) = validator.finish(mode, deadline, auth, acl, log, history);
+    (model, places, cx)
+}
+
+fn place_of_default(default: Option<&At<raw::Verdict>>) -> Option<Span> {
+    default.map(|default| default.span)
+}
+
+fn section_places(default: Option<Span>, facts: Option<Vec<RuleFacts>>) -> SectionPlaces {
+    SectionPlaces { default, rules: facts.into_iter().flatten().map(|facts| facts.places).collect() }
 }
 
 impl<'t> Validator<'t> {
+    /// Where the named entries stand.
+    fn places(&self) -> Places {
+        let place = |name: &Text| (name.value.clone(), name.span);
+        Places {
+            lists: self.lists.iter().map(|list| place(&list.name)).collect(),
+            clients: self.kinds.iter().map(|kind| place(&kind.name)).collect(),
+            passwords: self.passwords.iter().map(|source| place(&source.name)).collect(),
+            ..Places::default()
+        }
+    }
+
     fn finish(
         self,
         mode: Mode,
@@ -121,11 +142,7 @@ impl<'t> Validator<'t> {
         acl: Option<Section<super::model::AclRule>>,
         log: LogLines,
         history: Option<HistoryDef>,
-    ) -> (Model, Declared, Cx<'t>) {
-        let declared = Declared {
-            lists: self.lists.iter().map(|list| (list.name.value.clone(), list.name.span)).collect(),
-            passwords: self.passwords.iter().map(|source| (source.name.value.clone(), source.name.span)).collect(),
-        };
+    ) -> (Model, Cx<'t>) {
         let list = |list: ListEntry| ListDef {
             name: list.name.value,
             source: match list.inline {
@@ -146,7 +163,7 @@ impl<'t> Validator<'t> {
             log,
             history,
         };
-        (model, declared, self.cx)
+        (model, self.cx)
     }
 
     fn declare_lists(&mut self, lists: Option<At<Named<raw::List>>>) {

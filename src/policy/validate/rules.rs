@@ -7,8 +7,9 @@ use crate::policy::codes::Code;
 use crate::policy::decode::{At, OneOrMany, Placed, Text};
 use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::model::{AclRule, AuthRule, PasswordId, Section};
+use crate::policy::places::{Direction, PatternPlace, RulePlaces};
 use crate::policy::span::Span;
-use crate::policy::warn::{AclFacts, AuthFacts, Direction, PatternFacts};
+use crate::policy::warn::RuleFacts;
 use crate::policy::{raw, warn};
 use crate::text::Placeholder;
 use crate::topic::{Pattern, Syntax};
@@ -23,63 +24,54 @@ struct Ids {
 }
 
 impl Validator<'_> {
-    pub(super) fn auth(&mut self, raw: raw::Auth) -> (Section<AuthRule>, Vec<AuthFacts>) {
+    pub(super) fn auth(&mut self, raw: raw::Auth) -> (Section<AuthRule>, Vec<RuleFacts>) {
         warn::default(&mut self.cx, "logins", raw.default.as_ref());
         let default = verdict(raw.default.as_ref());
         let mut ids = Ids { section: "auth", taken: HashMap::new() };
         let mut rules = Vec::new();
         let mut facts = Vec::new();
         for (index, rule) in raw.rules.into_iter().flat_map(|rules| rules.value).enumerate() {
+            let rule = rule.value;
             let span = rule.span();
-            let id = self.id(&mut ids, index, rule.id, span);
+            let (id, head) = self.id(&mut ids, index, rule.id, span);
             let allows = rule.allow.is_some();
             let denies = rule.deny.is_some() || rule.ignore.is_some();
             let password = rule.password.and_then(|name| self.password(&name, denies && !allows));
             let Some((verdict, at, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
-            facts.push(AuthFacts {
-                who: at,
-                everyone: built.facts.everyone,
-                nameless: built.facts.nameless,
-                tied: built.facts.tied,
-                password: password.map(|(_, span)| span),
-            });
-            let password = password.map(|(id, _)| id);
+            let (password, asked_at) = password.unzip();
+            let places = RulePlaces { head, who: at, password: asked_at, patterns: Vec::new() };
+            facts.push(built.facts.of_rule(places));
             rules.push(AuthRule { id, verdict, who: built.who, password, line: self.lines.line(span.start) });
         }
         (Section { default, rules }, facts)
     }
 
-    pub(super) fn acl(&mut self, raw: raw::Acl) -> (Section<AclRule>, Vec<AclFacts>) {
+    pub(super) fn acl(&mut self, raw: raw::Acl) -> (Section<AclRule>, Vec<RuleFacts>) {
         warn::default(&mut self.cx, "topics", raw.default.as_ref());
         let default = verdict(raw.default.as_ref());
         let mut ids = Ids { section: "acl", taken: HashMap::new() };
         let mut rules = Vec::new();
         let mut facts = Vec::new();
         for (index, rule) in raw.rules.into_iter().flat_map(|rules| rules.value).enumerate() {
+            let rule = rule.value;
             let span = rule.span();
-            let id = self.id(&mut ids, index, rule.id, span);
+            let (id, head) = self.id(&mut ids, index, rule.id, span);
             let mut patterns = Vec::new();
             let topics = self.patterns(Direction::Both, rule.topics, &mut patterns);
             let mut publish = self.patterns(Direction::Publish, rule.publish, &mut patterns);
             let mut subscribe = self.patterns(Direction::Subscribe, rule.subscribe, &mut patterns);
             publish.extend(topics.iter().cloned());
             subscribe.extend(topics);
-            let Some((verdict, _, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
-            facts.push(AclFacts {
-                verdict,
-                everyone: built.facts.everyone,
-                nameless: built.facts.nameless,
-                superuser: built.facts.superuser,
-                patterns,
-            });
+            let Some((verdict, at, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
+            facts.push(built.facts.of_rule(RulePlaces { head, who: at, password: None, patterns }));
             let line = self.lines.line(span.start);
             rules.push(AclRule { id, verdict, who: built.who, publish, subscribe, line });
         }
         (Section { default, rules }, facts)
     }
 
-    /// The rule's id, or one made of its place.
-    fn id(&mut self, ids: &mut Ids, index: usize, id: Option<At<Text>>, rule: Span) -> String {
+    /// The rule's id, or one made of its place, and where the rule is told by it.
+    fn id(&mut self, ids: &mut Ids, index: usize, id: Option<At<Text>>, rule: Span) -> (String, Span) {
         let (id, span) = match id {
             Some(At { value: id, .. }) => {
                 self.check_name(&id);
@@ -95,7 +87,7 @@ impl Validator<'_> {
             self.cx.push(Diagnostic::new(Code::DuplicateId, span, message).related(first, "this one"));
         }
         ids.taken.entry(id.clone()).or_insert(span);
-        id
+        (id, span)
     }
 
     fn password(&mut self, name: &At<Text>, misplaced: bool) -> Option<(PasswordId, Span)> {
@@ -141,7 +133,7 @@ impl Validator<'_> {
         &mut self,
         direction: Direction,
         raw: Option<At<OneOrMany<raw::Pattern>>>,
-        facts: &mut Vec<PatternFacts>,
+        places: &mut Vec<PatternPlace>,
     ) -> Vec<Pattern> {
         let mut patterns = Vec::new();
         for raw in raw.into_iter().flat_map(|raw| raw.value.0) {
@@ -158,7 +150,7 @@ impl Validator<'_> {
             };
             let Some(pattern) = self.parsed(Code::BadPattern, &text, result) else { continue };
             let clientid = pattern.has(Placeholder::Clientid);
-            facts.push(PatternFacts { direction, syntax, text: text.value, span: text.span, clientid });
+            places.push(PatternPlace { direction, syntax, text: text.value, span: text.span, clientid });
             patterns.push(pattern);
         }
         patterns

@@ -9,8 +9,10 @@ use crate::policy::decode::{At, Text};
 use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::lists::{canonical_network, parse_network};
 use crate::policy::model::{Condition, HostCondition, ListId, Named, PortCondition, TextCondition, TextField, Who};
+use crate::policy::places::RulePlaces;
 use crate::policy::raw;
 use crate::policy::span::Span;
+use crate::policy::warn::RuleFacts;
 use crate::text::{Matcher, Template, TextError};
 
 use super::{Validator, declare};
@@ -42,6 +44,13 @@ pub(super) struct Facts {
     pub(super) nameless: Option<Span>,
     /// The clientid and the username must be the same.
     pub(super) tied: bool,
+}
+
+impl Facts {
+    pub(super) fn of_rule(self, places: RulePlaces) -> RuleFacts {
+        let Facts { everyone, superuser, nameless, tied } = self;
+        RuleFacts { places, everyone, nameless, superuser, tied }
+    }
 }
 
 /// How far an entry of `clients` has come.

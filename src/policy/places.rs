@@ -1,0 +1,67 @@
+//! Where the parts of a policy stand in its text, for whoever finds something in it later.
+
+use super::span::Span;
+use crate::topic::Syntax;
+
+/// Where the parts of a policy stand.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// The entries of `lists`, in the order of [`ListId`](super::model::ListId), by name.
+    pub lists: Vec<(String, Span)>,
+    /// The entries of `clients`, by name.
+    pub clients: Vec<(String, Span)>,
+    /// The entries of `passwords`, in the order of [`PasswordId`](super::model::PasswordId), by name.
+    pub passwords: Vec<(String, Span)>,
+    /// The section `auth`.
+    pub auth: SectionPlaces,
+    /// The section `acl`.
+    pub acl: SectionPlaces,
+}
+
+/// Where the parts of a section stand.
+#[derive(Debug, Default)]
+pub struct SectionPlaces {
+    /// The word under `default`, where it is said.
+    pub default: Option<Span>,
+    /// The rules, in the order of the model's.
+    pub rules: Vec<RulePlaces>,
+}
+
+/// Where the parts of a rule stand.
+#[derive(Debug)]
+pub struct RulePlaces {
+    /// What to underline where the rule is meant: its id, else its first key or all of it where it is in braces.
+    pub head: Span,
+    /// Whom the rule is about.
+    pub who: Span,
+    /// The name of the password source.
+    pub password: Option<Span>,
+    /// The topic patterns of all directions, in the order `topics`, `publish`, `subscribe`.
+    pub patterns: Vec<PatternPlace>,
+}
+
+/// A topic pattern as it is written.
+#[derive(Debug)]
+pub struct PatternPlace {
+    /// The key that it stands under.
+    pub direction: Direction,
+    /// How it is written.
+    pub syntax: Syntax,
+    /// The pattern itself.
+    pub text: String,
+    /// Where it stands, quotes included.
+    pub span: Span,
+    /// `${clientid}` stands in it.
+    pub clientid: bool,
+}
+
+/// Under which key a pattern stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// `topics`.
+    Both,
+    /// `publish`.
+    Publish,
+    /// `subscribe`.
+    Subscribe,
+}
