@@ -26,6 +26,7 @@
 //! - [`password`]: looks up and verifies password hashes.
 //! - [`history`]: online status, connection history and denials in SQLite.
 //! - [`log`]: lines on the broker's console.
+//! - [`convert`]: rules of other brokers as a policy to start from.
 //! - [`cli`]: the commands, thin leaves over all of this.
 //!
 //! What holds everywhere:
@@ -42,6 +43,7 @@
 //! - **Nothing of a transport** is in [`event`] or [`decision`]; the next one stands beside [`port`].
 
 pub mod cli;
+pub mod convert;
 pub mod decision;
 pub mod engine;
 pub mod event;

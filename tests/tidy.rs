@@ -24,7 +24,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("engine", &["decision", "event", "history", "hook", "log", "password", "policy", "reply", "source"]),
     ("port", &["decision", "event", "hook", "log", "reply"]),
     ("launch", &["decision", "engine", "event", "hook", "log", "policy", "port", "reply"]),
-    ("cli", &["decision", "event", "history", "hook", "launch", "log", "password", "policy", "port", "source"]),
+    ("convert", &["decision", "policy", "topic"]),
+    (
+        "cli",
+        &["convert", "decision", "event", "history", "hook", "launch", "log", "password", "policy", "port", "source"],
+    ),
     ("main", &["cli", "launch"]),
 ];
 

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod check;
+pub mod completions;
+pub mod convert;
 pub mod demo;
+pub mod fmt;
 pub mod history;
 pub mod install;
 pub mod passwd;
@@ -34,8 +37,16 @@ pub enum Command {
     Install(install::Args),
     /// Play recorded traffic of a real broker through a driver, and show what becomes of it
     Demo(demo::Args),
+    /// Convert the rules of another broker into a policy
+    Convert(convert::Args),
+    /// Lay policies and their tests out uniformly, comments kept
+    Fmt(fmt::Args),
     /// Print the JSON Schema of policies, for editors
     Schema(schema::Args),
+    /// Print a shell's completions
+    Completions(completions::Args),
+    /// Print the manual page, or write the pages of all commands
+    Man(completions::ManArgs),
 }
 
 /// Reads the command line and runs the command.
@@ -46,6 +57,10 @@ pub fn run() -> ExitCode {
         Command::Passwd(args) => passwd::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Convert(args) => convert::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => completions::run_man(&args),
     }
 }

@@ -7,6 +7,7 @@ mod declare;
 mod decode;
 pub mod diag;
 mod duration;
+mod format;
 pub mod lists;
 mod load;
 pub mod model;
@@ -22,4 +23,5 @@ pub mod who;
 mod yaml;
 
 pub use decide::{Found, Login, Policy, TopicRule};
+pub use format::{Refused, format};
 pub use load::{Loaded, load, parse, parse_bytes, schema, unreadable};

@@ -1,0 +1,110 @@
+//! `exhook-policy convert`: rules of other brokers as a policy.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::convert::{self, Draft, Problem};
+use crate::policy;
+
+/// Convert the rules of another broker.
+///
+/// The policy goes to the standard output. Where a rule means something else in it, a comment above the rule says how.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Which broker's files
+    #[command(subcommand)]
+    from: From,
+    /// Write the policy to this file, which must not exist yet; paths in it are relative to its folder
+    #[arg(long, short, global = true, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum From {
+    /// EMQX's acl.conf, as its 4.x versions read it
+    AclConf {
+        /// The file, most often etc/acl.conf
+        file: PathBuf,
+    },
+    /// mosquitto's `acl_file` and `password_file`
+    #[command(group = clap::ArgGroup::new("files").required(true).multiple(true))]
+    Mosquitto {
+        /// The `acl_file`
+        #[arg(long, value_name = "FILE", group = "files")]
+        acl_file: Option<PathBuf>,
+        /// The `password_file`, which the policy will name; its hashes are used as they are
+        #[arg(long, value_name = "FILE", group = "files")]
+        password_file: Option<PathBuf>,
+    },
+}
+
+/// Writes the policy, and on stderr how many rules changed. The code is 1 where a rule cannot be converted, and 2 where a file
+/// cannot be read or written.
+pub fn run(args: &Args) -> ExitCode {
+    let (code, message) = match convert(&args.from) {
+        Ok(draft) => match put(&draft, args.output.as_deref()) {
+            Ok(()) => (0, summary(&draft)),
+            Err(error) => (2, format!("error: the policy cannot be written: {error}\n")),
+        },
+        Err(failure) => failure,
+    };
+    // Whoever closed stderr does not want to know.
+    let _ = io::stderr().write_all(message.as_bytes());
+    ExitCode::from(code)
+}
+
+fn convert(from: &From) -> Result<Draft, (u8, String)> {
+    let (file, draft) = match from {
+        From::AclConf { file } => (Some(file), convert::acl_conf(&read(file)?)),
+        From::Mosquitto { acl_file, password_file } => {
+            let acl = acl_file.as_deref().map(read).transpose()?;
+            let passwords = password_file.as_deref().map(name).transpose()?;
+            (acl_file.as_ref(), convert::mosquitto(acl.as_deref(), passwords))
+        }
+    };
+    let file = file.map(|file| file.display().to_string()).unwrap_or_default();
+    let draft = draft.map_err(|problems| (1, told(&file, &problems)))?;
+    // What is written must load; that it would not is a fault of the conversion and not of the file.
+    match policy::parse(&draft.to_string(), "the converted policy", Path::new("")) {
+        Ok(_) => Ok(draft),
+        Err(report) => Err((1, report.to_string())),
+    }
+}
+
+fn read(file: &Path) -> Result<String, (u8, String)> {
+    std::fs::read_to_string(file).map_err(|error| (2, format!("error: {}: {error}\n", file.display())))
+}
+
+fn name(file: &Path) -> Result<&str, (u8, String)> {
+    file.to_str().ok_or_else(|| (2, format!("error: {}: the path is no UTF-8\n", file.display())))
+}
+
+fn told(file: &str, problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("error: {file}:{}: {}\n", problem.line, problem.message)).collect()
+}
+
+fn put(draft: &Draft, output: Option<&Path>) -> io::Result<()> {
+    let text = draft.to_string();
+    match output {
+        None => {
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes())?;
+            out.flush()
+        }
+        Some(file) => OpenOptions::new().write(true).create_new(true).open(file)?.write_all(text.as_bytes()),
+    }
+}
+
+fn summary(draft: &Draft) -> String {
+    match draft.changes() {
+        0 => "no rule changes its meaning; `exhook-policy check` looks at the result\n".to_owned(),
+        1 => "1 rule changes its meaning: read the comment above it, then `exhook-policy check`\n".to_owned(),
+        many => {
+            format!("{many} rules change their meaning: read the comments above them, then `exhook-policy check`\n")
+        }
+    }
+}

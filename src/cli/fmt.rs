@@ -1,0 +1,88 @@
+//! `exhook-policy fmt`: policies in a uniform layout.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::policy::{self, Refused};
+
+/// Lay policies and their tests out uniformly, comments kept.
+///
+/// The files are written in place where that changes them. What a file says never changes: the result is read again and
+/// compared.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The files; `-` takes the standard input to the standard output
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Change nothing; name the files that would change, and exit with 1 where there are any
+    #[arg(long)]
+    check: bool,
+}
+
+/// Formats the files. The code is 1 where `--check` found one that would change, or where one cannot be formatted, and 2
+/// where one cannot be read or written.
+pub fn run(args: &Args) -> ExitCode {
+    let worst = args.files.iter().map(|file| format(file, args.check)).max();
+    ExitCode::from(worst.unwrap_or_default())
+}
+
+fn format(file: &Path, check: bool) -> u8 {
+    let name = file.display().to_string();
+    let stdin = file == Path::new("-");
+    let text = if stdin {
+        let mut text = String::new();
+        io::stdin().lock().read_to_string(&mut text).map(|_| text)
+    } else {
+        fs::read_to_string(file)
+    };
+    let text = match text {
+        Ok(text) => text,
+        Err(error) => return say(2, &format!("error: {name}: {error}")),
+    };
+    let formatted = match policy::format(&text, &name) {
+        Ok(formatted) => formatted,
+        Err(Refused::Unreadable(report)) => return say(1, report.to_string().trim_end()),
+        Err(Refused::Beyond) => {
+            return say(1, &format!("error: {name}: left as it is, since its meaning would change"));
+        }
+    };
+    if check {
+        return if formatted == text { 0 } else { say(1, &format!("{name}: would be changed")) };
+    }
+    let written = if stdin {
+        io::stdout().write_all(formatted.as_bytes())
+    } else if formatted == text {
+        Ok(())
+    } else {
+        replace(file, &formatted)
+    };
+    match written {
+        Ok(()) => 0,
+        Err(error) => say(2, &format!("error: {name}: {error}")),
+    }
+}
+
+/// Writes beside the file and renames over it, so that a running driver never reads a half.
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let target = file.canonicalize()?;
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let mut beside = target.file_name().unwrap_or_default().to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = folder.join(beside);
+    let written = fs::write(&beside, text)
+        .and_then(|()| fs::set_permissions(&beside, target.metadata()?.permissions()))
+        .and_then(|()| fs::rename(&beside, &target));
+    if written.is_err() {
+        // The error to tell is the first one.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn say(code: u8, message: &str) -> u8 {
+    // Whoever closed stderr does not want to know.
+    let _ = writeln!(io::stderr(), "{message}");
+    code
+}

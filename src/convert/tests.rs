@@ -1,0 +1,179 @@
+//! The policy decides as the other broker does, but for what its comments say.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::{acl_conf, mosquitto};
+use crate::decision::Verdict;
+use crate::event::{Action, Client, Peerhost};
+use crate::policy::lists::Lists;
+use crate::policy::{self, Policy};
+
+fn compiled(yaml: &str) -> Policy {
+    match policy::parse(yaml, "converted", Path::new("")) {
+        Ok(loaded) => Policy::compile(loaded.model),
+        Err(report) => panic!("{report}\n{yaml}"),
+    }
+}
+
+fn allows(policy: &Policy, who: (&str, &str), action: Action, topic: &str) -> bool {
+    let client = Client {
+        clientid: who.0,
+        username: who.1,
+        peerhost: Peerhost::parse("10.0.0.1"),
+        sockport: 1883,
+        protocol: "mqtt",
+        mountpoint: "",
+        node: "n",
+        is_superuser: false,
+        anonymous: false,
+    };
+    policy.check_acl(&client, action, topic, &Lists::default()).verdict == Verdict::Allow
+}
+
+/// A topic name against a filter, as every MQTT broker does it.
+fn matches(filter: &str, name: &str) -> bool {
+    if name.starts_with('$') != filter.starts_with('$') {
+        return false;
+    }
+    let mut names = name.split('/');
+    for level in filter.split('/') {
+        match (level, names.next()) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (level, Some(name)) if level == name => {}
+            _ => return false,
+        }
+    }
+    names.next().is_none()
+}
+
+#[derive(Debug, Clone)]
+struct Line {
+    allow: bool,
+    who: &'static str,
+    access: &'static str,
+    topic: &'static str,
+}
+
+fn line(who: &'static [&'static str], access: &'static [&'static str]) -> impl Strategy<Value = Line> {
+    const TOPICS: &[&str] = &["a", "a/b", "a/+", "a/#", "#", "+/b", "$x/#", "a/%c", "%u/b", "%u/%c"];
+    (any::<bool>(), prop::sample::select(who), prop::sample::select(access), prop::sample::select(TOPICS))
+        .prop_map(|(allow, who, access, topic)| Line { allow, who, access, topic })
+}
+
+const CLIENTS: [(&str, &str); 4] = [("a", "b"), ("b", "b"), ("b", ""), ("a", "c")];
+const NAMES: [&str; 9] = ["a", "a/b", "a/a", "b/b", "c/a", "a/b/c", "$x/a", "c", "b/a"];
+
+/// Without a name, a level `%u` is left as it is.
+fn filled(topic: &str, (clientid, username): (&str, &str)) -> String {
+    let user = if username.is_empty() { "%u" } else { username };
+    topic.replace("%c", clientid).replace("%u", user)
+}
+
+fn acl_conf_allows(lines: &[Line], client: (&str, &str), action: Action, name: &str) -> bool {
+    let first = lines.iter().find(|line| {
+        let who = match line.who {
+            "all" => true,
+            "{client, \"a\"}" => client.0 == "a",
+            _ => client.1 == "b",
+        };
+        let access = line.access == "pubsub" || line.access == action.as_str();
+        who && access && matches(&filled(line.topic, client), name)
+    });
+    first.is_some_and(|line| line.allow)
+}
+
+fn mosquitto_allows(lines: &[Line], client: (&str, &str), action: Action, name: &str) -> bool {
+    let of = |line: &Line, subject: &str| {
+        let own = match subject {
+            "pattern" => line.who == "pattern" && (!client.1.is_empty() || !line.topic.contains("%u")),
+            _ => line.who == client.1,
+        };
+        let topic = if subject == "pattern" { filled(line.topic, client) } else { line.topic.to_owned() };
+        own && matches(&topic, name)
+    };
+    let grants = |line: &Line| match line.access {
+        "read" => action == Action::Subscribe,
+        "write" => action == Action::Publish,
+        _ => true,
+    };
+    for subject in ["user", "pattern"] {
+        if lines.iter().any(|line| !line.allow && of(line, subject)) {
+            return false;
+        }
+        if lines.iter().any(|line| line.allow && of(line, subject) && grants(line)) {
+            return true;
+        }
+    }
+    false
+}
+
+proptest! {
+    #[test]
+    fn an_acl_conf_decides_single_topics_as_before(
+        lines in prop::collection::vec(
+            line(&["all", "{client, \"a\"}", "{user, \"b\"}"], &["publish", "subscribe", "pubsub"]),
+            1..6,
+        ),
+    ) {
+        let effect = |line: &Line| if line.allow { "allow" } else { "deny" };
+        let text: String = lines
+            .iter()
+            .map(|line| format!("{{{}, {}, {}, [\"{}\"]}}.\n", effect(line), line.who, line.access, line.topic))
+            .collect();
+        let policy = compiled(&acl_conf(&(text.clone() + "{deny, all}.")).unwrap().to_string());
+        for client in CLIENTS {
+            for (action, name) in [Action::Publish, Action::Subscribe].into_iter().flat_map(|a| NAMES.map(|n| (a, n))) {
+                let expected = acl_conf_allows(&lines, client, action, name);
+                prop_assert_eq!(allows(&policy, client, action, name), expected, "{:?} {:?} {}\n{}", client, action, name, text);
+            }
+        }
+    }
+
+    #[test]
+    fn an_acl_file_decides_single_topics_as_before(
+        lines in prop::collection::vec(line(&["", "b", "c", "pattern"], &["read", "write", "readwrite"]), 1..6),
+    ) {
+        let mut text = String::new();
+        let ordered = ["", "b", "c", "pattern"].into_iter().flat_map(|who| lines.iter().filter(move |line| line.who == who));
+        // Outside of `pattern`, `%c` is text, which a policy cannot say.
+        let lines: Vec<Line> = ordered.filter(|line| line.who == "pattern" || !line.topic.contains('%')).cloned().collect();
+        for line in &lines {
+            if !["", "pattern"].contains(&line.who) {
+                text += &format!("user {}\n", line.who);
+            }
+            let word = if line.who == "pattern" { "pattern" } else { "topic" };
+            text += &format!("{word} {} {}\n", if line.allow { line.access } else { "deny" }, line.topic);
+        }
+        let policy = compiled(&mosquitto(Some(&text), None).unwrap().to_string());
+        for client in CLIENTS {
+            for (action, name) in [Action::Publish, Action::Subscribe].into_iter().flat_map(|a| NAMES.map(|n| (a, n))) {
+                let expected = mosquitto_allows(&lines, client, action, name);
+                prop_assert_eq!(allows(&policy, client, action, name), expected, "{:?} {:?} {}\n{}", client, action, name, text);
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_files_end_in_a_message() {
+    for text in ["{", "[[[[", "}", ".", "\u{2603}", "{allow, \"", "<<", "<<\"a\"", "{allow,,all}.", "1.5.", "X."] {
+        assert!(acl_conf(text).is_err(), "{text:?}");
+    }
+    assert!(acl_conf(&"[".repeat(100_000)).is_err());
+    let alternatives = "{'or', [{client, \"a\"}, {client, \"b\"}, {user, \"c\"}]}, ".repeat(20);
+    let rule = format!("{{allow, {{'and', [{}all]}}, publish, [\"a\"]}}.", alternatives);
+    let problems = acl_conf(&rule).unwrap_err();
+    assert_eq!(problems[0].message, "the rule has too many alternatives");
+}
+
+#[test]
+fn texts_are_written_so_that_yaml_reads_them_back() {
+    let id = "a\"b\\c #: {[&*!|>'%@` \u{7f}\u{85}é\u{2028}";
+    let topic = format!("t/{}/x", id.replace('#', ""));
+    let text = format!("user {id}\ntopic read {topic}\n");
+    let policy = compiled(&mosquitto(Some(&text), None).unwrap().to_string());
+    assert!(allows(&policy, ("c", id), Action::Subscribe, &topic));
+}
