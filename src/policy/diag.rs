@@ -25,8 +25,14 @@ pub struct Diagnostic {
     message: String,
     span: Option<Span>,
     related: Vec<(Span, String)>,
-    notes: Vec<String>,
-    helps: Vec<String>,
+    remarks: Vec<(Remark, String)>,
+}
+
+/// What stands below the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remark {
+    Note,
+    Help,
 }
 
 impl Diagnostic {
@@ -37,14 +43,7 @@ impl Diagnostic {
 
     /// A mistake that has no place in the policy's text.
     pub(crate) fn unplaced(code: Code, message: impl Into<String>) -> Self {
-        Diagnostic {
-            code,
-            message: message.into(),
-            span: None,
-            related: Vec::new(),
-            notes: Vec::new(),
-            helps: Vec::new(),
-        }
+        Diagnostic { code, message: message.into(), span: None, related: Vec::new(), remarks: Vec::new() }
     }
 
     /// Another place that has to do with it, with words beside it.
@@ -54,14 +53,15 @@ impl Diagnostic {
     }
 
     /// What shows it: an example, say.
+    #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+        self.remarks.push((Remark::Note, note.into()));
         self
     }
 
     /// What to do about it.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.helps.push(help.into());
+        self.remarks.push((Remark::Help, help.into()));
         self
     }
 
@@ -86,13 +86,17 @@ impl Diagnostic {
     }
 
     /// What shows it.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.remarks(Remark::Note)
     }
 
     /// What to do about it.
-    pub fn helps(&self) -> &[String] {
-        &self.helps
+    pub fn helps(&self) -> impl Iterator<Item = &str> {
+        self.remarks(Remark::Help)
+    }
+
+    fn remarks(&self, kind: Remark) -> impl Iterator<Item = &str> {
+        self.remarks.iter().filter(move |(remark, _)| *remark == kind).map(|(_, words)| words.as_str())
     }
 }
 
@@ -296,8 +300,8 @@ impl Report {
             Some(span) => group = group.elements(self.snippets(diagnostic, span)),
             None => group = group.element(Origin::path(&self.name)),
         }
-        let notes = diagnostic.notes.iter().map(|note| Level::NOTE.message(normalize_untrusted_str(note)));
-        let helps = diagnostic.helps.iter().map(|help| Level::HELP.message(normalize_untrusted_str(help)));
+        let notes = diagnostic.notes().map(|note| Level::NOTE.message(normalize_untrusted_str(note)));
+        let helps = diagnostic.helps().map(|help| Level::HELP.message(normalize_untrusted_str(help)));
         group.elements(notes).elements(helps)
     }
 

@@ -94,8 +94,8 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     let history = policy.history.and_then(|history| validator.history(history.value));
     validator.finish_kinds();
     validator.check_entries();
-    let verifies = |rule: &RuleFacts| rule.places.password.is_some() && rule.tied;
-    let verified = auth_facts.as_ref().is_some_and(|rules: &Vec<RuleFacts>| rules.iter().any(verifies));
+    let ties = |rule: &RuleFacts| rule.places.password.is_some() && rule.tied;
+    let verified = auth_facts.as_ref().is_some_and(|rules: &Vec<RuleFacts>| rules.iter().any(ties));
     if !validator.cx.found.has_errors() {
         if let (Some(section), Some(facts)) = (&auth, &auth_facts) {
             warn::auth(&mut validator.cx, section, facts);
