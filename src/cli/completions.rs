@@ -36,12 +36,11 @@ pub fn run(args: &Args) -> ExitCode {
 /// Prints the page, or writes the pages. The code is 2 where they cannot be written.
 pub fn run_man(args: &ManArgs) -> ExitCode {
     let command = Cli::command();
-    code(match &args.folder {
-        Some(folder) => std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder)),
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(command).render(&mut page).and_then(|()| io::stdout().write_all(&page))
-        }
+    code(if let Some(folder) = &args.folder {
+        std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder))
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(command).render(&mut page).and_then(|()| io::stdout().write_all(&page))
     })
 }
 

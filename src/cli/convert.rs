@@ -84,7 +84,8 @@ fn name(file: &Path) -> Result<&str, (u8, String)> {
 }
 
 fn told(file: &str, problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("error: {file}:{}: {}\n", problem.line, problem.message)).collect()
+    let lines = problems.iter().map(|problem| format!("error: {file}:{}: {}", problem.line, problem.message));
+    lines.chain([String::new()]).collect::<Vec<_>>().join("\n")
 }
 
 fn put(draft: &Draft, output: Option<&Path>) -> io::Result<()> {

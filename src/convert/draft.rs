@@ -205,7 +205,7 @@ fn comment(f: &mut fmt::Formatter<'_>, indent: &str, texts: &[String]) -> fmt::R
         for word in text.split(' ') {
             if !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH {
                 writeln!(f, "{indent}# {line}")?;
-                line = "  ".to_owned();
+                line.replace_range(.., "  ");
             } else if !line.is_empty() {
                 line.push(' ');
             }

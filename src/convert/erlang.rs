@@ -77,27 +77,24 @@ impl<'s> Reader<'s> {
         if depth > MAX_DEPTH {
             return Err(Problem::new(line, "the term is too deep"));
         }
-        let unknown = || Problem::new(line, format!("`{}` has no place in a rule", token.text(self.source)));
-        let value = match token.kind() {
-            TokenKind::Symbol(Symbol::OpenBrace) => Value::Tuple(self.members(Symbol::CloseBrace, "`}`", depth)?),
-            TokenKind::Symbol(Symbol::OpenSquare) => Value::List(self.members(Symbol::CloseSquare, "`]`", depth)?),
-            TokenKind::Symbol(Symbol::DoubleLeftAngle) => self.binary(depth)?,
-            TokenKind::Atom
-            | TokenKind::Char
-            | TokenKind::Comment
-            | TokenKind::Float
-            | TokenKind::Integer
-            | TokenKind::Keyword(_)
-            | TokenKind::SigilString
-            | TokenKind::String
-            | TokenKind::Symbol(_)
-            | TokenKind::Variable
-            | TokenKind::Whitespace => match token.value(self.source) {
-                TokenValue::Atom(name) => Value::Atom(name.into_owned()),
-                TokenValue::String(text) => Value::Text(text.into_owned()),
-                TokenValue::Integer(number) => Value::Integer(number),
-                _ => return Err(unknown()),
-            },
+        let value = match token.value(self.source) {
+            TokenValue::Atom(name) => Value::Atom(name.into_owned()),
+            TokenValue::String(text) => Value::Text(text.into_owned()),
+            TokenValue::Integer(number) => Value::Integer(number),
+            TokenValue::Symbol(Symbol::OpenBrace) => Value::Tuple(self.members(Symbol::CloseBrace, "`}`", depth)?),
+            TokenValue::Symbol(Symbol::OpenSquare) => Value::List(self.members(Symbol::CloseSquare, "`]`", depth)?),
+            TokenValue::Symbol(Symbol::DoubleLeftAngle) => self.binary(depth)?,
+            TokenValue::Char(_)
+            | TokenValue::Comment(_)
+            | TokenValue::Float(_)
+            | TokenValue::Keyword(_)
+            | TokenValue::SigilString { .. }
+            | TokenValue::Symbol(_)
+            | TokenValue::Variable(_)
+            | TokenValue::Whitespace(_) => {
+                let message = format!("`{}` has no place in a rule", token.text(self.source));
+                return Err(Problem::new(line, message));
+            }
         };
         Ok(Term { line, value })
     }

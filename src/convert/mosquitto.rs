@@ -78,14 +78,12 @@ fn section(acl: &str) -> Result<Section, Vec<Problem>> {
             Ok(Some(Line::User(name))) => subject = Subject::User(name),
             Ok(Some(Line::Pattern(access, topic))) => patterns.add(&access, topic),
             Ok(Some(Line::Topic(access, topic))) => {
-                let block = match blocks.iter_mut().position(|block| block.subject == subject) {
-                    Some(at) => blocks.get_mut(at),
-                    None => {
-                        blocks.push(Block::new(subject.clone()));
-                        blocks.last_mut()
-                    }
-                };
-                block.into_iter().for_each(|block| block.add(&access, topic.clone()));
+                if !blocks.iter().any(|block| block.subject == subject) {
+                    blocks.push(Block::new(subject.clone()));
+                }
+                for block in blocks.iter_mut().filter(|block| block.subject == subject) {
+                    block.add(&access, topic.clone());
+                }
             }
             Err(message) => problems.push(Problem::new(at.saturating_add(1), message)),
         }

@@ -121,9 +121,10 @@ proptest! {
         let effect = |line: &Line| if line.allow { "allow" } else { "deny" };
         let text: String = lines
             .iter()
-            .map(|line| format!("{{{}, {}, {}, [\"{}\"]}}.\n", effect(line), line.who, line.access, line.topic))
-            .collect();
-        let policy = compiled(&acl_conf(&(text.clone() + "{deny, all}.")).unwrap().to_string());
+            .map(|line| format!("{{{}, {}, {}, [\"{}\"]}}.", effect(line), line.who, line.access, line.topic))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let policy = compiled(&acl_conf(&(text.clone() + "\n{deny, all}.")).unwrap().to_string());
         for client in CLIENTS {
             for (action, name) in [Action::Publish, Action::Subscribe].into_iter().flat_map(|a| NAMES.map(|n| (a, n))) {
                 let expected = acl_conf_allows(&lines, client, action, name);
@@ -142,10 +143,10 @@ proptest! {
         let lines: Vec<Line> = ordered.filter(|line| line.who == "pattern" || !line.topic.contains('%')).cloned().collect();
         for line in &lines {
             if !["", "pattern"].contains(&line.who) {
-                text += &format!("user {}\n", line.who);
+                text.extend(["user ", line.who, "\n"]);
             }
             let word = if line.who == "pattern" { "pattern" } else { "topic" };
-            text += &format!("{word} {} {}\n", if line.allow { line.access } else { "deny" }, line.topic);
+            text.extend([word, " ", if line.allow { line.access } else { "deny" }, " ", line.topic, "\n"]);
         }
         let policy = compiled(&mosquitto(Some(&text), None).unwrap().to_string());
         for client in CLIENTS {
@@ -164,7 +165,7 @@ fn hostile_files_end_in_a_message() {
     }
     assert!(acl_conf(&"[".repeat(100_000)).is_err());
     let alternatives = "{'or', [{client, \"a\"}, {client, \"b\"}, {user, \"c\"}]}, ".repeat(20);
-    let rule = format!("{{allow, {{'and', [{}all]}}, publish, [\"a\"]}}.", alternatives);
+    let rule = format!("{{allow, {{'and', [{alternatives}all]}}, publish, [\"a\"]}}.");
     let problems = acl_conf(&rule).unwrap_err();
     assert_eq!(problems[0].message, "the rule has too many alternatives");
 }
