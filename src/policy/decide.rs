@@ -104,22 +104,31 @@ impl Policy {
 
     /// What the policy says of a login. Without an `auth` section it is the broker's matter.
     pub fn authenticate(&self, client: &Client<'_>, lists: &Lists) -> Login<'_> {
-        self.login_from(0, client, lists)
+        self.login_from(0, client, lists, |_, _| {})
     }
 
     /// Goes on behind a rule whose password source does not know the user.
     pub fn login_after(&self, rule: usize, client: &Client<'_>, lists: &Lists) -> Login<'_> {
-        self.login_from(rule.saturating_add(1), client, lists)
+        self.login_from(rule.saturating_add(1), client, lists, |_, _| {})
     }
 
-    fn login_from(&self, first: usize, client: &Client<'_>, lists: &Lists) -> Login<'_> {
+    /// `seen` is told of each rule that is tried, by its place, and whether it is about the client.
+    fn login_from(
+        &self,
+        first: usize,
+        client: &Client<'_>,
+        lists: &Lists,
+        mut seen: impl FnMut(usize, Holds),
+    ) -> Login<'_> {
         let Some(auth) = &self.auth else {
             return Login::Decided(UNASKED);
         };
         for (place, rule) in
             auth.index.candidates(client, first).filter_map(|at| Some((at, auth.section.rules.get(at)?)))
         {
-            match (rule.who.holds(client, lists), rule.password) {
+            let holds = rule.who.holds(client, lists);
+            seen(place, holds);
+            match (holds, rule.password) {
                 (Holds::No, _) => {}
                 (Holds::CannotTell, _) => return Login::Decided(Decision::ERROR),
                 (Holds::Yes, Some(source)) => return Login::Password { rule: place, source },
@@ -140,22 +149,31 @@ impl Policy {
 
     /// What the policy says of a login in the end. `found` is asked what each password source says of it that the
     /// decision comes to need, in that order.
-    pub fn login(
+    pub fn login(&self, client: &Client<'_>, lists: &Lists, found: impl FnMut(PasswordId) -> Found) -> Decision<'_> {
+        self.login_seen(client, lists, found, |_, _| {})
+    }
+
+    /// As [`login`](Self::login); `seen` is told of each step.
+    pub(super) fn login_seen(
         &self,
         client: &Client<'_>,
         lists: &Lists,
         mut found: impl FnMut(PasswordId) -> Found,
+        mut seen: impl FnMut(usize, Step),
     ) -> Decision<'_> {
-        let mut login = self.authenticate(client, lists);
+        let mut first = 0;
         loop {
+            let login = self.login_from(first, client, lists, |place, holds| seen(place, Step::Asked(holds)));
             let (rule, source) = match login {
                 Login::Decided(decision) => return decision,
                 Login::Password { rule, source } => (rule, source),
             };
-            match found(source) {
+            let found = found(source);
+            seen(rule, Step::Password(source, found));
+            match found {
                 Found::Right => return self.password_checked(rule, true),
                 Found::Wrong => return self.password_checked(rule, false),
-                Found::Unknown => login = self.login_after(rule, client, lists),
+                Found::Unknown => first = rule.saturating_add(1),
                 Found::Unreadable => return Decision::ERROR,
             }
         }
@@ -164,13 +182,25 @@ impl Policy {
     /// What the policy says of a publish to a topic name or a subscription to a topic filter. Without
     /// an `acl` section it is the broker's matter.
     pub fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str, lists: &Lists) -> Decision<'_> {
+        self.check_acl_seen(client, action, topic, lists, |_, _| {})
+    }
+
+    /// As [`check_acl`](Self::check_acl); `seen` is told of each rule that is tried, by its place.
+    pub(super) fn check_acl_seen(
+        &self,
+        client: &Client<'_>,
+        action: Action,
+        topic: &str,
+        lists: &Lists,
+        seen: impl FnMut(usize, Reach),
+    ) -> Decision<'_> {
         let Some(acl) = &self.acl else {
             return UNASKED;
         };
         let Some(request) = Request::parse(action, topic) else {
             return Decision::INVALID_TOPIC;
         };
-        acl.decide(client, action, &request, lists)
+        acl.decide(client, action, &request, lists, seen)
     }
 
     /// The rules about logins, in order; none without an `auth` section.
@@ -271,10 +301,21 @@ impl Acl {
         Acl { section: Section { default: section.default, rules }, index }
     }
 
-    fn decide(&self, client: &Client<'_>, action: Action, request: &Request<'_>, lists: &Lists) -> Decision<'_> {
+    fn decide(
+        &self,
+        client: &Client<'_>,
+        action: Action,
+        request: &Request<'_>,
+        lists: &Lists,
+        mut seen: impl FnMut(usize, Reach),
+    ) -> Decision<'_> {
         let mut left_to_broker = None;
-        for rule in self.index.candidates(client, 0).filter_map(|place| self.section.rules.get(place)) {
-            match rule.reach(client, action, request, lists) {
+        for (place, rule) in
+            self.index.candidates(client, 0).filter_map(|place| Some((place, self.section.rules.get(place)?)))
+        {
+            let reach = rule.reach(client, action, request, lists);
+            seen(place, reach);
+            match reach {
                 Reach::None => {}
                 Reach::CannotTell => return Decision::ERROR,
                 Reach::Part => left_to_broker = left_to_broker.or(Some(rule.id.as_str())),
@@ -294,9 +335,18 @@ fn limit<'p>(decision: Decision<'p>, left_to_broker: Option<&'p str>) -> Decisio
     }
 }
 
+/// What a step of a login brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Whether the rule is about the client.
+    Asked(Holds),
+    /// It is, and this is what the password source says.
+    Password(PasswordId, Found),
+}
+
 /// How far a rule of `acl` is about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
+pub(super) enum Reach {
     /// Not at all.
     None,
     /// A list that decides it could not be read.

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use super::lists::{List, Lists, canonical_network};
-use super::model::{Condition, HostCondition, PortCondition, TextCondition, TextField, Who};
+use super::model::{Condition, HostCondition, ListId, PortCondition, TextCondition, TextField, Who};
 use crate::event::{Client, Peerhost};
 use crate::text::Identity;
 
@@ -91,6 +91,16 @@ impl Who {
         }
     }
 
+    /// Adds the lists that it names.
+    pub(super) fn lists(&self, found: &mut Vec<ListId>) {
+        match self {
+            Who::Everyone => {}
+            Who::Named(named) => named.who.lists(found),
+            Who::Any(each) => each.iter().for_each(|who| who.lists(found)),
+            Who::All(conditions) => conditions.iter().for_each(|condition| condition.lists(found)),
+        }
+    }
+
     /// What it costs to ask.
     pub(super) fn cost(&self) -> Cost {
         match self {
@@ -124,6 +134,15 @@ impl Condition {
             Condition::Sockport(condition) => condition.holds(client.sockport).into(),
             Condition::IsSuperuser(expected) => (client.is_superuser == *expected).into(),
             Condition::Anonymous(expected) => (client.anonymous == *expected).into(),
+        }
+    }
+
+    /// Adds the lists that it names.
+    pub(super) fn lists(&self, found: &mut Vec<ListId>) {
+        match self {
+            Condition::Text(_, condition) => condition.lists(found),
+            Condition::Peerhost(condition) => condition.lists(found),
+            Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {}
         }
     }
 
@@ -161,6 +180,15 @@ impl TextCondition {
         }
     }
 
+    fn lists(&self, found: &mut Vec<ListId>) {
+        match self {
+            TextCondition::Equals(_) | TextCondition::Matches(_) => {}
+            TextCondition::In(list) => found.push(*list),
+            TextCondition::Not(inner) => inner.lists(found),
+            TextCondition::Any(each) => each.iter().for_each(|one| one.lists(found)),
+        }
+    }
+
     fn cost(&self) -> Cost {
         match self {
             TextCondition::Equals(_) => Cost::Compare,
@@ -190,6 +218,15 @@ impl HostCondition {
             }
             HostCondition::Not(inner) => inner.holds(peerhost, lists).negated(),
             HostCondition::Any(each) => Holds::any(each.iter().map(|one| one.holds(peerhost, lists))),
+        }
+    }
+
+    fn lists(&self, found: &mut Vec<ListId>) {
+        match self {
+            HostCondition::Address(_) | HostCondition::Network(_) | HostCondition::Matches(_) => {}
+            HostCondition::In(list) => found.push(*list),
+            HostCondition::Not(inner) => inner.lists(found),
+            HostCondition::Any(each) => each.iter().for_each(|one| one.lists(found)),
         }
     }
 

@@ -10,6 +10,7 @@ use super::{Piece, TextError, glob, hir, pieces};
 #[derive(Debug, Clone)]
 pub struct Matcher {
     source: Box<str>,
+    operator: &'static str,
     regex: Regex,
 }
 
@@ -20,7 +21,7 @@ impl Matcher {
     /// It is no glob, or holds a placeholder.
     pub fn glob(text: &str) -> Result<Self, TextError> {
         let pieces = without_placeholders(text)?;
-        Ok(Matcher { source: text.into(), regex: compile(glob::parse(&pieces, Separator::None)?)? })
+        Ok(Matcher { source: text.into(), operator: "glob", regex: compile(glob::parse(&pieces, Separator::None)?)? })
     }
 
     /// Compiles a regex that must match the whole value.
@@ -29,12 +30,17 @@ impl Matcher {
     /// It is no regex, or holds a placeholder.
     pub fn regex(text: &str) -> Result<Self, TextError> {
         let pieces = without_placeholders(text)?;
-        Ok(Matcher { source: text.into(), regex: compile(hir::parse_regex(&pieces)?)? })
+        Ok(Matcher { source: text.into(), operator: "regex", regex: compile(hir::parse_regex(&pieces)?)? })
     }
 
     /// Whether the whole value matches.
     pub fn is_match(&self, value: &str) -> bool {
         self.regex.is_match(value)
+    }
+
+    /// The policy's word for it: `glob` or `regex`.
+    pub fn operator(&self) -> &'static str {
+        self.operator
     }
 
     /// The pattern as it was written.

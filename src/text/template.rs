@@ -1,5 +1,7 @@
 //! Texts in which placeholders stand for the client's values.
 
+use std::fmt;
+
 use super::{Identity, Placeholder, TextError, is_reserved};
 
 /// A text in which `${clientid}` and `${username}` stand for the client's values.
@@ -53,6 +55,15 @@ impl Template {
         rest.is_empty()
     }
 
+    /// The text with the placeholders filled in; `None` where one of them is empty, so that no value is equal.
+    pub fn filled(&self, identity: Identity<'_>) -> Option<String> {
+        let values = self.pieces.iter().map(|piece| match piece {
+            OwnedPiece::Text(text) => Some(&**text),
+            OwnedPiece::Value(placeholder) => Some(identity.value(*placeholder)).filter(|value| !value.is_empty()),
+        });
+        values.collect()
+    }
+
     /// The text itself where it has no placeholder.
     pub fn as_literal(&self) -> Option<&str> {
         match self.pieces.as_slice() {
@@ -60,6 +71,16 @@ impl Template {
             [OwnedPiece::Text(text)] => Some(text),
             _ => None,
         }
+    }
+}
+
+/// The text as it was written.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pieces.iter().try_for_each(|piece| match piece {
+            OwnedPiece::Text(text) => f.write_str(text),
+            OwnedPiece::Value(placeholder) => write!(f, "${{{}}}", placeholder.name()),
+        })
     }
 }
 

@@ -94,6 +94,15 @@ impl Pattern {
         self.syntax
     }
 
+    /// Whether it is of use in a rule that allows: the client's values in it are such that they reach no further than
+    /// the author meant.
+    pub fn is_safe(&self, identity: Identity<'_>) -> bool {
+        match &self.kind {
+            Kind::Filter(filter) => filter.uses().safe(identity),
+            Kind::Rich(rich) => rich.uses().safe(identity),
+        }
+    }
+
     /// Whether the placeholder stands in it.
     pub fn has(&self, placeholder: Placeholder) -> bool {
         match &self.kind {

@@ -5,6 +5,7 @@ use proptest::sample::select;
 
 use super::*;
 use crate::policy::model::{HostCondition, Named};
+use crate::policy::trace::{Outcome, Trace};
 
 const NAMES: [&str; 3] = ["a", "b", ""];
 const NETWORKS: [&str; 2] = ["10.0.0.0/8", "192.0.2.0/24"];
@@ -20,6 +21,51 @@ fn build(contents: &Contents) -> Lists {
         Some(Arc::new(List::build(uses, entries).unwrap()))
     };
     Lists::new(contents.iter().enumerate().map(list).collect())
+}
+
+/// What a trace says of each rule holds by the plain way, and the rule that decided stands last.
+fn check_tried<'r>(trace: &Trace<'_>, asked: &str, rules: usize, of: impl Fn(usize) -> (Option<bool>, &'r [String])) {
+    let decided = trace.tried.last().is_some_and(|tried| tried.id == trace.decision.rule);
+    let part = trace.tried.iter().any(|tried| matches!(tried.outcome, Outcome::Part { .. }));
+    assert!(decided || part || trace.decision == Decision::ERROR || trace.tried.len() == rules, "{trace:?}");
+    for (n, tried) in trace.tried.iter().enumerate() {
+        let (who, patterns) = of(n);
+        let hit = |topic: &str| patterns.iter().any(|pattern| matches(pattern, topic));
+        let last = n + 1 == trace.tried.len();
+        assert_eq!(tried.id, format!("r{n}"));
+        match &tried.outcome {
+            Outcome::OtherAction(_) => assert!(patterns.is_empty()),
+            Outcome::NotWho(mismatches) => {
+                assert!(who == Some(false) && mismatches.iter().all(|one| !one.said.is_empty()));
+            }
+            Outcome::NotCovered { topic, .. } => {
+                let topic = topic.as_ref().unwrap();
+                assert!(who != Some(false) && matches(asked, topic) && !hit(topic), "{asked}: {topic}");
+            }
+            Outcome::NotTouched { .. } => {
+                assert!(who != Some(false) && every_topic().iter().all(|topic| !matches(asked, topic) || !hit(topic)));
+            }
+            Outcome::Part { topic } => {
+                let topic = topic.as_ref().unwrap();
+                assert!(who == Some(true) && matches(asked, topic) && hit(topic), "{asked}: {topic}");
+            }
+            Outcome::Limited { by } => assert!(last && who == Some(true) && *by == trace.decision.rule),
+            Outcome::CannotTell(lists) => {
+                assert!(last && who.is_none() && !lists.is_empty() && trace.decision == Decision::ERROR);
+            }
+            Outcome::UnknownUser(_) => assert!(who == Some(true)),
+            Outcome::UnreadablePasswords(_) => assert!(last && who == Some(true) && trace.decision == Decision::ERROR),
+            Outcome::WrongPassword(_) => {
+                assert!(last && who == Some(true) && trace.decision == Decision { verdict: Deny, rule: tried.id });
+            }
+            Outcome::Decided { topic } => {
+                assert!(
+                    last && who == Some(true) && trace.decision == Decision { verdict: tried.verdict, rule: tried.id }
+                );
+                assert!(topic.as_ref().is_none_or(|topic| matches(asked, topic) && hit(topic)), "{asked}: {topic:?}");
+            }
+        }
+    }
 }
 
 /// Three values the plain way: everything is evaluated, and `None` is unknown.
@@ -312,11 +358,18 @@ fn rank(verdict: Verdict) -> u8 {
 
 proptest! {
     #[test]
-    fn logins_are_decided_as_by_trying_every_rule(rules in logins(), client in someone(), lists in contents(), others in contents()) {
+    fn logins_are_decided_as_by_trying_every_rule(
+        rules in logins(), client in someone(), lists in contents(), others in contents(),
+        answers in prop::collection::vec(select(vec![Right, Wrong, Unknown, Unknown, Unreadable]), 6),
+    ) {
         let rule = |(n, rule): (usize, &Login1)| login(rule.verdict, rule.who.clone(), rule.password.then_some(n));
         let policy = auth(Deny, rules.iter().enumerate().map(rule).collect());
         let found = chain(&policy, &client, &build(&lists));
         prop_assert_eq!(&found, &naive_chain(&rules, &client, &lists));
+        let answer = |source: PasswordId| answers[source.0];
+        let trace = policy.trace_login(&client, &build(&lists), answer);
+        prop_assert_eq!(trace.decision, policy.login(&client, &build(&lists), answer));
+        check_tried(&trace, "", rules.len(), |n| (who_holds(&rules[n].who, &client, &lists), &[]));
         let known = filled(&lists, &others);
         let then = chain(&policy, &client, &build(&known));
         prop_assert_ne!(then.2.as_str(), "error", "every list can be read");
@@ -337,10 +390,16 @@ proptest! {
         };
         let whole = ask(Subscribe, &filter);
         prop_assert_eq!(&whole, &naive_acl(&rules, default, Subscribe, &filter, &client, &lists));
+        let trace = policy.trace_acl(&client, Subscribe, &filter, &readable);
+        prop_assert_eq!((trace.decision.verdict, trace.decision.rule), (whole.0, whole.1.as_str()));
+        check_tried(&trace, &filter, rules.len(), |n| (who_holds(&rules[n].who, &client, &lists), &rules[n].subscribe));
         let known = build(&filled(&lists, &others));
         let then = policy.check_acl(&client, Subscribe, &filter, &known);
         prop_assert!(whole.1 == "error" || (then.verdict, then.rule) == (whole.0, whole.1.as_str()));
         for topic in every_topic().iter().filter(|topic| matches(&filter, topic)).step_by(7) {
+            let trace = policy.trace_acl(&client, Publish, topic, &readable);
+            prop_assert_eq!(ask(Publish, topic), (trace.decision.verdict, trace.decision.rule.to_owned()));
+            check_tried(&trace, topic, rules.len(), |n| (who_holds(&rules[n].who, &client, &lists), &rules[n].publish));
             prop_assert_eq!(ask(Publish, topic), naive_acl(&rules, default, Publish, topic, &client, &lists));
             let one = policy.check_acl(&client, Subscribe, topic, &known);
             prop_assert!(rank(then.verdict) <= rank(one.verdict), "{}: {:?}, but {}: {:?}", filter, then, topic, one);
