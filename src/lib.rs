@@ -25,6 +25,7 @@
 //! - [`source`]: reads the files and databases that the policy's lists name, and keeps them fresh.
 //! - [`password`]: looks up and verifies password hashes.
 //! - [`history`]: online status, connection history and denials in SQLite.
+//! - [`mqtt`]: a small MQTT client, for trying a policy on a live broker.
 //! - [`log`]: lines on the broker's console.
 //! - [`convert`]: rules of other brokers as a policy to start from.
 //! - [`cli`]: the commands, thin leaves over all of this.
@@ -51,6 +52,7 @@ pub mod history;
 pub mod hook;
 pub mod launch;
 pub mod log;
+pub mod mqtt;
 pub mod password;
 pub mod policy;
 pub mod port;

@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("decision", &[]),
     ("reply", &["decision"]),
     ("log", &[]),
+    ("mqtt", &[]),
     ("text", &[]),
     ("topic", &["event", "text"]),
     ("policy", &["decision", "event", "hook", "text", "topic"]),
