@@ -4,6 +4,8 @@
 //! replaced by a word that stands in no pattern, a pattern that matches this topic matches every topic in
 //! its place: it can only have done so with a wildcard. So that one topic speaks for all.
 
+use std::cmp::Ordering;
+
 use super::request::Request;
 use super::{TOPIC_MAX, Uses};
 use crate::text::{Identity, Piece, Placeholder, TextError, pieces};
@@ -82,7 +84,7 @@ impl Filter {
         self.uses
     }
 
-    fn has_root_wildcard(&self) -> bool {
+    pub(super) fn has_root_wildcard(&self) -> bool {
         match self.levels.first() {
             Some(Level::Plus) => true,
             Some(Level::Word(_) | Level::Template(_)) => false,
@@ -120,17 +122,9 @@ impl Filter {
         if !self.uses.values(identity).any(|value| value.contains('/')) {
             return None;
         }
-        let mut levels = Vec::new();
-        for level in &self.levels {
-            match level {
-                Level::Plus | Level::Word(_) => levels.push(level.clone()),
-                Level::Template(parts) => {
-                    let word: String = parts.iter().map(|part| part.text(identity)).collect();
-                    levels.extend(word.split('/').map(|word| Level::Word(word.into())));
-                }
-            }
-        }
-        Some(Filter { levels: levels.into(), hash: self.hash, uses: Uses::default() })
+        let (levels, hash) = self.expanded(identity);
+        let level = |level: Option<String>| level.map_or(Level::Plus, |word| Level::Word(word.into()));
+        Some(Filter { levels: levels.into_iter().map(level).collect(), hash, uses: Uses::default() })
     }
 
     /// Whether there is a topic that both filters receive.
@@ -185,6 +179,67 @@ impl Filter {
         };
         let hash = self.hash.then(|| "#".to_owned());
         self.levels.iter().map(word).chain(hash).collect::<Vec<_>>().join("/")
+    }
+
+    /// The levels with the client's values, which may hold a `/` and then span levels: words, and `None` for each `+`.
+    /// And whether a `#` stands behind them.
+    pub(super) fn expanded(&self, identity: Identity<'_>) -> (Vec<Option<String>>, bool) {
+        let mut levels = Vec::new();
+        for level in &self.levels {
+            match level {
+                Level::Plus => levels.push(None),
+                Level::Word(word) => levels.push(Some(word.to_string())),
+                Level::Template(parts) => {
+                    let word: String = parts.iter().map(|part| part.text(identity)).collect();
+                    levels.extend(word.split('/').map(|word| Some(word.to_owned())));
+                }
+            }
+        }
+        (levels, self.hash)
+    }
+
+    /// What all topics of it begin with, and whether that is the only topic.
+    pub(super) fn beginning(&self) -> (String, bool) {
+        let mut beginning = String::new();
+        for (at, level) in self.levels.iter().enumerate() {
+            if at > 0 {
+                beginning.push('/');
+            }
+            match level {
+                Level::Word(word) => beginning.push_str(word),
+                Level::Template(parts) => {
+                    if let Some(Part::Text(text)) = parts.first() {
+                        beginning.push_str(text);
+                    }
+                    return (beginning, false);
+                }
+                Level::Plus => return (beginning, false),
+            }
+        }
+        (beginning, !self.hash)
+    }
+
+    /// Whether some client's topics may lie in both; a placeholder may stand for anything.
+    pub(super) fn may_overlap(&self, other: &Filter) -> bool {
+        let dollar = |filter: &Filter| match filter.levels.first() {
+            Some(Level::Word(word)) => word.starts_with('$'),
+            Some(Level::Plus | Level::Template(_)) | None => false,
+        };
+        if (dollar(self) && other.has_root_wildcard()) || (dollar(other) && self.has_root_wildcard()) {
+            return false;
+        }
+        for (own, theirs) in self.levels.iter().zip(&other.levels) {
+            match (own, theirs) {
+                (Level::Template(_), _) | (_, Level::Template(_)) => return true,
+                (Level::Word(own), Level::Word(theirs)) if own != theirs => return false,
+                (Level::Word(_) | Level::Plus, Level::Word(_) | Level::Plus) => {}
+            }
+        }
+        match self.levels.len().cmp(&other.levels.len()) {
+            Ordering::Less => self.hash,
+            Ordering::Equal => true,
+            Ordering::Greater => other.hash,
+        }
     }
 
     /// Whether a level is this very word.

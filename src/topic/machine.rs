@@ -166,6 +166,11 @@ impl Machine {
         self.classes.get(class as usize)
     }
 
+    /// How many states it has.
+    pub(super) fn size(&self) -> usize {
+        self.states.len()
+    }
+
     pub(super) fn classes(&self) -> &[CharClass] {
         &self.classes
     }

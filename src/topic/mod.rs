@@ -10,15 +10,22 @@
 //! request receives (`names`, `walk`). A request has so much work for this and no more; where it ends, a
 //! set is not covered and is touched, so that the answer errs towards refusal.
 
+mod budget;
 mod filter;
 mod machine;
 mod names;
+mod overlap;
 mod patterns;
+mod representatives;
 mod request;
 mod rich;
+mod tracks;
 mod walk;
 
+pub use budget::Budget;
+pub use overlap::may_overlap;
 pub use patterns::{Cover, Patterns, Touch};
+pub use representatives::{Representatives, representatives};
 pub use request::Request;
 
 use crate::text::{Identity, Placeholder, TextError};

@@ -61,6 +61,14 @@ impl Patterns {
         self.filters.is_empty() && self.rich.is_empty()
     }
 
+    pub(super) fn filters(&self) -> &[Filter] {
+        &self.filters
+    }
+
+    pub(super) fn rich(&self) -> &[Rich] {
+        &self.rich
+    }
+
     /// For rules that allow: whether every topic of the request is covered by the patterns together.
     /// False where that cannot be settled within the bound of work.
     pub fn cover(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {

@@ -81,6 +81,11 @@ impl<'t> Request<'t> {
         left.is_some()
     }
 
+    /// How much work went into deciding it.
+    pub(super) fn spent(&self) -> usize {
+        WORK - self.work.get()
+    }
+
     /// Whether it stands for more than one topic.
     pub fn is_wildcard(&self) -> bool {
         self.wildcard

@@ -73,7 +73,22 @@ impl Rich {
         if !asked.starts_with(&*self.prefix) && !self.prefix.starts_with(asked) {
             return false;
         }
-        !request.begins_with_dollar() || self.dollar || self.uses.begins_with_dollar(identity)
+        !request.begins_with_dollar() || self.reaches_dollar(identity)
+    }
+
+    /// Whether topics that begin with `$` are among those that it may match.
+    pub(super) fn reaches_dollar(&self, identity: Identity<'_>) -> bool {
+        self.dollar || self.uses.begins_with_dollar(identity)
+    }
+
+    /// Whether topics that begin with `$` are among those that it may match for some client.
+    pub(super) fn may_reach_dollar(&self) -> bool {
+        self.dollar || self.uses.first[0].is_some()
+    }
+
+    /// What every topic of it begins with, for every client.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Whether it matches a topic name. `None` where the request has no work left to settle that.

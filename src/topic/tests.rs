@@ -3,6 +3,8 @@
 use super::*;
 use crate::event::Action;
 
+mod representatives;
+
 const DEVICE: Identity<'static> = Identity { clientid: "dev", username: "user" };
 
 /// `g:` is a glob, `r:` a regex, anything else a filter.
