@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
+use crate::capture::Capture;
+use crate::clock::now_ms;
 use crate::decision::{Answer, Decision, Mode, Verdict};
 use crate::event::owned::OwnedClient;
 use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
@@ -36,6 +38,7 @@ struct Core {
     policy: Policy,
     sources: Sources,
     history: Option<History>,
+    capture: Option<Capture>,
     sink: Sink,
     log: Log,
 }
@@ -65,10 +68,11 @@ impl Engine {
         let history = policy
             .history()
             .map(|def| History::start(def, Recorder::of_this_process(slot), deadline, Arc::clone(&sink), &log));
+        let capture = policy.capture().map(|def| Capture::start(def, &log));
         let passwords =
             (!policy.passwords().is_empty()).then(|| Pool::start(policy.passwords(), deadline, log.clone()));
         let sources = Sources::start(policy.lists(), &log, FIRST_LOAD.min(deadline / 2));
-        Engine { core: Arc::new(Core { policy, sources, history, sink, log }), passwords }
+        Engine { core: Arc::new(Core { policy, sources, history, capture, sink, log }), passwords }
     }
 
     /// The hooks that the policy needs to be told of, and no more.
@@ -111,21 +115,19 @@ impl Engine {
             | Event::SessionSubscribed { .. }
             | Event::SessionUnsubscribed { .. }
             | Event::SessionTerminated { .. }
-            | Event::MessagePublish(_) => match &core.history {
-                Some(history) if history.record(event, token) => None,
-                Some(_) | None => Some(Answer::NoOpinion),
-            },
+            | Event::MessagePublish(_) => core.told(event, token),
         }
     }
 
     fn authenticate(&self, client: &Client<'_>, password: Password<'_>, token: Token) -> Option<Answer> {
         let core = &*self.core;
         let lists = core.sources.lists();
+        let question = Question { client, asked: Asked::Connect, password_given: password.is_given(), at: None };
         match core.policy.authenticate(client, &lists) {
-            Login::Decided(decision) => Some(core.decided(client, Asked::Connect, decision)),
+            Login::Decided(decision) => Some(core.decided(&question, decision)),
             Login::Password { rule, source } => {
                 let Some(pool) = &self.passwords else {
-                    return Some(core.decided(client, Asked::Connect, Decision::ERROR));
+                    return Some(core.decided(&question, Decision::ERROR));
                 };
                 pool.submit(self.verification(client, password, token, rule, source));
                 None
@@ -149,6 +151,8 @@ impl Engine {
         let waiting = Arc::new(Mutex::new(Waiting {
             core: Arc::clone(&self.core),
             client: OwnedClient::from(client),
+            password_given: password.is_given(),
+            at: now_ms(),
             rule,
             fallen_through: None,
         }));
@@ -170,9 +174,11 @@ impl Engine {
 
     /// Ends the work at the end of input: writes what is still queued, within 10 s.
     pub fn finish(&self) {
-        if let Some(history) = &self.core.history {
-            history.finish();
-        }
+        let Core { history, capture, .. } = &*self.core;
+        // The two write at the same time.
+        capture.iter().for_each(Capture::close);
+        history.iter().for_each(History::finish);
+        capture.iter().for_each(Capture::finish);
     }
 }
 
@@ -184,10 +190,34 @@ pub fn error_answer(mode: Mode, kind: Kind) -> Answer {
     }
 }
 
+/// What was asked, for whoever writes down what is decided.
+struct Question<'a> {
+    client: &'a Client<'a>,
+    asked: Asked<'a>,
+    /// Of a login: whether it came with a password.
+    password_given: bool,
+    /// When it came, Unix milliseconds; `None` is now.
+    at: Option<i64>,
+}
+
+impl<'a> Question<'a> {
+    /// The event that asked.
+    fn event(&self) -> Event<'a> {
+        let client = *self.client;
+        match self.asked {
+            Asked::Connect => Event::Authenticate { client, password: Password::left_out(self.password_given) },
+            Asked::Topic(action, topic) => Event::CheckAcl { client, action, topic },
+        }
+    }
+}
+
 /// A login that waits for a worker.
 struct Waiting {
     core: Arc<Core>,
     client: OwnedClient,
+    password_given: bool,
+    /// When it came, Unix milliseconds.
+    at: i64,
     /// The rule whose password is being checked.
     rule: usize,
     /// What the rules behind it decided, where no source knows the user.
@@ -227,7 +257,10 @@ impl Waiting {
                 if failure.is_of_the_hash() { policy.password_checked(self.rule, false) } else { Decision::ERROR }
             }
         };
-        self.core.decided(&self.client.as_client(), Asked::Connect, decision)
+        let client = self.client.as_client();
+        let password_given = self.password_given;
+        let question = Question { client: &client, asked: Asked::Connect, password_given, at: Some(self.at) };
+        self.core.decided(&question, decision)
     }
 }
 
@@ -237,10 +270,22 @@ impl Core {
             history.heard(client.clientid);
         }
         let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
-        self.decided(client, Asked::Topic(action, topic), decision)
+        let asked = Asked::Topic(action, topic);
+        self.decided(&Question { client, asked, password_given: false, at: None }, decision)
     }
 
-    fn decided(&self, client: &Client<'_>, asked: Asked<'_>, decision: Decision<'_>) -> Answer {
+    fn told(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
+        if let Some(capture) = &self.capture {
+            capture.told(event);
+        }
+        match &self.history {
+            Some(history) if history.record(event, token) => None,
+            Some(_) | None => Some(Answer::NoOpinion),
+        }
+    }
+
+    fn decided(&self, question: &Question<'_>, decision: Decision<'_>) -> Answer {
+        let Question { client, asked, at, .. } = *question;
         let mode = self.policy.mode();
         let denied = decision.verdict == Verdict::Deny;
         let lines = self.policy.log();
@@ -249,6 +294,9 @@ impl Core {
         }
         if let (true, Some(history)) = (denied, &self.history) {
             history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
+        }
+        if let Some(capture) = &self.capture {
+            capture.decided(&question.event(), at.unwrap_or_else(now_ms), decision);
         }
         mode.answer(decision.verdict)
     }

@@ -25,8 +25,9 @@
 //! - [`source`]: reads the files and databases that the policy's lists name, and keeps them fresh.
 //! - [`password`]: looks up and verifies password hashes.
 //! - [`history`]: online status, connection history and denials in SQLite.
+//! - [`capture`]: what comes and what is decided, written as JSON lines by a thread of its own.
 //! - [`mqtt`]: a small MQTT client, for trying a policy on a live broker.
-//! - [`log`]: lines on the broker's console.
+//! - [`log`], [`clock`]: lines on the broker's console; the time of day.
 //! - [`convert`]: rules of other brokers as a policy to start from.
 //! - [`cli`]: the commands, thin leaves over all of this.
 //!
@@ -43,7 +44,9 @@
 //!   printed.
 //! - **Nothing of a transport** is in [`event`] or [`decision`]; the next one stands beside [`port`].
 
+pub mod capture;
 pub mod cli;
+pub mod clock;
 pub mod convert;
 pub mod decision;
 pub mod engine;

@@ -1,6 +1,6 @@
 //! A policy at work: from events to answers, with passwords, lists and the history behind it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
@@ -262,4 +262,69 @@ fn a_policy_that_is_wrong_does_not_start() {
     let sink: Sink = Arc::new(|_| {});
     let report = Engine::load(&fifo, "python3", sink, Log::to(std::io::sink())).map(|_| ()).unwrap_err();
     assert_eq!(report, format!("{}: this is no regular file", fifo.display()));
+}
+
+/// The lines of the capture, each without its time and its client.
+fn captured(bench: &Bench) -> Vec<String> {
+    bench.engine.finish();
+    let text = std::fs::read_to_string(bench.folder.path().join("data/events.jsonl")).unwrap();
+    let shorten = |line: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(value["at"].as_i64().unwrap() > 1_700_000_000_000);
+        value["at"].take();
+        value["client"] = value["client"]["clientid"].take();
+        value.to_string().replace("\"at\":null,", "").replace('"', "")
+    };
+    text.lines().map(shorten).collect()
+}
+
+#[test]
+fn what_comes_is_captured_with_what_was_decided() {
+    let policy = "
+version: 1
+mode: audit
+passwords: { people: { file: people.passwd } }
+auth:
+  rules:
+    - { id: gateway, allow: { clientid: gw } }
+    - { id: people, allow: everyone, password: people }
+acl: { rules: [{ id: own, allow: everyone, publish: \"t/${clientid}\" }] }
+log: [events]
+capture: { file: data/events.jsonl }
+";
+    let bench = Bench::new(policy, &[("people.passwd", &passwd("alice"))]);
+    bench.login("gw", "", "", Answer::NoOpinion);
+    bench.login("c", "alice", "s3cret", Answer::NoOpinion);
+    bench.login("c", "alice", "hunter-2", Answer::NoOpinion);
+    bench.login("c", "bob", "", Answer::NoOpinion);
+    bench.topic("c", Action::Publish, "t/c", Answer::NoOpinion);
+    bench.topic("c", Action::Subscribe, "t/+/#/x", Answer::NoOpinion);
+    bench.ask(&Event::Disconnected { client: client("c", "alice"), reason: "normal" });
+    let expected = [
+        "{client:gw,decision:{rule:gateway,verdict:allow},hook:client.authenticate,password:none}",
+        "{client:c,decision:{rule:people,verdict:allow},hook:client.authenticate,password:given}",
+        "{client:c,decision:{rule:people,verdict:deny},hook:client.authenticate,password:given}",
+        "{client:c,decision:{rule:default,verdict:deny},hook:client.authenticate,password:none}",
+        "{action:publish,client:c,decision:{rule:own,verdict:allow},hook:client.check_acl,topic:t/c}",
+        "{action:subscribe,client:c,decision:{rule:invalid-topic,verdict:deny},hook:client.check_acl,topic:t/+/#/x}",
+        "{client:c,hook:client.disconnected,reason:normal}",
+    ];
+    assert_eq!(captured(&bench), expected);
+}
+
+#[test]
+fn a_capture_adds_no_hook_and_takes_only_what_is_asked_for() {
+    let policy = "
+version: 1
+auth: { default: allow }
+log: [connections]
+capture: { file: data/events.jsonl, events: logins }
+";
+    let bench = Bench::new(policy, &[]);
+    let names: Vec<&str> = bench.engine.hooks().iter().map(|hook| hook.name()).collect();
+    assert_eq!(names, ["client_connected", "client_disconnected", "client_authenticate"]);
+    bench.login("c", "", "", Answer::Allow);
+    bench.ask(&Event::Connected(client("c", "")));
+    let expected = ["{client:c,decision:{rule:default,verdict:allow},hook:client.authenticate,password:none}"];
+    assert_eq!(captured(&bench), expected);
 }

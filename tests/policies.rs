@@ -244,7 +244,7 @@ fn the_schema_is_what_the_types_say() {
 
 /// The mistakes that the schema can see. Where a policy has no other, the schema must refuse it, and it must
 /// accept what has none of them.
-const STRUCTURAL: [Code; 18] = [
+const STRUCTURAL: [Code; 20] = [
     Code::NotAString,
     Code::EmptyValue,
     Code::BareHash,
@@ -255,6 +255,8 @@ const STRUCTURAL: [Code; 18] = [
     Code::UnknownWord,
     Code::UnsupportedVersion,
     Code::BadDuration,
+    Code::BadSize,
+    Code::BadNumber,
     Code::BadPort,
     Code::NoEffect,
     Code::NoTopics,
@@ -287,7 +289,7 @@ fn the_schema_and_the_decoder_agree() {
     assert!(refused > 10);
 }
 
-/// The schema knows how a duration is written, but not its bounds.
+/// The schema knows how a duration or a size is written, but not its bounds.
 fn is_out_of_bounds(report: &Report, code: Code) -> bool {
     let mut found = report.diagnostics().iter().filter(|diagnostic| diagnostic.code() == code);
     found.all(|diagnostic| diagnostic.message().contains("must be between"))

@@ -10,6 +10,7 @@ use std::process::Command;
 
 /// Which modules of the crate a module may use. Data flows one way, and these are its edges.
 const EDGES: &[(&str, &[&str])] = &[
+    ("clock", &[]),
     ("hook", &[]),
     ("event", &["decision", "hook"]),
     ("decision", &[]),
@@ -21,8 +22,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("policy", &["decision", "event", "hook", "text", "topic"]),
     ("source", &["log", "policy"]),
     ("password", &["log", "policy"]),
-    ("history", &["decision", "event", "hook", "log", "policy", "reply"]),
-    ("engine", &["decision", "event", "history", "hook", "log", "password", "policy", "reply", "source"]),
+    ("history", &["clock", "decision", "event", "hook", "log", "policy", "reply"]),
+    ("capture", &["clock", "decision", "event", "log", "policy"]),
+    (
+        "engine",
+        &["capture", "clock", "decision", "event", "history", "hook", "log", "password", "policy", "reply", "source"],
+    ),
     ("port", &["decision", "event", "hook", "log", "reply"]),
     ("launch", &["decision", "engine", "event", "hook", "log", "policy", "port", "reply"]),
     ("convert", &["decision", "policy", "topic"]),

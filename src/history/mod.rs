@@ -29,12 +29,13 @@ mod writer;
 use std::fmt;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 pub use denials::{Asked, Denial};
 pub use process::{Process, Recorder};
 pub use store::open_read_only;
 
+use crate::clock::now_ms;
 use crate::event::Event;
 use crate::log::Log;
 use crate::policy::model::{HistoryDef, Record};
@@ -123,13 +124,4 @@ impl Drop for History {
     fn drop(&mut self) {
         self.finish();
     }
-}
-
-/// Unix milliseconds.
-fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or(0)
 }

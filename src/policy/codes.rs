@@ -100,6 +100,10 @@ codes! {
     BadDuration, "bad-duration", Error, "No duration, or one out of bounds",
         "A duration is a number with a unit, `500ms`, `2s`, `5m`, `12h` or `90d`, or several of them, `1h30m`. The message \
          says between which bounds it must be.";
+    BadSize, "bad-size", Error, "No size, or one out of bounds",
+        "A size is a whole number with a unit: `512KiB`, `64MiB` or `2GiB`. The message says between which bounds it must be.";
+    BadNumber, "bad-number", Error, "No number, or one out of bounds",
+        "A whole number is needed here. The message says between which bounds it must be.";
     UnknownName, "unknown-name", Error, "A name that is declared nowhere",
         "A rule or condition names a list, a kind of client or a password source that does not stand under `lists`, `clients` or \
          `passwords`.";
@@ -172,6 +176,10 @@ codes! {
         "The broker does not ask about the topics of superusers, so in `acl` the flag is always false.";
     MessagesEnterprise, "messages-enterprise", Warning, "Only the Enterprise edition sends message hooks",
         "The community edition's plugin calls no message hooks, so the table `messages` stays empty there.";
+    CapturesNothing, "captures-nothing", Warning, "`capture` waits for events that the policy is never told of",
+        "`capture` writes what reaches the driver, and asks the broker for nothing more, since every hook holds up its client. \
+         Logins come where the policy has `auth`, topics where it has `acl`, connections and sessions where `history` records \
+         them or `log` tells them.";
     GlobNotParent, "glob-not-parent", Warning, "`x/**` does not reach `x` itself",
         "The glob `x/**` matches every topic below `x`, but not `x`. The filter `x/#` matches both.";
     DollarNotReached, "dollar-not-reached", Warning, "A pattern that is meant for `$` topics and reaches none",

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use super::candidates::Index;
 use super::lists::Lists;
-use super::model::{AclRule, AuthRule, HistoryDef, ListDef, LogLines, Model, PasswordDef, PasswordId, Section, Who};
+use super::model::{
+    AclRule, AuthRule, CaptureDef, HistoryDef, Interest, ListDef, LogLines, Model, PasswordDef, PasswordId, Section,
+    Who,
+};
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Mode, Verdict};
 use crate::event::{Action, Client};
-use crate::hook::{Hook, Kind};
+use crate::hook::Hook;
 use crate::text::Identity;
 use crate::topic::{Pattern, Patterns, Request};
 
@@ -28,6 +31,7 @@ pub struct Policy {
     acl: Option<Acl>,
     log: LogLines,
     history: Option<HistoryDef>,
+    capture: Option<CaptureDef>,
 }
 
 /// What a policy says of a login before anyone has looked at the password.
@@ -98,8 +102,18 @@ struct Topics {
 impl Policy {
     /// Makes a validated policy ready.
     pub fn compile(model: Model) -> Self {
-        let Model { mode, deadline, lists, passwords, auth, acl, log, history } = model;
-        Policy { mode, deadline, lists, passwords, auth: auth.map(Auth::new), acl: acl.map(Acl::new), log, history }
+        let Model { mode, deadline, lists, passwords, auth, acl, log, history, capture } = model;
+        Policy {
+            mode,
+            deadline,
+            lists,
+            passwords,
+            auth: auth.map(Auth::new),
+            acl: acl.map(Acl::new),
+            log,
+            history,
+            capture,
+        }
     }
 
     /// What the policy says of a login. Without an `auth` section it is the broker's matter.
@@ -253,34 +267,16 @@ impl Policy {
         self.history.as_ref()
     }
 
-    /// The hooks that the policy needs and no more, each once: every hook holds up its client. A hook
-    /// that asks is never taken for the sake of a log line, since a section that is left out must not
-    /// be able to refuse anyone.
-    pub fn hooks(&self) -> Vec<Hook> {
-        Hook::ALL.iter().copied().filter(|hook| self.needs(*hook)).collect()
+    /// Where events are written to be replayed.
+    pub fn capture(&self) -> Option<&CaptureDef> {
+        self.capture.as_ref()
     }
 
-    fn needs(&self, hook: Hook) -> bool {
-        let decided = match hook {
-            Hook::ClientAuthenticate => self.auth.is_some(),
-            Hook::ClientCheckAcl => self.acl.is_some(),
-            Hook::ClientConnected | Hook::ClientDisconnected => self.log.connections,
-            Hook::ClientConnect
-            | Hook::ClientConnack
-            | Hook::ClientSubscribe
-            | Hook::ClientUnsubscribe
-            | Hook::SessionCreated
-            | Hook::SessionResumed
-            | Hook::SessionDiscarded
-            | Hook::SessionTakenOver
-            | Hook::SessionSubscribed
-            | Hook::SessionUnsubscribed
-            | Hook::SessionTerminated
-            | Hook::MessagePublish => false,
-        };
-        // A message is nobody's coming or going, and would be a line for each publish.
-        let logged = self.log.events && hook.kind() == Kind::Tells && hook != Hook::MessagePublish;
-        decided || logged || self.history.as_ref().is_some_and(|history| history.record.needs(hook))
+    /// The hooks that the policy needs and no more, each once.
+    pub fn hooks(&self) -> Vec<Hook> {
+        let record = self.history.as_ref().map(|history| history.record);
+        let interest = Interest { auth: self.auth.is_some(), acl: self.acl.is_some(), log: self.log, record };
+        Hook::ALL.iter().copied().filter(|hook| interest.needs(*hook)).collect()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod places;
 pub mod problem;
 mod raw;
 pub mod show;
+mod size;
 pub mod span;
 mod strings;
 pub mod trace;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::decision::{Mode, Verdict};
-use crate::hook::Hook;
+use crate::hook::{Hook, Kind};
 use crate::text::{Matcher, Template};
 use crate::topic::Pattern;
 
@@ -40,6 +40,8 @@ pub struct Model {
     pub log: LogLines,
     /// What is remembered; `None` keeps nothing.
     pub history: Option<HistoryDef>,
+    /// Where events are written to be replayed; `None` writes nothing.
+    pub capture: Option<CaptureDef>,
 }
 
 /// Rules, of which the first that matches decides.
@@ -285,5 +287,93 @@ impl Record {
             | Hook::ClientUnsubscribe
             | Hook::SessionResumed => false,
         }
+    }
+}
+
+/// Where events are written, and which.
+#[derive(Debug, Clone)]
+pub struct CaptureDef {
+    /// The file, resolved against the policy's folder.
+    pub file: PathBuf,
+    /// A file that would grow beyond so many bytes is put aside.
+    pub max_size: u64,
+    /// How many files there are at most, at least 1.
+    pub max_files: u16,
+    /// Which events are written.
+    pub events: Captured,
+}
+
+/// Which events are captured, where the policy is told of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "five independent switches")]
+#[expect(missing_docs, reason = "the names are the policy's")]
+pub struct Captured {
+    pub logins: bool,
+    pub topics: bool,
+    pub connections: bool,
+    pub sessions: bool,
+    pub messages: bool,
+}
+
+impl Captured {
+    /// Whether calls of the hook are captured.
+    pub fn takes(self, hook: Hook) -> bool {
+        match hook {
+            Hook::ClientAuthenticate => self.logins,
+            Hook::ClientCheckAcl => self.topics,
+            Hook::ClientConnect | Hook::ClientConnack | Hook::ClientConnected | Hook::ClientDisconnected => {
+                self.connections
+            }
+            Hook::ClientSubscribe
+            | Hook::ClientUnsubscribe
+            | Hook::SessionCreated
+            | Hook::SessionResumed
+            | Hook::SessionDiscarded
+            | Hook::SessionTakenOver
+            | Hook::SessionSubscribed
+            | Hook::SessionUnsubscribed
+            | Hook::SessionTerminated => self.sessions,
+            Hook::MessagePublish => self.messages,
+        }
+    }
+}
+
+/// What a policy wants to be told of.
+#[derive(Debug, Clone, Copy)]
+pub struct Interest {
+    /// It decides logins.
+    pub auth: bool,
+    /// It decides topics.
+    pub acl: bool,
+    /// Which lines it logs.
+    pub log: LogLines,
+    /// What it remembers.
+    pub record: Option<Record>,
+}
+
+impl Interest {
+    /// Whether the policy needs calls of the hook. Every hook holds up its client; and a hook that asks is never taken
+    /// for the sake of a log line or of a capture, since a section that is left out must not be able to refuse anyone.
+    pub fn needs(self, hook: Hook) -> bool {
+        let decided = match hook {
+            Hook::ClientAuthenticate => self.auth,
+            Hook::ClientCheckAcl => self.acl,
+            Hook::ClientConnected | Hook::ClientDisconnected => self.log.connections,
+            Hook::ClientConnect
+            | Hook::ClientConnack
+            | Hook::ClientSubscribe
+            | Hook::ClientUnsubscribe
+            | Hook::SessionCreated
+            | Hook::SessionResumed
+            | Hook::SessionDiscarded
+            | Hook::SessionTakenOver
+            | Hook::SessionSubscribed
+            | Hook::SessionUnsubscribed
+            | Hook::SessionTerminated
+            | Hook::MessagePublish => false,
+        };
+        // A message is nobody's coming or going, and would be a line for each publish.
+        let logged = self.log.events && hook.kind() == Kind::Tells && hook != Hook::MessagePublish;
+        decided || logged || self.record.is_some_and(|record| record.needs(hook))
     }
 }

@@ -4,6 +4,7 @@
 //! [`Model`](super::model::Model) of them, in which nothing can be wrong any more.
 
 mod accept;
+mod capture;
 mod who;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use super::diag::{Diagnostic, quote};
 use super::duration::Duration;
 use super::yaml::{Node, Yaml};
 pub(crate) use accept::{Accept, Accepted};
+pub(crate) use capture::{Capture, Events};
 pub(crate) use who::{Condition, Kind, PeerhostOperator, Port, PortOperator, TextOperator, Who};
 
 record! {
@@ -42,6 +44,8 @@ record! {
         optional log: Vec<LogLine>,
         /// Online status and connection history in SQLite. Without it nothing is kept.
         optional history: History,
+        /// Writes what the broker asks and tells to a file, to be replayed. Without it nothing is written.
+        optional capture: Capture,
         /// Warnings of `check` that are meant and belong to no rule, each with the reason.
         optional accept: Accept,
     }

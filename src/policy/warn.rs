@@ -6,11 +6,14 @@ use super::codes::Code;
 use super::decode::{At, Cx};
 use super::diag::{Diagnostic, quote};
 use super::duration::show;
-use super::model::{AclRule, AuthRule, Condition, HostCondition, PortCondition, Section, TextCondition, Who};
+use super::model::{
+    AclRule, AuthRule, Captured, Condition, HostCondition, Interest, PortCondition, Section, TextCondition, Who,
+};
 use super::places::{Direction, PatternPlace, RulePlaces};
 use super::span::Span;
 use super::{raw, traps};
 use crate::decision::Verdict;
+use crate::hook::Hook;
 use crate::text::Matcher;
 use crate::topic::Syntax;
 
@@ -62,6 +65,32 @@ pub(crate) fn comment(cx: &mut Cx<'_>, span: Span) {
 pub(crate) fn messages(cx: &mut Cx<'_>, span: Span) {
     let message = "`messages` are recorded only under the Enterprise edition, whose plugin calls message hooks";
     cx.push(Diagnostic::new(Code::MessagesEnterprise, span, message));
+}
+
+/// A capture that waits for what never comes.
+pub(crate) fn capture(cx: &mut Cx<'_>, span: Span, chosen: bool, events: Captured, interest: Interest) {
+    let none = Captured { logins: false, topics: false, connections: false, sessions: false, messages: false };
+    let comes = |kind: Captured| Hook::ALL.iter().any(|hook| kind.takes(*hook) && interest.needs(*hook));
+    if !chosen {
+        if !comes(events) {
+            let message = "nothing is captured: the policy is told of no event";
+            cx.push(Diagnostic::new(Code::CapturesNothing, span, message).help("add `auth` or `acl`"));
+        }
+        return;
+    }
+    let kinds = [
+        ("logins", Captured { logins: events.logins, ..none }, "logins are told where there is `auth`"),
+        ("topics", Captured { topics: events.topics, ..none }, "topics are told where there is `acl`"),
+        ("connections", Captured { connections: events.connections, ..none }, "`log: [connections]` has them told"),
+        ("sessions", Captured { sessions: events.sessions, ..none }, "`log: [events]` has them told"),
+        ("messages", Captured { messages: events.messages, ..none }, "`record: [messages]` in `history` has them told"),
+    ];
+    for (name, kind, help) in kinds {
+        if kind != none && !comes(kind) {
+            let message = format!("no `{name}` are captured: the policy is told of none");
+            cx.push(Diagnostic::new(Code::CapturesNothing, span, message).help(help));
+        }
+    }
 }
 
 /// Rules about logins.

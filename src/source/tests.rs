@@ -434,7 +434,7 @@ fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
     let passwords = passwords.into_iter().map(|(name, source)| PasswordDef { name: name.to_owned(), source }).collect();
     let log = LogLines { denials: true, decisions: false, connections: false, events: false };
     let deadline = Duration::from_secs(2);
-    Model { mode: Mode::Enforce, deadline, lists, passwords, auth: None, acl: None, log, history: None }
+    Model { mode: Mode::Enforce, deadline, lists, passwords, auth: None, acl: None, log, history: None, capture: None }
 }
 
 #[test]

@@ -15,7 +15,17 @@ const QUIET: LogLines = LogLines { denials: true, decisions: false, connections:
 
 fn model(auth: Option<Section<AuthRule>>, acl: Option<Section<AclRule>>) -> Model {
     let deadline = Duration::from_secs(2);
-    Model { mode: Mode::Enforce, deadline, lists: vec![], passwords: vec![], auth, acl, log: QUIET, history: None }
+    Model {
+        mode: Mode::Enforce,
+        deadline,
+        lists: vec![],
+        passwords: vec![],
+        auth,
+        acl,
+        log: QUIET,
+        history: None,
+        capture: None,
+    }
 }
 
 fn client<'a>(clientid: &'a str, username: &'a str) -> Client<'a> {

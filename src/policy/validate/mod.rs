@@ -1,5 +1,6 @@
 //! From the file's types to the [`Model`]: names resolved, patterns parsed, bounds kept.
 
+mod capture;
 mod rules;
 mod who;
 
@@ -12,7 +13,7 @@ use super::decode::{At, Cx, Named, OneOrMany, Text, listed};
 use super::diag::{Diagnostic, quote};
 use super::duration::{Duration, show};
 use super::model::{
-    HistoryDef, ListDef, ListSource, LogLines, Model, PasswordDef, PasswordSource, Record, Section, Sync,
+    HistoryDef, Interest, ListDef, ListSource, LogLines, Model, PasswordDef, PasswordSource, Record, Sync,
 };
 use super::places::{Places, SectionPlaces};
 use super::raw;
@@ -92,6 +93,9 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     let (acl, acl_facts) = policy.acl.map(|section| validator.acl(section.value)).unzip();
     let log = log_lines(policy.log);
     let history = policy.history.and_then(|history| validator.history(history.value));
+    let record = history.as_ref().map(|history| history.record);
+    let interest = Interest { auth: auth.is_some(), acl: acl.is_some(), log, record };
+    let capture = policy.capture.and_then(|capture| validator.capture(capture.value, interest));
     validator.finish_kinds();
     validator.check_entries();
     let ties = |rule: &RuleFacts| rule.places.password.is_some() && rule.tied;
@@ -110,7 +114,8 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
         acl: section_places(acl_default, acl_facts),
         ..validator.places()
     };
-    let (model, cx) = validator.finish(mode, deadline, auth, acl, log, history);
+    let rest = Model { mode, deadline, lists: Vec::new(), passwords: Vec::new(), auth, acl, log, history, capture };
+    let (model, cx) = validator.finish(rest);
     (model, places, cx)
 }
 
@@ -134,15 +139,8 @@ impl<'t> Validator<'t> {
         }
     }
 
-    fn finish(
-        self,
-        mode: Mode,
-        deadline: Time,
-        auth: Option<Section<super::model::AuthRule>>,
-        acl: Option<Section<super::model::AclRule>>,
-        log: LogLines,
-        history: Option<HistoryDef>,
-    ) -> (Model, Cx<'t>) {
+    /// Adds the named entries to the rest.
+    fn finish(self, rest: Model) -> (Model, Cx<'t>) {
         let list = |list: ListEntry| ListDef {
             name: list.name.value,
             source: match list.inline {
@@ -153,17 +151,9 @@ impl<'t> Validator<'t> {
             used_as_networks: list.network_use.is_some(),
         };
         let password = |source: PasswordEntry| PasswordDef { name: source.name.value, source: source.source };
-        let model = Model {
-            mode,
-            deadline,
-            lists: self.lists.into_iter().map(list).collect(),
-            passwords: self.passwords.into_iter().map(password).collect(),
-            auth,
-            acl,
-            log,
-            history,
-        };
-        (model, self.cx)
+        let lists = self.lists.into_iter().map(list).collect();
+        let passwords = self.passwords.into_iter().map(password).collect();
+        (Model { lists, passwords, ..rest }, self.cx)
     }
 
     fn declare_lists(&mut self, lists: Option<At<Named<raw::List>>>) {

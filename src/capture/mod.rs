@@ -1,0 +1,90 @@
+//! What the broker asks and tells, written as JSON lines to be replayed.
+//!
+//! A line goes from [`Capture::told`] or [`Capture::decided`] into a bounded queue, and a thread of the capture's own
+//! writes what is queued. Where the disk does not keep up, lines are dropped and counted, and a line in the file says
+//! how many are missing at its place. No answer ever waits.
+//!
+//! - [`queue`]: the bounded queue.
+//! - [`file`]: the files, their rotation and their lock.
+//! - [`writer`]: the thread, and what is said of a disk that is in trouble.
+//!
+//! A line is an event as [`crate::event::json`] writes it: without its password and its payload.
+
+mod file;
+mod queue;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::clock::now_ms;
+use crate::decision::Decision;
+use crate::event::{Event, json};
+use crate::log::Log;
+use crate::policy::model::{CaptureDef, Captured};
+
+/// At the end of input, for so long a slow disk is waited for.
+const LAST_WRITES: Duration = Duration::from_secs(9);
+
+/// A running capture. Dropped, it ends as with [`Capture::close`] and [`Capture::finish`].
+pub struct Capture {
+    queue: Arc<queue::Queue>,
+    events: Captured,
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Capture({:?})", self.events)
+    }
+}
+
+impl Capture {
+    /// Starts the thread that opens the file and writes. This neither waits nor fails: a file that cannot be opened is
+    /// logged and tried again.
+    pub fn start(def: &CaptureDef, log: &Log) -> Self {
+        let queue = Arc::new(queue::Queue::default());
+        let writer = writer::Writer::new(Arc::clone(&queue), def, log.clone());
+        let started = thread::Builder::new().name("capture".to_owned()).spawn(move || writer.run());
+        if let Err(error) = started {
+            log.line(format_args!("capture: nothing is written, no thread can be started: {error}"));
+            queue.writer_ended();
+        }
+        Capture { queue, events: def.events }
+    }
+
+    /// Takes note of an event on which nothing is decided. Never waits.
+    pub fn told(&self, event: &Event<'_>) {
+        self.write(event, now_ms(), None);
+    }
+
+    /// Takes note of an event that came `at` (Unix milliseconds) and of what was decided. Never waits.
+    pub fn decided(&self, event: &Event<'_>, at: i64, decision: Decision<'_>) {
+        self.write(event, at, Some(decision));
+    }
+
+    fn write(&self, event: &Event<'_>, at: i64, decision: Option<Decision<'_>>) {
+        if self.events.takes(event.hook()) {
+            self.queue.push(&json::write_decided(event, at, decision));
+        }
+    }
+
+    /// Says that the input has ended. What is queued is written, in up to nine seconds from now; what
+    /// the disk refuses then is given up.
+    pub fn close(&self) {
+        self.queue.close(Instant::now() + LAST_WRITES);
+    }
+
+    /// Waits until everything is written, no longer than [`Capture::close`] says.
+    pub fn finish(&self) {
+        self.queue.wait_for_writer();
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.close();
+        self.finish();
+    }
+}
