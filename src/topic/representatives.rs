@@ -257,7 +257,8 @@ impl<'w, 'p> Walk<'w, 'p> {
                 Read::Plus => text.push('+'),
             }
         }
-        self.tracks.spend(text.len())?;
+        // It is split and checked as well.
+        self.tracks.spend(4 * text.len())?;
         Some(text)
     }
 }
