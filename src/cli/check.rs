@@ -1,12 +1,17 @@
 //! `exhook-policy check`: what is wrong with policies.
 
+mod github;
+mod json;
+mod page;
+mod sarif;
+
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use crate::policy::codes::{Code, Severity};
+use crate::policy::codes::Code;
 use crate::policy::diag::Report;
 use crate::policy::{self, Loaded};
 use crate::source;
@@ -26,7 +31,10 @@ pub struct Args {
     /// Explain a code of a report, for example `unknown-key`, or `all` of them
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
-    /// When to color the report
+    /// How the report is written
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// When to color the report for people
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
 }
@@ -39,6 +47,19 @@ enum Color {
     Always,
     /// Never
     Never,
+}
+
+/// One document for all files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people, with the text of the policy
+    Human,
+    /// One JSON object: `files`, each with its `diagnostics`, and the sums of `errors`, `warnings` and `accepted`
+    Json,
+    /// Workflow commands of GitHub Actions, one line for each diagnostic
+    Github,
+    /// One run of SARIF 2.1.0
+    Sarif,
 }
 
 /// What came of one file, in order of how bad it is.
@@ -66,19 +87,25 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn check(args: &Args, out: &mut impl Write) -> io::Result<Outcome> {
-    let color = match args.color {
+    let reports: Vec<Report> = args.files.iter().map(|file| check_file(file, args.no_sources)).collect();
+    match args.format {
+        Format::Human => human(&reports, args.color, out)?,
+        Format::Json => json::write(&reports, out)?,
+        Format::Github => github::write(&reports, out)?,
+        Format::Sarif => sarif::write(&reports, out)?,
+    }
+    out.flush()?;
+    let outcomes = reports.iter().map(|report| outcome(report, args.deny_warnings));
+    Ok(outcomes.max().unwrap_or(Outcome::Fine))
+}
+
+fn human(reports: &[Report], color: Color, out: &mut impl Write) -> io::Result<()> {
+    let color = match color {
         Color::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         Color::Always => true,
         Color::Never => false,
     };
-    let mut worst = Outcome::Fine;
-    for file in &args.files {
-        let report = check_file(file, args.no_sources);
-        out.write_all(report.render(color).as_bytes())?;
-        worst = worst.max(outcome(&report, args.deny_warnings));
-    }
-    out.flush()?;
-    Ok(worst)
+    reports.iter().try_for_each(|report| out.write_all(report.render(color).as_bytes()))
 }
 
 fn check_file(file: &Path, no_sources: bool) -> Report {
@@ -129,11 +156,7 @@ fn explain(name: &str, out: &mut impl Write) -> io::Result<Outcome> {
         if n > 0 {
             writeln!(out)?;
         }
-        let severity = match code.severity() {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        writeln!(out, "{severity}[{}]: {}\n\n{}", code.name(), code.title(), code.explanation())?;
+        out.write_all(page::text(code).as_bytes())?;
     }
     out.flush()?;
     Ok(Outcome::Fine)
@@ -232,6 +255,16 @@ source.yaml: 1 error
 warning[unused]: Nothing uses this entry
 
 A list, a kind of client or a password source that no rule uses does nothing. Perhaps a rule names another one.
+
+For example:
+
+    lists: { retired: [dev-1] }
+    auth: { rules: [{ allow: { peerhost: 10.0.0.0/8 } }] }
+
+Better:
+
+    lists: { retired: [dev-1] }
+    auth: { rules: [{ deny: { clientid: { in: retired } } }, { allow: { peerhost: 10.0.0.0/8 } }] }
 ";
         assert_eq!(out, expected);
         let (outcome, out) = run(&["--explain", "all"]);

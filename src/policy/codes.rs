@@ -1,5 +1,7 @@
 //! The one table of what can be wrong with a policy. Codes never change their meaning.
 
+use std::fmt;
+
 /// How much a diagnostic matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -9,8 +11,32 @@ pub enum Severity {
     Warning,
 }
 
+/// `error` or `warning`.
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        })
+    }
+}
+
+/// A mistake and the same mended: parts of a policy, without the line that says its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Example {
+    /// What raises the code.
+    pub bad: &'static str,
+    /// What does not.
+    pub good: &'static str,
+}
+
 macro_rules! codes {
-    ($($variant:ident, $name:literal, $severity:ident, $title:literal, $explanation:literal;)*) => {
+    (@example) => { None };
+    (@example $bad:literal $good:literal) => { Some(Example { bad: $bad, good: $good }) };
+    ($(
+        $variant:ident, $name:literal, $severity:ident, $title:literal, $explanation:literal
+        $(, bad $bad:literal, good $good:literal)?;
+    )*) => {
         /// A kind of mistake.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
@@ -48,6 +74,13 @@ macro_rules! codes {
                     $(Code::$variant => $explanation,)*
                 }
             }
+
+            /// What it looks like, where a few lines can show it.
+            pub fn example(self) -> Option<Example> {
+                match self {
+                    $(Code::$variant => codes!(@example $($bad $good)?),)*
+                }
+            }
         }
     };
 }
@@ -68,112 +101,188 @@ codes! {
     YamlSyntax, "yaml-syntax", Error, "The text is no YAML",
         "The text breaks the rules of YAML, so nothing of it could be read and no other mistake can be reported yet. The usual \
          cause is a text that must stand in quotes: one that begins with `*`, `&`, `!`, `%`, `@` or a backtick, and one \
-         that holds `${...}` inside `[ ]` or `{ }`.";
+         that holds `${...}` inside `[ ]` or `{ }`.",
+        bad "acl: { rules: [{ deny: everyone, publish: ops/${clientid} }] }",
+        good "acl: { rules: [{ deny: everyone, publish: \"ops/${clientid}\" }] }";
     TooLarge, "too-large", Error, "The file is too large, too deep, or grows too much",
         "Size, depth, number of values and the growth by aliases are bounded, so that no policy file can exhaust the broker's \
          machine. Long lists belong in a file or a database: `lists: { fleet: { file: fleet.txt } }`.";
     BareHash, "bare-hash", Error, "A `#` was read as a comment",
         "In YAML a `#` at the beginning of a word begins a comment, and the rest of the line is gone: `subscribe: #` is \
-         empty, and `[dev/ #]` loses its closing bracket. Write topic filters in quotes: `\"#\"`, `\"dev/#\"`.";
+         empty, and `[dev/ #]` loses its closing bracket. Write topic filters in quotes: `\"#\"`, `\"dev/#\"`.",
+        bad "acl: { rules: [{ deny: everyone, topics: [#] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [\"#\"] }] }";
     NotAString, "not-a-string", Error, "YAML reads a text as something else",
         "YAML reads `007` and `1e3` as numbers and `yes`, `no`, `on`, `off`, `y` and `n` as true or false. A clientid or a \
-         topic that looks like one would silently be another one: write it in quotes.";
+         topic that looks like one would silently be another one: write it in quotes.",
+        bad "lists: { retired: [007, yes] }",
+        good "lists: { retired: [\"007\", \"yes\"] }";
     EmptyValue, "empty-value", Error, "A key has no value",
         "A key without a value is read as null, which is never what a policy means. Leave the key out or give it a value. An \
-         empty section is written `{}`, an empty list `[]`.";
+         empty section is written `{}`, an empty list `[]`.",
+        bad "auth:",
+        good "auth: {}";
     WrongType, "wrong-type", Error, "A value of the wrong kind",
-        "Another kind of value stands here than the policy language has in this place: a list where a text is needed, say.";
+        "Another kind of value stands here than the policy language has in this place: a list where a text is needed, say.",
+        bad "lists: { retired: dev-1 }",
+        good "lists: { retired: [dev-1] }";
     UnknownKey, "unknown-key", Error, "A key that the policy language does not have",
         "A key that means nothing is most often a slip of the pen, and what it was meant to say would be lost. `exhook-policy \
-         schema` prints a JSON Schema with which editors complete and check keys.";
+         schema` prints a JSON Schema with which editors complete and check keys.",
+        bad "acl: { rules: [{ deny: everyone, topic: [\"#\"] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [\"#\"] }] }";
     DuplicateKey, "duplicate-key", Error, "A key stands twice in one mapping",
-        "Only one of the two could count, and it would not be clear which.";
+        "Only one of the two could count, and it would not be clear which.",
+        bad "lists: { retired: [dev-1], retired: [dev-2] }",
+        good "lists: { retired: [dev-1, dev-2] }";
     MissingKey, "missing-key", Error, "A key that is needed is missing",
-        "The mapping lacks a key without which it says nothing.";
+        "The mapping lacks a key without which it says nothing.",
+        bad "lists: { paid: { sqlite: devices.db } }",
+        good "lists: { paid: { sqlite: devices.db, query: \"SELECT clientid FROM paid\" } }";
     ConflictingKeys, "conflicting-keys", Error, "Keys that exclude each other",
-        "Only one of these keys may stand in one mapping: a rule has one effect, a condition one operator, a list one source.";
+        "Only one of these keys may stand in one mapping: a rule has one effect, a condition one operator, a list one source.",
+        bad "auth: { rules: [{ allow: { clientid: a }, deny: { clientid: b } }] }",
+        good "auth: { rules: [{ allow: { clientid: a } }, { deny: { clientid: b } }] }";
     UnknownWord, "unknown-word", Error, "A word that is none of those allowed here",
-        "Only the words that the message lists may stand here.";
+        "Only the words that the message lists may stand here.",
+        bad "mode: enforced",
+        good "mode: enforce";
     UnsupportedVersion, "unsupported-version", Error, "A version of the policy language that this program does not know",
         "`version` is the version of the policy language. This program knows version 1. A policy of a later version needs a \
-         later program.";
+         later program.",
+        bad "version: 2",
+        good "version: 1";
     BadDuration, "bad-duration", Error, "No duration, or one out of bounds",
         "A duration is a number with a unit, `500ms`, `2s`, `5m`, `12h` or `90d`, or several of them, `1h30m`. The message \
-         says between which bounds it must be.";
+         says between which bounds it must be.",
+        bad "deadline: 2 seconds",
+        good "deadline: 2s";
     BadSize, "bad-size", Error, "No size, or one out of bounds",
-        "A size is a whole number with a unit: `512KiB`, `64MiB` or `2GiB`. The message says between which bounds it must be.";
+        "A size is a whole number with a unit: `512KiB`, `64MiB` or `2GiB`. The message says between which bounds it must be.",
+        bad "capture: { file: events.jsonl, max_size: 64 }",
+        good "capture: { file: events.jsonl, max_size: 64MiB }";
     BadNumber, "bad-number", Error, "No number, or one out of bounds",
-        "A whole number is needed here. The message says between which bounds it must be.";
+        "A whole number is needed here. The message says between which bounds it must be.",
+        bad "capture: { file: events.jsonl, max_files: none }",
+        good "capture: { file: events.jsonl, max_files: 4 }";
     UnknownName, "unknown-name", Error, "A name that is declared nowhere",
         "A rule or condition names a list, a kind of client or a password source that does not stand under `lists`, `clients` or \
-         `passwords`.";
+         `passwords`.",
+        bad "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retird } } }] }",
+        good "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }] }";
     ReservedName, "reserved-name", Error, "A name that has a meaning of its own",
         "`everyone` means every client, and the rule ids `default`, `invalid-topic` and `error` stand in records for what no \
-         rule decided. Choose another name.";
+         rule decided. Choose another name.",
+        bad "auth: { rules: [{ id: default, deny: everyone }] }",
+        good "auth: { rules: [{ id: nobody, deny: everyone }] }";
     BadName, "bad-name", Error, "A name that cannot be one",
         "A name or id must have at least one character, and none that is invisible: it stands in logs and records.";
     DuplicateId, "duplicate-id", Error, "Two rules of one section have the same id",
         "Records and policy tests say by its id which rule decided, so an id must be unique in its section. A rule without an \
-         id is called by its section and place, `acl-3` for the third.";
+         id is called by its section and place, `acl-3` for the third.",
+        bad "auth: { rules: [{ id: a, deny: { clientid: x } }, { id: a, deny: everyone }] }",
+        good "auth: { rules: [{ id: a, deny: { clientid: x } }, { id: b, deny: everyone }] }";
     ClientCycle, "client-cycle", Error, "A kind of client is defined by itself",
-        "An entry of `clients` may name others, but not in a circle.";
+        "An entry of `clients` may name others, but not in a circle.",
+        bad "clients: { staff: [{ username: anna }, admins], admins: [staff] }",
+        good "clients: { staff: [{ username: anna }, admins], admins: { username: root } }";
     BadPattern, "bad-pattern", Error, "A topic filter, glob or regex that is not well formed",
         "A topic pattern is an MQTT topic filter (`+` and `#` stand alone between slashes, `#` only at the end), a glob or a \
          regex. None may begin with `$share/`, `$queue/`, `$exclusive/` or `$delayed/`: that prefix is taken off before \
-         topics are matched.";
+         topics are matched.",
+        bad "acl: { rules: [{ deny: everyone, topics: [\"ops/#/key\", \"dev+\"] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [{ glob: \"ops/**/key\" }, \"dev/+\"] }] }";
     BadPlaceholder, "bad-placeholder", Error, "A placeholder that the policy language does not have",
         "`${clientid}` and `${username}` are the only placeholders, and they stand in plain texts and in topic patterns. \
-         `%c` and `%u` are the broker's own spelling, which would be taken literally here.";
+         `%c` and `%u` are the broker's own spelling, which would be taken literally here.",
+        bad "acl: { rules: [{ deny: everyone, topics: [\"dev/%c/#\"] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [\"dev/${clientid}/#\"] }] }";
     BadAddress, "bad-address", Error, "No address or network",
         "`peerhost` is compared with addresses (`10.0.0.7`, `2001:db8::7`) and networks (`10.0.0.0/8`, `2001:db8::/32`), and \
-         with lists of them. Host names are not looked up.";
+         with lists of them. Host names are not looked up.",
+        bad "auth: { rules: [{ deny: { peerhost: 10.0.0.* } }] }",
+        good "auth: { rules: [{ deny: { peerhost: 10.0.0.0/24 } }] }";
     HostBits, "host-bits", Error, "A network whose address has bits behind the prefix",
-        "In `10.1.2.3/8` only the first 8 bits count, so either the address or the length is not what was meant.";
+        "In `10.1.2.3/8` only the first 8 bits count, so either the address or the length is not what was meant.",
+        bad "auth: { rules: [{ deny: { peerhost: 10.1.2.3/8 } }] }",
+        good "auth: { rules: [{ deny: { peerhost: 10.0.0.0/8 } }] }";
     BadPort, "bad-port", Error, "No port",
-        "A port is a whole number from 1 to 65535.";
+        "A port is a whole number from 1 to 65535.",
+        bad "auth: { rules: [{ deny: { sockport: 88830 } }] }",
+        good "auth: { rules: [{ deny: { sockport: 8883 } }] }";
     NoEffect, "no-effect", Error, "A rule says neither allow nor deny nor ignore",
-        "A rule has exactly one of `allow`, `deny` and `ignore`, with whom it is about.";
+        "A rule has exactly one of `allow`, `deny` and `ignore`, with whom it is about.",
+        bad "acl: { rules: [{ topics: [\"#\"] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [\"#\"] }] }";
     NoTopics, "no-topics", Error, "A rule of `acl` names no topics",
-        "A rule of `acl` needs `publish`, `subscribe` or `topics` (both). For all topics write `topics: [\"#\"]`.";
+        "A rule of `acl` needs `publish`, `subscribe` or `topics` (both). For all topics write `topics: [\"#\"]`.",
+        bad "acl: { rules: [{ deny: everyone }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [\"#\"] }] }";
     EmptyList, "empty-list", Error, "A list that must have an entry is empty",
-        "A rule about nobody, or a condition with no alternative, never matches: an empty `deny` would protect nothing.";
+        "A rule about nobody, or a condition with no alternative, never matches: an empty `deny` would protect nothing.",
+        bad "auth: { rules: [{ deny: [] }] }",
+        good "auth: { rules: [{ deny: everyone }] }";
     NoConditions, "no-conditions", Error, "A kind of client without conditions",
-        "An empty mapping would mean every client. Where that is meant, write `everyone`.";
+        "An empty mapping would mean every client. Where that is meant, write `everyone`.",
+        bad "auth: { rules: [{ deny: {} }] }",
+        good "auth: { rules: [{ deny: everyone }] }";
     MisplacedPassword, "misplaced-password", Error, "`password` on a rule that does not allow",
-        "Only a rule that allows can ask for a password.";
+        "Only a rule that allows can ask for a password.",
+        bad "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ deny: everyone, password: staff }] }",
+        good "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ allow: everyone, password: staff }] }";
     BadQuery, "bad-query", Error, "A query that cannot give what is needed",
-        "A password query must have the parameter `:username`, else it would compare every client with the same hash.";
+        "A password query must have the parameter `:username`, else it would compare every client with the same hash.",
+        bad "passwords: { staff: { sqlite: staff.db, query: \"SELECT hash FROM staff\" } }",
+        good "passwords: { staff: { sqlite: staff.db, query: \"SELECT hash FROM staff WHERE username = :username\" } }";
     BadPath, "bad-path", Error, "No path",
         "A path names a file, relative to the policy's folder or absolute.";
     UnknownCode, "unknown-code", Error, "No warning has this code",
-        "`accept` says which warnings are meant, by the code that stands in brackets behind `warning`.";
+        "`accept` says which warnings are meant, by the code that stands in brackets behind `warning`.",
+        bad "accept: { default-alow: the broker decides }\nauth: { default: allow }",
+        good "accept: { default-allow: the broker decides }\nauth: { default: allow }";
     NotAcceptable, "not-acceptable", Error, "A code that cannot be accepted",
         "`accept` is for warnings, about what works and is meant. A policy with an error does not load, and an `accept` that \
          names no warning is taken away.";
     NoReason, "no-reason", Error, "An accepted warning without a reason",
         "Whoever reads the policy later must be able to tell whether a warning is still meant: each code under `accept` needs a \
-         reason.";
+         reason.",
+        bad "accept: { default-allow: \"\" }\nauth: { default: allow }",
+        good "accept: { default-allow: a test bench }\nauth: { default: allow }";
     BadSource, "bad-source", Error, "A list or password source has a fault",
         "A source of the policy was read, and something in it cannot be used. Until it can, every decision that needs it denies.";
 
     DefaultAllow, "default-allow", Warning, "What no rule matches is allowed",
         "With `default: allow` every client or topic that the rules forget is let through. Deny by default, and allow what is \
-         needed.";
+         needed.",
+        bad "auth: { default: allow, rules: [{ deny: { clientid: dev-1 } }] }",
+        good "auth: { rules: [{ deny: { clientid: dev-1 } }, { allow: { peerhost: 10.0.0.0/8 } }] }";
     DefaultIgnore, "default-ignore", Warning, "What no rule matches is left to the broker",
         "With `default: ignore` the broker goes on as if there were no policy: logins fall to `allow_anonymous`, topics to \
-         acl.conf, whose last line allows everything unless it was changed.";
+         acl.conf, whose last line allows everything unless it was changed.",
+        bad "acl: { default: ignore }",
+        good "acl: { default: deny }";
     AllowsEverything, "allows-everything", Warning, "A rule that allows everything to everyone",
-        "Such a rule makes all that follow, and the default, meaningless.";
+        "Such a rule makes all that follow, and the default, meaningless.",
+        bad "acl: { rules: [{ allow: everyone, topics: [\"#\"] }] }",
+        good "acl: { rules: [{ allow: everyone, topics: [\"public/#\"] }] }";
     Unused, "unused", Warning, "Nothing uses this entry",
-        "A list, a kind of client or a password source that no rule uses does nothing. Perhaps a rule names another one.";
+        "A list, a kind of client or a password source that no rule uses does nothing. Perhaps a rule names another one.",
+        bad "lists: { retired: [dev-1] }\nauth: { rules: [{ allow: { peerhost: 10.0.0.0/8 } }] }",
+        good "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }, { allow: { peerhost: 10.0.0.0/8 } }] }";
     UnverifiedClientid, "unverified-clientid", Warning, "`${clientid}` topics, but nobody verifies the clientid",
         "A client chooses its clientid freely. Topics with `${clientid}` keep clients apart only where a login rule with a \
-         password ties the clientid to the verified username: `{ clientid: \"${username}\" }`.";
+         password ties the clientid to the verified username: `{ clientid: \"${username}\" }`.",
+        bad "auth: { rules: [{ allow: { peerhost: 10.0.0.0/8 } }] }\nacl: { rules: [{ allow: everyone, publish: [\"dev/${clientid}/up\"] }] }",
+        good "passwords: { devices: { file: devices.passwd } }\nauth: { rules: [{ allow: { clientid: \"${username}\" }, password: devices }] }\nacl: { rules: [{ allow: everyone, publish: [\"dev/${clientid}/up\"] }] }";
     PasswordBypass, "password-bypass", Warning, "Clients can walk around a password rule",
         "A password rule matches only where its source knows the user. A client that gives a username unknown there falls \
-         through to the later rule, which lets it in without a password.";
+         through to the later rule, which lets it in without a password.",
+        bad "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ allow: everyone, password: staff }, { allow: everyone }] }",
+        good "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ allow: everyone, password: staff }] }";
     SuperuserInAcl, "superuser-in-acl", Warning, "`is_superuser` in `acl` has no effect",
-        "The broker does not ask about the topics of superusers, so in `acl` the flag is always false.";
+        "The broker does not ask about the topics of superusers, so in `acl` the flag is always false.",
+        bad "acl: { rules: [{ allow: { is_superuser: true }, topics: [\"ops/#\"] }] }",
+        good "acl: { rules: [{ allow: { username: root }, topics: [\"ops/#\"] }] }";
     MessagesEnterprise, "messages-enterprise", Warning, "Only the Enterprise edition sends message hooks",
         "The community edition's plugin calls no message hooks, so the table `messages` stays empty there.";
     CapturesNothing, "captures-nothing", Warning, "`capture` waits for events that the policy is never told of",
@@ -181,24 +290,36 @@ codes! {
          Logins come where the policy has `auth`, topics where it has `acl`, connections and sessions where `history` records \
          them or `log` tells them.";
     GlobNotParent, "glob-not-parent", Warning, "`x/**` does not reach `x` itself",
-        "The glob `x/**` matches every topic below `x`, but not `x`. The filter `x/#` matches both.";
+        "The glob `x/**` matches every topic below `x`, but not `x`. The filter `x/#` matches both.",
+        bad "acl: { rules: [{ deny: everyone, topics: [{ glob: \"ops/**\" }] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [\"ops/#\"] }] }";
     DollarNotReached, "dollar-not-reached", Warning, "A pattern that is meant for `$` topics and reaches none",
         "Globs and regexes reach topics that begin with `$` only where their own text begins with it: `$SYS/**`, and in a \
          regex `\\$SYS/.*`, since a bare `$` is the end of the text there. A class, a group or a flag before it hides it, and \
-         a rule that denies with such a pattern denies nothing.";
+         a rule that denies with such a pattern denies nothing.",
+        bad "acl: { rules: [{ deny: everyone, topics: [{ regex: '$SYS/.*' }] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [{ regex: '\\$SYS/.*' }] }] }";
     AdmitsNameless, "admits-nameless", Warning, "A `not` lets clients without a name through",
         "An absent username is the empty text, which is different from every name, so `{ not: admin }` holds for clients that \
-         give none. Write `{ not: [\"\", admin] }`.";
+         give none. Write `{ not: [\"\", admin] }`.",
+        bad "auth: { rules: [{ allow: { username: { not: admin } } }] }",
+        good "auth: { rules: [{ allow: { username: { not: [\"\", admin] } } }] }";
     LongDeadline, "long-deadline", Warning, "The deadline is not under the broker's usual `call_timeout`",
         "When the broker's `call_timeout` (5s unless it was changed) passes before the answer comes, the broker goes on as if \
-         there were no policy, and lets the client through. The deadline must be shorter.";
+         there were no policy, and lets the client through. The deadline must be shorter.",
+        bad "deadline: 5s",
+        good "deadline: 2s";
     CommentAfterPattern, "comment-after-pattern", Warning, "A comment that looks like a part of the topic",
         "In YAML ` #` begins a comment. Where the pattern was meant to go on, write it in quotes; where a comment was meant, put \
-         a blank after the `#`.";
+         a blank after the `#`.",
+        bad "acl:\n  rules:\n    - deny: everyone\n      topics:\n        - ops/ #",
+        good "acl:\n  rules:\n    - deny: everyone\n      topics:\n        - \"ops/#\"";
     UnusedAccept, "unused-accept", Warning, "`accept` names a warning that is not there",
         "The `accept` of a rule is about the warnings in that rule, the one at the top of the policy about all others. One that \
          meets none would hide the next warning of its kind: take it away. `check` tells this where it could look for \
-         everything that raises the warning.";
+         everything that raises the warning.",
+        bad "accept: { default-allow: a test bench }\nauth: {}",
+        good "auth: {}";
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use annotate_snippets::{
 
 use super::accepts::Accepts;
 use super::codes::{Code, Severity};
-use super::span::{BOM, Lines, Span};
+use super::span::{BOM, Columns, Lines, Place, Span};
 
 /// How many diagnostics of one file are kept; the rest are counted.
 const MOST: usize = 1000;
@@ -252,7 +252,12 @@ impl Report {
 
     /// Line and column of a diagnostic, both from 1; `None` where it has no place in the text.
     pub fn position(&self, diagnostic: &Diagnostic) -> Option<(usize, usize)> {
-        diagnostic.span.map(|span| self.lines.position(span.start, &self.text))
+        diagnostic.span.map(|span| self.lines.position(span.start, &self.text, Columns::Characters))
+    }
+
+    /// Where a span of the policy's text begins and ends.
+    pub fn place(&self, span: Span, columns: Columns) -> Place {
+        self.lines.place(span, &self.text, columns)
     }
 
     /// Every diagnostic with its place in the text, and a line that counts them. Ends in a line end.
@@ -327,7 +332,7 @@ impl Report {
             from = from.saturating_add(BOM.len_utf8());
         }
         let origin = (to.saturating_sub(from) > LONG_LINE).then(|| {
-            let (line, column) = self.lines.position(first, &self.text);
+            let (line, column) = self.lines.position(first, &self.text, Columns::Characters);
             from = from.max(boundary(&self.text, first.saturating_sub(CONTEXT)));
             to = to.min(boundary(&self.text, last.min(first.saturating_add(LONG_LINE)).saturating_add(CONTEXT)));
             Origin::path(&self.name).line(line).char_column(column)

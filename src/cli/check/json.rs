@@ -1,0 +1,103 @@
+//! The reports as one JSON document of this program's own.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::policy::diag::{Diagnostic, Report};
+use crate::policy::span::{Columns, Span};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    errors: usize,
+    warnings: usize,
+    accepted: usize,
+    files: Vec<Checked<'a>>,
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    file: &'a str,
+    errors: usize,
+    warnings: usize,
+    diagnostics: Vec<Entry<'a>>,
+    /// Warnings that the policy says are meant.
+    accepted: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    code: &'static str,
+    severity: String,
+    message: &'a str,
+    #[serde(flatten)]
+    place: Option<Place>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    related: Vec<Related<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    helps: Vec<&'a str>,
+    /// Why it is meant, where it is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Place {
+    line: usize,
+    column: usize,
+    end_line: usize,
+    end_column: usize,
+}
+
+#[derive(Serialize)]
+struct Related<'a> {
+    message: &'a str,
+    #[serde(flatten)]
+    place: Place,
+}
+
+/// Writes one object, with a line end.
+pub(super) fn write(reports: &[Report], out: &mut impl io::Write) -> io::Result<()> {
+    let files: Vec<Checked<'_>> = reports.iter().map(file).collect();
+    let document = Document {
+        errors: files.iter().map(|file| file.errors).sum(),
+        warnings: files.iter().map(|file| file.warnings).sum(),
+        accepted: files.iter().map(|file| file.accepted.len()).sum(),
+        files,
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
+}
+
+fn file(report: &Report) -> Checked<'_> {
+    let found = report.diagnostics().iter().map(|diagnostic| entry(report, diagnostic, None));
+    let accepted = report.accepted().iter().map(|it| entry(report, &it.diagnostic, Some(it.reason.as_str())));
+    Checked {
+        file: report.name(),
+        errors: report.errors(),
+        warnings: report.warnings(),
+        diagnostics: found.collect(),
+        accepted: accepted.collect(),
+    }
+}
+
+fn entry<'a>(report: &Report, diagnostic: &'a Diagnostic, reason: Option<&'a str>) -> Entry<'a> {
+    let related = |(span, message): &'a (Span, String)| Related { message, place: place(report, *span) };
+    Entry {
+        code: diagnostic.code().name(),
+        severity: diagnostic.code().severity().to_string(),
+        message: diagnostic.message(),
+        place: diagnostic.span().map(|span| place(report, span)),
+        related: diagnostic.related_places().iter().map(related).collect(),
+        notes: diagnostic.notes().collect(),
+        helps: diagnostic.helps().collect(),
+        reason,
+    }
+}
+
+fn place(report: &Report, span: Span) -> Place {
+    let place = report.place(span, Columns::Characters);
+    Place { line: place.line, column: place.column, end_line: place.end_line, end_column: place.end_column }
+}

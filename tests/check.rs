@@ -1,0 +1,160 @@
+//! `check` as it is run, with the exact text of every format.
+//!
+//! With `UPDATE_GOLDEN=1` the files under `tests/check` are written instead of compared.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod schema_check;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// Everything that a report can hold: errors and warnings, related places, notes, accepted warnings, a source.
+const FILES: &[(&str, &str)] = &[
+    ("good.yaml", "version: 1\n"),
+    (
+        "doubtful.yaml",
+        "version: 1
+accept: { default-ignore: acl.conf decides about the rest }
+passwords: { staff: { file: staff.passwd } }
+auth:
+  rules:
+    - { id: staff, allow: { username: { glob: \"op-*\" } }, password: staff }
+    - { id: all, allow: everyone }
+acl:
+  default: ignore
+  rules:
+    - { id: open, allow: everyone, topics: [\"#\"], accept: { allows-everything: \"a test bench, 100% open\" } }
+",
+    ),
+    (
+        "odd, 50%: é.yaml",
+        "version: 1\nmod: audit\nlists: { 🦀🦀: [007], \"🦀🦀\": [] }\nclients: { c: { node: \"a\n  %c\" } }\n",
+    ),
+    (
+        "source.yaml",
+        "version: 1\nlists: { a: { file: a.txt } }\nauth: { rules: [{ deny: { peerhost: { in: a } } }] }\n",
+    ),
+    ("a.txt", "10.0.0.1\nnonsense\n"),
+    ("staff.passwd", "op-1:$6$x\n"),
+];
+
+const ALL: &[&str] = &["good.yaml", "doubtful.yaml", "odd, 50%: é.yaml", "source.yaml", "missing.yaml", "-"];
+
+/// Runs `check` in a folder with the files, and gives exit code and output.
+#[track_caller]
+fn check(arguments: &[&str], stdin: &str) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in FILES {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+        .arg("check")
+        .args(arguments)
+        .current_dir(folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// Every file and the standard input in one format.
+#[track_caller]
+fn all(format: &str) -> String {
+    let arguments: Vec<&str> = ["--format", format].into_iter().chain(ALL.iter().copied()).collect();
+    let (code, out) = check(&arguments, "version: 1\nauth: { default: allow }\n");
+    assert_eq!(code, 2, "a file is missing");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check").join(format);
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::write(&path, out.replace(env!("CARGO_PKG_VERSION"), "VERSION")).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(out.replace(env!("CARGO_PKG_VERSION"), "VERSION"), expected, "UPDATE_GOLDEN=1 rewrites it");
+    out
+}
+
+#[test]
+fn people_see_the_text() {
+    all("human");
+}
+
+#[test]
+fn json_is_one_object() {
+    let document: Value = serde_json::from_str(&all("json")).unwrap();
+    let files = document["files"].as_array().unwrap();
+    assert_eq!(files.len(), ALL.len());
+    let sum = |key: &str| files.iter().map(|file| file[key].as_u64().unwrap()).sum::<u64>();
+    let accepted = files.iter().map(|file| file["accepted"].as_array().unwrap().len()).sum::<usize>();
+    assert_eq!([&document["errors"], &document["warnings"]], [sum("errors"), sum("warnings")]);
+    assert_eq!(document["accepted"], accepted);
+}
+
+#[test]
+fn github_gets_commands_and_nothing_else() {
+    let out = all("github");
+    assert!(out.lines().all(|line| line.starts_with("::error file=") || line.starts_with("::warning file=")), "{out}");
+    assert_eq!(check(&["--format", "github", "good.yaml"], ""), (0, String::new()));
+}
+
+#[test]
+fn sarif_has_the_shape_that_the_standard_says() {
+    let schema =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/sarif.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let log: Value = serde_json::from_str(&all("sarif")).unwrap();
+    assert!(schema_check::accepts(&schema, &schema, &log));
+    let run = &log["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    assert!(results.len() > 5);
+    for result in results {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+    }
+    let suppressed = results.iter().filter(|result| !result["suppressions"].as_array().unwrap().is_empty());
+    assert_eq!(suppressed.count(), 2);
+    // Not everything is accepted by the schema.
+    for (pointer, wrong) in [
+        ("/version", Value::from("2.0.0")),
+        ("/runs/0/tool/driver/name", Value::Null),
+        ("/runs/0/results/0/level", Value::from("fatal")),
+        ("/runs/0/results/0/locations/0/physicalLocation/region/startColumn", Value::from(0)),
+        ("/runs/0/results/0/suppressions", Value::from("none")),
+    ] {
+        let mut broken = log.clone();
+        *broken.pointer_mut(pointer).unwrap() = wrong;
+        assert!(!schema_check::accepts(&schema, &schema, &broken), "{pointer}");
+    }
+    let (code, empty) = check(&["--format", "sarif", "good.yaml", "./good.yaml"], "");
+    let empty: Value = serde_json::from_str(&empty).unwrap();
+    assert!(schema_check::accepts(&schema, &schema, &empty));
+    assert_eq!((code, empty["runs"][0]["artifacts"].as_array().unwrap().len()), (0, 1));
+}
+
+#[test]
+fn warnings_are_denied_in_every_format_and_accepted_ones_in_none() {
+    let accepted = "version: 1\naccept: { default-allow: a bench }\nauth: { default: allow }\n";
+    for format in ["human", "json", "github", "sarif"] {
+        let run = |extra: &[&str], stdin| check(&[&["--format", format, "-"], extra].concat(), stdin).0;
+        assert_eq!(run(&[], "version: 1\nauth: { default: allow }\n"), 0, "{format}");
+        assert_eq!(run(&["--deny-warnings"], "version: 1\nauth: { default: allow }\n"), 1, "{format}");
+        assert_eq!(run(&["--deny-warnings"], accepted), 0, "{format}");
+        assert_eq!(run(&[], "version: 2\n"), 1, "{format}");
+    }
+}
+
+#[test]
+fn only_people_get_colors() {
+    let colored = |format| check(&["--format", format, "--color", "always", "doubtful.yaml"], "").1.contains('\u{1b}');
+    assert!(colored("human"));
+    assert!(!colored("json") && !colored("github") && !colored("sarif"));
+}
