@@ -47,6 +47,34 @@ impl Decision<'static> {
     pub const INVALID_TOPIC: Decision<'static> = Decision { verdict: Verdict::Deny, rule: INVALID_TOPIC };
 }
 
+/// What a password source says of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// It knows the user, and the password is right.
+    Right,
+    /// It knows the user, and the password is wrong or empty, or what it holds for the user is no hash.
+    Wrong,
+    /// It does not know the user.
+    Unknown,
+    /// It cannot be read.
+    Unreadable,
+}
+
+impl Found {
+    /// Everything that a source may say.
+    pub const ALL: [Found; 4] = [Found::Right, Found::Wrong, Found::Unknown, Found::Unreadable];
+
+    /// `right`, `wrong`, `unknown` or `unreadable`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Found::Right => "right",
+            Found::Wrong => "wrong",
+            Found::Unknown => "unknown",
+            Found::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// Whether decisions are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {

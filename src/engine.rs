@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::capture::Capture;
 use crate::clock::now_ms;
-use crate::decision::{Answer, Decision, Mode, Verdict};
+use crate::decision::{Answer, Decision, Found, Mode, Verdict};
 use crate::event::owned::OwnedClient;
 use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
 use crate::history::{Asked, Denial, History, Recorder};
@@ -122,7 +122,7 @@ impl Engine {
     fn authenticate(&self, client: &Client<'_>, password: Password<'_>, token: Token) -> Option<Answer> {
         let core = &*self.core;
         let lists = core.sources.lists();
-        let question = Question { client, asked: Asked::Connect, password_given: password.is_given(), at: None };
+        let question = Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect) };
         match core.policy.authenticate(client, &lists) {
             Login::Decided(decision) => Some(core.decided(&question, decision)),
             Login::Password { rule, source } => {
@@ -154,6 +154,8 @@ impl Engine {
             password_given: password.is_given(),
             at: now_ms(),
             rule,
+            source,
+            said: Vec::new(),
             fallen_through: None,
         }));
         let resumed = Arc::clone(&waiting);
@@ -165,7 +167,7 @@ impl Engine {
             source,
             unknown: Box::new(move || resumed.lock().unwrap_or_else(PoisonError::into_inner).next_source()),
             done: Box::new(move |outcome| {
-                let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
                 let answer = waiting.conclude(&outcome);
                 (waiting.core.sink)(&[(token, answer)]);
             }),
@@ -198,9 +200,15 @@ struct Question<'a> {
     password_given: bool,
     /// When it came, Unix milliseconds; `None` is now.
     at: Option<i64>,
+    /// What the password sources said.
+    said: &'a [(PasswordId, Found)],
 }
 
 impl<'a> Question<'a> {
+    fn now(client: &'a Client<'a>, asked: Asked<'a>) -> Self {
+        Question { client, asked, password_given: false, at: None, said: &[] }
+    }
+
     /// The event that asked.
     fn event(&self) -> Event<'a> {
         let client = *self.client;
@@ -220,12 +228,17 @@ struct Waiting {
     at: i64,
     /// The rule whose password is being checked.
     rule: usize,
+    /// Where it is looked up.
+    source: PasswordId,
+    /// What the sources before it said.
+    said: Vec<(PasswordId, Found)>,
     /// What the rules behind it decided, where no source knows the user.
     fallen_through: Option<(Verdict, String)>,
 }
 
 impl Waiting {
     fn next_source(&mut self) -> Option<PasswordId> {
+        self.said.push((self.source, Found::Unknown));
         let lists = self.core.sources.lists();
         match self.core.policy.login_after(self.rule, &self.client.as_client(), &lists) {
             Login::Decided(decision) => {
@@ -234,33 +247,48 @@ impl Waiting {
             }
             Login::Password { rule, source } => {
                 self.rule = rule;
+                self.source = source;
                 Some(source)
             }
         }
     }
 
-    fn conclude(&self, outcome: &Outcome) -> Answer {
+    fn conclude(&mut self, outcome: &Outcome) -> Answer {
+        let found = self.found(outcome);
         let policy = &self.core.policy;
-        let decision = match outcome {
-            Outcome::Right(_) => policy.password_checked(self.rule, true),
-            Outcome::Wrong(_) => policy.password_checked(self.rule, false),
-            Outcome::Unknown => match &self.fallen_through {
-                Some((verdict, rule)) => Decision { verdict: *verdict, rule },
-                None => Decision::ERROR,
-            },
+        let decision = match (found, &self.fallen_through) {
+            (Found::Right, _) => policy.password_checked(self.rule, true),
+            (Found::Wrong, _) => policy.password_checked(self.rule, false),
+            (Found::Unknown, Some((verdict, rule))) => Decision { verdict: *verdict, rule },
+            (Found::Unknown, None) | (Found::Unreadable, _) => Decision::ERROR,
+        };
+        if found != Found::Unknown {
+            self.said.push((self.source, found));
+        }
+        let client = self.client.as_client();
+        let question = Question {
+            password_given: self.password_given,
+            at: Some(self.at),
+            said: &self.said,
+            ..Question::now(&client, Asked::Connect)
+        };
+        self.core.decided(&question, decision)
+    }
+
+    fn found(&self, outcome: &Outcome) -> Found {
+        match outcome {
+            Outcome::Right(_) => Found::Right,
+            Outcome::Wrong(_) => Found::Wrong,
+            Outcome::Unknown => Found::Unknown,
             Outcome::Failed(failure) => {
                 self.core.log.line(format_args!(
                     "login of clientid {} username {} denied: {failure}",
                     Shown(&self.client.clientid),
                     Shown(&self.client.username)
                 ));
-                if failure.is_of_the_hash() { policy.password_checked(self.rule, false) } else { Decision::ERROR }
+                if failure.is_of_the_hash() { Found::Wrong } else { Found::Unreadable }
             }
-        };
-        let client = self.client.as_client();
-        let password_given = self.password_given;
-        let question = Question { client: &client, asked: Asked::Connect, password_given, at: Some(self.at) };
-        self.core.decided(&question, decision)
+        }
     }
 }
 
@@ -270,8 +298,7 @@ impl Core {
             history.heard(client.clientid);
         }
         let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
-        let asked = Asked::Topic(action, topic);
-        self.decided(&Question { client, asked, password_given: false, at: None }, decision)
+        self.decided(&Question::now(client, Asked::Topic(action, topic)), decision)
     }
 
     fn told(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
@@ -296,7 +323,9 @@ impl Core {
             history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
         }
         if let Some(capture) = &self.capture {
-            capture.decided(&question.event(), at.unwrap_or_else(now_ms), decision);
+            let name = |source: &PasswordId| self.policy.passwords().get(source.0).map(|def| def.name.as_str());
+            let said = question.said.iter().filter_map(|(source, found)| Some((name(source)?, *found)));
+            capture.decided(&question.event(), at.unwrap_or_else(now_ms), decision, said);
         }
         mode.answer(decision.verdict)
     }

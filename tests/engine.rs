@@ -302,9 +302,9 @@ capture: { file: data/events.jsonl }
     bench.ask(&Event::Disconnected { client: client("c", "alice"), reason: "normal" });
     let expected = [
         "{client:gw,decision:{rule:gateway,verdict:allow},hook:client.authenticate,password:none}",
-        "{client:c,decision:{rule:people,verdict:allow},hook:client.authenticate,password:given}",
-        "{client:c,decision:{rule:people,verdict:deny},hook:client.authenticate,password:given}",
-        "{client:c,decision:{rule:default,verdict:deny},hook:client.authenticate,password:none}",
+        "{client:c,decision:{passwords:{people:right},rule:people,verdict:allow},hook:client.authenticate,password:given}",
+        "{client:c,decision:{passwords:{people:wrong},rule:people,verdict:deny},hook:client.authenticate,password:given}",
+        "{client:c,decision:{passwords:{people:unknown},rule:default,verdict:deny},hook:client.authenticate,password:none}",
         "{action:publish,client:c,decision:{rule:own,verdict:allow},hook:client.check_acl,topic:t/c}",
         "{action:subscribe,client:c,decision:{rule:invalid-topic,verdict:deny},hook:client.check_acl,topic:t/+/#/x}",
         "{client:c,hook:client.disconnected,reason:normal}",

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clock::now_ms;
-use crate::decision::Decision;
+use crate::decision::{Decision, Found};
 use crate::event::{Event, json};
 use crate::log::Log;
 use crate::policy::model::{CaptureDef, Captured};
@@ -56,17 +56,22 @@ impl Capture {
 
     /// Takes note of an event on which nothing is decided. Never waits.
     pub fn told(&self, event: &Event<'_>) {
-        self.write(event, now_ms(), None);
-    }
-
-    /// Takes note of an event that came `at` (Unix milliseconds) and of what was decided. Never waits.
-    pub fn decided(&self, event: &Event<'_>, at: i64, decision: Decision<'_>) {
-        self.write(event, at, Some(decision));
-    }
-
-    fn write(&self, event: &Event<'_>, at: i64, decision: Option<Decision<'_>>) {
         if self.events.takes(event.hook()) {
-            self.queue.push(&json::write_decided(event, at, decision));
+            self.queue.push(&json::write(event, now_ms()));
+        }
+    }
+
+    /// Takes note of a question that came `at` (Unix milliseconds), of what was decided, and of what the password
+    /// sources said that were asked, by their names. Never waits.
+    pub fn decided<'a>(
+        &self,
+        event: &Event<'a>,
+        at: i64,
+        decision: Decision<'a>,
+        passwords: impl Iterator<Item = (&'a str, Found)>,
+    ) {
+        if self.events.takes(event.hook()) {
+            self.queue.push(&json::write_decided(event, at, decision, passwords));
         }
     }
 

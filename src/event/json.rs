@@ -10,6 +10,7 @@
 //! is no password: `"password"` is `"given"` or `"none"`. There is no payload: of a message there is the size.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::owned::{OwnedAttempt, OwnedClient, OwnedEvent, OwnedMessage, Plain};
 use super::{Action, Attempt, Client, Event, Message, Peerhost};
-use crate::decision::{Decision, Verdict};
+use crate::decision::{Decision, Found, Verdict};
 use crate::hook::{Hook, Kind};
 
 /// The longest line that is read, in bytes. Every text of an event has at most 64 KiB, and a byte of it takes at most
@@ -54,6 +55,8 @@ pub struct Decided {
     pub verdict: Verdict,
     /// The id of the rule.
     pub rule: Box<str>,
+    /// Of a login: what the password sources that were asked said of it, by their names in the policy.
+    pub passwords: BTreeMap<Box<str>, Found>,
 }
 
 /// Why a line is no event. It never repeats what stands under `password`.
@@ -104,14 +107,23 @@ pub fn read_line(line: &str) -> Result<Line, JsonError> {
 
 /// One event as one line, without a line end. `at` is Unix milliseconds.
 pub fn write(event: &Event<'_>, at: i64) -> String {
-    write_decided(event, at, None)
+    Object { at: Some(at), ..Object::of(event) }.to_text()
 }
 
-/// One event as one line, with what was decided, if anything was.
-pub fn write_decided(event: &Event<'_>, at: i64, decision: Option<Decision<'_>>) -> String {
-    let decision = decision
-        .map(|decision| DecisionObject { verdict: Some(decision.verdict), rule: Some(Cow::Borrowed(decision.rule)) });
-    Object { at: Some(at), decision, ..Object::of(event) }.to_text()
+/// One question as one line, with what was decided, and what the password sources said that were asked.
+pub fn write_decided<'a>(
+    event: &Event<'a>,
+    at: i64,
+    decision: Decision<'a>,
+    passwords: impl Iterator<Item = (&'a str, Found)>,
+) -> String {
+    let passwords: BTreeMap<_, _> = passwords.map(|(source, found)| (source.into(), found)).collect();
+    let decision = DecisionObject {
+        verdict: Some(decision.verdict),
+        rule: Some(decision.rule.into()),
+        passwords: Some(passwords).filter(|passwords| !passwords.is_empty()),
+    };
+    Object { at: Some(at), decision: Some(decision), ..Object::of(event) }.to_text()
 }
 
 /// The line that says that so many are missing.
@@ -186,6 +198,7 @@ object! {
     DecisionObject<'a> {
         verdict: Verdict,
         rule: Cow<'a, str>,
+        passwords: BTreeMap<Cow<'a, str>, Found>,
     }
 }
 
@@ -247,6 +260,7 @@ macro_rules! words {
 words! {
     Hook, "hook", Hook::point, Hook::ALL;
     Action, "action (publish, subscribe)", Action::as_str, [Action::Publish, Action::Subscribe];
+    Found, "word of a password source (right, wrong, unknown, unreadable)", Found::as_str, Found::ALL;
     Verdict, "verdict (allow, deny, ignore)", Verdict::as_str, [Verdict::Allow, Verdict::Deny, Verdict::Ignore];
 }
 
@@ -458,6 +472,12 @@ impl DecisionObject<'_> {
         Ok(Decided {
             verdict: needed(self.verdict, "decision.verdict")?,
             rule: text(Some(needed(self.rule, "decision.rule")?), ""),
+            passwords: self
+                .passwords
+                .into_iter()
+                .flatten()
+                .map(|(source, found)| (text(Some(source), ""), found))
+                .collect(),
         })
     }
 }

@@ -14,7 +14,7 @@ use super::model::{
     Who,
 };
 use super::who::{Cost, Holds, identity};
-use crate::decision::{DEFAULT, Decision, Mode, Verdict};
+use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict};
 use crate::event::{Action, Client};
 use crate::hook::Hook;
 use crate::text::Identity;
@@ -48,19 +48,6 @@ pub enum Login<'p> {
         /// Where its hash is.
         source: PasswordId,
     },
-}
-
-/// What a password source says of a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Found {
-    /// It knows the user, and the password is right.
-    Right,
-    /// It knows the user, and the password is wrong or empty, or what it holds for the user is no hash.
-    Wrong,
-    /// It does not know the user.
-    Unknown,
-    /// It cannot be read.
-    Unreadable,
 }
 
 #[derive(Debug)]

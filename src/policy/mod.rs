@@ -25,6 +25,7 @@ mod warn;
 pub mod who;
 mod yaml;
 
-pub use decide::{Found, Login, Policy, TopicRule};
+pub use crate::decision::Found;
+pub use decide::{Login, Policy, TopicRule};
 pub use format::{Refused, format};
 pub use load::{Loaded, load, parse, parse_bytes, schema, unreadable};

@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::decide::{Found, Policy, Reach, Step, TopicRule};
+use super::decide::{Policy, Reach, Step, TopicRule};
 use super::lists::Lists;
 use super::model::{Condition, PasswordId, Who};
 use super::show::{self, Words, some};
 use super::who::{Holds, identity};
-use crate::decision::{Decision, Verdict};
+use crate::decision::{Decision, Found, Verdict};
 use crate::event::{Action, Client, Shown};
 use crate::topic::{Cover, Patterns, Request, Touch};
 

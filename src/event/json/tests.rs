@@ -76,10 +76,15 @@ fn a_login_says_of_its_password_whether_there_was_one() {
 fn decisions_and_gaps_are_lines_too() {
     let client = OwnedClient::named("c");
     let event = Event::CheckAcl { client: client.as_client(), action: Action::Publish, topic: "t" };
-    let text = write_decided(&event, 17, Some(Decision { verdict: Verdict::Deny, rule: "no-t" }));
+    let text = write_decided(&event, 17, Decision { verdict: Verdict::Deny, rule: "no-t" }, std::iter::empty());
     assert!(text.ends_with(r#","topic":"t","decision":{"verdict":"deny","rule":"no-t"}}"#), "{text}");
-    let decision = Some(Decided { verdict: Verdict::Deny, rule: "no-t".into() });
+    let decision = Some(Decided { verdict: Verdict::Deny, rule: "no-t".into(), passwords: BTreeMap::new() });
     assert_eq!(read_line(&text), Ok(Line::Told(Told { at: Some(17), event: OwnedEvent::from(&event), decision })));
+    let login = Event::Authenticate { client: client.as_client(), password: Password::left_out(true) };
+    let said = [("staff", Found::Wrong), ("devices", Found::Unknown)];
+    let text = write_decided(&login, 17, Decision { verdict: Verdict::Deny, rule: "staff" }, said.into_iter());
+    let expected = r#""decision":{"verdict":"deny","rule":"staff","passwords":{"devices":"unknown","staff":"wrong"}}}"#;
+    assert!(text.ends_with(expected), "{text}");
     assert_eq!(write_dropped(3, 17), r#"{"at":17,"dropped":3}"#);
     assert_eq!(read_line(&write_dropped(3, 17)), Ok(Line::Dropped(3)));
 }
@@ -232,15 +237,19 @@ proptest! {
         event in any_event(),
         at in any::<i64>(),
         verdict in prop::sample::select(vec![Verdict::Allow, Verdict::Deny, Verdict::Ignore]),
-        rule in prop::option::of(any_text()),
+        rule in any_text(),
+        passwords in prop::collection::btree_map(any_text(), prop::sample::select(Found::ALL.to_vec()), 0..3),
     ) {
         prop_assert_eq!(&OwnedEvent::from(&event.as_event()), &event);
-        let rule = rule.filter(|_| event.hook().kind() == Kind::Asks);
-        let decision = rule.as_deref().map(|rule| Decision { verdict, rule });
-        let text = write_decided(&event.as_event(), at, decision);
+        let text = write(&event.as_event(), at);
         prop_assert!(!text.contains(|c: char| c < ' '));
-        let decision = rule.map(|rule| Decided { verdict, rule });
-        prop_assert_eq!(read_line(&text), Ok(Line::Told(Told { at: Some(at), event, decision })));
+        prop_assert_eq!(read_line(&text), Ok(Line::Told(Told { at: Some(at), event: event.clone(), decision: None })));
+        if event.hook().kind() == Kind::Asks {
+            let said = passwords.iter().map(|(source, found)| (&**source, *found));
+            let text = write_decided(&event.as_event(), at, Decision { verdict, rule: &rule }, said);
+            let decision = Some(Decided { verdict, rule, passwords });
+            prop_assert_eq!(read_line(&text), Ok(Line::Told(Told { at: Some(at), event, decision })));
+        }
     }
 
     #[test]
