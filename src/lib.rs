@@ -29,6 +29,7 @@
 //! - [`mqtt`]: a small MQTT client, for trying a policy on a live broker.
 //! - [`log`], [`clock`]: lines on the broker's console; the time of day.
 //! - [`convert`]: rules of other brokers as a policy to start from.
+//! - [`suite`]: tests of a policy, and what stands in for its sources.
 //! - [`cli`]: the commands, thin leaves over all of this.
 //!
 //! What holds everywhere:
@@ -61,5 +62,6 @@ pub mod policy;
 pub mod port;
 pub mod reply;
 pub mod source;
+pub mod suite;
 pub mod text;
 pub mod topic;

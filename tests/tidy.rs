@@ -30,10 +30,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("port", &["decision", "event", "hook", "log", "reply"]),
     ("launch", &["decision", "engine", "event", "hook", "log", "policy", "port", "reply"]),
+    ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),
     (
         "cli",
-        &["convert", "decision", "event", "history", "hook", "launch", "log", "password", "policy", "port", "source"],
+        &[
+            "convert", "decision", "event", "history", "hook", "launch", "log", "password", "policy", "port", "source",
+            "suite",
+        ],
     ),
     ("main", &["cli", "launch"]),
 ];

@@ -14,6 +14,7 @@ pub mod history;
 pub mod install;
 pub mod passwd;
 pub mod schema;
+pub mod world;
 
 /// Login and topic rules for the EMQX broker in one YAML file.
 #[derive(Debug, Parser)]

@@ -1,18 +1,23 @@
-//! `exhook-policy schema`: the JSON Schema of policies, for editors.
+//! `exhook-policy schema`: the JSON Schema of policies and of their tests, for editors.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::policy;
+use crate::{policy, suite};
 
-/// Print the JSON Schema of policies.
+/// Print the JSON Schema of policies, or of their tests.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Print that of test files
+    #[arg(long)]
+    tests: bool,
+}
 
 /// Prints the schema to stdout. The code is 2 where that cannot be written to.
-pub fn run(_: &Args) -> ExitCode {
+pub fn run(args: &Args) -> ExitCode {
+    let schema = if args.tests { suite::schema() } else { policy::schema() };
     let mut out = io::stdout().lock();
-    match out.write_all(policy::schema().as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(schema.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(2),
     }

@@ -167,9 +167,14 @@ codes! {
         good "capture: { file: events.jsonl, max_files: 4 }";
     UnknownName, "unknown-name", Error, "A name that is declared nowhere",
         "A rule or condition names a list, a kind of client or a password source that does not stand under `lists`, `clients` or \
-         `passwords`.",
+         `passwords`. In a test file: something stands in for a list or a password source that the policy does not have, or a \
+         test names a client that does not stand under `clients`.",
         bad "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retird } } }] }",
         good "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }] }";
+    UnknownRule, "unknown-rule", Error, "A test expects a rule that the policy does not have",
+        "The id behind `allow`, `deny` or `ignore` is that of the rule that must decide: a rule of `auth` for `authenticate`, one \
+         of `acl` for `publish` and `subscribe`. Where no rule decides it is `default`, `invalid-topic` or `error`. A rule \
+         without an id is called by its section and place, `acl-3` for the third.";
     ReservedName, "reserved-name", Error, "A name that has a meaning of its own",
         "`everyone` means every client, and the rule ids `default`, `invalid-topic` and `error` stand in records for what no \
          rule decided. Choose another name.",

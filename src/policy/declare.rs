@@ -1,19 +1,38 @@
 //! A type of the file, its decoder and its JSON Schema from one declaration, so that the three cannot say
 //! different things.
 
+use serde_json::json;
+
 /// The doc comments of a declaration as one description.
 pub(crate) fn description(lines: &[&str]) -> String {
     lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
 }
 
-/// A mapping with fixed keys. After the fields may stand `exactly one of a, b: Code` and `at least one of a, b: Code`.
+/// Of each group of keys exactly one must stand there.
+pub(crate) fn exactly_one(schema: &mut schemars::Schema, groups: Vec<Vec<&str>>) {
+    let one_of = |group: Vec<&str>| -> Vec<_> { group.iter().map(|key| json!({ "required": [key] })).collect() };
+    let mut groups: Vec<_> = groups.into_iter().map(one_of).collect();
+    match groups.len() {
+        0 => {}
+        1 => {
+            schema.insert("oneOf".into(), groups.pop().into());
+        }
+        _ => {
+            let all: Vec<_> = groups.into_iter().map(|group| json!({ "oneOf": group })).collect();
+            schema.insert("allOf".into(), all.into());
+        }
+    }
+}
+
+/// A mapping with fixed keys. After the fields may stand `exactly one of a, b: Code`, more than once, and `at least one of
+/// a, b: Code`.
 macro_rules! record {
     (
         $(#[doc = $about:literal])+
         $name:ident ($what:literal) {
             $($(#[doc = $doc:literal])+ $need:ident $field:ident: $type:ty,)*
         }
-        $(exactly one of $($one:ident),+: $none:ident)?
+        $(exactly one of $($one:ident),+: $none:ident)*
         $(at least one of $($some:ident),+: $nothing:ident)?
     ) => {
         $(#[doc = $about])+
@@ -46,7 +65,7 @@ macro_rules! record {
                     })*
                 }
                 $($crate::policy::declare::record!(@$need cx, yaml, &seen, $field);)*
-                $(cx.exactly_one(yaml, &seen, &[$(stringify!($one)),+], Self::WHAT, $crate::policy::codes::Code::$none);)?
+                $(cx.exactly_one(yaml, &seen, &[$(stringify!($one)),+], Self::WHAT, $crate::policy::codes::Code::$none);)*
                 $(cx.at_least_one(yaml, &seen, &[$(stringify!($some)),+], Self::WHAT, $crate::policy::codes::Code::$nothing);)?
                 Some($name { span: yaml.span, $($field),* })
             }
@@ -77,7 +96,7 @@ macro_rules! record {
                 if !required.is_empty() {
                     schema.insert("required".into(), required.into());
                 }
-                $(schema.insert("oneOf".into(), serde_json::json!([$({ "required": [stringify!($one)] }),+]));)?
+                $crate::policy::declare::exactly_one(&mut schema, vec![$(vec![$(stringify!($one)),+]),*]);
                 $(schema.insert("anyOf".into(), serde_json::json!([$({ "required": [stringify!($some)] }),+]));)?
                 schema
             }

@@ -158,6 +158,17 @@ impl Diagnostics {
         }
     }
 
+    /// Says nothing but the kind of mistake of those whose places hold a secret.
+    pub(crate) fn withhold(&mut self, is_secret: impl Fn(Span) -> bool, help: &str) {
+        for diagnostic in &mut self.kept {
+            if diagnostic.span.is_some_and(&is_secret) {
+                let title = sentence(diagnostic.code.title());
+                diagnostic.message = format!("{title}; what stands here may be a password, and is not shown");
+                diagnostic.remarks = vec![(Remark::Help, help.to_owned())];
+            }
+        }
+    }
+
     /// Whether no more will be kept, so that no work need go into their words.
     pub(crate) fn is_full(&self) -> bool {
         self.kept.len().saturating_add(self.accepted.len()) >= MOST
@@ -205,6 +216,11 @@ impl Report {
     /// The policy file, as it was named by the caller.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The file's text, in which the places of the diagnostics are.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The diagnostics in the order of the text, at most a thousand.
@@ -353,6 +369,16 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(false))
+    }
+}
+
+/// A title as the beginning of a message: `A value` becomes `a value`, and `YAML` stays as it is.
+fn sentence(title: &str) -> String {
+    let mut rest = title.chars();
+    let (first, second) = (rest.next(), rest.clone().next());
+    match (first, second) {
+        (Some(first), Some(second)) if !second.is_uppercase() => first.to_lowercase().chain(rest).collect(),
+        (_, _) => title.to_owned(),
     }
 }
 

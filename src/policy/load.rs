@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::str::Utf8Error;
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
 use super::accepts::Accepts;
@@ -65,12 +67,18 @@ impl Loaded {
 pub fn load(path: &Path) -> Result<Loaded, Box<Report>> {
     let name = path.display().to_string();
     let folder = path.parent().unwrap_or(Path::new(""));
-    let limit = u64::try_from(yaml::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
-        Ok(_) => parse_bytes(&bytes, &name, folder),
+    match read(path) {
+        Ok(bytes) => parse_bytes(&bytes, &name, folder),
         Err(error) => Err(Box::new(unreadable(&name, &error))),
     }
+}
+
+/// The bytes of a file, but no more than one past the most that a policy may have.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(yaml::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The report on a file that could not be read.
@@ -86,15 +94,15 @@ pub fn unreadable(name: &str, error: &io::Error) -> Report {
 pub fn parse_bytes(bytes: &[u8], name: &str, folder: &Path) -> Result<Loaded, Box<Report>> {
     match std::str::from_utf8(bytes) {
         Ok(text) => parse(text, name, folder),
-        Err(error) => {
-            let text = String::from_utf8_lossy(bytes);
-            let at = error.valid_up_to();
-            let message = "this byte is no UTF-8";
-            let span = Span::new(at, at.saturating_add(char::REPLACEMENT_CHARACTER.len_utf8()));
-            let diagnostic = Diagnostic::new(Code::NotUtf8, span, message).help("save the file as UTF-8");
-            Err(Box::new(only(name, &text, diagnostic)))
-        }
+        Err(error) => Err(Box::new(only(name, &String::from_utf8_lossy(bytes), not_utf8(error)))),
     }
+}
+
+/// The first byte that is no UTF-8, in the text with replacement characters.
+pub(crate) fn not_utf8(error: Utf8Error) -> Diagnostic {
+    let at = error.valid_up_to();
+    let span = Span::new(at, at.saturating_add(char::REPLACEMENT_CHARACTER.len_utf8()));
+    Diagnostic::new(Code::NotUtf8, span, "this byte is no UTF-8").help("save the file as UTF-8")
 }
 
 /// Reads a policy from text. The name stands in reports; paths are relative to the folder.
@@ -105,7 +113,7 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Loaded, Box<Report
     let tree = yaml::read(text).map_err(|diagnostic| Box::new(only(name, text, diagnostic)))?;
     let mut cx = Cx::new(text);
     if tree.node == yaml::Node::Null {
-        let diagnostic = traps::empty_file();
+        let diagnostic = traps::empty_file("the policy", "version: 1");
         return Err(Box::new(only(name, text, diagnostic)));
     }
     let Some(mut policy) = cx.value::<raw::Policy>(&tree, None) else {
@@ -126,7 +134,7 @@ pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Loaded, Box<Report
     if failed { Err(Box::new(report)) } else { Ok(Loaded { model, warnings: report, places }) }
 }
 
-fn only(name: &str, text: &str, diagnostic: Diagnostic) -> Report {
+pub(crate) fn only(name: &str, text: &str, diagnostic: Diagnostic) -> Report {
     let mut found = Diagnostics::default();
     found.push(diagnostic);
     Report::new(name, text, found)
@@ -134,7 +142,12 @@ fn only(name: &str, text: &str, diagnostic: Diagnostic) -> Report {
 
 /// The JSON Schema (draft 7) of policy files, with a line end.
 pub fn schema() -> String {
-    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<raw::Policy>();
+    schema_of::<raw::Policy>()
+}
+
+/// The JSON Schema (draft 7) of a kind of file, with a line end.
+pub(crate) fn schema_of<T: JsonSchema>() -> String {
+    let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text

@@ -24,7 +24,7 @@ pub(crate) fn comment_after(text: &str, offset: usize) -> Option<Span> {
 
 /// The comment that stands where a value should: `key: #`, `- #`. The place of a value that is not there is
 /// behind the key or behind the comment.
-fn comment_instead(text: &str, offset: usize) -> Option<Span> {
+pub(crate) fn comment_instead(text: &str, offset: usize) -> Option<Span> {
     let rest = rest_of_line(text, offset);
     let blanks = rest.len().saturating_sub(rest.trim_start_matches([' ', '\t', ':']).len());
     if let Some(comment) = comment_after(text, offset.saturating_add(blanks)) {
@@ -169,8 +169,8 @@ pub(crate) fn in_quotes(text: &str) -> String {
 }
 
 /// A file with nothing but comments.
-pub(crate) fn empty_file() -> Diagnostic {
-    Diagnostic::new(Code::EmptyValue, Span::new(0, 0), "the policy is empty").help("begin with `version: 1`")
+pub(crate) fn empty_file(what: &str, first: &str) -> Diagnostic {
+    Diagnostic::new(Code::EmptyValue, Span::new(0, 0), format!("{what} is empty")).help(format!("begin with `{first}`"))
 }
 
 #[cfg(test)]

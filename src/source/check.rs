@@ -2,28 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::{Problem, Unreadable, file, sqlite};
-use crate::policy::lists::Uses;
-use crate::policy::model::{ListSource, Model, PasswordSource};
+use crate::policy::lists::{List, Lists, Uses};
+use crate::policy::model::{ListDef, ListSource, Model, PasswordSource};
 use crate::policy::problem::{SourceKind, SourceProblem};
 
 /// Reads the sources of a policy, in its order, and returns what is wrong with them. Lists in the policy
 /// itself are not looked at, and neither is the form of the hashes.
 pub fn check(model: &Model) -> Vec<SourceProblem> {
-    let mut problems = Vec::new();
-    for def in &model.lists {
-        // A list that nothing uses is read as text, since every entry of every list is.
-        let uses = Uses { text: def.used_as_text || !def.used_as_networks, networks: def.used_as_networks };
-        let (path, result) = match &def.source {
-            ListSource::Inline(_) => continue,
-            ListSource::File { path, .. } => (path, file::read_list(path, uses).map(|_| ())),
-            ListSource::Sqlite { path, query, .. } => {
-                (path, sqlite::read_list(path, query, uses, sqlite::LIMITS).map(|_| ()))
-            }
-        };
-        problems.extend(told(SourceKind::List, &def.name, path, result));
-    }
+    let (_, mut problems) = read(&model.lists);
     for def in &model.passwords {
         let (path, result) = match &def.source {
             PasswordSource::File { path } => (path, check_password_file(path)),
@@ -32,6 +21,30 @@ pub fn check(model: &Model) -> Vec<SourceProblem> {
         problems.extend(told(SourceKind::Passwords, &def.name, path, result));
     }
     problems
+}
+
+/// Reads each list once. One that cannot be read is unknown, and what is wrong with it is told.
+pub fn read(defs: &[ListDef]) -> (Lists, Vec<SourceProblem>) {
+    let mut problems = Vec::new();
+    let list = |def: &ListDef| {
+        // A list that nothing uses is read as text, since every entry of every list is.
+        let uses = Uses { text: def.used_as_text || !def.used_as_networks, networks: def.used_as_networks };
+        let (path, result) = match &def.source {
+            ListSource::Inline(entries) => {
+                return List::build(uses, (1..).zip(entries.iter().map(String::as_str))).ok().map(Arc::new);
+            }
+            ListSource::File { path, .. } => (path, file::read_list(path, uses).map(|(list, _)| list)),
+            ListSource::Sqlite { path, query, .. } => (path, sqlite::read_list(path, query, uses, sqlite::LIMITS)),
+        };
+        match result {
+            Ok(list) => Some(Arc::new(list)),
+            Err(unreadable) => {
+                problems.extend(told(SourceKind::List, &def.name, path, Err(unreadable)));
+                None
+            }
+        }
+    };
+    (Lists::new(defs.iter().map(list).collect()), problems)
 }
 
 fn told(kind: SourceKind, name: &str, path: &Path, result: Result<(), Unreadable>) -> Vec<SourceProblem> {

@@ -2,14 +2,15 @@
 //!
 //! [`Sources`] reads each list on a thread of its own, over and over, and holds what was read last as
 //! one [`Lists`], which is cheap to take for each event. Nothing here waits for a slow disk but the
-//! thread that reads from it. [`check`] reads every source once and tells all that is wrong.
+//! thread that reads from it. [`check`] reads every source once and tells all that is wrong, and [`read`]
+//! keeps what the lists hold.
 
 mod check;
 mod file;
 mod refresh;
 mod sqlite;
 
-pub use check::check;
+pub use check::{check, read};
 pub use refresh::Sources;
 
 use std::fmt;

@@ -1,0 +1,219 @@
+//! From a test file's types to its cases: names resolved, tables unfolded.
+
+use super::raw::{self, Fields, WhichClient};
+use super::secret::Secret;
+use super::{Case, Expected, Question, Test};
+use crate::decision::{RESERVED, Verdict};
+use crate::event::owned::{OwnedClient, OwnedPeerhost};
+use crate::event::{Action, Peerhost};
+use crate::policy::Policy;
+use crate::policy::codes::Code;
+use crate::policy::decode::{At, Cx, Named, OneOrMany, Placed, Text, listed};
+use crate::policy::diag::{Diagnostic, quote};
+use crate::policy::span::{Lines, Span};
+
+/// The most cases of one file, every client and topic counted.
+const MOST_CASES: usize = 100_000;
+
+/// An address that is reserved for documentation, so that no rule lets it in by accident.
+const PEERHOST: &str = "192.0.2.1";
+const NODE: &str = "emqx@127.0.0.1";
+
+/// The tests of a file. They mean nothing where `cx` has errors afterwards.
+pub(super) fn resolve(
+    clients: Option<At<Named<raw::Client>>>,
+    tests: Option<At<Vec<raw::Test>>>,
+    policy: &Policy,
+    cx: &mut Cx<'_>,
+) -> Vec<Test> {
+    let clients = clients.map(|clients| clients.value.0).unwrap_or_default();
+    let tests = tests.map(|tests| tests.value).unwrap_or_default();
+    let mut resolver = Resolver {
+        lines: Lines::new(cx.text),
+        clients: &clients,
+        auth: policy.auth_rules().iter().map(|rule| rule.id.as_str()).collect(),
+        acl: policy.acl_rules().iter().map(|rule| rule.id.as_str()).collect(),
+        cases: 0,
+        sound: !cx.found.has_errors(),
+        cx,
+    };
+    tests.iter().map(|test| resolver.test(test)).collect()
+}
+
+struct Resolver<'r, 'c, 't> {
+    cx: &'c mut Cx<'t>,
+    lines: Lines,
+    clients: &'r [(Text, Option<raw::Client>)],
+    /// The ids of the policy's rules.
+    auth: Vec<&'r str>,
+    acl: Vec<&'r str>,
+    /// Cases so far.
+    cases: usize,
+    /// Every value could be read, so that what is missing is missing in the file.
+    sound: bool,
+}
+
+/// A client of a test, with the name by which it is called.
+#[derive(Clone, Copy)]
+struct Asker<'r> {
+    called: Option<&'r str>,
+    fields: Fields<'r>,
+}
+
+impl<'r> Resolver<'r, '_, '_> {
+    fn test(&mut self, test: &'r raw::Test) -> Test {
+        let askers = self.askers(test.client.as_ref());
+        let lines = test.expect.iter().flat_map(|expect| &expect.value.0);
+        let mut cases = Vec::new();
+        for line in lines {
+            let own = line.client.as_ref().map(|client| self.askers(Some(client)));
+            self.line(line, own.as_deref().unwrap_or(&askers), &mut cases);
+        }
+        let name = test.name.as_ref().map(|name| name.value.value.clone()).unwrap_or_default();
+        Test { name, line: self.lines.line(test.span().start), cases }
+    }
+
+    /// The clients that are named or described; one of whom nothing is said where there are none.
+    fn askers(&mut self, client: Option<&'r At<OneOrMany<WhichClient>>>) -> Vec<Asker<'r>> {
+        let Some(client) = client else { return vec![Asker { called: None, fields: Fields::default() }] };
+        let mut askers = Vec::new();
+        for which in &client.value.0 {
+            match which {
+                WhichClient::Client(client) => {
+                    askers.push(Asker { called: None, fields: Fields::of_client(client) });
+                }
+                WhichClient::Name(name) => askers.extend(self.named(name)),
+            }
+        }
+        askers
+    }
+
+    fn named(&mut self, name: &Text) -> Option<Asker<'r>> {
+        let Some((called, client)) = self.clients.iter().find(|(called, _)| called.value == name.value) else {
+            let message = format!("there is no client {}", quote(&name.value));
+            let names: Vec<&str> = self.clients.iter().map(|(name, _)| name.value.as_str()).collect();
+            let otherwise = || match names.as_slice() {
+                [] => Some("declare it under `clients`, or write { clientid: ... }".to_owned()),
+                names => Some(format!("`clients` has {}", listed(names, "and"))),
+            };
+            let diagnostic = Diagnostic::new(Code::UnknownName, name.span, message);
+            self.cx.push_near(diagnostic, &name.value, names.iter().copied(), otherwise);
+            return None;
+        };
+        Some(Asker { called: Some(&called.value), fields: Fields::of_client(client.as_ref()?) })
+    }
+
+    fn line(&mut self, line: &'r raw::Expectation, askers: &[Asker<'r>], cases: &mut Vec<Case>) {
+        let questions = questions(line);
+        if questions.is_empty() {
+            return;
+        }
+        let Some(expected) = self.expected(line) else { return };
+        self.cases = self.cases.saturating_add(questions.len().saturating_mul(askers.len()));
+        if self.cases > MOST_CASES {
+            let message = format!("with this line the file has more than {MOST_CASES} cases");
+            self.cx.push(Diagnostic::new(Code::TooLarge, line.span(), message).help("write several files"));
+            return;
+        }
+        for asker in askers {
+            let Some(client) = self.client(Fields::of_line(line).or(asker.fields), line.span()) else { return };
+            cases.extend(questions.iter().map(|question| Case {
+                line: self.lines.line(line.span().start),
+                called: asker.called.map(str::to_owned),
+                client: client.clone(),
+                question: question.to_question(),
+                expected: expected.clone(),
+            }));
+        }
+    }
+
+    fn client(&mut self, fields: Fields<'r>, line: Span) -> Option<OwnedClient> {
+        let text = |field: Option<&At<Text>>, default: &str| -> Box<str> {
+            field.map_or(default, |at| at.value.value.as_str()).into()
+        };
+        let Some(clientid) = fields.clientid else {
+            if self.sound {
+                let diagnostic = Diagnostic::new(Code::MissingKey, line, "whoever asks this needs a `clientid`");
+                self.cx.push(diagnostic.help("give the test a client: `client: { clientid: dev-0001 }`"));
+            }
+            return None;
+        };
+        Some(OwnedClient {
+            clientid: clientid.value.value.as_str().into(),
+            username: text(fields.username, ""),
+            peerhost: self.peerhost(fields.peerhost)?,
+            sockport: fields.sockport.map_or(1883, |at| at.value.0),
+            protocol: text(fields.protocol, "mqtt"),
+            mountpoint: text(fields.mountpoint, ""),
+            node: text(fields.node, NODE),
+            is_superuser: fields.is_superuser.is_some_and(|at| at.value),
+            anonymous: fields.anonymous.is_some_and(|at| at.value),
+        })
+    }
+
+    fn peerhost(&mut self, field: Option<&At<Text>>) -> Option<OwnedPeerhost> {
+        let text = field.map_or(PEERHOST, |at| at.value.value.as_str());
+        match Peerhost::parse(text) {
+            Peerhost::Addr(address) => Some(OwnedPeerhost::Addr(address)),
+            Peerhost::Other(_) => {
+                let message = format!("{} is no IP address", quote(text));
+                let span = field.map(|at| at.span).unwrap_or_default();
+                self.cx.push(
+                    Diagnostic::new(Code::BadAddress, span, message)
+                        .help("a client connects from one address, like 10.0.0.7 or 2001:db8::7"),
+                );
+                None
+            }
+        }
+    }
+
+    fn expected(&mut self, line: &'r raw::Expectation) -> Option<Expected> {
+        let verdicts = [(Verdict::Allow, &line.allow), (Verdict::Deny, &line.deny), (Verdict::Ignore, &line.ignore)];
+        let (verdict, rule) = verdicts.into_iter().find_map(|(verdict, rule)| Some((verdict, rule.as_ref()?)))?;
+        let is_login = line.authenticate.is_some();
+        let (ids, others) = if is_login { (&self.auth, &self.acl) } else { (&self.acl, &self.auth) };
+        let id = rule.value.value.as_str();
+        if !ids.contains(&id) && !RESERVED.contains(&id) {
+            let (section, other) = if is_login { ("auth", "acl") } else { ("acl", "auth") };
+            let message = format!("`{section}` of the policy has no rule {}", quote(id));
+            let diagnostic = Diagnostic::new(Code::UnknownRule, rule.span, message);
+            if others.contains(&id) {
+                let decides = if is_login { "logins" } else { "topics" };
+                let help = format!("{} is a rule of `{other}`, and `{section}` decides on {decides}", quote(id));
+                self.cx.push(diagnostic.help(help));
+            } else {
+                let known: Vec<&str> = ids.iter().copied().chain(RESERVED).collect();
+                let otherwise = || (known.len() <= 12).then(|| format!("it has {}", listed(&known, "and")));
+                self.cx.push_near(diagnostic, id, known.iter().copied(), otherwise);
+            }
+        }
+        Some(Expected { verdict, rule: id.to_owned() })
+    }
+}
+
+/// What a line asks, not yet by whom.
+enum Asked<'r> {
+    Authenticate(&'r Secret),
+    Acl(Action, &'r Text),
+}
+
+impl Asked<'_> {
+    fn to_question(&self) -> Question {
+        match self {
+            Asked::Authenticate(password) => Question::Authenticate((*password).clone()),
+            Asked::Acl(action, topic) => Question::Acl(*action, topic.value.clone()),
+        }
+    }
+}
+
+fn questions(line: &raw::Expectation) -> Vec<Asked<'_>> {
+    let passwords = line.authenticate.iter().flat_map(|passwords| &passwords.value.0).map(Asked::Authenticate);
+    passwords
+        .chain(topics(Action::Publish, line.publish.as_ref()))
+        .chain(topics(Action::Subscribe, line.subscribe.as_ref()))
+        .collect()
+}
+
+fn topics(action: Action, topics: Option<&At<OneOrMany<Text>>>) -> impl Iterator<Item = Asked<'_>> {
+    topics.into_iter().flat_map(|topics| &topics.value.0).map(move |topic| Asked::Acl(action, topic))
+}
