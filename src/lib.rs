@@ -25,6 +25,7 @@
 //! - [`source`]: reads the files and databases that the policy's lists name, and keeps them fresh.
 //! - [`password`]: looks up and verifies password hashes.
 //! - [`history`]: online status, connection history and denials in SQLite.
+//! - [`reverse`]: who can do something, and what a client can do, answered from the rules.
 //! - [`capture`]: what comes and what is decided, written as JSON lines by a thread of its own.
 //! - [`mqtt`]: a small MQTT client, for trying a policy on a live broker.
 //! - [`log`], [`clock`]: lines on the broker's console; the time of day.
@@ -61,6 +62,7 @@ pub mod password;
 pub mod policy;
 pub mod port;
 pub mod reply;
+pub mod reverse;
 pub mod source;
 pub mod suite;
 pub mod text;

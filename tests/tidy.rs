@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("topic", &["event", "text"]),
     ("policy", &["decision", "event", "hook", "text", "topic"]),
+    ("reverse", &["decision", "event", "policy", "text", "topic"]),
     ("source", &["log", "policy"]),
     ("password", &["log", "policy"]),
     ("history", &["clock", "decision", "event", "hook", "log", "policy", "reply"]),
@@ -35,8 +36,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "convert", "decision", "event", "history", "hook", "launch", "log", "password", "policy", "port", "source",
-            "suite",
+            "convert", "decision", "event", "history", "hook", "launch", "log", "password", "policy", "port",
+            "reverse", "source", "suite",
         ],
     ),
     ("main", &["cli", "launch"]),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod ask;
 pub mod check;
 pub mod completions;
 pub mod convert;
@@ -30,6 +31,10 @@ pub struct Cli {
 pub enum Command {
     /// Find what is wrong with policies
     Check(check::Args),
+    /// Say who can do something, from the rules
+    WhoCan(ask::who_can::Args),
+    /// Say what a client can do, from the rules
+    WhatCan(ask::what_can::Args),
     /// Show who is online, who was, and who was refused
     History(history::Args),
     /// Add, change or remove an entry of a password file
@@ -54,6 +59,8 @@ pub enum Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::WhoCan(args) => ask::who_can::run(&args),
+        Command::WhatCan(args) => ask::what_can::run(&args),
         Command::History(args) => history::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Install(args) => install::run(&args),

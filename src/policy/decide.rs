@@ -421,4 +421,4 @@ impl Reach {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -211,20 +211,25 @@ pub fn value(condition: &Condition, client: &Client<'_>) -> String {
 
 /// The pattern in words: a filter in quotes, a glob or a regex with that word before it.
 pub fn pattern(pattern: &Pattern) -> String {
-    let text = Shown(pattern.source());
-    match pattern.syntax() {
+    written(pattern.syntax(), pattern.source())
+}
+
+/// A pattern in words, of its syntax and text.
+pub fn written(syntax: Syntax, text: &str) -> String {
+    let text = Shown(text);
+    match syntax {
         Syntax::Filter => text.to_string(),
         Syntax::Glob => format!("glob {text}"),
         Syntax::Regex => format!("regex {text}"),
     }
 }
 
-/// The pattern as the policy says it, as JSON.
-pub fn pattern_json(pattern: &Pattern) -> Value {
-    match pattern.syntax() {
-        Syntax::Filter => json!(pattern.source()),
-        Syntax::Glob => json!({ "glob": pattern.source() }),
-        Syntax::Regex => json!({ "regex": pattern.source() }),
+/// A pattern of this syntax and text as the policy says it, as JSON.
+pub fn written_json(syntax: Syntax, text: &str) -> Value {
+    match syntax {
+        Syntax::Filter => json!(text),
+        Syntax::Glob => json!({ "glob": text }),
+        Syntax::Regex => json!({ "regex": text }),
     }
 }
 

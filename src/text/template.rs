@@ -64,6 +64,44 @@ impl Template {
         values.collect()
     }
 
+    /// A text without placeholders, whatever stands in it.
+    pub fn literal(text: &str) -> Self {
+        let text = (!text.is_empty()).then(|| OwnedPiece::Text(text.into()));
+        Template { pieces: text.into_iter().collect() }
+    }
+
+    /// The text with those placeholders filled in whose values are known; `None` where one of these is empty, so that
+    /// no value is equal.
+    pub fn fill<'v>(&self, known: impl Fn(Placeholder) -> Option<&'v str>) -> Option<Template> {
+        let mut pieces: Vec<OwnedPiece> = Vec::new();
+        for piece in &self.pieces {
+            let text = match piece {
+                OwnedPiece::Text(text) => text,
+                OwnedPiece::Value(placeholder) => match known(*placeholder) {
+                    Some("") => return None,
+                    Some(value) => value,
+                    None => {
+                        pieces.push(OwnedPiece::Value(*placeholder));
+                        continue;
+                    }
+                },
+            };
+            match pieces.last_mut() {
+                Some(OwnedPiece::Text(before)) => *before = [before, text].concat().into(),
+                Some(OwnedPiece::Value(_)) | None => pieces.push(OwnedPiece::Text(text.into())),
+            }
+        }
+        Some(Template { pieces })
+    }
+
+    /// The placeholder where the text is that and nothing else.
+    pub fn as_placeholder(&self) -> Option<Placeholder> {
+        match self.pieces.as_slice() {
+            [OwnedPiece::Value(placeholder)] => Some(*placeholder),
+            _ => None,
+        }
+    }
+
     /// The text itself where it has no placeholder.
     pub fn as_literal(&self) -> Option<&str> {
         match self.pieces.as_slice() {

@@ -3,23 +3,25 @@ use std::sync::Arc;
 use super::*;
 use crate::event::Peerhost;
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::{Condition, ListId, PortCondition, Record, Sync, TextCondition, TextField};
+use crate::policy::model::{Condition, ListId, PasswordSource, PortCondition, Record, Sync, TextCondition, TextField};
 use crate::text::Template;
 use crate::topic::Pattern;
 use Found::{Right, Unknown, Unreadable, Wrong};
 use Verdict::{Allow, Deny, Ignore};
 
-mod random;
+pub(crate) mod random;
 
 const QUIET: LogLines = LogLines { denials: true, decisions: false, connections: false, events: false };
 
 fn model(auth: Option<Section<AuthRule>>, acl: Option<Section<AclRule>>) -> Model {
     let deadline = Duration::from_secs(2);
+    let source = |n: usize| PasswordDef { name: n.to_string(), source: PasswordSource::File { path: "".into() } };
+    let passwords = (0..6).map(source).collect();
     Model {
         mode: Mode::Enforce,
         deadline,
         lists: vec![],
-        passwords: vec![],
+        passwords,
         auth,
         acl,
         log: QUIET,
@@ -61,12 +63,12 @@ fn unlisted(list: usize) -> Who {
     Who::All(vec![Condition::Text(TextField::Clientid, TextCondition::Not(Box::new(listed)))])
 }
 
-fn login(verdict: Verdict, who: Who, password: Option<usize>) -> AuthRule {
+pub(crate) fn login(verdict: Verdict, who: Who, password: Option<usize>) -> AuthRule {
     AuthRule { id: String::new(), verdict, who, password: password.map(PasswordId), line: 1 }
 }
 
 /// Rules are named `r0`, `r1`, ...
-fn auth(default: Verdict, rules: Vec<AuthRule>) -> Policy {
+pub(crate) fn auth(default: Verdict, rules: Vec<AuthRule>) -> Policy {
     let named = |(n, rule)| AuthRule { id: format!("r{n}"), ..rule };
     let rules = rules.into_iter().enumerate().map(named).collect();
     Policy::compile(model(Some(Section { default, rules }), None))
@@ -214,7 +216,7 @@ fn both(verdict: Verdict, who: Who, filters: &[&str]) -> AclRule {
 }
 
 /// Rules are named `r0`, `r1`, ...
-fn acl(default: Verdict, rules: Vec<AclRule>) -> Policy {
+pub(crate) fn acl(default: Verdict, rules: Vec<AclRule>) -> Policy {
     let named = |(n, rule)| AclRule { id: format!("r{n}"), ..rule };
     let rules = rules.into_iter().enumerate().map(named).collect();
     Policy::compile(model(None, Some(Section { default, rules })))

@@ -12,9 +12,9 @@ const NETWORKS: [&str; 2] = ["10.0.0.0/8", "192.0.2.0/24"];
 const PEERS: [&str; 3] = ["10.1.2.3", "192.0.2.1", "odd"];
 
 /// Lists 0 and 1 hold names, list 2 networks; `None` is unreadable.
-type Contents = [Option<Vec<&'static str>>; 3];
+pub(crate) type Contents = [Option<Vec<&'static str>>; 3];
 
-fn build(contents: &Contents) -> Lists {
+pub(crate) fn build(contents: &Contents) -> Lists {
     let list = |(n, entries): (usize, &Option<Vec<&'static str>>)| {
         let uses = Uses { text: n < 2, networks: n == 2 };
         let entries = entries.as_ref()?.iter().map(|entry| (1, *entry));
@@ -163,7 +163,7 @@ fn host_condition() -> impl Strategy<Value = HostCondition> {
     })
 }
 
-fn who() -> impl Strategy<Value = Who> {
+pub(crate) fn who() -> impl Strategy<Value = Who> {
     let condition = prop_oneof![
         3 => text_condition().prop_map(|condition| Condition::Text(TextField::Clientid, condition)),
         3 => text_condition().prop_map(|condition| Condition::Text(TextField::Username, condition)),
@@ -180,18 +180,18 @@ fn who() -> impl Strategy<Value = Who> {
     })
 }
 
-fn contents() -> impl Strategy<Value = Contents> {
+pub(crate) fn contents() -> impl Strategy<Value = Contents> {
     let names = || prop::option::weighted(0.7, prop::collection::vec(select(&NAMES[..]), 0..3));
     let networks = prop::option::weighted(0.7, prop::collection::vec(select(&NETWORKS[..]), 0..2));
     (names(), names(), networks).prop_map(|(first, second, networks)| [first, second, networks])
 }
 
 /// The same lists, with those that cannot be read filled from elsewhere.
-fn filled(contents: &Contents, from: &Contents) -> Contents {
+pub(crate) fn filled(contents: &Contents, from: &Contents) -> Contents {
     std::array::from_fn(|n| contents[n].clone().or_else(|| Some(from[n].clone().unwrap_or_default())))
 }
 
-fn someone() -> impl Strategy<Value = Client<'static>> {
+pub(crate) fn someone() -> impl Strategy<Value = Client<'static>> {
     (select(&NAMES[..]), select(&NAMES[..]), select(&PEERS[..]), 1..3_u16).prop_map(
         |(clientid, username, peer, port)| Client {
             peerhost: Peerhost::parse(peer),
@@ -201,18 +201,18 @@ fn someone() -> impl Strategy<Value = Client<'static>> {
     )
 }
 
-fn verdict() -> impl Strategy<Value = Verdict> {
+pub(crate) fn verdict() -> impl Strategy<Value = Verdict> {
     select(vec![Allow, Deny, Ignore])
 }
 
 #[derive(Debug, Clone)]
-struct Login1 {
-    verdict: Verdict,
-    who: Who,
-    password: bool,
+pub(crate) struct Login1 {
+    pub(crate) verdict: Verdict,
+    pub(crate) who: Who,
+    pub(crate) password: bool,
 }
 
-fn logins() -> impl Strategy<Value = Vec<Login1>> {
+pub(crate) fn logins() -> impl Strategy<Value = Vec<Login1>> {
     let rule = (verdict(), who(), any_bool()).prop_map(|(verdict, who, password)| Login1 { verdict, who, password });
     prop::collection::vec(rule, 0..6)
 }
@@ -279,7 +279,7 @@ fn topic_rules() -> impl Strategy<Value = Vec<Topics>> {
 }
 
 /// Every topic of up to 4 levels, one deeper than the filters, with a level that stands in none.
-fn every_topic() -> Vec<String> {
+pub(crate) fn every_topic() -> Vec<String> {
     let mut all = Vec::new();
     let mut deepest = vec![String::new()];
     for _ in 0..4 {

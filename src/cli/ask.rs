@@ -1,0 +1,160 @@
+//! What the commands that put a question to a policy have in common: how a client is named, which forms the answer has,
+//! and the words for it.
+
+pub mod what_can;
+pub mod who_can;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use crate::decision::{DEFAULT, Mode, Verdict};
+use crate::event::Action;
+use crate::policy::model::Who;
+use crate::policy::show::Words;
+use crate::policy::{self, Loaded, Policy};
+use crate::reverse::Question;
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Sentences
+    Human,
+    /// One JSON object
+    Json,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Asked {
+    /// To log in
+    Connect,
+    /// To publish to a topic name
+    Publish,
+    /// To subscribe to a topic filter
+    Subscribe,
+}
+
+/// A question of the command line.
+#[derive(Debug, clap::Args)]
+struct QuestionArgs {
+    /// What is asked for
+    #[arg(value_enum, value_name = "connect|publish|subscribe", hide_possible_values = true)]
+    asked: Asked,
+    /// The topic name or topic filter
+    #[arg(required_if_eq_any([("asked", "publish"), ("asked", "subscribe")]))]
+    topic: Option<String>,
+}
+
+impl QuestionArgs {
+    /// `None` where a topic stands behind `connect`.
+    fn question(&self) -> Option<Question<'_>> {
+        match (self.asked, self.topic.as_deref()) {
+            (Asked::Connect, None) => Some(Question::Connect),
+            (Asked::Publish, Some(topic)) => Some(Question::Topic(Action::Publish, topic)),
+            (Asked::Subscribe, Some(topic)) => Some(Question::Topic(Action::Subscribe, topic)),
+            (Asked::Connect, Some(_)) | (Asked::Publish | Asked::Subscribe, None) => None,
+        }
+    }
+}
+
+/// Reads the policy; where that fails the report goes to stderr.
+fn load(file: &Path) -> Option<Loaded> {
+    match policy::load(file) {
+        Ok(loaded) => Some(loaded),
+        Err(report) => {
+            complain(format_args!("{report}"));
+            None
+        }
+    }
+}
+
+/// Says on stderr why nothing could be asked.
+fn complain(message: impl std::fmt::Display) {
+    // Whoever closed stderr does not want to know.
+    let _ = write!(io::stderr(), "{message}");
+}
+
+/// Prints the answer. The code is 0 whatever it is, and 2 where it cannot be printed.
+fn print(answer: &str) -> ExitCode {
+    match io::stdout().lock().write_all(answer.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(2),
+    }
+}
+
+/// What became of a client.
+fn past(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allowed",
+        Verdict::Deny => "denied",
+        Verdict::Ignore => "left to the broker",
+    }
+}
+
+/// A rule with the place where it stands.
+fn rule(id: &str, file: &str, line: usize) -> String {
+    format!("rule `{id}` ({file}:{line})")
+}
+
+/// Whatever decides where no rule does.
+fn no_rule(id: &str, section: &str) -> String {
+    if id == DEFAULT { format!("by the default of `{section}`") } else { format!("by `{id}`") }
+}
+
+/// The section that a question is about.
+fn section(question: Question<'_>) -> &'static str {
+    match question {
+        Question::Connect => "auth",
+        Question::Topic(..) => "acl",
+    }
+}
+
+/// The kinds of client with a name that rules are about.
+#[derive(Default)]
+struct Kinds<'p>(BTreeMap<&'p str, &'p Who>);
+
+impl<'p> Kinds<'p> {
+    fn of_login(&mut self, policy: &'p Policy, id: &str) {
+        policy.auth_rules().iter().filter(|rule| rule.id == id).for_each(|rule| self.add(&rule.who));
+    }
+
+    fn of_topics(&mut self, policy: &'p Policy, id: &str) {
+        policy.acl_rules().iter().filter(|rule| rule.id == id).for_each(|rule| self.add(&rule.who));
+    }
+
+    fn add(&mut self, who: &'p Who) {
+        match who {
+            Who::Everyone | Who::All(_) => {}
+            Who::Named(named) => {
+                if self.0.insert(&named.name, &named.who).is_none() {
+                    self.add(&named.who);
+                }
+            }
+            Who::Any(each) => each.iter().for_each(|who| self.add(who)),
+        }
+    }
+
+    /// A paragraph that says who they are; empty where there are none.
+    fn told(&self, words: Words<'_>) -> String {
+        let lines = self.0.iter().map(|(name, who)| format!("  `{name}`: {}\n", words.who(who)));
+        let lines: String = lines.collect();
+        if lines.is_empty() { lines } else { format!("\nkinds of client\n{lines}") }
+    }
+}
+
+/// A line for answers of a policy that is not carried out; empty for others.
+fn audit(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "",
+        Mode::Audit => "\nThe policy is in audit mode: this is recorded, and the broker is told nothing.\n",
+    }
+}
+
+/// A JSON object as a file of its own.
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}

@@ -1,0 +1,260 @@
+//! `exhook-policy what-can`: what a client can do of which some fields are known.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+
+use super::{Format, Kinds, audit, load, past, pretty, print};
+use crate::decision::{DEFAULT, Verdict};
+use crate::event::{Peerhost, Shown};
+use crate::policy::Policy;
+use crate::policy::model::Who;
+use crate::policy::show::Words;
+use crate::reverse::{Filled, Known, Login, Topics, WhatCan};
+
+/// Say what a client can do, from the rules.
+///
+/// What is not given is not known, and the answer says on what it hangs. Lists are named and not told, and no list,
+/// password file or database is read. The exit code is 0 whatever the answer is.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy file
+    policy: PathBuf,
+    #[command(flatten)]
+    client: ClientArgs,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+/// What is known of a client.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct ClientArgs {
+    /// The MQTT client identifier
+    #[arg(long)]
+    pub(super) clientid: Option<String>,
+    /// The user name; empty where the client gives none
+    #[arg(long)]
+    pub(super) username: Option<String>,
+    /// The address that the client connects from
+    #[arg(long)]
+    pub(super) peerhost: Option<IpAddr>,
+    /// The listener's port
+    #[arg(long)]
+    pub(super) sockport: Option<u16>,
+    /// `mqtt`, `mqtt-sn`, `coap` and so on
+    #[arg(long)]
+    pub(super) protocol: Option<String>,
+    /// The prefix that the broker puts before the client's topics
+    #[arg(long)]
+    pub(super) mountpoint: Option<String>,
+    /// The broker node
+    #[arg(long)]
+    pub(super) node: Option<String>,
+    /// The broker's superuser flag
+    #[arg(long, value_name = "BOOL")]
+    pub(super) is_superuser: Option<bool>,
+    /// Whether the broker let the client in without a decision of its own
+    #[arg(long, value_name = "BOOL")]
+    pub(super) anonymous: Option<bool>,
+}
+
+impl ClientArgs {
+    pub(super) fn known(&self) -> Known<'_> {
+        Known {
+            clientid: self.clientid.as_deref(),
+            username: self.username.as_deref(),
+            peerhost: self.peerhost.map(|address| Peerhost::Addr(address.to_canonical())),
+            sockport: self.sockport,
+            protocol: self.protocol.as_deref(),
+            mountpoint: self.mountpoint.as_deref(),
+            node: self.node.as_deref(),
+            is_superuser: self.is_superuser,
+            anonymous: self.anonymous,
+        }
+    }
+}
+
+/// Prints the answer to stdout. The code is 2 where the policy cannot be read or is wrong.
+pub fn run(args: &Args) -> ExitCode {
+    let Some(loaded) = load(&args.policy) else { return ExitCode::from(2) };
+    let policy = Policy::compile(loaded.model);
+    print(&told(&policy, &args.policy.display().to_string(), &args.client.known(), args.format))
+}
+
+/// The answer as it is printed.
+pub(super) fn told(policy: &Policy, file: &str, known: &Known<'_>, format: Format) -> String {
+    let answer = WhatCan::ask(policy, known);
+    match format {
+        Format::Human => human(policy, file, known, &answer),
+        Format::Json => pretty(&to_json(policy, file, known, &answer)),
+    }
+}
+
+fn human(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>) -> String {
+    let words = Words::of(policy);
+    let mut rows = Rows::default();
+    rows.section("login", "auth", answer.logins.as_deref(), answer.login_default, |rows, login| {
+        rows.push(format!("{file}:{}", login.line), login.rule, said_login(words, login));
+    });
+    for (name, topics) in [("publish", &answer.publish), ("subscribe", &answer.subscribe)] {
+        rows.section(name, "acl", topics.as_deref(), answer.acl_default, |rows, topics| {
+            rows.push(format!("{file}:{}", topics.line), topics.rule, said_topics(words, topics));
+        });
+    }
+    let logins = answer.logins.iter().flatten().map(|login| login.rule);
+    let topics = [&answer.publish, &answer.subscribe].into_iter().flatten().flatten().map(|topics| topics.rule);
+    let mut kinds = Kinds::default();
+    logins.for_each(|id| kinds.of_login(policy, id));
+    topics.for_each(|id| kinds.of_topics(policy, id));
+    format!("A client {}:\n{rows}{}{}", told_client(known), kinds.told(words), audit(policy.mode()))
+}
+
+/// The known fields by name.
+fn fields(known: &Known<'_>) -> Vec<(&'static str, Value)> {
+    let fields = [
+        ("clientid", known.clientid.map(Value::from)),
+        ("username", known.username.map(Value::from)),
+        ("peerhost", known.peerhost.map(|value| Value::from(value.to_string()))),
+        ("sockport", known.sockport.map(Value::from)),
+        ("protocol", known.protocol.map(Value::from)),
+        ("mountpoint", known.mountpoint.map(Value::from)),
+        ("node", known.node.map(Value::from)),
+        ("is_superuser", known.is_superuser.map(Value::from)),
+        ("anonymous", known.anonymous.map(Value::from)),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn told_client(known: &Known<'_>) -> String {
+    let field = |(name, value): (&str, Value)| match value.as_str() {
+        Some(text) if name != "peerhost" => format!("{name} {}", Shown(text)),
+        Some(text) => format!("{name} {text}"),
+        None => format!("{name} {value}"),
+    };
+    let fields: Vec<String> = fields(known).into_iter().map(field).collect();
+    if fields.is_empty() { "of which nothing is known".to_owned() } else { format!("with {}", fields.join(", ")) }
+}
+
+/// Sections of rows: a place, a rule, and what is said of it.
+#[derive(Default)]
+struct Rows(Vec<Row>);
+
+enum Row {
+    Title(String),
+    Said { place: String, rule: String, said: String },
+}
+
+impl Rows {
+    fn section<T>(
+        &mut self,
+        name: &str,
+        section: &str,
+        each: Option<&[T]>,
+        default: Option<Verdict>,
+        add: impl Fn(&mut Self, &T),
+    ) {
+        self.0.push(Row::Title(name.to_owned()));
+        let Some(each) = each else {
+            return self.push(String::new(), "", format!("left to the broker, since the policy has no `{section}`"));
+        };
+        for one in each {
+            add(self, one);
+        }
+        if let Some(default) = default {
+            let who = if each.is_empty() { "" } else { "otherwise " };
+            self.push(String::new(), DEFAULT, format!("{who}{}", past(default)));
+        }
+    }
+
+    fn push(&mut self, place: String, rule: &str, said: String) {
+        self.0.push(Row::Said { place, rule: rule.to_owned(), said });
+    }
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.0.iter().filter_map(|row| match row {
+            Row::Title(_) => None,
+            Row::Said { place, rule, .. } => Some((place.chars().count(), rule.chars().count())),
+        });
+        let (places, rules) = widths.fold((0, 0), |widest, width| (widest.0.max(width.0), widest.1.max(width.1)));
+        for row in &self.0 {
+            match row {
+                Row::Title(title) => writeln!(f, "\n{title}")?,
+                Row::Said { place, rule, said } => writeln!(f, "  {place:places$}  {rule:rules$}  {said}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn said_login(words: Words<'_>, login: &Login<'_>) -> String {
+    let condition = condition(words, login.if_.as_ref());
+    match login.password {
+        None => format!("{}{condition}", past(login.verdict)),
+        // Such a rule allows, or it would have none.
+        Some(source) => format!("allowed with the password in `{source}`{condition}"),
+    }
+}
+
+fn said_topics(words: Words<'_>, topics: &Topics<'_>) -> String {
+    let patterns = topics.patterns.iter().map(Filled::words).collect::<Vec<_>>().join(", ");
+    let except = match topics.except.as_slice() {
+        [] => String::new(),
+        ids => format!(", less what {} takes", ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" or ")),
+    };
+    format!("{} {patterns}{except}{}", past(topics.verdict), condition(words, topics.if_.as_ref()))
+}
+
+/// What must hold of what is not known.
+fn condition(words: Words<'_>, who: Option<&Who>) -> String {
+    let said = |who: &Who| match who {
+        Who::Named(named) => format!("it is one of `{}`", named.name),
+        Who::Everyone | Who::Any(_) | Who::All(_) => words.who(who),
+    };
+    match who {
+        None => String::new(),
+        Some(Who::Any(each)) => format!(" if {}", each.iter().map(said).collect::<Vec<_>>().join(", or ")),
+        Some(who) => format!(" if {}", said(who)),
+    }
+}
+
+fn to_json(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>) -> Value {
+    let words = Words::of(policy);
+    let condition = |who: &Option<Who>| who.as_ref().map(|who| words.who_json(who));
+    let login = |login: &Login<'_>| {
+        json!({
+            "rule": login.rule,
+            "line": login.line,
+            "verdict": login.verdict.as_str(),
+            "password": login.password,
+            "if": condition(&login.if_),
+        })
+    };
+    let topics = |topics: &Topics<'_>| {
+        json!({
+            "rule": topics.rule,
+            "line": topics.line,
+            "verdict": topics.verdict.as_str(),
+            "if": condition(&topics.if_),
+            "patterns": topics.patterns.iter().map(Filled::json).collect::<Vec<_>>(),
+            "except": topics.except,
+        })
+    };
+    let all = |each: &Option<Vec<Topics<'_>>>| each.as_ref().map(|each| each.iter().map(topics).collect::<Vec<_>>());
+    let client: Map<String, Value> = fields(known).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    json!({
+        "policy": file,
+        "mode": policy.mode().as_str(),
+        "client": client,
+        "login": answer.logins.as_ref().map(|logins| logins.iter().map(login).collect::<Vec<_>>()),
+        "login_default": answer.login_default.map(Verdict::as_str),
+        "publish": all(&answer.publish),
+        "subscribe": all(&answer.subscribe),
+        "acl_default": answer.acl_default.map(Verdict::as_str),
+    })
+}

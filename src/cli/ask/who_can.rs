@@ -1,0 +1,181 @@
+//! `exhook-policy who-can`: who can log in, publish to a topic or subscribe to a filter.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{Format, Kinds, QuestionArgs, audit, complain, load, no_rule, past, pretty, print, rule, section};
+use crate::decision::{DEFAULT, INVALID_TOPIC, Verdict};
+use crate::event::Shown;
+use crate::policy::Policy;
+use crate::policy::show::Words;
+use crate::reverse::{Answer, Case, Except, Question, WhoCan};
+
+/// Say who can do something, from the rules.
+///
+/// Lists are named and not told, and no list, password file or database is read. The exit code is 0 whatever the answer
+/// is.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy file
+    policy: PathBuf,
+    #[command(flatten)]
+    question: QuestionArgs,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+/// Prints the answer to stdout. The code is 2 where the policy cannot be read or is wrong.
+pub fn run(args: &Args) -> ExitCode {
+    let Some(question) = args.question.question() else {
+        complain("error: `connect` takes no topic\n");
+        return ExitCode::from(2);
+    };
+    let Some(loaded) = load(&args.policy) else { return ExitCode::from(2) };
+    let policy = Policy::compile(loaded.model);
+    print(&told(&policy, &args.policy.display().to_string(), question, args.format))
+}
+
+/// The answer as it is printed.
+pub(super) fn told(policy: &Policy, file: &str, question: Question<'_>, format: Format) -> String {
+    let answer = WhoCan::ask(policy, question);
+    match format {
+        Format::Human => human(policy, file, question, &answer),
+        Format::Json => pretty(&to_json(policy, file, question, &answer)),
+    }
+}
+
+fn human(policy: &Policy, file: &str, question: Question<'_>, answer: &WhoCan<'_>) -> String {
+    let asked = match question {
+        Question::Connect => "to log in".to_owned(),
+        Question::Topic(action, topic) => format!("to {} to {}", action.as_str(), Shown(topic)),
+    };
+    let mut out = String::new();
+    let words = Words::of(policy);
+    if answer.allowed.is_empty() {
+        line(&mut out, format_args!("Nobody is allowed {asked}."));
+    } else {
+        line(&mut out, format_args!("Allowed {asked}:"));
+    }
+    for allowed in &answer.allowed {
+        told_of(&mut out, words, file, question, allowed);
+    }
+    if let Some((verdict, id)) = answer.otherwise
+        && verdict != Verdict::Allow
+    {
+        let who = if answer.allowed.is_empty() { "Everyone" } else { "Everyone else" };
+        let by = rules(policy, question)
+            .find(|(rule, _)| *rule == id)
+            .map(|(id, line)| format!("by {}", rule(id, file, line)));
+        let by = match (by, id) {
+            (Some(by), _) => by,
+            (None, INVALID_TOPIC) => "since the topic is not valid".to_owned(),
+            (None, _) if default_of(policy, question).is_none() => {
+                format!("since the policy has no `{}`", section(question))
+            }
+            (None, id) => no_rule(id, section(question)),
+        };
+        line(&mut out, format_args!("\n{who} is {} {by}.", past(verdict)));
+    }
+    if answer.unsettled {
+        out.push_str(
+            "\nClients whose clientid or username is empty, holds `/`, `+` or `#`, or begins with `$` may be decided\n\
+             otherwise: ask `exhook-policy explain`.\n",
+        );
+    }
+    let mut kinds = Kinds::default();
+    for allowed in &answer.allowed {
+        for id in [allowed.rule].into_iter().chain(allowed.except.iter().map(|except| except.rule)) {
+            match question {
+                Question::Connect => kinds.of_login(policy, id),
+                Question::Topic(..) => kinds.of_topics(policy, id),
+            }
+        }
+    }
+    out.push_str(&kinds.told(words));
+    out.push_str(audit(policy.mode()));
+    out
+}
+
+fn told_of(out: &mut String, words: Words<'_>, file: &str, question: Question<'_>, allowed: &Answer<'_>) {
+    let by = match allowed.line {
+        Some(line) => format!("by {}", rule(allowed.rule, file, line)),
+        None => no_rule(DEFAULT, section(question)),
+    };
+    let password = allowed.password.map(|source| format!(", with the password of `{source}`")).unwrap_or_default();
+    line(out, format_args!("\n  {}{password}", allowed.case.words(words)));
+    line(out, format_args!("    {by}"));
+    for Except { rule: id, line: at, verdict, case, password } in &allowed.except {
+        let of = case.words(words);
+        let by = rule(id, file, *at);
+        match password {
+            Some(source) => line(
+                out,
+                format_args!("    except {of} whose username is in `{source}`: the password there decides, by {by}"),
+            ),
+            None => line(out, format_args!("    except {of}, {} by {by}", past(*verdict))),
+        }
+    }
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a text cannot fail.
+    let _ = writeln!(out, "{text}");
+}
+
+fn default_of(policy: &Policy, question: Question<'_>) -> Option<Verdict> {
+    match question {
+        Question::Connect => policy.auth_default(),
+        Question::Topic(..) => policy.acl_default(),
+    }
+}
+
+fn rules<'p>(policy: &'p Policy, question: Question<'_>) -> Box<dyn Iterator<Item = (&'p str, usize)> + 'p> {
+    match question {
+        Question::Connect => Box::new(policy.auth_rules().iter().map(|rule| (rule.id.as_str(), rule.line))),
+        Question::Topic(..) => Box::new(policy.acl_rules().iter().map(|rule| (rule.id.as_str(), rule.line))),
+    }
+}
+
+fn to_json(policy: &Policy, file: &str, question: Question<'_>, answer: &WhoCan<'_>) -> Value {
+    let words = Words::of(policy);
+    let asked = match question {
+        Question::Connect => json!({ "action": "connect" }),
+        Question::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
+    };
+    let except = |except: &Except<'_>| {
+        let Except { rule, line, verdict, case: taken, password } = except;
+        json!({ "rule": rule, "line": line, "verdict": verdict.as_str(), "who": case(taken, words), "password": password })
+    };
+    let allowed = |allowed: &Answer<'_>| {
+        json!({
+            "rule": allowed.rule,
+            "line": allowed.line,
+            "who": case(&allowed.case, words),
+            "password": allowed.password,
+            "except": allowed.except.iter().map(except).collect::<Vec<_>>(),
+        })
+    };
+    let otherwise = answer.otherwise.map(|(verdict, rule)| json!({ "verdict": verdict.as_str(), "rule": rule }));
+    json!({
+        "policy": file,
+        "mode": policy.mode().as_str(),
+        "asked": asked,
+        "allowed": answer.allowed.iter().map(allowed).collect::<Vec<_>>(),
+        "otherwise": otherwise,
+        "unsettled": answer.unsettled,
+    })
+}
+
+fn case(case: &Case<'_>, words: Words<'_>) -> Value {
+    json!({
+        "words": case.words(words),
+        "kind": case.kind,
+        "clientid": case.way.clientid,
+        "username": case.way.username,
+        "where": case.rest.as_ref().map(|rest| words.who_json(rest)),
+    })
+}
