@@ -21,6 +21,7 @@
 //!   [`policy::Policy`], which decides.
 //! - [`text`], [`topic`]: what the policy's patterns mean: texts with placeholders, globs, regexes, and
 //!   topics as sets.
+//! - [`analysis`]: finitely many questions to a policy that stand for all questions.
 //! - [`decision`], [`reply`]: what was decided, what is answered, and how a late answer finds its call.
 //! - [`source`]: reads the files and databases that the policy's lists name, and keeps them fresh.
 //! - [`password`]: looks up and verifies password hashes.
@@ -46,6 +47,7 @@
 //!   printed.
 //! - **Nothing of a transport** is in [`event`] or [`decision`]; the next one stands beside [`port`].
 
+pub mod analysis;
 pub mod capture;
 pub mod cli;
 pub mod clock;

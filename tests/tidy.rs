@@ -21,6 +21,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("topic", &["event", "text"]),
     ("policy", &["decision", "event", "hook", "text", "topic"]),
     ("reverse", &["decision", "event", "policy", "text", "topic"]),
+    ("analysis", &["decision", "event", "policy", "text", "topic"]),
     ("source", &["log", "policy"]),
     ("password", &["log", "policy"]),
     ("history", &["clock", "decision", "event", "hook", "log", "policy", "reply"]),

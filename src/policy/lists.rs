@@ -188,6 +188,11 @@ impl Lists {
         Lists(lists)
     }
 
+    /// No lists, for policies without any.
+    pub const fn none() -> Self {
+        Lists(Vec::new())
+    }
+
     /// The list, or `None` where its source could not be read.
     pub fn get(&self, id: ListId) -> Option<&List> {
         self.0.get(id.0)?.as_deref()

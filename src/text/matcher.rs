@@ -43,6 +43,11 @@ impl Matcher {
         self.operator
     }
 
+    /// The regex that decides, which matches nothing but whole values.
+    pub(crate) fn anchored(&self) -> &str {
+        self.regex.as_str()
+    }
+
     /// The pattern as it was written.
     pub fn source(&self) -> &str {
         &self.source

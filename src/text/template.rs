@@ -102,6 +102,14 @@ impl Template {
         }
     }
 
+    /// Its parts, in order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        self.pieces.iter().map(|piece| match piece {
+            OwnedPiece::Text(text) => Piece::Text(text),
+            OwnedPiece::Value(placeholder) => Piece::Value(*placeholder),
+        })
+    }
+
     /// The text itself where it has no placeholder.
     pub fn as_literal(&self) -> Option<&str> {
         match self.pieces.as_slice() {
