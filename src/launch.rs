@@ -219,7 +219,7 @@ fn class_path(args: &[OsString]) -> Option<OsString> {
 }
 
 /// The first `<module>.yaml` or `<module>.yml` on the path.
-fn find_policy(module: &str, path: &[PathBuf]) -> Result<PathBuf, String> {
+pub(crate) fn find_policy(module: &str, path: &[PathBuf]) -> Result<PathBuf, String> {
     if module.is_empty() || module.contains(['/', '\0']) || module.contains("..") {
         return Err(format!("{module:?} is no name of a policy: name the file without its folder and ending"));
     }

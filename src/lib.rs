@@ -28,7 +28,8 @@
 //! - [`history`]: online status, connection history and denials in SQLite.
 //! - [`reverse`]: who can do something, and what a client can do, answered from the rules.
 //! - [`capture`]: what comes and what is decided, written as JSON lines by a thread of its own.
-//! - [`mqtt`]: a small MQTT client, for trying a policy on a live broker.
+//! - [`mqtt`], [`live`]: a small MQTT client, and the tests of a policy tried on a live broker with it.
+//! - [`doctor`]: reads a broker's settings for what fails open.
 //! - [`log`], [`clock`]: lines on the broker's console; the time of day.
 //! - [`convert`]: rules of other brokers as a policy to start from.
 //! - [`suite`]: tests of a policy, and what stands in for its sources.
@@ -53,11 +54,13 @@ pub mod cli;
 pub mod clock;
 pub mod convert;
 pub mod decision;
+pub mod doctor;
 pub mod engine;
 pub mod event;
 pub mod history;
 pub mod hook;
 pub mod launch;
+pub mod live;
 pub mod log;
 pub mod mqtt;
 pub mod password;

@@ -34,11 +34,13 @@ const EDGES: &[(&str, &[&str])] = &[
     ("launch", &["decision", "engine", "event", "hook", "log", "policy", "port", "reply"]),
     ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),
+    ("live", &["decision", "event", "mqtt", "suite", "topic"]),
+    ("doctor", &["convert", "decision", "event", "launch", "mqtt", "policy"]),
     (
         "cli",
         &[
-            "convert", "decision", "event", "history", "hook", "launch", "log", "password", "policy", "port",
-            "reverse", "source", "suite",
+            "convert", "decision", "doctor", "event", "history", "hook", "launch", "live", "log", "mqtt", "password",
+            "policy", "port", "reverse", "source", "suite",
         ],
     ),
     ("main", &["cli", "launch"]),

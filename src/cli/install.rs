@@ -11,16 +11,11 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::decision::{Mode, Verdict};
+use crate::decision::Mode;
+use crate::doctor::launcher::is_ours;
+use crate::doctor::{Decides, Share, call_timeout};
 use crate::policy;
 use crate::policy::model::Model;
-
-/// The broker's usual `call_timeout`.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between the driver's deadline and the broker's time-out.
-const MARGIN: Duration = Duration::from_secs(3);
-/// What a copy of this program contains, and no other program.
-const MARK: &str = "this is exhook-policy, a driver for the EMQX extension hook";
 
 /// The arguments of `install`.
 #[derive(Debug, clap::Args)]
@@ -148,55 +143,6 @@ fn on_path(dir: &Path) -> bool {
     std::env::split_paths(&path).any(|entry| fs::canonicalize(entry).is_ok_and(|entry| entry == dir))
 }
 
-/// Whether the launcher is this program or another version of it, or a link to one that is gone.
-fn is_ours(launcher: &Path) -> bool {
-    match fs::read(launcher) {
-        Ok(bytes) => regex::bytes::Regex::new(&regex::escape(MARK)).is_ok_and(|mark| mark.is_match(&bytes)),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
-    }
-}
-
-/// What the broker's own settings must fit to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Decides {
-    mode: Mode,
-    deadline: Duration,
-    logins: Share,
-    topics: Share,
-}
-
-/// How much of a kind of question the policy answers itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Share {
-    /// It has no such section.
-    None,
-    /// It leaves some to the broker, by `ignore`.
-    Some,
-    All,
-}
-
-impl Decides {
-    fn of(model: &Model) -> Self {
-        let logins = model.auth.as_ref().map(|auth| (auth.default, auth.rules.iter().any(|r| ignores(r.verdict))));
-        let topics = model.acl.as_ref().map(|acl| (acl.default, acl.rules.iter().any(|r| ignores(r.verdict))));
-        Decides { mode: model.mode, deadline: model.deadline, logins: Share::of(logins), topics: Share::of(topics) }
-    }
-}
-
-fn ignores(verdict: Verdict) -> bool {
-    verdict == Verdict::Ignore
-}
-
-impl Share {
-    fn of(section: Option<(Verdict, bool)>) -> Self {
-        match section {
-            None => Share::None,
-            Some((default, some_ignore)) if some_ignore || ignores(default) => Share::Some,
-            Some(_) => Share::All,
-        }
-    }
-}
-
 struct Plan<'a> {
     dir: &'a Path,
     slot: Slot,
@@ -265,7 +211,7 @@ fn write_plugin(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
         ),
         None => ("/etc/exhook-policy".to_owned(), "rules".to_owned(), Duration::ZERO),
     };
-    let timeout = CALL_TIMEOUT.max(deadline + MARGIN).as_secs();
+    let timeout = call_timeout(deadline).as_secs();
     writeln!(
         text,
         "

@@ -10,6 +10,7 @@ pub mod check;
 pub mod completions;
 pub mod convert;
 pub mod demo;
+pub mod doctor;
 pub mod fmt;
 pub mod history;
 pub mod install;
@@ -41,6 +42,8 @@ pub enum Command {
     Passwd(passwd::Args),
     /// Make the folder that the broker starts the driver from, and print the broker's settings
     Install(install::Args),
+    /// Look for what fails open in a broker's settings and files
+    Doctor(doctor::Args),
     /// Play recorded traffic of a real broker through a driver, and show what becomes of it
     Demo(demo::Args),
     /// Convert the rules of another broker into a policy
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::History(args) => history::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Schema(args) => schema::run(&args),

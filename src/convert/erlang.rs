@@ -9,13 +9,14 @@ const MAX_DEPTH: usize = 32;
 
 /// A term and where it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Term {
-    pub(super) line: usize,
-    pub(super) value: Value,
+pub(crate) struct Term {
+    /// From 1.
+    pub(crate) line: usize,
+    pub(crate) value: Value,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Atom(String),
     /// A string or a binary.
     Text(String),
@@ -25,7 +26,7 @@ pub(super) enum Value {
 }
 
 /// The terms of a file, each of which ends in a full stop.
-pub(super) fn consult(source: &str) -> Result<Vec<Term>, Problem> {
+pub(crate) fn consult(source: &str) -> Result<Vec<Term>, Problem> {
     let tokens = match erl_tokenize::scan_tokens(source) {
         Ok(tokens) => tokens.into_iter().filter(|token| token.kind().is_lexical()).collect::<Vec<_>>(),
         Err(error) => return Err(Problem::new(error.position.line().get(), "this is no Erlang term")),

@@ -11,6 +11,7 @@ mod mosquitto;
 
 pub use acl_conf::acl_conf;
 pub use draft::Draft;
+pub(crate) use erlang::{Term, Value, consult};
 pub use mosquitto::mosquitto;
 
 /// A line of the other broker's file that cannot be converted.

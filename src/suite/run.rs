@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{Case, Question, Suite};
 use crate::decision::{DEFAULT, Decision};
+use crate::event::owned::OwnedClient;
 use crate::policy::Policy;
 use crate::policy::model::Who;
 use crate::policy::trace::Trace;
@@ -11,9 +12,14 @@ use crate::policy::trace::Trace;
 impl Suite {
     /// What the policy says to a case.
     pub fn decide(&self, case: &Case) -> Decision<'_> {
-        let client = case.client.as_client();
+        self.answer(&case.client, &case.question)
+    }
+
+    /// What the policy says to a client.
+    pub fn answer(&self, client: &OwnedClient, question: &Question) -> Decision<'_> {
+        let client = client.as_client();
         let lists = self.contents.lists();
-        match &case.question {
+        match question {
             Question::Authenticate(password) => {
                 self.policy.login(&client, lists, |source| self.contents.found(source, client.username, password))
             }

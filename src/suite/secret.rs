@@ -11,10 +11,15 @@ use crate::policy::traps::{comment_after, comment_instead};
 use crate::policy::yaml::{Node, Yaml};
 
 /// A password of a test file. It has no `Display`, and its `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Secret(String);
 
 impl Secret {
+    /// A password that comes from elsewhere.
+    pub fn new(password: impl Into<String>) -> Self {
+        Secret(password.into())
+    }
+
     /// The password, for whoever compares it or logs in with it.
     pub fn expose(&self) -> &str {
         &self.0

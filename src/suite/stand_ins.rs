@@ -142,6 +142,11 @@ impl Contents {
         }
     }
 
+    /// The passwords that stand in for this user's, from all sources.
+    pub fn passwords_of(&self, username: &str) -> impl Iterator<Item = &Secret> {
+        self.passwords.iter().flatten().filter_map(move |users| users.get(username))
+    }
+
     fn source(&self, source: PasswordId) -> Option<&HashMap<String, Secret>> {
         self.passwords.get(source.0)?.as_ref()
     }

@@ -36,7 +36,7 @@ use rich::Rich;
 const TOPIC_MAX: usize = 65_535;
 
 /// The prefixes that EMQX takes off a topic before it means one.
-const PREFIXES: [&str; 4] = ["$share/", "$queue/", "$exclusive/", "$delayed/"];
+pub(crate) const PREFIXES: [&str; 4] = ["$share/", "$queue/", "$exclusive/", "$delayed/"];
 
 /// How a pattern is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,0 +1,57 @@
+//! How much of the broker's questions a policy answers itself, which tells what the broker's own settings must be.
+
+use std::time::Duration;
+
+use crate::decision::{Mode, Verdict};
+use crate::policy::model::Model;
+
+/// What the broker's own settings must fit to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decides {
+    /// Whether it answers at all.
+    pub mode: Mode,
+    /// Every call is answered within it.
+    pub deadline: Duration,
+    /// Of the logins.
+    pub logins: Share,
+    /// Of the publishes and subscriptions.
+    pub topics: Share,
+}
+
+/// How much of a kind of question the policy answers itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// It has no such section.
+    None,
+    /// It leaves some to the broker, by `ignore`.
+    Some,
+    /// It answers every one.
+    All,
+}
+
+impl Decides {
+    /// What is assumed of a policy that is not known.
+    pub const EVERYTHING: Decides =
+        Decides { mode: Mode::Enforce, deadline: Duration::ZERO, logins: Share::All, topics: Share::All };
+
+    /// What this policy decides.
+    pub fn of(model: &Model) -> Self {
+        let logins = model.auth.as_ref().map(|auth| (auth.default, auth.rules.iter().any(|r| ignores(r.verdict))));
+        let topics = model.acl.as_ref().map(|acl| (acl.default, acl.rules.iter().any(|r| ignores(r.verdict))));
+        Decides { mode: model.mode, deadline: model.deadline, logins: Share::of(logins), topics: Share::of(topics) }
+    }
+}
+
+fn ignores(verdict: Verdict) -> bool {
+    verdict == Verdict::Ignore
+}
+
+impl Share {
+    fn of(section: Option<(Verdict, bool)>) -> Self {
+        match section {
+            None => Share::None,
+            Some((default, some_ignore)) if some_ignore || ignores(default) => Share::Some,
+            Some(_) => Share::All,
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Whether the broker's user can read what the policy names, and nobody else can write it.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+use crate::policy::model::{ListSource, Model, PasswordSource};
+
+/// A user of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct User {
+    name: String,
+    uid: u32,
+    groups: Vec<u32>,
+}
+
+impl User {
+    /// The user of this name or number; `None` where there is none.
+    fn find(name: &str) -> Option<Self> {
+        let read = |file| fs::read_to_string(file).unwrap_or_default();
+        Self::find_in(name, &read("/etc/passwd"), &read("/etc/group"))
+    }
+
+    fn find_in(name: &str, passwd: &str, group: &str) -> Option<Self> {
+        let rows = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let mut named = rows.filter_map(|row| match row.as_slice() {
+            [user, _, uid, gid, ..] => Some((*user, uid.parse::<u32>().ok()?, gid.parse::<u32>().ok()?)),
+            _ => None,
+        });
+        let (user, uid, gid) = named.find(|(user, uid, _)| *user == name || uid.to_string() == name)?;
+        let rows = group.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let more = rows.filter_map(|row| match row.as_slice() {
+            [_, _, gid, members] if members.split(',').any(|member| member == user) => gid.parse().ok(),
+            _ => None,
+        });
+        Some(User { name: user.to_owned(), uid, groups: std::iter::once(gid).chain(more).collect() })
+    }
+
+    /// Whether the bits of a file or folder (4 read, 2 write, 1 execute or enter) are there for this user.
+    fn may(&self, metadata: &Metadata, bits: u32) -> bool {
+        let shift = if metadata.uid() == self.uid {
+            6
+        } else if self.groups.contains(&metadata.gid()) {
+            3
+        } else {
+            0
+        };
+        self.uid == 0 || (metadata.mode() >> shift) & bits == bits
+    }
+}
+
+const READ: u32 = 4;
+const WRITE: u32 = 2;
+const ENTER: u32 = 1;
+const STICKY: u32 = 0o1000;
+
+/// Looks at the policy file and at what it names, for the broker's user, by name or number.
+pub fn check_files(policy: &Path, model: &Model, user: &str) -> Vec<Finding> {
+    let known = User::find(user);
+    let mut found = check_for(policy, model, known.as_ref());
+    if known.is_none() {
+        let message = "there is no such user here, so that nobody knows whether the broker can read the policy";
+        found.push(Finding::warning(format!("user {user}"), message).fix("--user NAME says whom the broker runs as"));
+    }
+    found
+}
+
+fn check_for(policy: &Path, model: &Model, user: Option<&User>) -> Vec<Finding> {
+    let mut found = vec![file("the policy", policy, user, false)];
+    for list in &model.lists {
+        match &list.source {
+            ListSource::Inline(_) => {}
+            ListSource::File { path, .. } | ListSource::Sqlite { path, .. } => {
+                found.push(file(&format!("list `{}`", list.name), path, user, false));
+            }
+        }
+    }
+    for passwords in &model.passwords {
+        match &passwords.source {
+            PasswordSource::File { path } | PasswordSource::Sqlite { path, .. } => {
+                found.push(file(&format!("passwords `{}`", passwords.name), path, user, true));
+            }
+        }
+    }
+    if let (Some(history), Some(user)) = (&model.history, user) {
+        found.push(database(&history.database, user));
+    }
+    found
+}
+
+/// A file that the driver reads.
+fn file(about: &str, path: &Path, user: Option<&User>, secret: bool) -> Finding {
+    let finding = match look(path, user, READ) {
+        Err(Trouble::Io(at, error)) if error.kind() == io::ErrorKind::NotFound => {
+            Finding::problem(about, format!("{} does not exist", at.display()))
+        }
+        Err(Trouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
+        Err(Trouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}")),
+        Ok(path) => match (written_by_anyone(&path), secret && read_by_anyone(&path)) {
+            (Some(at), _) => Finding::problem(about, format!("everyone on this machine can write to {}", at.display()))
+                .fix(format!("chmod o-w {}", at.display())),
+            (None, true) => Finding::warning(about, "everyone on this machine can read it")
+                .fix(format!("chmod o-r {}", path.display())),
+            (None, false) => Finding::fine(about, "only those can read and write it who may"),
+        },
+    };
+    finding.at(path, None)
+}
+
+/// Where the driver makes and writes the database.
+fn database(path: &Path, user: &User) -> Finding {
+    let about = "the history";
+    // The folders are made by the driver where they are missing.
+    let folder = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    let bits = WRITE | ENTER;
+    let of_folder = look(folder, Some(user), bits).map(|_| ());
+    let of_file = if path.exists() { look(path, Some(user), READ | WRITE).map(|_| ()) } else { Ok(()) };
+    let finding = match of_folder.and(of_file) {
+        Ok(()) => Finding::fine(about, format!("user {} can write it", user.name)),
+        Err(Trouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}"))
+            .fix(format!("chown -R {name} {}", folder.display())),
+        Err(Trouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
+    };
+    finding.at(path, None)
+}
+
+enum Trouble {
+    Io(PathBuf, io::Error),
+    /// What cannot be done, and who cannot.
+    Refused(String, String),
+}
+
+/// Follows the links of a path and looks at every folder on the way.
+fn look(path: &Path, user: Option<&User>, bits: u32) -> Result<PathBuf, Trouble> {
+    let path = fs::canonicalize(path).map_err(|error| Trouble::Io(path.to_owned(), error))?;
+    let Some(user) = user else { return Ok(path) };
+    let mut way: Vec<&Path> = path.ancestors().collect();
+    way.reverse();
+    for step in way {
+        let metadata = fs::metadata(step).map_err(|error| Trouble::Io(step.to_owned(), error))?;
+        let (bits, can) = match (step == path, bits) {
+            (false, _) => (ENTER, "enter"),
+            (true, READ) => (READ, "read"),
+            (true, bits) => (bits, "write to"),
+        };
+        if !user.may(&metadata, bits) {
+            return Err(Trouble::Refused(format!("{can} {}", step.display()), user.name.clone()));
+        }
+    }
+    Ok(path)
+}
+
+/// The file, or a folder above it in which everyone can put another in its place.
+fn written_by_anyone(path: &Path) -> Option<PathBuf> {
+    let open = |step: &&Path| {
+        fs::metadata(step).is_ok_and(|metadata| {
+            let sticky = metadata.is_dir() && metadata.mode() & STICKY != 0;
+            metadata.mode() & WRITE != 0 && !sticky
+        })
+    };
+    path.ancestors().find(open).map(Path::to_owned)
+}
+
+/// Whether everyone can read the file, and enter the folders above it.
+fn read_by_anyone(path: &Path) -> bool {
+    path.ancestors().all(|step| {
+        let bit = if step == path { READ } else { ENTER };
+        fs::metadata(step).is_ok_and(|metadata| metadata.mode() & bit != 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::policy;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nemqx:x:900:901::/:/bin/false\nbroken\n";
+    const GROUP: &str = "root:x:0:\ncerts:x:55:alice,emqx\nemqx:x:901:\n";
+
+    #[test]
+    fn users_are_found_by_name_and_number() {
+        let emqx = User { name: "emqx".to_owned(), uid: 900, groups: vec![901, 55] };
+        assert_eq!(User::find_in("emqx", PASSWD, GROUP), Some(emqx.clone()));
+        assert_eq!(User::find_in("900", PASSWD, GROUP), Some(emqx));
+        assert_eq!(User::find_in("nobody", PASSWD, GROUP), None);
+    }
+
+    /// What is found where a file or folder has this mode, for a user who owns none of it, or without one.
+    #[track_caller]
+    fn check(name: &str, mode: u32, with_user: bool, expected: &[&str]) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let write = |name: &str, text: &str| {
+            fs::write(root.join(name), text).unwrap();
+            fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+        };
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(root.join("d")).unwrap();
+        fs::set_permissions(root.join("d"), fs::Permissions::from_mode(0o755)).unwrap();
+        write("d/list", "a\n");
+        write("d/passwd", "u:x\n");
+        fs::set_permissions(root.join("d/passwd"), fs::Permissions::from_mode(0o600)).unwrap();
+        let text = "version: 1\nlists: { l: { file: d/list } }\npasswords: { p: { file: d/passwd } }\n\
+                    auth: { rules: [{ allow: { clientid: { in: l } }, password: p }] }\n";
+        write("rules.yaml", text);
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+
+        let loaded = policy::load(&root.join("rules.yaml")).unwrap();
+        let user = User { name: "emqx".to_owned(), uid: 4_000_000_000, groups: vec![4_000_000_001] };
+        let found = check_for(&root.join("rules.yaml"), &loaded.model, with_user.then_some(&user));
+        let prefix = format!("{}/", root.display());
+        let said: Vec<String> = found.iter().map(|finding| finding.to_string().replace(&prefix, "")).collect();
+        fs::set_permissions(root.join("d"), fs::Permissions::from_mode(0o755)).unwrap();
+        let bad: Vec<&str> = said.iter().map(String::as_str).filter(|line| !line.starts_with("fine")).collect();
+        assert_eq!(bad, expected);
+        assert_eq!(said.len(), 3);
+    }
+
+    #[test]
+    fn who_must_not_read_or_write_does_not() {
+        check("rules.yaml", 0o644, false, &[]);
+        check(
+            "rules.yaml",
+            0o646,
+            false,
+            &[
+                "problem  rules.yaml: the policy: everyone on this machine can write to rules.yaml\n           chmod o-w rules.yaml",
+            ],
+        );
+        check(
+            "d",
+            0o757,
+            false,
+            &[
+                "problem  d/list: list `l`: everyone on this machine can write to d\n           chmod o-w d",
+                "problem  d/passwd: passwords `p`: everyone on this machine can write to d\n           chmod o-w d",
+            ],
+        );
+        // In a sticky folder nobody replaces what is another's.
+        check("d", 0o1757, false, &[]);
+        check(
+            "d/passwd",
+            0o644,
+            false,
+            &["warning  d/passwd: passwords `p`: everyone on this machine can read it\n           chmod o-r d/passwd"],
+        );
+    }
+
+    #[test]
+    fn the_brokers_user_must_read() {
+        let passwd = "problem  d/passwd: passwords `p`: user emqx cannot read d/passwd";
+        check("rules.yaml", 0o644, true, &[passwd]);
+        check(
+            "rules.yaml",
+            0o640,
+            true,
+            &["problem  rules.yaml: the policy: user emqx cannot read rules.yaml", passwd],
+        );
+        check(
+            "d",
+            0o750,
+            true,
+            &[
+                "problem  d/list: list `l`: user emqx cannot enter d",
+                "problem  d/passwd: passwords `p`: user emqx cannot enter d",
+            ],
+        );
+    }
+}

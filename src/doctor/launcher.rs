@@ -1,0 +1,43 @@
+//! The program that the broker starts as `python3` or `java`.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::Finding;
+
+/// What a copy of this program contains, and no other program.
+const MARK: &str = "this is exhook-policy, a driver for the EMQX extension hook";
+
+/// Whether the launcher is this program or another version of it, or a link to one that is gone.
+pub fn is_ours(launcher: &Path) -> bool {
+    match fs::read(launcher) {
+        Ok(bytes) => regex::bytes::Regex::new(&regex::escape(MARK)).is_ok_and(|mark| mark.is_match(&bytes)),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Looks at the folder that `install` made, for the launchers of these drivers.
+pub fn check(folder: &Path, drivers: &[&str]) -> Vec<Finding> {
+    drivers.iter().map(|driver| check_one(&folder.join(driver), folder)).collect()
+}
+
+fn check_one(launcher: &Path, folder: &Path) -> Finding {
+    let again = format!("exhook-policy install {}", folder.display());
+    let about = "the launcher";
+    let finding = match fs::metadata(launcher) {
+        Err(error) => {
+            let message = format!("the broker finds no driver here, and runs on without one: {error}");
+            Finding::problem(about, message).fix(again)
+        }
+        Ok(_) if !is_ours(launcher) => {
+            Finding::problem(about, "this is another program, which does not know the policy").fix(again)
+        }
+        Ok(metadata) if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 => {
+            Finding::problem(about, "this cannot be started").fix(again)
+        }
+        Ok(_) => Finding::fine(about, "it is this program"),
+    };
+    finding.at(launcher, None)
+}

@@ -1,0 +1,101 @@
+//! `loaded_plugins` and `loaded_modules`: what the broker starts with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Conf, Etc, Finding, Share};
+use crate::convert::{Term, Value, consult};
+
+/// The plugin that asks the driver.
+const PLUGIN: &str = "emqx_extension_hook";
+const LOAD: &str = "emqx_ctl plugins load emqx_extension_hook";
+/// Where packages put the files.
+const PACKAGED: &str = "/var/lib/emqx";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plugins,
+    Modules,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Plugins => "loaded_plugins",
+            Kind::Modules => "loaded_modules",
+        }
+    }
+
+    /// The setting that says where it is.
+    fn key(self) -> &'static str {
+        match self {
+            Kind::Plugins => "plugins.loaded_file",
+            Kind::Modules => "modules.loaded_file",
+        }
+    }
+}
+
+/// The file, where there is one.
+pub(super) fn file(etc: &Etc<'_>, conf: Option<&Conf>, kind: Kind) -> Option<PathBuf> {
+    let set = conf.and_then(|conf| conf.get(kind.key())).map(|setting| etc.resolve(&setting.value));
+    let usual = [etc.resolve("data"), PathBuf::from(PACKAGED)].map(|folder| folder.join(kind.name()));
+    let places = etc.data.map_or_else(|| set.into_iter().chain(usual).collect(), |data| vec![data.join(kind.name())]);
+    places.into_iter().find(|place| place.is_file())
+}
+
+/// What is loaded, in order, with its line. A name alone is loaded, `{name, false}` is not.
+pub(super) fn names(text: &str) -> Result<Vec<(usize, String)>, String> {
+    let terms = consult(text).map_err(|problem| format!("line {}: {}", problem.line, problem.message))?;
+    let name = |term: &Term| match &term.value {
+        Value::Atom(name) => Some((term.line, name.clone())),
+        Value::Tuple(members) => match members.as_slice() {
+            [Term { value: Value::Atom(name), .. }, Term { value: Value::Atom(loaded), .. }] if loaded == "true" => {
+                Some((term.line, name.clone()))
+            }
+            _ => None,
+        },
+        Value::Text(_) | Value::Integer(_) | Value::List(_) => None,
+    };
+    Ok(terms.iter().filter_map(name).collect())
+}
+
+/// Whether the plugin is loaded at the broker's start, and what else decides beside it.
+pub(super) fn check_plugins(file: Option<&Path>, etc: &Etc<'_>) -> Vec<Finding> {
+    let about = "the plugin";
+    let Some(file) = file else {
+        let message = "no file loaded_plugins was found, which says whether the plugin is loaded at the broker's start";
+        return vec![Finding::unseen(about, message).fix("--data DIR says where it is")];
+    };
+    let read = fs::read_to_string(file).map_err(|error| error.to_string());
+    let names = match read.and_then(|text| names(&text)) {
+        Ok(names) => names,
+        Err(error) => return vec![Finding::unseen(about, format!("the file cannot be read: {error}")).at(file, None)],
+    };
+    let mut found = Vec::new();
+    let ours = names.iter().position(|(_, name)| name == PLUGIN);
+    if let Some((line, _)) = ours.and_then(|at| names.get(at)) {
+        let message = format!("{PLUGIN} is loaded at the broker's start");
+        found.push(Finding::fine(about, message).at(file, Some(*line)));
+    } else {
+        let message = format!("{PLUGIN} is not loaded at the broker's start: the policy is not asked for anything");
+        found.push(Finding::problem(about, message).at(file, None).fix(LOAD));
+    }
+    for (at, (line, name)) in names.iter().enumerate() {
+        if !name.starts_with("emqx_auth_") {
+            continue;
+        }
+        let superusers = "no topic is asked for of those whom it makes superusers";
+        let finding = if etc.decides().logins == Share::None {
+            Finding::warning(name.clone(), superusers)
+        } else {
+            let order = match ours {
+                Some(ours) if at > ours => "it is asked where the policy has no opinion",
+                _ => "it is asked before the policy, and whom it lets in, the policy is not asked about",
+            };
+            let unload = format!("emqx_ctl plugins unload {name}");
+            Finding::warning(name.clone(), format!("{order}; {superusers}")).fix(unload)
+        };
+        found.push(finding.at(file, Some(*line)));
+    }
+    found
+}

@@ -1,0 +1,69 @@
+//! One login that the policy refuses, at the broker itself.
+
+use std::time::Duration;
+
+use super::Finding;
+use crate::decision::{Mode, Verdict};
+use crate::event::{Client, Peerhost};
+use crate::mqtt::{Connected, Connection, Login, Refusal, Version, resolve};
+use crate::policy::lists::Lists;
+use crate::policy::{Found, Policy};
+
+/// Logs in as nobody, with a wrong password, which the broker must refuse.
+pub fn probe(broker: &str, patience: Duration, policy: Option<(&Policy, &Lists)>) -> Finding {
+    let about = format!("a login at {broker}");
+    let name = match nobody() {
+        Ok(name) => name,
+        Err(error) => return Finding::unseen(about, format!("no name could be made up: {error}")),
+    };
+    if let Some((policy, lists)) = policy {
+        if policy.mode() == Mode::Audit {
+            return Finding::fine(about, "not tried: the policy is in audit mode and refuses nobody");
+        }
+        if !refuses(policy, lists, &name) {
+            return Finding::fine(about, "not tried: the policy does not refuse a stranger");
+        }
+    }
+    let login = Login { clientid: &name, username: &name, password: &name };
+    let answer = resolve(broker).and_then(|addresses| Connection::login(&addresses, Version::V3, login, patience));
+    match answer {
+        Ok(Connected::In(connection)) => {
+            connection.disconnect();
+            let message = format!(
+                "a client of an unknown name, {name}, gets in with a password that nobody gave it: the policy is not enforced"
+            );
+            Finding::problem(about, message)
+                .fix("emqx_ctl plugins list          # is emqx_extension_hook active?")
+                .fix("the broker's log says why a plugin or a driver did not start")
+        }
+        Ok(Connected::Refused(refusal @ Refusal::NotAuthorized(_))) => {
+            Finding::fine(about, format!("a client of an unknown name is refused: {refusal}"))
+        }
+        Ok(Connected::Refused(refusal @ (Refusal::Other(_) | Refusal::Closed))) => {
+            Finding::unseen(about, format!("it was refused, but not for its name: {refusal}"))
+        }
+        Err(error) => Finding::unseen(about, error.to_string()),
+    }
+}
+
+/// A name that nobody has.
+fn nobody() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes)?;
+    Ok(format!("exhook-policy-doctor-{:016x}", u64::from_ne_bytes(bytes)))
+}
+
+fn refuses(policy: &Policy, lists: &Lists, name: &str) -> bool {
+    let client = Client {
+        clientid: name,
+        username: name,
+        peerhost: Peerhost::parse("127.0.0.1"),
+        sockport: 1883,
+        protocol: "mqtt",
+        mountpoint: "",
+        node: "",
+        is_superuser: false,
+        anonymous: false,
+    };
+    policy.login(&client, lists, |_| Found::Unknown).verdict == Verdict::Deny
+}

@@ -1,0 +1,223 @@
+//! What the broker will see of a client that logs in from here, and what it can therefore show.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::decision::Verdict;
+use crate::event::Action;
+use crate::event::owned::{OwnedClient, OwnedPeerhost};
+use crate::mqtt::Version;
+use crate::suite::{Case, Question, Secret, Suite};
+use crate::topic::{PREFIXES, Request};
+
+/// The suite, and where its clients come from.
+pub(super) struct Here<'s> {
+    pub(super) suite: &'s Suite,
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Where this program connects from, as far as it knows: behind a translation of addresses the broker sees another.
+    local: SocketAddr,
+    port: u16,
+}
+
+/// A case that the broker can show.
+pub(super) struct Shown {
+    /// Its client as the broker will see it.
+    pub(super) client: OwnedClient,
+    /// Whether the broker must allow it.
+    pub(super) allowed: bool,
+}
+
+/// A field of a client that the client has no say in.
+struct Field {
+    name: &'static str,
+    /// Makes it what it will be at the broker, or may be.
+    set: fn(&Here<'_>, &mut OwnedClient),
+    show: fn(&OwnedClient) -> String,
+}
+
+/// The fields of which it is known what they will be.
+const KNOWN: [Field; 5] = [
+    Field {
+        name: "peerhost",
+        set: |here, client| client.peerhost = OwnedPeerhost::Addr(here.local.ip()),
+        show: |client| client.peerhost.as_peerhost().to_string(),
+    },
+    Field {
+        name: "sockport",
+        set: |here, client| client.sockport = here.port,
+        show: |client| client.sockport.to_string(),
+    },
+    Field {
+        name: "protocol",
+        set: |_, client| client.protocol = "mqtt".into(),
+        show: |client| format!("{:?}", client.protocol),
+    },
+    Field {
+        name: "mountpoint",
+        set: |_, client| client.mountpoint = "".into(),
+        show: |client| format!("{:?}", client.mountpoint),
+    },
+    Field {
+        name: "is_superuser",
+        set: |_, client| client.is_superuser = false,
+        show: |client| client.is_superuser.to_string(),
+    },
+];
+
+/// The fields that may be anything.
+const UNKNOWN: [Field; 2] = [
+    Field {
+        name: "node",
+        set: |_, client| client.node = format!("{}-or-another", client.node).into(),
+        show: |client| format!("{:?}", client.node),
+    },
+    Field {
+        name: "anonymous",
+        set: |_, client| client.anonymous = !client.anonymous,
+        show: |client| client.anonymous.to_string(),
+    },
+];
+
+/// The longest text that MQTT carries, in bytes.
+const MAX_TEXT: usize = u16::MAX as usize;
+
+impl<'s> Here<'s> {
+    /// Connects once, to know from where.
+    pub(super) fn find(suite: &'s Suite, addresses: &[SocketAddr], patience: Duration) -> Result<Self, String> {
+        let mut tried = Vec::new();
+        for address in addresses {
+            let local = TcpStream::connect_timeout(address, patience).and_then(|stream| stream.local_addr());
+            match local {
+                Ok(local) => {
+                    return Ok(Here { suite, addresses: vec![*address], local, port: address.port() });
+                }
+                Err(error) => tried.push(format!("{address}: {error}")),
+            }
+        }
+        Err(format!("no connection to the broker: {}", tried.join("; ")))
+    }
+
+    /// The client as the broker will see it.
+    pub(super) fn seen(&self, client: &OwnedClient) -> OwnedClient {
+        let mut seen = client.clone();
+        for field in &KNOWN {
+            (field.set)(self, &mut seen);
+        }
+        seen
+    }
+
+    /// What the broker must do, where it can show what the case asks; else why it cannot.
+    pub(super) fn shows(&self, case: &Case, version: Version) -> Result<Shown, String> {
+        let allowed = match case.expected.verdict {
+            Verdict::Allow => true,
+            Verdict::Deny => false,
+            Verdict::Ignore => return Err("the policy leaves it to the broker".to_owned()),
+        };
+        can_be_sent(case, version)?;
+        let seen = self.seen(&case.client);
+        let written = self.suite.decide(case).verdict;
+        if self.suite.answer(&seen, &case.question).verdict != written {
+            return Err(self.what_differs(case, written));
+        }
+        let decides = |field: &&Field| self.suite.answer(&self.with(field, &seen), &case.question).verdict != written;
+        match UNKNOWN.iter().find(decides) {
+            None => Ok(Shown { client: seen, allowed }),
+            Some(field) => {
+                let value = (field.show)(&seen);
+                Err(format!("it is so where `{}` is {value}, which is not known of this broker", field.name))
+            }
+        }
+    }
+
+    fn with(&self, field: &Field, client: &OwnedClient) -> OwnedClient {
+        let mut client = client.clone();
+        (field.set)(self, &mut client);
+        client
+    }
+
+    /// The fields that make the policy decide otherwise, by themselves or else together.
+    fn what_differs(&self, case: &Case, written: Verdict) -> String {
+        let changed = KNOWN.iter().map(|field| (field, self.with(field, &case.client)));
+        let changed: Vec<_> = changed.filter(|(_, client)| *client != case.client).collect();
+        let decides = |client: &OwnedClient| self.suite.answer(client, &case.question).verdict != written;
+        let alone = changed.iter().any(|(_, client)| decides(client));
+        let deciding = changed.iter().filter(|(_, client)| !alone || decides(client));
+        let told = deciding
+            .map(|(Field { name, show, .. }, client)| format!("`{name}` {}, not {}", show(client), show(&case.client)));
+        let told = told.collect::<Vec<_>>().join(", ");
+        format!("from here the client has {told}, and the policy decides otherwise")
+    }
+
+    /// A password with which the policy lets this client in, as the broker will see it: one of those that the tests
+    /// log it in with, one that stands in for a source, or none.
+    pub(super) fn password(&self, client: &OwnedClient) -> Option<Secret> {
+        let asked = self.suite.tests.iter().flat_map(|test| &test.cases).filter_map(|case| match &case.question {
+            Question::Authenticate(password) if case.client.username == client.username => Some(password),
+            Question::Authenticate(_) | Question::Acl(..) => None,
+        });
+        let known = self.suite.contents.passwords_of(&client.username);
+        let none = Secret::default();
+        let mut passwords = asked.chain(known).chain([&none]);
+        let lets_in = |password: &&Secret| {
+            let question = Question::Authenticate((*password).clone());
+            self.suite.answer(client, &question).verdict == Verdict::Allow
+        };
+        passwords.find(lets_in).cloned()
+    }
+
+    /// The clients of the test file that may see messages of this topic, another than the one who publishes first.
+    pub(super) fn observers(&self, topic: &str, publisher: &OwnedClient) -> Vec<(OwnedClient, Secret)> {
+        let mut found: Vec<(OwnedClient, Secret)> = Vec::new();
+        for case in self.suite.tests.iter().flat_map(|test| &test.cases) {
+            let client = self.seen(&case.client);
+            if client.clientid.is_empty() || found.iter().any(|(known, _)| known.clientid == client.clientid) {
+                continue;
+            }
+            if self.suite.answer(&client, &Question::Acl(Action::Subscribe, topic.to_owned())).verdict == Verdict::Allow
+            {
+                found.extend(self.password(&client).map(|password| (client, password)));
+            }
+        }
+        found.sort_by_key(|(client, _)| client.clientid == publisher.clientid);
+        found
+    }
+}
+
+/// Whether a client can ask this at all.
+fn can_be_sent(case: &Case, version: Version) -> Result<(), String> {
+    let client = &case.client;
+    let text = |what: &str, text: &str| match text {
+        text if text.contains('\0') => Err(format!("MQTT carries no NUL in a {what}")),
+        text if text.len() > MAX_TEXT => Err(format!("MQTT carries no {what} of {} bytes", text.len())),
+        _ => Ok(()),
+    };
+    if client.clientid.is_empty() {
+        return Err("a broker gives a client without a clientid one of its own".to_owned());
+    }
+    text("clientid", &client.clientid)?;
+    text("username", &client.username)?;
+    match &case.question {
+        Question::Authenticate(password) => {
+            if version == Version::V3 && client.username.is_empty() && !password.is_empty() {
+                return Err("MQTT 3.1.1 carries no password without a username".to_owned());
+            }
+            text("password", password.expose())
+        }
+        Question::Acl(action, topic) => {
+            text("topic", topic)?;
+            match (Request::parse(*action, topic), action, version) {
+                (None, Action::Publish, _) => {
+                    Err("this is no topic name, and a broker disconnects who publishes to it".to_owned())
+                }
+                (None, Action::Subscribe, _) => {
+                    Err("this is no topic filter, and a broker disconnects who subscribes to it".to_owned())
+                }
+                (Some(_), Action::Publish, Version::V3) if PREFIXES.iter().any(|prefix| topic.starts_with(prefix)) => {
+                    Err("in MQTT 3.1.1 only its arrival would show it, and nobody can subscribe to this name"
+                        .to_owned())
+                }
+                (Some(_), Action::Publish | Action::Subscribe, _) => Ok(()),
+            }
+        }
+    }
+}

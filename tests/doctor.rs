@@ -1,0 +1,105 @@
+//! `doctor` on the folders of brokers in `tests/doctor`: in each the broker's files, a policy, and what must be said.
+//!
+//! With `UPDATE_GOLDEN=1` the expected texts are written instead of compared.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/doctor").join(name)
+}
+
+/// What `doctor` says in a folder, and its exit code. Paths are shown from that folder.
+fn doctor(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+        .arg("doctor")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let here = format!("{}/", fs::canonicalize(folder).unwrap().display());
+    let said = String::from_utf8(said).unwrap().replace(&here, "");
+    format!("$ exhook-policy doctor {}\n{said}exit code {}\n", arguments.join(" "), output.status.code().unwrap())
+}
+
+#[track_caller]
+fn check(name: &str, runs: &[&[&str]]) {
+    let folder = folder(name);
+    let said: Vec<String> = runs.iter().map(|arguments| doctor(&folder, arguments)).collect();
+    let said = said.join("\n");
+    let expected = folder.join("expected.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::write(&expected, &said).unwrap();
+    }
+    assert_eq!(said, fs::read_to_string(&expected).unwrap_or_default(), "{name}; UPDATE_GOLDEN=1 rewrites it");
+}
+
+/// Everything that is in the folder. `root` is on every machine.
+const ALL: &[&str] = &["--etc", "etc", "--policy", "policy/rules.yaml", "--user", "root"];
+
+#[test]
+fn a_broker_as_it_is_delivered() {
+    check("stock", &[ALL, &["--etc", "etc"]]);
+}
+
+#[test]
+fn a_broker_that_fails_closed() {
+    check("closed", &[ALL, &[ALL, &["--format", "json"]].concat(), &["--etc", "etc", "--data", "etc"]]);
+}
+
+#[test]
+fn a_policy_in_audit_mode() {
+    check("audit", &[ALL]);
+}
+
+#[test]
+fn a_policy_that_decides_a_part() {
+    check("part", &[ALL, &[ALL, &["--deny-warnings"]].concat()]);
+}
+
+#[test]
+fn settings_that_the_broker_does_not_take() {
+    check("mistakes", &[ALL]);
+}
+
+#[test]
+fn what_cannot_be_looked_at() {
+    let nobody = ["--policy", "policy/rules.yaml", "--user", "no-such-user"];
+    check("empty", &[ALL, &nobody, &["--policy", "gone.yaml"], &["--data", "etc"], &[]]);
+}
+
+#[test]
+fn launchers_are_this_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let launchers = folder.path().join("bin");
+    fs::create_dir(&launchers).unwrap();
+    let say = || doctor(folder.path(), &["--launchers", "bin"]);
+    let expected = |found: &str, counts: &str, code: u8| {
+        format!("$ exhook-policy doctor --launchers bin\n{found}\n\n{counts}\nexit code {code}\n")
+    };
+    let again = "           exhook-policy install bin";
+    let missing = "problem  bin/python3: the launcher: the broker finds no driver here, and runs on without one: \
+                   No such file or directory (os error 2)";
+    assert_eq!(say(), expected(&format!("{missing}\n{again}"), "1 problem, 0 warnings, 0 fine", 1));
+
+    let launcher = launchers.join("python3");
+    fs::write(&launcher, "#!/bin/sh\n").unwrap();
+    let other = "problem  bin/python3: the launcher: this is another program, which does not know the policy";
+    assert_eq!(say(), expected(&format!("{other}\n{again}"), "1 problem, 0 warnings, 0 fine", 1));
+
+    fs::remove_file(&launcher).unwrap();
+    symlink(env!("CARGO_BIN_EXE_exhook-policy"), &launcher).unwrap();
+    let fine = "fine     bin/python3: the launcher: it is this program";
+    assert_eq!(say(), expected(fine, "0 problems, 0 warnings, 1 fine", 0));
+
+    fs::remove_file(&launcher).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_exhook-policy"), &launcher).unwrap();
+    fs::set_permissions(&launcher, fs::Permissions::from_mode(0o644)).unwrap();
+    let plain = "problem  bin/python3: the launcher: this cannot be started";
+    assert_eq!(say(), expected(&format!("{plain}\n{again}"), "1 problem, 0 warnings, 0 fine", 1));
+}

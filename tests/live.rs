@@ -1,0 +1,241 @@
+//! The tests of a policy, tried on brokers: on a small one that asks the policy or does not, and on mosquitto.
+//!
+//! With `UPDATE_GOLDEN=1` the expected texts are written instead of compared.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::panic,
+    reason = "a test fails by a panic"
+)]
+
+#[path = "live/mosquitto.rs"]
+mod mosquitto;
+#[path = "live/stand_in.rs"]
+mod stand_in;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use exhook_policy::live::{self, Broker, Observer, Outcome, Summary};
+use exhook_policy::mqtt::Version;
+use exhook_policy::suite::{self, Secret, Test};
+use mosquitto::Mosquitto;
+use stand_in::Does;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live")
+}
+
+fn broker(name: String, versions: &[Version]) -> Broker {
+    Broker {
+        name,
+        versions: versions.to_vec(),
+        patience: Duration::from_secs(5),
+        settle: Duration::from_millis(150),
+        payload: Vec::new(),
+        observer: None,
+    }
+}
+
+/// What came of every case, as text.
+fn report(suite_file: &Path, broker: &Broker) -> String {
+    let suite = suite::load(suite_file).unwrap();
+    let tests: Vec<&Test> = suite.tests.iter().collect();
+    let (mut said, mut summary) = (String::new(), Summary::default());
+    let ended = live::run(&suite, &tests, broker, |tried| {
+        let word = match tried.outcome {
+            Outcome::Passed => "ok",
+            Outcome::LetThrough | Outcome::Refused(_) => "FAILED",
+            Outcome::Broken(_) => "BROKEN",
+            Outcome::Skipped(_) => "skipped",
+        };
+        let asked = format!("{}: {} {}", tried.version, tried.case.client.clientid, tried.case.question);
+        let verdict = format!("{:?}", tried.case.expected.verdict).to_lowercase();
+        writeln!(said, "{word:<7} {asked}: {verdict} {}", tried.outcome).unwrap();
+        summary.add(tried.case, &tried.outcome);
+    });
+    if let Err(error) = ended {
+        writeln!(said, "ended: {error}").unwrap();
+    }
+    writeln!(said, "{} passed, {} failed, {} skipped", summary.passed, summary.failed, summary.skipped).unwrap();
+    if let Some(headline) = summary.headline() {
+        writeln!(said, "{headline}").unwrap();
+    }
+    let port = broker.name.rsplit(':').next().unwrap();
+    said.replace(port, "PORT").replace(" \n", "\n")
+}
+
+#[track_caller]
+fn check(name: &str, said: &str) {
+    let expected = folder().join(format!("{name}.txt"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+        fs::write(&expected, said).unwrap();
+    }
+    assert_eq!(said, fs::read_to_string(&expected).unwrap_or_default(), "{name}; UPDATE_GOLDEN=1 rewrites it");
+}
+
+const BOTH: &[Version] = &[Version::V3, Version::V5];
+
+fn on_stand_in(does: Does, versions: &[Version]) -> String {
+    let policy = folder().join("policy/rules.yaml");
+    let address = stand_in::start(does, &policy);
+    report(&folder().join("policy/rules.test.yaml"), &broker(address.to_string(), versions))
+}
+
+#[test]
+fn a_broker_that_enforces_the_policy() {
+    check("enforce", &on_stand_in(Does::Enforce, BOTH));
+}
+
+#[test]
+fn a_broker_that_disconnects_those_whom_it_denies() {
+    check("disconnect", &on_stand_in(Does::Disconnect, BOTH));
+}
+
+#[test]
+fn a_broker_that_lets_topics_through() {
+    check("let-through", &on_stand_in(Does::LetThrough, BOTH));
+}
+
+#[test]
+fn a_broker_that_lets_everyone_in() {
+    check("let-everyone-in", &on_stand_in(Does::LetEveryoneIn, BOTH));
+}
+
+#[test]
+fn a_broker_that_lets_clients_in_and_dies() {
+    check("drop", &on_stand_in(Does::Drop, &[Version::V3]));
+}
+
+#[test]
+fn a_broker_that_refuses_for_another_reason() {
+    check("busy", &on_stand_in(Does::Busy, &[Version::V5]));
+}
+
+#[test]
+fn a_broker_that_is_none() {
+    check("garbage", &on_stand_in(Does::Garbage, &[Version::V5]));
+    assert_eq!(
+        on_stand_in(Does::OnlyV3, &[Version::V5]),
+        "ended: the broker does not speak MQTT 5\n0 passed, 0 failed, 0 skipped\n"
+    );
+}
+
+#[test]
+fn a_broker_that_is_silent_is_not_waited_for_long() {
+    let address = stand_in::start(Does::Silence, &folder().join("policy/rules.yaml"));
+    let mut silent = broker(address.to_string(), BOTH);
+    silent.patience = Duration::from_millis(200);
+    let began = Instant::now();
+    check("silence", &report(&folder().join("policy/rules.test.yaml"), &silent));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_observer_sees_what_no_client_of_the_tests_may() {
+    let policy = folder().join("policy/rules.yaml");
+    let tests = folder().join("policy/rules.test.yaml");
+    let observer = |clientid: &str, password: &str| Observer {
+        clientid: clientid.to_owned(),
+        username: clientid.to_owned(),
+        password: Secret::new(password),
+    };
+    let said = |does, observer| {
+        let mut asked = broker(stand_in::start(does, &policy).to_string(), &[Version::V3]);
+        asked.observer = Some(observer);
+        let said = report(&tests, &asked);
+        let line = said.lines().find(|line| line.contains("publish \"ops/secret/key\"")).unwrap();
+        line.to_owned()
+    };
+    let asked = "MQTT 3.1.1: dev-1 publish \"ops/secret/key\": deny";
+    assert_eq!(said(Does::LetEveryoneIn, observer("watcher", "x")), format!("FAILED  {asked} the broker allows it"));
+    assert_eq!(
+        said(Does::Enforce, observer("dev-2", "wrong")),
+        format!("skipped {asked} observer dev-2 cannot log in: not authorized (code 0x05)")
+    );
+    assert_eq!(
+        said(Does::Enforce, observer("dev-2", "0ther")),
+        format!("skipped {asked} observer dev-2 cannot subscribe to the topic: failure (code 0x80)")
+    );
+    assert_eq!(
+        said(Does::Enforce, observer("dev-1", "s3cret")),
+        format!("skipped {asked} the observer is the client that publishes")
+    );
+}
+
+fn on_mosquitto(mosquitto: &Mosquitto, tests: &str) -> String {
+    report(&folder().join("mosquitto").join(tests), &broker(mosquitto.address.clone(), BOTH))
+}
+
+#[test]
+fn mosquitto_with_the_same_rules() {
+    let acl_file = folder().join("mosquitto/acl_file");
+    let mosquitto = Mosquitto::closed(&[("dev-1", "s3cret"), ("ops", "b0ss")], &acl_file);
+    check("mosquitto/closed", &on_mosquitto(&mosquitto, "rules.test.yaml"));
+    // It grants every subscription, and is found out.
+    check("mosquitto/subscriptions", &on_mosquitto(&mosquitto, "subscriptions.test.yaml"));
+}
+
+#[test]
+fn mosquitto_without_rules() {
+    check("mosquitto/open", &on_mosquitto(&Mosquitto::open(), "rules.test.yaml"));
+}
+
+/// What `doctor --broker` says of a broker, less the name that it made up.
+fn probed(broker: &str, policy: Option<&str>) -> String {
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+    doctor.args(["doctor", "--broker", broker, "--user", "root"]).current_dir(folder());
+    doctor.args(policy.iter().flat_map(|policy| ["--policy", policy]));
+    let output = doctor.output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let line = said.lines().find(|line| line.contains(&format!("a login at {broker}"))).unwrap();
+    let line = line.replace(broker, "BROKER");
+    let named = line.find("exhook-policy-doctor-").map_or(line.clone(), |at| {
+        let end = at + "exhook-policy-doctor-0123456789abcdef".len();
+        format!("{}NOBODY{}", &line[..at], &line[end..])
+    });
+    format!("{named} [{}]", output.status.code().unwrap())
+}
+
+#[test]
+fn the_doctor_tries_a_login_that_must_be_refused() {
+    let policy = folder().join("policy/rules.yaml");
+    let stand_in = |does| stand_in::start(does, &policy).to_string();
+    let open = "problem  a login at BROKER: a client of an unknown name, NOBODY, gets in with a password that nobody gave \
+                it: the policy is not enforced [1]";
+    assert_eq!(probed(&stand_in(Does::LetEveryoneIn), None), open);
+    assert_eq!(probed(&stand_in(Does::LetEveryoneIn), Some("mosquitto/rules.yaml")), open);
+    assert_eq!(probed(&Mosquitto::open().address, None), open);
+    assert_eq!(
+        probed(&stand_in(Does::Enforce), None),
+        "fine     a login at BROKER: a client of an unknown name is refused: not authorized (code 0x05) [0]"
+    );
+    assert_eq!(
+        probed(&stand_in(Does::Busy), None),
+        "unseen   a login at BROKER: it was refused, but not for its name: the broker is not available (code 0x03) [2]"
+    );
+    assert_eq!(
+        probed(&stand_in(Does::Garbage), None),
+        "unseen   a login at BROKER: the broker sent what is no packet of a broker (it begins with byte 0x48) [2]"
+    );
+    let open_policy = "../../examples/public-broker/rules.yaml";
+    assert_eq!(
+        probed(&stand_in(Does::LetEveryoneIn), Some(open_policy)),
+        "fine     a login at BROKER: not tried: the policy does not refuse a stranger [0]"
+    );
+    let audit = "../../examples/audit-rollout/rules.yaml";
+    assert_eq!(
+        probed(&stand_in(Does::LetEveryoneIn), Some(audit)),
+        "fine     a login at BROKER: not tried: the policy is in audit mode and refuses nobody [0]"
+    );
+    assert_eq!(
+        probed("127.0.0.1:1", None),
+        "unseen   a login at BROKER: no connection to the broker: BROKER: Connection refused (os error 111) [2]"
+    );
+}
