@@ -33,7 +33,7 @@ acl:
     ),
     (
         "odd, 50%: é.yaml",
-        "version: 1\nmod: audit\nlists: { 🦀🦀: [007], \"🦀🦀\": [] }\nclients: { c: { node: \"a\n  %c\" } }\n",
+        "version: 1\nmod: audit\nlists: { 🦀🦀: [007], \"🦀🦀\": [] }\nclients: { c: { clientid: \"a\n  %c\" } }\n",
     ),
     (
         "source.yaml",
@@ -41,6 +41,7 @@ acl:
     ),
     ("a.txt", "10.0.0.1\nnonsense\n"),
     ("staff.passwd", "op-1:$6$x\n"),
+    ("empty.txt", "# nobody yet\n"),
 ];
 
 const ALL: &[&str] = &["good.yaml", "doubtful.yaml", "odd, 50%: é.yaml", "source.yaml", "missing.yaml", "-"];
@@ -150,6 +151,36 @@ fn warnings_are_denied_in_every_format_and_accepted_ones_in_none() {
         assert_eq!(run(&["--deny-warnings"], accepted), 0, "{format}");
         assert_eq!(run(&[], "version: 2\n"), 1, "{format}");
     }
+}
+
+#[test]
+fn sources_that_hold_nothing_are_told_where_they_are_read() {
+    let policy = |accept: &str| {
+        format!(
+            "version: 1\n{accept}lists: {{ fleet: {{ file: empty.txt }} }}\npasswords: {{ staff: {{ file: empty.txt }} }}\n\
+             auth: {{ rules: [{{ allow: {{ clientid: {{ in: fleet }} }}, password: staff }}] }}\n"
+        )
+    };
+    let expected = "\
+warning[no-entries]: empty.txt: there are no entries
+ --> <stdin>:2:10
+  |
+2 | lists: { fleet: { file: empty.txt } }
+  |          ^^^^^
+
+warning[no-entries]: empty.txt: there are no users
+ --> <stdin>:3:14
+  |
+3 | passwords: { staff: { file: empty.txt } }
+  |              ^^^^^
+
+<stdin>: 2 warnings
+";
+    assert_eq!(check(&["-"], &policy("")), (0, expected.to_owned()));
+    let accepted = policy("accept: { no-entries: filled when it is installed }\n");
+    assert_eq!(check(&["-", "--deny-warnings"], &accepted), (0, "<stdin>: fine, 2 accepted\n".to_owned()));
+    // What was not looked for cannot be accepted in vain.
+    assert_eq!(check(&["-", "--no-sources"], &accepted), (0, "<stdin>: fine\n".to_owned()));
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn check_file(file: &Path, no_sources: bool) -> Report {
                 loaded.report_sources(source::check(&loaded.model));
             }
             if loaded.warnings.errors() == 0 {
-                loaded.report_unused_accepts(|_| true);
+                loaded.report_unused_accepts(|code| !(no_sources && code == Code::NoEntries));
             }
             loaded.warnings
         }

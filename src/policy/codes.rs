@@ -304,11 +304,66 @@ codes! {
          a rule that denies with such a pattern denies nothing.",
         bad "acl: { rules: [{ deny: everyone, topics: [{ regex: '$SYS/.*' }] }] }",
         good "acl: { rules: [{ deny: everyone, topics: [{ regex: '\\$SYS/.*' }] }] }";
-    AdmitsNameless, "admits-nameless", Warning, "A `not` lets clients without a name through",
+    AdmitsNameless, "admits-nameless", Warning, "A condition lets clients without a name through",
         "An absent username is the empty text, which is different from every name, so `{ not: admin }` holds for clients that \
-         give none. Write `{ not: [\"\", admin] }`.",
+         give none. Write `{ not: [\"\", admin] }`. A glob or regex that matches the empty text, `*` say, lets them through as \
+         well: write `?*`. Where that is meant, say so: `[\"\", { glob: \"op-*\" }]`.",
         bad "auth: { rules: [{ allow: { username: { not: admin } } }] }",
         good "auth: { rules: [{ allow: { username: { not: [\"\", admin] } } }] }";
+    NoEntries, "no-entries", Warning, "A list or password source is empty",
+        "A condition `in` an empty list holds for no client, and `not` in it for every client. A password source without users \
+         lets nobody in, and leaves every login to later rules. `check` reads files and databases to see this, unless \
+         `--no-sources` is given.",
+        bad "lists: { retired: [] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }] }",
+        good "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }] }";
+    WildcardAsText, "wildcard-as-text", Warning, "A text that is compared byte for byte looks like a pattern",
+        "A plain text in a condition or a list is equal to the value or not, and in a topic filter only `+` and `#` are \
+         wildcards. A `*` in them means itself, which is hardly ever meant: a rule that denies with it denies nothing.",
+        bad "auth: { rules: [{ deny: { username: \"op-*\" } }] }\nacl: { rules: [{ deny: everyone, topics: [\"ops/*\"] }] }",
+        good "auth: { rules: [{ deny: { username: { glob: \"op-*\" } } }] }\nacl: { rules: [{ deny: everyone, topics: [\"ops/+\"] }] }";
+    RegexInGlob, "regex-in-glob", Warning, "A glob that is written like a regex",
+        "In a glob `*` is any text, `?` one character, `[...]` a class and `{a,b}` a choice. `+`, `^`, `$` and `\\d` mean \
+         themselves there.",
+        bad "auth: { rules: [{ deny: { clientid: { glob: \"dev-[0-9]+\" } } }] }",
+        good "auth: { rules: [{ deny: { clientid: { regex: \"dev-[0-9]+\" } } }] }";
+    GlobInRegex, "glob-in-regex", Warning, "A regex that is written like a glob or a topic filter",
+        "In a regex `*` and `+` repeat what stands before them: `dev-*` is `dev` with any number of dashes, `dev/+` one with any \
+         number of slashes. Any text is `.*`, and one level of a topic `[^/]+`.",
+        bad "auth: { rules: [{ deny: { clientid: { regex: \"dev-*\" } } }] }",
+        good "auth: { rules: [{ deny: { clientid: { glob: \"dev-*\" } } }] }";
+    PlainRegex, "plain-regex", Warning, "A regex that is only a text",
+        "A regex must match the whole value, so one without any wildcard is equal to it: `admin` does not match `admin-1`. Where \
+         it was meant to be searched for, put `.*` around it; where not, a plain text says it better.",
+        bad "auth: { rules: [{ deny: { username: { regex: admin } } }] }",
+        good "auth: { rules: [{ deny: { username: { regex: \".*admin.*\" } } }] }";
+    HalfAnchored, "half-anchored", Warning, "A regex with an anchor at one end and a text at the other",
+        "A regex must match the whole value, as if it stood between `^` and `$`. So `^dev-` matches `dev-` and nothing longer, \
+         which whoever wrote the `^` cannot have meant.",
+        bad "auth: { rules: [{ deny: { clientid: { regex: \"^dev-\" } } }] }",
+        good "auth: { rules: [{ deny: { clientid: { regex: \"dev-.*\" } } }] }";
+    UnescapedDot, "unescaped-dot", Warning, "A dot that matches any character",
+        "In a regex `.` is any character. In an address, a version or the name of a host a dot is meant: `[.]`. Addresses are \
+         better compared as such: `peerhost: 10.0.0.0/8`.",
+        bad "auth: { rules: [{ deny: { username: { regex: \"gw-[0-9]+@plant.example\" } } }] }",
+        good "auth: { rules: [{ deny: { username: { regex: \"gw-[0-9]+@plant[.]example\" } } }] }";
+    EmptyAlternative, "empty-alternative", Warning, "A regex with an empty alternative",
+        "A `|` at the beginning or the end of a regex, or two of them side by side, leave an alternative that matches the empty \
+         text: an absent username, for example.",
+        bad "auth: { rules: [{ deny: { username: { regex: \"op-.*|\" } } }] }",
+        good "auth: { rules: [{ deny: { username: { regex: \"op-.*\" } } }] }";
+    OddClass, "odd-class", Warning, "A class that holds more than it seems",
+        "`[A-z]` runs through the six characters between `Z` and `a`, and in `[a|b]` the `|` is one of the characters.",
+        bad "auth: { rules: [{ deny: { clientid: { regex: \"[A-z]+\" } } }] }",
+        good "auth: { rules: [{ deny: { clientid: { regex: \"[A-Za-z]+\" } } }] }";
+    OuterBlanks, "outer-blanks", Warning, "A blank at the beginning or the end counts",
+        "Names, topics and patterns are compared with every character that they have. A text behind `|` in YAML ends in a line end.",
+        bad "auth: { rules: [{ deny: { clientid: \"dev-1 \" } }] }",
+        good "auth: { rules: [{ deny: { clientid: \"dev-1\" } }] }";
+    NoSuchValue, "no-such-value", Warning, "A value that the broker never gives",
+        "`protocol` is `mqtt` whatever the transport and the listener, and every `node` is called `NAME@HOST`. A condition on \
+         another value never holds, and its `not` always.",
+        bad "auth: { rules: [{ deny: { protocol: mqtts } }] }",
+        good "auth: { rules: [{ deny: { sockport: 8883 } }] }";
     LongDeadline, "long-deadline", Warning, "The deadline is not under the broker's usual `call_timeout`",
         "When the broker's `call_timeout` (5s unless it was changed) passes before the answer comes, the broker goes on as if \
          there were no policy, and lets the client through. The deadline must be shorter.",

@@ -53,8 +53,7 @@ impl Diagnostic {
     }
 
     /// What shows it: an example, say.
-    #[must_use]
-    pub fn note(mut self, note: impl Into<String>) -> Self {
+    pub(crate) fn note(mut self, note: impl Into<String>) -> Self {
         self.remarks.push((Remark::Note, note.into()));
         self
     }

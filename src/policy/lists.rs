@@ -66,6 +66,11 @@ impl List {
         builder.finish()
     }
 
+    /// Whether it has no entries.
+    pub fn is_empty(&self) -> bool {
+        self.texts.len() == 0 && self.networks.is_empty()
+    }
+
     /// Whether the text is an entry.
     pub fn contains_text(&self, text: &str) -> bool {
         self.texts.contains(text)

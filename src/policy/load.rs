@@ -14,7 +14,7 @@ use super::decode::{At, Cx};
 use super::diag::{Diagnostic, Diagnostics, Report};
 use super::model::Model;
 use super::places::Places;
-use super::problem::{SourceKind, SourceProblem};
+use super::problem::{SourceFault, SourceKind, SourceProblem};
 use super::span::Span;
 use super::validate::validate;
 use super::{raw, traps, yaml};
@@ -52,9 +52,13 @@ impl Loaded {
             let span = places.iter().find(|(name, _)| *name == problem.name).map(|&(_, span)| span);
             let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
             let message = format!("{}{line}: {}", problem.path.display(), problem.message);
+            let code = match problem.fault {
+                SourceFault::Unusable => Code::BadSource,
+                SourceFault::Empty => Code::NoEntries,
+            };
             self.add([match span {
-                Some(span) => Diagnostic::new(Code::BadSource, span, message),
-                None => Diagnostic::unplaced(Code::BadSource, message),
+                Some(span) => Diagnostic::new(code, span, message),
+                None => Diagnostic::unplaced(code, message),
             }]);
         }
     }

@@ -12,11 +12,22 @@ pub enum SourceKind {
     Passwords,
 }
 
+/// How bad a problem of a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceFault {
+    /// The source cannot be used.
+    Unusable,
+    /// It can be used, and holds nothing.
+    Empty,
+}
+
 /// Something wrong with a source that a policy names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceProblem {
     /// What the source holds.
     pub kind: SourceKind,
+    /// How bad it is.
+    pub fault: SourceFault,
     /// Its key in the policy.
     pub name: String,
     /// The file.

@@ -1,5 +1,11 @@
 //! What loads and may not do what was meant. Each function knows one such thing.
 
+pub(crate) mod regex;
+pub(crate) mod texts;
+
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use super::codes::Code;
@@ -27,9 +33,18 @@ const MOST_PAIRS: usize = 100_000;
 pub(crate) struct RuleFacts {
     pub(crate) places: RulePlaces,
     pub(crate) everyone: bool,
-    pub(crate) nameless: Option<Span>,
+    pub(crate) nameless: Option<Admits>,
     pub(crate) superuser: Option<Span>,
     pub(crate) tied: bool,
+}
+
+/// Where a condition holds for clients that give no name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Admits {
+    /// By a `not`.
+    Not(Span),
+    /// By a glob or regex that matches the empty text.
+    Pattern(Span),
 }
 
 /// The deadline is not under the broker's usual time-out.
@@ -59,6 +74,12 @@ pub(crate) fn comment(cx: &mut Cx<'_>, span: Span) {
     if let Some(diagnostic) = traps::comment_after_pattern(cx.text, span) {
         cx.push(diagnostic);
     }
+}
+
+/// A list that holds nothing.
+pub(crate) fn no_entries(span: Span, name: &str) -> Diagnostic {
+    let message = format!("the list {} is empty, so `in: {name}` holds for no client and `not` for every", quote(name));
+    Diagnostic::new(Code::NoEntries, span, message).help("give it entries, or take away what uses it")
 }
 
 /// Only one edition of the broker sends messages.
@@ -172,12 +193,21 @@ pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFact
     }
 }
 
-fn nameless(cx: &mut Cx<'_>, span: Option<Span>) {
-    if let Some(span) = span {
-        let message = "this `not` also holds for clients that give no name";
-        let help = "to leave them out, write { not: [\"\", ...] }";
-        cx.push(Diagnostic::new(Code::AdmitsNameless, span, message).help(help));
-    }
+fn nameless(cx: &mut Cx<'_>, admits: Option<Admits>) {
+    let (span, message, help) = match admits {
+        None => return,
+        Some(Admits::Not(span)) => (
+            span,
+            "this `not` also holds for clients that give no name",
+            "to leave them out, write { not: [\"\", ...] }",
+        ),
+        Some(Admits::Pattern(span)) => (
+            span,
+            "this pattern also matches the empty text, which is the username of clients that give none",
+            "to leave them out, demand a character: `?*` in a glob, `.+` in a regex; to let them in, write [\"\", ...]",
+        ),
+    };
+    cx.push(Diagnostic::new(Code::AdmitsNameless, span, message).help(help));
 }
 
 fn is_everything(pattern: &PatternPlace) -> bool {

@@ -6,21 +6,36 @@ use std::sync::Arc;
 
 use super::{Problem, Unreadable, file, sqlite};
 use crate::policy::lists::{List, Lists, Uses};
-use crate::policy::model::{ListDef, ListSource, Model, PasswordSource};
-use crate::policy::problem::{SourceKind, SourceProblem};
+use crate::policy::model::{ListDef, ListId, ListSource, Model, PasswordSource};
+use crate::policy::problem::{SourceFault, SourceKind, SourceProblem};
 
 /// Reads the sources of a policy, in its order, and returns what is wrong with them. Lists in the policy
 /// itself are not looked at, and neither is the form of the hashes.
 pub fn check(model: &Model) -> Vec<SourceProblem> {
-    let (_, mut problems) = read(&model.lists);
+    let (lists, mut problems) = read(&model.lists);
+    for (index, def) in model.lists.iter().enumerate() {
+        let (ListSource::File { path, .. } | ListSource::Sqlite { path, .. }) = &def.source else { continue };
+        if lists.get(ListId(index)).is_some_and(List::is_empty) {
+            problems.push(empty(SourceKind::List, &def.name, path, "there are no entries"));
+        }
+    }
     for def in &model.passwords {
         let (path, result) = match &def.source {
             PasswordSource::File { path } => (path, check_password_file(path)),
-            PasswordSource::Sqlite { path, query } => (path, check_password_query(path, query)),
+            PasswordSource::Sqlite { path, query } => (path, check_password_query(path, query).map(|()| None)),
         };
-        problems.extend(told(SourceKind::Passwords, &def.name, path, result));
+        match result {
+            Ok(Some(0)) => problems.push(empty(SourceKind::Passwords, &def.name, path, "there are no users")),
+            Ok(_) => {}
+            Err(unreadable) => problems.extend(told(SourceKind::Passwords, &def.name, path, unreadable)),
+        }
     }
     problems
+}
+
+fn empty(kind: SourceKind, name: &str, path: &Path, message: &str) -> SourceProblem {
+    let (name, path, message) = (name.to_owned(), path.to_owned(), message.to_owned());
+    SourceProblem { kind, fault: SourceFault::Empty, name, path, line: None, message }
 }
 
 /// Reads each list once. One that cannot be read is unknown, and what is wrong with it is told.
@@ -39,7 +54,7 @@ pub fn read(defs: &[ListDef]) -> (Lists, Vec<SourceProblem>) {
         match result {
             Ok(list) => Some(Arc::new(list)),
             Err(unreadable) => {
-                problems.extend(told(SourceKind::List, &def.name, path, Err(unreadable)));
+                problems.extend(told(SourceKind::List, &def.name, path, unreadable));
                 None
             }
         }
@@ -47,19 +62,20 @@ pub fn read(defs: &[ListDef]) -> (Lists, Vec<SourceProblem>) {
     (Lists::new(defs.iter().map(list).collect()), problems)
 }
 
-fn told(kind: SourceKind, name: &str, path: &Path, result: Result<(), Unreadable>) -> Vec<SourceProblem> {
-    let Err(Unreadable { mut problems, more }) = result else {
-        return Vec::new();
-    };
+fn told(kind: SourceKind, name: &str, path: &Path, unreadable: Unreadable) -> Vec<SourceProblem> {
+    let Unreadable { mut problems, more } = unreadable;
     if more > 0 {
         problems.push(Problem { line: None, message: format!("and {more} more of these") });
     }
-    let problem =
-        |Problem { line, message }| SourceProblem { kind, name: name.to_owned(), path: path.to_owned(), line, message };
+    let problem = |Problem { line, message }| {
+        let (name, path) = (name.to_owned(), path.to_owned());
+        SourceProblem { kind, fault: SourceFault::Unusable, name, path, line, message }
+    };
     problems.into_iter().map(problem).collect()
 }
 
-fn check_password_file(path: &Path) -> Result<(), Unreadable> {
+/// How many users the file has.
+fn check_password_file(path: &Path) -> Result<Option<usize>, Unreadable> {
     const SHOWN: usize = 20;
     let mut lines = file::Lines::of(file::open(path)?);
     let mut users: HashMap<Box<str>, usize> = HashMap::new();
@@ -74,7 +90,7 @@ fn check_password_file(path: &Path) -> Result<(), Unreadable> {
             found.more += 1;
         }
     }
-    if found.problems.is_empty() { Ok(()) } else { Err(found) }
+    if found.problems.is_empty() { Ok(Some(users.len())) } else { Err(found) }
 }
 
 fn check_password_line(number: usize, line: &[u8], users: &mut HashMap<Box<str>, usize>) -> Result<(), String> {

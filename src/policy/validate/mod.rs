@@ -289,6 +289,10 @@ impl<'t> Validator<'t> {
     fn check_entries(&mut self) {
         let lists = std::mem::take(&mut self.lists);
         for list in &lists {
+            let used = list.used_as_text || list.network_use.is_some();
+            if used && list.inline.as_ref().is_some_and(Vec::is_empty) {
+                self.cx.push(warn::no_entries(list.name.span, &list.name.value));
+            }
             for entry in list.inline.iter().flatten() {
                 if entry.value.len() > LONGEST_TEXT {
                     let message = format!("an entry of {} bytes, and {LONGEST_TEXT} is the most", entry.value.len());
@@ -296,6 +300,8 @@ impl<'t> Validator<'t> {
                 }
                 if list.network_use.is_some() {
                     self.address(entry);
+                } else {
+                    warn::texts::plain(&mut self.cx, entry);
                 }
             }
         }

@@ -10,6 +10,7 @@ use crate::policy::model::{AclRule, AuthRule, PasswordId, Section};
 use crate::policy::places::{Direction, PatternPlace, RulePlaces};
 use crate::policy::span::Span;
 use crate::policy::warn::RuleFacts;
+use crate::policy::warn::regex::Subject;
 use crate::policy::{raw, warn};
 use crate::text::Placeholder;
 use crate::topic::{Pattern, Syntax};
@@ -143,6 +144,11 @@ impl Validator<'_> {
                 raw::Pattern::Operator(raw::PatternOperator::Regex(regex)) => (Syntax::Regex, regex.value),
             };
             warn::comment(&mut self.cx, text.span);
+            match syntax {
+                Syntax::Filter => warn::texts::filter(&mut self.cx, &text),
+                Syntax::Glob => warn::texts::glob(&mut self.cx, &text),
+                Syntax::Regex => warn::regex::regex(&mut self.cx, &text, Subject::Topic),
+            }
             let result = match syntax {
                 Syntax::Filter => Pattern::filter(&text.value),
                 Syntax::Glob => Pattern::glob(&text.value),

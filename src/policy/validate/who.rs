@@ -12,7 +12,8 @@ use crate::policy::model::{Condition, HostCondition, ListId, Named, PortConditio
 use crate::policy::places::RulePlaces;
 use crate::policy::raw;
 use crate::policy::span::Span;
-use crate::policy::warn::RuleFacts;
+use crate::policy::warn::regex::Subject;
+use crate::policy::warn::{self, Admits, RuleFacts};
 use crate::text::{Matcher, Template, TextError};
 
 use super::{Validator, declare};
@@ -40,8 +41,8 @@ pub(super) struct Facts {
     pub(super) everyone: bool,
     /// Where it asks for the superuser flag.
     pub(super) superuser: Option<Span>,
-    /// A `not` that holds for clients without a name.
-    pub(super) nameless: Option<Span>,
+    /// What holds for clients without a name.
+    pub(super) nameless: Option<Admits>,
     /// The clientid and the username must be the same.
     pub(super) tied: bool,
 }
@@ -191,10 +192,20 @@ impl Validator<'_> {
         ];
         for (field, condition) in fields {
             let Some(condition) = condition else { continue };
+            match field {
+                TextField::Protocol => warn::texts::protocol(&mut self.cx, &condition.value),
+                TextField::Node => warn::texts::node(&mut self.cx, &condition.value),
+                TextField::Clientid | TextField::Username | TextField::Mountpoint => {}
+            }
             let built = self.text_condition(condition.value, &mut size);
             complete &= built.is_some();
             let Some((built, admits)) = built else { continue };
-            if matches!(field, TextField::Clientid | TextField::Username) && !tied {
+            let names = match admits {
+                // The broker gives a clientid to clients that give none.
+                Some(Admits::Pattern(_)) => field == TextField::Username,
+                Some(Admits::Not(_)) | None => matches!(field, TextField::Clientid | TextField::Username),
+            };
+            if names && !tied {
                 nameless = nameless.or(admits);
             }
             all.push(Condition::Text(field, built));
@@ -213,39 +224,43 @@ impl Validator<'_> {
         (complete && !all.is_empty()).then(|| Built { who: Who::All(all), facts, size: size.saturating_add(2) })
     }
 
-    /// The condition, and the `not` in it by which it holds for the empty text.
+    /// The condition, and that in it by which it holds for the empty text, unless that is said.
     fn text_condition(
         &mut self,
         raw: raw::Condition<Text, raw::TextOperator>,
         size: &mut usize,
-    ) -> Option<(TextCondition, Option<Span>)> {
+    ) -> Option<(TextCondition, Option<Admits>)> {
         *size = size.saturating_add(1);
         match raw {
             raw::Condition::Is(text) => {
+                warn::texts::plain(&mut self.cx, &text);
                 let template = Template::parse(&text.value);
                 self.parsed(Code::BadPlaceholder, &text, template)
                     .map(|template| (TextCondition::Equals(template), None))
             }
             raw::Condition::Operator(raw::TextOperator::Glob(At { value: text, .. })) => {
+                warn::texts::glob(&mut self.cx, &text);
                 let matcher = Matcher::glob(&text.value);
-                self.parsed(Code::BadPattern, &text, matcher).map(|matcher| (TextCondition::Matches(matcher), None))
+                self.parsed(Code::BadPattern, &text, matcher).map(|matcher| text_matches(matcher, text.span))
             }
             raw::Condition::Operator(raw::TextOperator::Regex(At { value: text, .. })) => {
+                warn::regex::regex(&mut self.cx, &text, Subject::Name);
                 let matcher = Matcher::regex(&text.value);
-                self.parsed(Code::BadPattern, &text, matcher).map(|matcher| (TextCondition::Matches(matcher), None))
+                self.parsed(Code::BadPattern, &text, matcher).map(|matcher| text_matches(matcher, text.span))
             }
             raw::Condition::Operator(raw::TextOperator::In(At { value: name, .. })) => {
                 self.list(&name, None).map(|id| (TextCondition::In(id), None))
             }
             raw::Condition::Operator(raw::TextOperator::Not(At { key, value, .. })) => {
                 let (inner, _) = self.text_condition(*value, size)?;
-                let admits = (!self.holds_for_empty(&inner)).then_some(key);
+                let admits = (!self.holds_for_empty(&inner)).then_some(Admits::Not(key));
                 Some((TextCondition::Not(Box::new(inner)), admits))
             }
             raw::Condition::Any(any) => {
                 let count = any.len();
                 let built: Vec<_> = any.into_iter().filter_map(|one| self.text_condition(one, size)).collect();
-                let admits = built.iter().find_map(|(_, admits)| *admits);
+                let said = built.iter().any(|(condition, _)| is_empty_text(condition));
+                let admits = built.iter().find_map(|(_, admits)| *admits).filter(|_| !said);
                 let complete = built.len() == count && count > 0;
                 let any = built.into_iter().map(|(condition, _)| condition).collect();
                 complete.then_some((TextCondition::Any(any), admits))
@@ -257,7 +272,7 @@ impl Validator<'_> {
     /// empty entry.
     fn holds_for_empty(&self, condition: &TextCondition) -> bool {
         match condition {
-            TextCondition::Equals(template) => template.as_literal() == Some(""),
+            TextCondition::Equals(_) => is_empty_text(condition),
             TextCondition::Matches(matcher) => matcher.is_match(""),
             TextCondition::In(ListId(index)) => self
                 .lists
@@ -277,10 +292,12 @@ impl Validator<'_> {
         match raw {
             raw::Condition::Is(text) => self.address(&text),
             raw::Condition::Operator(raw::PeerhostOperator::Glob(At { value: text, .. })) => {
+                warn::texts::glob(&mut self.cx, &text);
                 let matcher = Matcher::glob(&text.value);
                 self.parsed(Code::BadPattern, &text, matcher).map(HostCondition::Matches)
             }
             raw::Condition::Operator(raw::PeerhostOperator::Regex(At { value: text, .. })) => {
+                warn::regex::regex(&mut self.cx, &text, Subject::Address);
                 let matcher = Matcher::regex(&text.value);
                 self.parsed(Code::BadPattern, &text, matcher).map(HostCondition::Matches)
             }
@@ -357,6 +374,15 @@ impl Validator<'_> {
             }
         }
     }
+}
+
+fn text_matches(matcher: Matcher, span: Span) -> (TextCondition, Option<Admits>) {
+    let admits = matcher.is_match("").then_some(Admits::Pattern(span));
+    (TextCondition::Matches(matcher), admits)
+}
+
+fn is_empty_text(condition: &TextCondition) -> bool {
+    matches!(condition, TextCondition::Equals(template) if template.as_literal() == Some(""))
 }
 
 fn is(condition: Option<&At<raw::Condition<Text, raw::TextOperator>>>, value: &str) -> bool {
