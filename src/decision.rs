@@ -1,7 +1,7 @@
 //! What the policy says of a login or a topic, and the answer that follows from it.
 
 /// The effect of the rule that decided, or of the section's default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// Let the client through.
     Allow,

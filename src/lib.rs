@@ -28,6 +28,7 @@
 //! - [`history`]: online status, connection history and denials in SQLite.
 //! - [`reverse`]: who can do something, and what a client can do, answered from the rules.
 //! - [`capture`]: what comes and what is decided, written as JSON lines by a thread of its own.
+//! - [`replay`]: recorded events, JSON lines or frames, put to a policy again.
 //! - [`mqtt`], [`live`]: a small MQTT client, and the tests of a policy tried on a live broker with it.
 //! - [`doctor`]: reads a broker's settings for what fails open.
 //! - [`log`], [`clock`]: lines on the broker's console; the time of day.
@@ -66,6 +67,7 @@ pub mod mqtt;
 pub mod password;
 pub mod policy;
 pub mod port;
+pub mod replay;
 pub mod reply;
 pub mod reverse;
 pub mod source;

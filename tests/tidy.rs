@@ -31,6 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &["capture", "clock", "decision", "event", "history", "hook", "log", "password", "policy", "reply", "source"],
     ),
     ("port", &["decision", "event", "hook", "log", "reply"]),
+    ("replay", &["decision", "event", "hook", "policy", "port"]),
     ("launch", &["decision", "engine", "event", "hook", "log", "policy", "port", "reply"]),
     ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),

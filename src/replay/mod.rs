@@ -1,0 +1,210 @@
+//! Recorded events, put to a policy again.
+//!
+//! [`Events`] reads them, JSON lines or the raw bytes of a port; [`Side::decide`] has what a policy says of one; a
+//! [`Summary`] counts what it said, and what it said when they were captured. [`Differences`] puts the same events to two
+//! policies. Nothing here reads a list or a password: a [`Side`] brings what they are taken for.
+
+mod read;
+mod summary;
+
+use std::fmt;
+use std::io::{self, BufRead};
+use std::sync::Arc;
+
+use crate::decision::{Decision, Found, Verdict};
+use crate::event::json::Told;
+use crate::event::owned::OwnedEvent;
+use crate::policy::Policy;
+use crate::policy::lists::Lists;
+use crate::policy::model::PasswordId;
+
+pub use read::{Entry, Events, Item};
+pub use summary::{Row, Summary};
+
+/// How many things of one kind are kept to be shown; more are counted.
+const KEPT: usize = 1000;
+
+/// A policy, with what its sources are taken for.
+#[derive(Clone, Copy)]
+pub struct Side<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Its lists.
+    pub lists: &'a Lists,
+    /// What a password source says of a login with this username, and with a password or none. It is asked where the
+    /// recording does not tell.
+    pub found: &'a dyn Fn(PasswordId, &str, bool) -> Found,
+}
+
+impl fmt::Debug for Side<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Side").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// What a policy says of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome<'p> {
+    /// The decision.
+    pub decision: Decision<'p>,
+    /// It hangs on a password of which the recording does not tell.
+    pub assumed: bool,
+}
+
+impl<'a> Side<'a> {
+    /// What the policy says of an event; `None` where the event is no question.
+    pub fn decide(&self, told: &Told) -> Option<Outcome<'a>> {
+        match &told.event {
+            OwnedEvent::Authenticate { client, password_given } => {
+                let recorded = told.decision.as_ref().map(|decided| &decided.passwords);
+                let mut assumed = false;
+                let found = |source: PasswordId| {
+                    let name = self.policy.passwords().get(source.0).map(|def| def.name.as_str());
+                    match name.and_then(|name| recorded?.get(name)) {
+                        Some(found) => *found,
+                        None => {
+                            assumed = true;
+                            (self.found)(source, &client.username, *password_given)
+                        }
+                    }
+                };
+                let decision = self.policy.login(&client.as_client(), self.lists, found);
+                Some(Outcome { decision, assumed })
+            }
+            OwnedEvent::CheckAcl { client, action, topic } => {
+                let decision = self.policy.check_acl(&client.as_client(), *action, topic, self.lists);
+                Some(Outcome { decision, assumed: false })
+            }
+            OwnedEvent::Connect(_)
+            | OwnedEvent::Connack { .. }
+            | OwnedEvent::Plain(..)
+            | OwnedEvent::Disconnected { .. }
+            | OwnedEvent::SessionSubscribed { .. }
+            | OwnedEvent::SessionUnsubscribed { .. }
+            | OwnedEvent::SessionTerminated { .. }
+            | OwnedEvent::MessagePublish(_) => None,
+        }
+    }
+}
+
+/// Where an event stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as it was named by the caller.
+    pub file: Arc<str>,
+    /// The line or the frame, from 1.
+    pub number: u64,
+    /// The file holds frames.
+    pub is_frame: bool,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let between = if self.is_frame { ": frame " } else { ":" };
+        write!(f, "{}{between}{}", self.file, self.number)
+    }
+}
+
+/// A decision that outlives its policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The id of the rule.
+    pub rule: Box<str>,
+}
+
+impl From<Decision<'_>> for Ruling {
+    fn from(decision: Decision<'_>) -> Self {
+        Ruling { verdict: decision.verdict, rule: decision.rule.into() }
+    }
+}
+
+impl fmt::Display for Ruling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} by `{}`", self.verdict.as_str(), self.rule)
+    }
+}
+
+/// A question that is answered otherwise than before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Where it stands.
+    pub place: Place,
+    /// The question.
+    pub event: OwnedEvent,
+    /// The answer before.
+    pub old: Ruling,
+    /// The answer now.
+    pub new: Ruling,
+}
+
+/// The first of many things, and how many there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept<T> {
+    /// Up to 1,000 of them.
+    pub first: Vec<T>,
+    /// All of them.
+    pub count: u64,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Kept { first: Vec::new(), count: 0 }
+    }
+}
+
+impl<T> Kept<T> {
+    fn push(&mut self, thing: impl FnOnce() -> T) {
+        self.count += 1;
+        if self.first.len() < KEPT {
+            self.first.push(thing());
+        }
+    }
+}
+
+/// What two policies say of the same events.
+#[derive(Debug, Default)]
+pub struct Differences {
+    /// The questions among the events.
+    pub questions: u64,
+    /// Logins of which one of the two hangs on a password of which the recording does not tell.
+    pub assumed: u64,
+    /// Questions with another verdict.
+    pub changed: Kept<Change>,
+    /// What could not be read, and why.
+    pub unreadable: Kept<(Place, String)>,
+    /// Lines that are missing in the recording by its own word.
+    pub dropped: u64,
+}
+
+impl Differences {
+    /// Puts the events of a file to both policies.
+    ///
+    /// # Errors
+    /// Those of reading. What was counted until then stays.
+    pub fn add(&mut self, file: &str, input: impl BufRead, old: Side<'_>, new: Side<'_>) -> io::Result<()> {
+        let events = Events::new(file, input)?;
+        for item in events {
+            let Item { place, entry } = item?;
+            match entry {
+                Entry::Told(told) => {
+                    let (Some(before), Some(after)) = (old.decide(&told), new.decide(&told)) else { continue };
+                    self.questions += 1;
+                    self.assumed += u64::from(before.assumed || after.assumed);
+                    if before.decision.verdict != after.decision.verdict {
+                        let (old, new) = (before.decision.into(), after.decision.into());
+                        self.changed.push(|| Change { place, event: told.event, old, new });
+                    }
+                }
+                Entry::Dropped(count) => self.dropped += count,
+                Entry::Unreadable(why) => self.unreadable.push(|| (place, why)),
+                Entry::Other => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
