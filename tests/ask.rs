@@ -78,6 +78,12 @@ fn questions_are_answered_as_before() {
 }
 
 #[test]
-fn the_page_shows_what_is_printed() {
+fn recorded_events_are_decided_as_before() {
+    check("tests/replay.txt", 12);
+}
+
+#[test]
+fn the_pages_show_what_is_printed() {
     check("docs/explain.md", 3);
+    check("docs/events.md", 2);
 }

@@ -85,9 +85,9 @@ impl Rotation {
                 fitting => fitting,
             };
             // Where it fails, the file is opened anew at the next try.
-            open.append(fitting)?;
+            let count = open.append(fitting)?;
             self.open = Some(open);
-            return Ok(fitting.len());
+            return Ok(count);
         }
     }
 
@@ -185,16 +185,34 @@ impl Open {
         this.is_some() && this == identity(fs::metadata(path))
     }
 
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if let Err(error) = self.file.write_all(lines) {
-            // What was written of a line before the disk was full is no line. If it cannot be taken back, it gets an
-            // end when the file is opened again.
-            let _ = self.file.set_len(self.size);
-            return Err(error);
+    /// Writes whole lines, as far as the disk takes them, and gives back their bytes.
+    fn append(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let (count, result) = write_some(&mut self.file, lines);
+        let whole = if result.is_ok() { count } else { whole_lines(lines, count).len() };
+        self.size += whole as u64;
+        match result {
+            Err(error) => {
+                // If the piece of a line behind them cannot be taken back, it gets an end when the file is opened again.
+                let taken_back = self.file.set_len(self.size).is_ok();
+                if taken_back && whole > 0 { Ok(whole) } else { Err(error) }
+            }
+            Ok(()) => Ok(whole),
         }
-        self.size += lines.len() as u64;
-        Ok(())
     }
+}
+
+/// Writes until everything is written or something is wrong, and tells how many bytes were.
+fn write_some(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut count = 0;
+    while let Some(rest @ [_, ..]) = bytes.get(count..) {
+        match file.write(rest) {
+            Ok(0) => return (count, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (count, Err(error)),
+        }
+    }
+    (count, Ok(()))
 }
 
 #[cfg(test)]

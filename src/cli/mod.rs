@@ -15,6 +15,7 @@ pub mod fmt;
 pub mod history;
 pub mod install;
 pub mod passwd;
+pub mod replay;
 pub mod schema;
 pub mod world;
 
@@ -36,6 +37,8 @@ pub enum Command {
     WhoCan(ask::who_can::Args),
     /// Say what a client can do, from the rules
     WhatCan(ask::what_can::Args),
+    /// Put recorded events to a policy, and compare
+    Replay(replay::Args),
     /// Show who is online, who was, and who was refused
     History(history::Args),
     /// Add, change or remove an entry of a password file
@@ -64,6 +67,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::WhoCan(args) => ask::who_can::run(&args),
         Command::WhatCan(args) => ask::what_can::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::History(args) => history::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Install(args) => install::run(&args),

@@ -293,7 +293,9 @@ codes! {
     CapturesNothing, "captures-nothing", Warning, "`capture` waits for events that the policy is never told of",
         "`capture` writes what reaches the driver, and asks the broker for nothing more, since every hook holds up its client. \
          Logins come where the policy has `auth`, topics where it has `acl`, connections and sessions where `history` records \
-         them or `log` tells them.";
+         them or `log` tells them.",
+        bad "acl: {}\ncapture: { file: events.jsonl, events: logins }",
+        good "acl: {}\ncapture: { file: events.jsonl, events: topics }";
     GlobNotParent, "glob-not-parent", Warning, "`x/**` does not reach `x` itself",
         "The glob `x/**` matches every topic below `x`, but not `x`. The filter `x/#` matches both.",
         bad "acl: { rules: [{ deny: everyone, topics: [{ glob: \"ops/**\" }] }] }",

@@ -60,13 +60,11 @@ impl<'a> Side<'a> {
                 let mut assumed = false;
                 let found = |source: PasswordId| {
                     let name = self.policy.passwords().get(source.0).map(|def| def.name.as_str());
-                    match name.and_then(|name| recorded?.get(name)) {
-                        Some(found) => *found,
-                        None => {
-                            assumed = true;
-                            (self.found)(source, &client.username, *password_given)
-                        }
+                    if let Some(found) = name.and_then(|name| recorded?.get(name)) {
+                        return *found;
                     }
+                    assumed = true;
+                    (self.found)(source, &client.username, *password_given)
                 };
                 let decision = self.policy.login(&client.as_client(), self.lists, found);
                 Some(Outcome { decision, assumed })

@@ -83,11 +83,12 @@ impl<R: BufRead> Events<R> {
                     match frames.next() {
                         Ok(Some(frame)) => return Ok(Some(of_frame(frame))),
                         Ok(None) => {}
-                        Err(broken) => return Ok(self.end(broken)),
+                        Err(broken) => return Ok(Some(self.end(broken))),
                     }
                     let bytes = self.input.fill_buf()?;
                     if bytes.is_empty() {
-                        return Ok(frames.finish().err().and_then(|broken| self.end(broken)));
+                        let broken = frames.finish().err();
+                        return Ok(broken.map(|broken| self.end(broken)));
                     }
                     frames.extend(bytes);
                     let count = bytes.len();
@@ -99,9 +100,9 @@ impl<R: BufRead> Events<R> {
     }
 
     /// Nobody knows where the next frame begins.
-    fn end(&mut self, why: impl std::fmt::Display) -> Option<Entry> {
+    fn end(&mut self, why: impl std::fmt::Display) -> Entry {
         self.form = Form::Ended { is_frame: true };
-        Some(Entry::Unreadable(why.to_string()))
+        Entry::Unreadable(why.to_string())
     }
 }
 

@@ -107,7 +107,7 @@ impl Summary {
         &self,
         hook: Hook,
         section: &'static str,
-        rules: impl Iterator<Item = (&'r str, usize)> + Clone,
+        rules: impl Iterator<Item = (&'r str, usize)>,
     ) -> Vec<Row> {
         let of_rule = |id: &str, line: Option<usize>| {
             let decided = self.decided.iter().filter(|((asked, rule, _), _)| *asked == hook && **rule == *id);
@@ -115,7 +115,7 @@ impl Summary {
             let rows: Vec<Row> = decided.map(|((_, _, verdict), count)| row((Some(*verdict), *count))).collect();
             if rows.is_empty() { vec![row((None, 0))] } else { rows }
         };
-        let mut rows: Vec<Row> = rules.clone().flat_map(|(id, line)| of_rule(id, Some(line))).collect();
+        let mut rows: Vec<Row> = rules.flat_map(|(id, line)| of_rule(id, Some(line))).collect();
         for (asked, id, _) in self.decided.keys() {
             let is_shown = rows.iter().any(|row| row.rule == **id);
             if *asked == hook && !is_shown {
