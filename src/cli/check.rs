@@ -1,7 +1,7 @@
 //! `exhook-policy check`: what is wrong with policies.
 
 mod github;
-mod json;
+pub(super) mod json;
 mod page;
 mod sarif;
 

@@ -17,6 +17,7 @@ pub mod install;
 pub mod passwd;
 pub mod replay;
 pub mod schema;
+pub mod test;
 pub mod world;
 
 /// Login and topic rules for the EMQX broker in one YAML file.
@@ -33,6 +34,8 @@ pub struct Cli {
 pub enum Command {
     /// Find what is wrong with policies
     Check(check::Args),
+    /// Run the tests of policies
+    Test(test::Args),
     /// Say who can do something, from the rules
     WhoCan(ask::who_can::Args),
     /// Say what a client can do, from the rules
@@ -65,6 +68,7 @@ pub enum Command {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::WhoCan(args) => ask::who_can::run(&args),
         Command::WhatCan(args) => ask::what_can::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -154,8 +154,19 @@ pub fn policy_beside(path: &Path) -> Option<PathBuf> {
     beside.into_iter().find(|policy| policy.is_file())
 }
 
+/// Whether a file has the name of a test file.
+pub fn is_test_file(path: &Path) -> bool {
+    stem(path).is_some()
+}
+
+/// Where the tests of a policy may stand: `rules.test.yaml` or `rules.test.yml` for `rules.yaml`.
+pub fn tests_beside(policy: &Path) -> [PathBuf; 2] {
+    let stem = policy.file_stem().unwrap_or_default().to_string_lossy();
+    ENDINGS.map(|ending| policy.with_file_name(format!("{stem}{ending}")))
+}
+
 /// The name of a test file without its ending; `None` where it does not have the name of one.
-pub(super) fn stem(path: &Path) -> Option<&str> {
+fn stem(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
     ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).filter(|stem| !stem.is_empty())
 }

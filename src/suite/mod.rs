@@ -13,8 +13,8 @@ mod run;
 mod secret;
 mod stand_ins;
 
-pub use load::{load, parse, policy_beside, schema};
-pub use run::{Coverage, Rule, Section};
+pub use load::{is_test_file, load, parse, policy_beside, schema, tests_beside};
+pub use run::{Coverage, Rule, Section, wanting};
 pub use secret::Secret;
 pub use stand_ins::{Contents, StandIns};
 

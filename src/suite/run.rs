@@ -7,7 +7,7 @@ use crate::decision::{DEFAULT, Decision};
 use crate::event::owned::OwnedClient;
 use crate::policy::Policy;
 use crate::policy::model::Who;
-use crate::policy::trace::Trace;
+use crate::policy::trace::{Outcome, Trace};
 
 impl Suite {
     /// What the policy says to a case.
@@ -37,6 +37,26 @@ impl Suite {
             }
             Question::Acl(action, topic) => self.policy.trace_acl(&client, *action, topic, lists),
         }
+    }
+}
+
+/// For want of which lists and which password sources, by their names, it could not be told what is decided.
+pub fn wanting<'p>(trace: &Trace<'p>) -> (Vec<&'p str>, Vec<&'p str>) {
+    match trace.tried.last().map(|tried| &tried.outcome) {
+        Some(Outcome::CannotTell(lists)) => (lists.clone(), Vec::new()),
+        Some(Outcome::UnreadablePasswords(source)) => (Vec::new(), vec![source]),
+        Some(
+            Outcome::OtherAction(_)
+            | Outcome::NotWho(_)
+            | Outcome::NotCovered { .. }
+            | Outcome::NotTouched { .. }
+            | Outcome::Part { .. }
+            | Outcome::Limited { .. }
+            | Outcome::UnknownUser(_)
+            | Outcome::WrongPassword(_)
+            | Outcome::Decided { .. },
+        )
+        | None => (Vec::new(), Vec::new()),
     }
 }
 

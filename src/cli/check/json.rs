@@ -15,8 +15,9 @@ struct Document<'a> {
     files: Vec<Checked<'a>>,
 }
 
+/// What was found in one file.
 #[derive(Serialize)]
-struct Checked<'a> {
+pub(in crate::cli) struct Checked<'a> {
     file: &'a str,
     errors: usize,
     warnings: usize,
@@ -60,7 +61,7 @@ struct Related<'a> {
 
 /// Writes one object, with a line end.
 pub(super) fn write(reports: &[Report], out: &mut impl io::Write) -> io::Result<()> {
-    let files: Vec<Checked<'_>> = reports.iter().map(file).collect();
+    let files: Vec<Checked<'_>> = reports.iter().map(checked).collect();
     let document = Document {
         errors: files.iter().map(|file| file.errors).sum(),
         warnings: files.iter().map(|file| file.warnings).sum(),
@@ -71,7 +72,8 @@ pub(super) fn write(reports: &[Report], out: &mut impl io::Write) -> io::Result<
     writeln!(out)
 }
 
-fn file(report: &Report) -> Checked<'_> {
+/// One report.
+pub(in crate::cli) fn checked(report: &Report) -> Checked<'_> {
     let found = report.diagnostics().iter().map(|diagnostic| entry(report, diagnostic, None));
     let accepted = report.accepted().iter().map(|it| entry(report, &it.diagnostic, Some(it.reason.as_str())));
     Checked {

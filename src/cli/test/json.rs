@@ -1,0 +1,200 @@
+//! The results as one JSON document.
+
+use std::io;
+
+use serde::Serialize;
+
+use super::{Answered, Covered, File, Ran, Results, wanting};
+use crate::cli::check::json::{Checked, checked};
+use crate::decision::Verdict;
+use crate::event::{Action, Client};
+use crate::policy::trace::Tried;
+use crate::suite::{Question, Rule};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    summary: Summary,
+    files: Vec<TestFile<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    coverage: Vec<PolicyCoverage<'a>>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    files: usize,
+    /// That could not be run.
+    unusable_files: usize,
+    tests: usize,
+    failed_tests: usize,
+    cases: usize,
+    failed_cases: usize,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum TestFile<'a> {
+    Run { file: &'a str, policy: String, tests: Vec<OneTest<'a>> },
+    Unusable { file: &'a str, reports: Vec<Checked<'a>> },
+}
+
+#[derive(Serialize)]
+struct OneTest<'a> {
+    name: &'a str,
+    line: usize,
+    passed: bool,
+    cases: Vec<OneCase<'a>>,
+}
+
+/// One of `authenticate`, `publish` and `subscribe` is there; `tried` and `wanting` are where it failed.
+#[derive(Serialize)]
+struct OneCase<'a> {
+    line: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    called: Option<&'a str>,
+    client: WholeClient<'a>,
+    /// `given` or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authenticate: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publish: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subscribe: Option<&'a str>,
+    passed: bool,
+    expected: Ruling<'a>,
+    decided: Ruling<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tried: Option<Vec<TriedRule<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanting: Option<String>,
+}
+
+#[derive(Serialize)]
+struct WholeClient<'a> {
+    clientid: &'a str,
+    username: &'a str,
+    peerhost: String,
+    sockport: u16,
+    protocol: &'a str,
+    mountpoint: &'a str,
+    node: &'a str,
+    is_superuser: bool,
+    anonymous: bool,
+}
+
+#[derive(Serialize)]
+struct Ruling<'a> {
+    verdict: Verdict,
+    rule: &'a str,
+}
+
+#[derive(Serialize)]
+struct TriedRule<'a> {
+    rule: &'a str,
+    line: usize,
+    verdict: Verdict,
+    outcome: String,
+}
+
+#[derive(Serialize)]
+struct PolicyCoverage<'a> {
+    policy: &'a str,
+    rules: usize,
+    decided: usize,
+    percent: usize,
+    enough: bool,
+    missing: Vec<MissingRule<'a>>,
+}
+
+#[derive(Serialize)]
+struct MissingRule<'a> {
+    section: &'static str,
+    rule: &'a str,
+    line: Option<usize>,
+}
+
+/// Writes one object, with a line end.
+pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Result<()> {
+    let count = results.count();
+    let document = Document {
+        summary: Summary {
+            files: count.files,
+            unusable_files: count.errors,
+            tests: count.tests,
+            failed_tests: count.failed_tests,
+            cases: count.cases,
+            failed_cases: count.failed,
+        },
+        files: results.files.iter().map(file).collect(),
+        coverage: results.coverage.iter().map(coverage).collect(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
+}
+
+fn file<'a>(file: &'a File<'_>) -> TestFile<'a> {
+    match &file.outcome {
+        Ok(run) => TestFile::Run {
+            file: &file.name,
+            policy: run.suite.policy_file.display().to_string(),
+            tests: run.tests.iter().map(test).collect(),
+        },
+        Err(reports) => TestFile::Unusable { file: &file.name, reports: reports.iter().map(checked).collect() },
+    }
+}
+
+fn test<'a>(ran: &'a Ran<'_>) -> OneTest<'a> {
+    OneTest {
+        name: &ran.test.name,
+        line: ran.test.line,
+        passed: ran.failed().next().is_none(),
+        cases: ran.cases.iter().map(case).collect(),
+    }
+}
+
+fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
+    let Answered { case, decision, trace } = answered;
+    let password = match &case.question {
+        Question::Authenticate(password) => Some(if password.is_empty() { "none" } else { "given" }),
+        Question::Acl(..) => None,
+    };
+    let topic = |wanted| match &case.question {
+        Question::Acl(action, topic) if *action == wanted => Some(topic.as_str()),
+        Question::Acl(..) | Question::Authenticate(_) => None,
+    };
+    OneCase {
+        line: case.line,
+        called: case.called.as_deref(),
+        client: client(case.client.as_client()),
+        authenticate: password,
+        publish: topic(Action::Publish),
+        subscribe: topic(Action::Subscribe),
+        passed: trace.is_none(),
+        expected: Ruling { verdict: case.expected.verdict, rule: &case.expected.rule },
+        decided: Ruling { verdict: decision.verdict, rule: decision.rule },
+        tried: trace.as_ref().map(|trace| trace.tried.iter().map(tried).collect()),
+        wanting: trace.as_ref().and_then(|trace| wanting(answered, trace)),
+    }
+}
+
+fn client(client: Client<'_>) -> WholeClient<'_> {
+    let Client { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous } = client;
+    let peerhost = peerhost.to_string();
+    WholeClient { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous }
+}
+
+fn tried<'a>(tried: &'a Tried<'_>) -> TriedRule<'a> {
+    TriedRule { rule: tried.id, line: tried.line, verdict: tried.verdict, outcome: tried.outcome.to_string() }
+}
+
+fn coverage<'a>(covered: &'a Covered<'_>) -> PolicyCoverage<'a> {
+    let Covered { policy, coverage, is_short } = covered;
+    let missing = |rule: Rule<'a>| MissingRule { section: rule.section.as_str(), rule: rule.id, line: rule.line };
+    PolicyCoverage {
+        policy,
+        rules: coverage.total(),
+        decided: coverage.decided(),
+        percent: coverage.percent(),
+        enough: !is_short,
+        missing: coverage.missing().into_iter().map(missing).collect(),
+    }
+}
