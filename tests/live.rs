@@ -67,8 +67,7 @@ fn report(suite_file: &Path, broker: &Broker) -> String {
     if let Some(headline) = summary.headline() {
         writeln!(said, "{headline}").unwrap();
     }
-    let port = broker.name.rsplit(':').next().unwrap();
-    said.replace(port, "PORT").replace(" \n", "\n")
+    said.replace(&broker.name, "BROKER").replace(" \n", "\n")
 }
 
 #[track_caller]
@@ -238,4 +237,73 @@ fn the_doctor_tries_a_login_that_must_be_refused() {
         probed("127.0.0.1:1", None),
         "unseen   a login at BROKER: no connection to the broker: BROKER: Connection refused (os error 111) [2]"
     );
+}
+
+/// What `test` says in a folder of `tests/live`, and its exit code. The broker's address is shown as a word.
+fn tested(folder_name: &str, broker: &str, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+        .args(["test", "--broker", broker])
+        .args(arguments)
+        .current_dir(folder().join(folder_name))
+        .output()
+        .unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    format!("{}exit code {}\n", said.replace(broker, "BROKER"), output.status.code().unwrap())
+}
+
+#[test]
+fn the_command_tells_in_every_format() {
+    let policy = folder().join("policy/rules.yaml");
+    let run = |does, arguments: &[&str]| tested("policy", &stand_in::start(does, &policy).to_string(), arguments);
+    check("command/enforce.human", &run(Does::Enforce, &["rules.test.yaml", "--mqtt", "both", "--settle", "100ms"]));
+    let own = ["rules.test.yaml", "--filter", "log in", "--mqtt", "both"];
+    check("command/let-everyone-in.human", &run(Does::LetEveryoneIn, &own));
+    check("command/let-everyone-in.json", &run(Does::LetEveryoneIn, &[&own[..], &["--format", "json"]].concat()));
+    check("command/let-everyone-in.junit", &run(Does::LetEveryoneIn, &[&own[..], &["--format", "junit"]].concat()));
+    let cannot = ["rules.test.yaml", "--filter", "cannot show", "--mqtt", "3.1.1"];
+    check("command/nothing-to-try.human", &run(Does::Enforce, &cannot));
+    check("command/nothing-to-try.junit", &run(Does::Enforce, &[&cannot[..], &["--format", "junit"]].concat()));
+    let silent = ["rules.test.yaml", "--timeout", "100ms"];
+    check("command/silence.human", &run(Does::Silence, &silent));
+    check("command/silence.junit", &run(Does::Silence, &[&silent[..], &["--format", "junit"]].concat()));
+}
+
+#[test]
+fn the_command_names_an_observer() {
+    let policy = folder().join("policy/rules.yaml");
+    let password = tempfile::NamedTempFile::new().unwrap();
+    fs::write(password.path(), "0ther\n").unwrap();
+    let arguments = ["rules.test.yaml", "--filter", "own topics", "--mqtt", "3.1.1", "--settle", "100ms"];
+    let observer = ["--observer", "dev-2", "--observer-username", "dev-2", "--observer-password-file"];
+    let observer = [&observer[..], &[password.path().to_str().unwrap()]].concat();
+    let broker = stand_in::start(Does::LetThrough, &policy).to_string();
+    let said = tested("policy", &broker, &[&arguments[..], &observer].concat());
+    assert!(said.contains("9 cases, 3 passed, 6 failed, 0 not tried"), "{said}");
+    assert!(!said.contains("0ther"), "{said}");
+}
+
+#[test]
+fn the_command_says_why_it_cannot_look() {
+    let without = |arguments: &[&str]| tested("policy", "127.0.0.1:1", arguments);
+    assert_eq!(
+        without(&["rules.test.yaml"]),
+        "rules.test.yaml at BROKER: 0 cases, 0 passed, 0 failed, 0 not tried\n\
+         rules.test.yaml at BROKER: ended before its end: no connection to the broker: BROKER: \
+         Connection refused (os error 111)\nexit code 2\n"
+    );
+    assert_eq!(
+        tested("policy", "nowhere", &["rules.test.yaml"]),
+        "rules.test.yaml at BROKER: 0 cases, 0 passed, 0 failed, 0 not tried\n\
+         rules.test.yaml at BROKER: ended before its end: BROKER is no address of a broker, HOST:PORT: invalid socket address\n\
+         exit code 2\n"
+    );
+    let said = without(&["rules.test.yaml", "--settle", "5"]);
+    assert!(
+        said.starts_with("error: invalid value '5' for '--settle <TIME>': a time has a unit: 500ms, 5s\n"),
+        "{said}"
+    );
+    let said = without(&["rules.test.yaml", "--observer", "a", "--observer-password-file", "gone"]);
+    assert_eq!(said, "error: gone: No such file or directory (os error 2)\nexit code 2\n");
+    let said = without(&["rules.test.yaml", "--coverage"]);
+    assert!(said.starts_with("error: the argument '--broker <HOST:PORT>' cannot be used with '--coverage'"), "{said}");
 }

@@ -4,6 +4,7 @@ mod find;
 mod human;
 mod json;
 mod junit;
+mod live;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -20,7 +21,7 @@ use crate::suite::{self, Case, Coverage, Suite, Test};
 /// Run the tests of policies.
 ///
 /// The tests of `rules.yaml` stand beside it in `rules.test.yaml`. They ask the policy alone: no broker, no list and no
-/// password file is needed.
+/// password file is needed. With `--broker` they ask a broker, and find one that does not enforce the policy.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Test files, policies whose tests stand beside them, or folders with tests below them
@@ -38,6 +39,8 @@ pub struct Args {
     /// Exit with 1 where fewer of a policy's rules decided a case, in percent
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min_coverage: Option<u8>,
+    #[command(flatten)]
+    live: live::LiveArgs,
 }
 
 /// One document for all files.
@@ -49,6 +52,12 @@ enum Format {
     Json,
     /// The XML of `JUnit`, as CI services read it
     Junit,
+}
+
+impl Args {
+    fn runs(&self, test: &Test) -> bool {
+        self.filter.as_ref().is_none_or(|text| test.name.to_lowercase().contains(&text.to_lowercase()))
+    }
 }
 
 /// A test file that was run, or what is wrong with it.
@@ -160,6 +169,9 @@ pub fn run(args: &Args) -> ExitCode {
 fn test(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
     let files = find::find(&args.files)?;
     let suites: Vec<_> = files.iter().map(|file| (file, suite::load(file))).collect();
+    if let Some(broker) = &args.live.broker {
+        return live::test(&args.live, broker, &suites, |test| args.runs(test), args.format, out);
+    }
     let results = results(&suites, args);
     let count = results.count();
     if count.errors == 0 && count.cases == 0 {
@@ -178,14 +190,13 @@ fn test(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
 }
 
 fn results<'s>(suites: &'s [(&PathBuf, Result<Suite, Vec<Report>>)], args: &Args) -> Results<'s> {
-    let filter = args.filter.as_ref().map(|text| text.to_lowercase());
-    let runs = |test: &&Test| filter.as_ref().is_none_or(|text| test.name.to_lowercase().contains(text));
     let file = |(path, suite): &'s (&PathBuf, Result<Suite, Vec<Report>>)| File {
         name: path.display().to_string(),
         outcome: match suite {
-            Ok(suite) => {
-                Ok(Run { suite, tests: suite.tests.iter().filter(runs).map(|test| ask(suite, test)).collect() })
-            }
+            Ok(suite) => Ok(Run {
+                suite,
+                tests: suite.tests.iter().filter(|test| args.runs(test)).map(|test| ask(suite, test)).collect(),
+            }),
             Err(reports) => Err(reports.as_slice()),
         },
     };

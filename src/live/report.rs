@@ -110,6 +110,11 @@ impl Summary {
         }
     }
 
+    /// Whether the broker was asked for anything that must be denied.
+    pub fn has_tried_denials(&self) -> bool {
+        self.logins.tried > 0 || self.topics.tried > 0
+    }
+
     /// What must be said first: that the broker does not enforce the policy, or a half of it.
     pub fn headline(&self) -> Option<String> {
         let logins = counted(self.logins.tried, "login", "logins");

@@ -26,6 +26,8 @@ pub mod who;
 pub(crate) mod yaml;
 
 pub use crate::decision::Found;
+pub(crate) use duration::parse as parse_duration;
+
 pub use decide::{Login, Policy, TopicRule};
 pub use format::{Refused, format};
 pub use load::{Loaded, load, parse, parse_bytes, schema, unreadable};

@@ -59,7 +59,7 @@ pub(super) fn failure(suite: &Suite, answered: &Answered<'_>, trace: &Trace<'_>)
     told
 }
 
-fn said(verdict: Verdict, rule: &str) -> String {
+pub(super) fn said(verdict: Verdict, rule: &str) -> String {
     format!("{} {rule}", verdict.as_str())
 }
 

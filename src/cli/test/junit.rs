@@ -17,25 +17,25 @@ use crate::suite::Suite;
 const TIME: (&str, &str) = ("time", "0.000");
 
 /// A `testcase`, of which everything but the counts is written.
-struct Testcase {
-    name: String,
-    classname: String,
-    file: String,
-    line: usize,
-    problem: Option<Problem>,
+pub(super) struct Testcase {
+    pub(super) name: String,
+    pub(super) classname: String,
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) problem: Option<Problem>,
 }
 
-struct Problem {
-    /// `failure` where a test failed, `error` where it could not be run.
-    element: &'static str,
-    kind: &'static str,
-    message: String,
-    body: String,
+pub(super) struct Problem {
+    /// `failure` where a test failed, `error` where it could not be run, `skipped` where it was not meant to be.
+    pub(super) element: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) message: String,
+    pub(super) body: String,
 }
 
-struct Testsuite {
-    name: String,
-    cases: Vec<Testcase>,
+pub(super) struct Testsuite {
+    pub(super) name: String,
+    pub(super) cases: Vec<Testcase>,
 }
 
 impl Testsuite {
@@ -50,6 +50,11 @@ pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Resu
     if let Some(least) = results.least {
         suites.extend(results.coverage.iter().map(|covered| coverage(covered, least)));
     }
+    write_suites(&suites, out)
+}
+
+/// Writes one document, with a line end.
+pub(super) fn write_suites(suites: &[Testsuite], out: &mut impl io::Write) -> io::Result<()> {
     let mut writer = Writer::new_with_indent(&mut *out, b' ', 2);
     writer.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
     let sum = |count: &dyn Fn(&Testsuite) -> usize| suites.iter().map(count).sum::<usize>().to_string();
@@ -71,7 +76,7 @@ fn write_suite<W: io::Write>(suite: &Testsuite, writer: &mut Writer<W>) -> io::R
         .with_attribute(("tests", &*suite.cases.len().to_string()))
         .with_attribute(("failures", &*suite.count("failure").to_string()))
         .with_attribute(("errors", &*suite.count("error").to_string()))
-        .with_attribute(("skipped", "0"))
+        .with_attribute(("skipped", &*suite.count("skipped").to_string()))
         .with_attribute(TIME)
         .write_inner_content(|writer| suite.cases.iter().try_for_each(|case| write_case(case, writer)))?;
     Ok(())
@@ -104,24 +109,27 @@ fn file(file: &File<'_>) -> Testsuite {
     let name = allowed(&file.name);
     let cases = match &file.outcome {
         Ok(run) => run.tests.iter().map(|ran| testcase(&name, run.suite, ran)).collect(),
-        Err(reports) => {
-            let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-            let summaries: Vec<String> = reports.iter().map(Report::summary).collect();
-            vec![Testcase {
-                name: "can be run".to_owned(),
-                classname: class(&name),
-                file: name.clone(),
-                line: 1,
-                problem: Some(Problem {
-                    element: "error",
-                    kind: "unusable",
-                    message: allowed(&summaries.join(", ")),
-                    body: allowed(&told),
-                }),
-            }]
-        }
+        Err(reports) => vec![unusable(&name, reports)],
     };
     Testsuite { name, cases }
+}
+
+/// A file that could not be run.
+pub(super) fn unusable(file: &str, reports: &[Report]) -> Testcase {
+    let told = reports.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let summaries: Vec<String> = reports.iter().map(Report::summary).collect();
+    Testcase {
+        name: "can be run".to_owned(),
+        classname: class(file),
+        file: file.to_owned(),
+        line: 1,
+        problem: Some(Problem {
+            element: "error",
+            kind: "unusable",
+            message: allowed(&summaries.join(", ")),
+            body: allowed(&told),
+        }),
+    }
 }
 
 fn testcase(file: &str, suite: &Suite, ran: &Ran<'_>) -> Testcase {
@@ -174,13 +182,13 @@ fn coverage(covered: &Covered<'_>, least: u8) -> Testsuite {
 }
 
 /// A file without its endings, since readers take what stands behind a dot for the name of a class.
-fn class(file: &str) -> String {
+pub(super) fn class(file: &str) -> String {
     let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml")).unwrap_or(file);
     stem.strip_suffix(".test").unwrap_or(stem).to_owned()
 }
 
 /// The text without the characters that XML cannot hold, however they are escaped.
-fn allowed(text: &str) -> String {
+pub(super) fn allowed(text: &str) -> String {
     let is_allowed = |c: char| matches!(c, '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
     text.chars().map(|c| if is_allowed(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
