@@ -41,7 +41,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "cli",
         &[
             "convert", "decision", "doctor", "event", "history", "hook", "launch", "live", "log", "mqtt", "password",
-            "policy", "port", "replay", "reverse", "source", "suite",
+            "policy", "port", "replay", "reverse", "source", "suite", "text", "topic",
         ],
     ),
     ("main", &["cli", "launch"]),

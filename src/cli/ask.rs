@@ -1,10 +1,12 @@
 //! What the commands that put a question to a policy have in common: how a client is named, which forms the answer has,
 //! and the words for it.
 
+pub mod explain;
 pub mod what_can;
 pub mod who_can;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -73,7 +75,7 @@ fn load(file: &Path) -> Option<Loaded> {
 }
 
 /// Says on stderr why nothing could be asked.
-fn complain(message: impl std::fmt::Display) {
+fn complain(message: impl fmt::Display) {
     // Whoever closed stderr does not want to know.
     let _ = write!(io::stderr(), "{message}");
 }
@@ -151,6 +153,42 @@ fn audit(mode: Mode) -> &'static str {
     match mode {
         Mode::Enforce => "",
         Mode::Audit => "\nThe policy is in audit mode: this is recorded, and the broker is told nothing.\n",
+    }
+}
+
+/// Columns of a place, a rule and what is said of it.
+#[derive(Default)]
+struct Rows(Vec<Row>);
+
+enum Row {
+    Title(String),
+    Said { place: String, rule: String, said: String },
+}
+
+impl Rows {
+    fn title(&mut self, title: &str) {
+        self.0.push(Row::Title(title.to_owned()));
+    }
+
+    fn push(&mut self, place: String, rule: &str, said: String) {
+        self.0.push(Row::Said { place, rule: rule.to_owned(), said });
+    }
+}
+
+impl fmt::Display for Rows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.0.iter().filter_map(|row| match row {
+            Row::Title(_) => None,
+            Row::Said { place, rule, .. } => Some((place.chars().count(), rule.chars().count())),
+        });
+        let (places, rules) = widths.fold((0, 0), |widest, width| (widest.0.max(width.0), widest.1.max(width.1)));
+        for row in &self.0 {
+            match row {
+                Row::Title(title) => writeln!(f, "\n{title}")?,
+                Row::Said { place, rule, said } => writeln!(f, "  {place:places$}  {rule:rules$}  {said}")?,
+            }
+        }
+        Ok(())
     }
 }
 

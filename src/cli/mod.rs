@@ -36,6 +36,8 @@ pub enum Command {
     Check(check::Args),
     /// Run the tests of policies
     Test(test::Args),
+    /// Say what a policy decides, and why
+    Explain(ask::explain::Args),
     /// Say who can do something, from the rules
     WhoCan(ask::who_can::Args),
     /// Say what a client can do, from the rules
@@ -69,6 +71,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Explain(args) => ask::explain::run(&args),
         Command::WhoCan(args) => ask::who_can::run(&args),
         Command::WhatCan(args) => ask::what_can::run(&args),
         Command::Replay(args) => replay::run(&args),

@@ -30,6 +30,8 @@ pub struct SectionPlaces {
 /// Where the parts of a rule stand.
 #[derive(Debug)]
 pub struct RulePlaces {
+    /// All of it.
+    pub whole: Span,
     /// What to underline where the rule is meant: its id, else its first key or all of it where it is in braces.
     pub head: Span,
     /// Whom the rule is about.

@@ -24,6 +24,9 @@ pub struct WhoCan<'p> {
     /// Whom the policy allows it, in the order of the rules. A client of any case that no exception takes can do it, and
     /// nobody else.
     pub allowed: Vec<Answer<'p>>,
+    /// To whom something else happens than to everyone else: the rules that deny or ignore where that is not what is
+    /// said of everyone else, unless an earlier rule decides.
+    pub others: Vec<Except<'p>>,
     /// What becomes of those of whom no rule says anything, and the rule that says so or one of the reserved ids; `None`
     /// where a rule allows it to whomever the rules before it leave.
     pub otherwise: Option<(Verdict, &'p str)>,
@@ -81,6 +84,13 @@ struct Entry<'p> {
     cases: Vec<Case<'p>>,
 }
 
+impl<'p> Entry<'p> {
+    fn takes(&self, case: &Case<'p>) -> Except<'p> {
+        let Entry { rule, line, verdict, password, .. } = *self;
+        Except { rule, line, verdict, case: case.clone(), password }
+    }
+}
+
 /// How the clients of one case lie to those of another.
 enum Overlap {
     None,
@@ -101,14 +111,19 @@ impl<'p> WhoCan<'p> {
             Question::Topic(action, topic) => {
                 let Some(request) = Request::parse(action, topic) else {
                     let otherwise = if policy.acl_default().is_some() { (Verdict::Deny, INVALID_TOPIC) } else { LEFT };
-                    return WhoCan { allowed: Vec::new(), otherwise: Some(otherwise), unsettled: false };
+                    return WhoCan {
+                        allowed: Vec::new(),
+                        others: Vec::new(),
+                        otherwise: Some(otherwise),
+                        unsettled: false,
+                    };
                 };
                 rules.topics(policy, action, &request);
                 policy.acl_default()
             }
         };
         let Some(default) = default else {
-            return WhoCan { allowed: Vec::new(), otherwise: Some(LEFT), unsettled: false };
+            return WhoCan { allowed: Vec::new(), others: Vec::new(), otherwise: Some(LEFT), unsettled: false };
         };
         rules.answer(default)
     }
@@ -130,7 +145,7 @@ impl<'p> Rules<'p> {
             let password = rule.password.and_then(|id| policy.passwords().get(id.0)).map(|source| source.name.as_str());
             let cases = cases(&rule.who, &When::always());
             let entry = Entry { rule: &rule.id, line: rule.line, verdict: rule.verdict, password, cases };
-            if self.add(entry) {
+            if self.add(entry, false) {
                 return;
             }
         }
@@ -141,16 +156,19 @@ impl<'p> Rules<'p> {
             let when = When::of(rule, action, request);
             self.unsettled |= when.unsettled;
             let cases = cases(&rule.who, &when);
+            // What leaves a part to the broker leaves the whole to later rules, which cannot allow it.
+            let part = rule.verdict == Verdict::Ignore && request.is_wildcard();
             let entry = Entry { rule: &rule.id, line: rule.line, verdict: rule.verdict, password: None, cases };
-            if self.add(entry) {
+            if self.add(entry, part) {
                 return;
             }
         }
     }
 
     /// True where no client comes past the entry.
-    fn add(&mut self, entry: Entry<'p>) -> bool {
-        let everyone = entry.password.is_none() && !self.unsettled && entry.cases.iter().any(Case::is_everyone);
+    fn add(&mut self, entry: Entry<'p>, part: bool) -> bool {
+        let surely = entry.password.is_none() && !self.unsettled && !part;
+        let everyone = surely && entry.cases.iter().any(Case::is_everyone);
         if everyone {
             self.takes_everyone = Some((entry.verdict, entry.rule));
         }
@@ -167,18 +185,27 @@ impl<'p> Rules<'p> {
                 allowed.push(Answer { rule, line, case: case.clone(), password, except });
             }
         }
-        let otherwise = match self.takes_everyone {
+        let mut otherwise = match self.takes_everyone {
             Some((Verdict::Allow, _)) => None,
             Some(taken) => Some(taken),
             None => Some((default, DEFAULT)),
         };
-        if otherwise == Some((Verdict::Allow, DEFAULT))
-            && let case = Case::everyone()
-            && let Some(except) = self.except(&case, self.entries.len())
-        {
-            allowed.push(Answer { rule: DEFAULT, line: None, case, password: None, except });
+        if otherwise == Some((Verdict::Allow, DEFAULT)) {
+            let case = Case::everyone();
+            match self.except(&case, self.entries.len()) {
+                Some(except) => allowed.push(Answer { rule: DEFAULT, line: None, case, password: None, except }),
+                None => otherwise = None,
+            }
         }
-        WhoCan { allowed, otherwise, unsettled: self.unsettled }
+        let usual = |entry: &Entry<'_>| match otherwise {
+            // The exceptions have told of them.
+            Some((Verdict::Allow, _)) => true,
+            Some((verdict, _)) => verdict == entry.verdict,
+            None => !allowed.is_empty(),
+        };
+        let others = self.entries.iter().filter(|entry| entry.verdict != Verdict::Allow && !usual(entry));
+        let others = others.flat_map(|entry| entry.cases.iter().map(|case| entry.takes(case))).collect();
+        WhoCan { allowed, others, otherwise, unsettled: self.unsettled }
     }
 
     /// Whom the entries before this place take out of a case; `None` where that is everyone.
@@ -194,8 +221,7 @@ impl<'p> Rules<'p> {
                     Overlap::All if entry.password.is_none() => return None,
                     Overlap::Some | Overlap::All => {}
                 }
-                let Entry { rule, line, verdict, password, .. } = *entry;
-                except.push(Except { rule, line, verdict, case: taken.clone(), password });
+                except.push(entry.takes(taken));
             }
         }
         Some(except)

@@ -1,14 +1,14 @@
 //! `exhook-policy what-can`: what a client can do of which some fields are known.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::{Format, Kinds, audit, load, past, pretty, print};
+use super::{Format, Kinds, Rows, audit, load, past, pretty, print};
 use crate::decision::{DEFAULT, Verdict};
+use crate::event::owned::{OwnedClient, OwnedPeerhost};
 use crate::event::{Peerhost, Shown};
 use crate::policy::Policy;
 use crate::policy::model::Who;
@@ -63,6 +63,28 @@ pub(super) struct ClientArgs {
 }
 
 impl ClientArgs {
+    /// Sets the fields that are given.
+    pub(super) fn put_into(&self, client: &mut OwnedClient) {
+        let texts = [
+            (&self.clientid, &mut client.clientid),
+            (&self.username, &mut client.username),
+            (&self.protocol, &mut client.protocol),
+            (&self.mountpoint, &mut client.mountpoint),
+            (&self.node, &mut client.node),
+        ];
+        for (given, field) in texts {
+            if let Some(given) = given {
+                *field = given.as_str().into();
+            }
+        }
+        if let Some(address) = self.peerhost {
+            client.peerhost = OwnedPeerhost::Addr(address.to_canonical());
+        }
+        client.sockport = self.sockport.unwrap_or(client.sockport);
+        client.is_superuser = self.is_superuser.unwrap_or(client.is_superuser);
+        client.anonymous = self.anonymous.unwrap_or(client.anonymous);
+    }
+
     pub(super) fn known(&self) -> Known<'_> {
         Known {
             clientid: self.clientid.as_deref(),
@@ -114,7 +136,7 @@ fn human(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>) -
 }
 
 /// The known fields by name.
-fn fields(known: &Known<'_>) -> Vec<(&'static str, Value)> {
+pub(super) fn fields(known: &Known<'_>) -> Vec<(&'static str, Value)> {
     let fields = [
         ("clientid", known.clientid.map(Value::from)),
         ("username", known.username.map(Value::from)),
@@ -129,23 +151,22 @@ fn fields(known: &Known<'_>) -> Vec<(&'static str, Value)> {
     fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
-fn told_client(known: &Known<'_>) -> String {
+/// The known fields in words.
+pub(super) fn told_fields(known: &Known<'_>) -> String {
     let field = |(name, value): (&str, Value)| match value.as_str() {
         Some(text) if name != "peerhost" => format!("{name} {}", Shown(text)),
         Some(text) => format!("{name} {text}"),
         None => format!("{name} {value}"),
     };
     let fields: Vec<String> = fields(known).into_iter().map(field).collect();
-    if fields.is_empty() { "of which nothing is known".to_owned() } else { format!("with {}", fields.join(", ")) }
+    fields.join(", ")
 }
 
-/// Sections of rows: a place, a rule, and what is said of it.
-#[derive(Default)]
-struct Rows(Vec<Row>);
-
-enum Row {
-    Title(String),
-    Said { place: String, rule: String, said: String },
+fn told_client(known: &Known<'_>) -> String {
+    match told_fields(known).as_str() {
+        "" => "of which nothing is known".to_owned(),
+        fields => format!("with {fields}"),
+    }
 }
 
 impl Rows {
@@ -157,7 +178,7 @@ impl Rows {
         default: Option<Verdict>,
         add: impl Fn(&mut Self, &T),
     ) {
-        self.0.push(Row::Title(name.to_owned()));
+        self.title(name);
         let Some(each) = each else {
             return self.push(String::new(), "", format!("left to the broker, since the policy has no `{section}`"));
         };
@@ -168,27 +189,6 @@ impl Rows {
             let who = if each.is_empty() { "" } else { "otherwise " };
             self.push(String::new(), DEFAULT, format!("{who}{}", past(default)));
         }
-    }
-
-    fn push(&mut self, place: String, rule: &str, said: String) {
-        self.0.push(Row::Said { place, rule: rule.to_owned(), said });
-    }
-}
-
-impl fmt::Display for Rows {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths = self.0.iter().filter_map(|row| match row {
-            Row::Title(_) => None,
-            Row::Said { place, rule, .. } => Some((place.chars().count(), rule.chars().count())),
-        });
-        let (places, rules) = widths.fold((0, 0), |widest, width| (widest.0.max(width.0), widest.1.max(width.1)));
-        for row in &self.0 {
-            match row {
-                Row::Title(title) => writeln!(f, "\n{title}")?,
-                Row::Said { place, rule, said } => writeln!(f, "  {place:places$}  {rule:rules$}  {said}")?,
-            }
-        }
-        Ok(())
     }
 }
 

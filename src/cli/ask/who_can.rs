@@ -63,10 +63,18 @@ fn human(policy: &Policy, file: &str, question: Question<'_>, answer: &WhoCan<'_
     for allowed in &answer.allowed {
         told_of(&mut out, words, file, question, allowed);
     }
+    for Except { rule: id, line: at, verdict, case, .. } in &answer.others {
+        let by = rule(id, file, *at);
+        line(
+            &mut out,
+            format_args!("\n  {}\n    {} by {by}, unless a rule before decides", case.words(words), past(*verdict)),
+        );
+    }
     if let Some((verdict, id)) = answer.otherwise
         && verdict != Verdict::Allow
     {
-        let who = if answer.allowed.is_empty() { "Everyone" } else { "Everyone else" };
+        let nobody = answer.allowed.is_empty() && answer.others.is_empty();
+        let who = if nobody { "Everyone" } else { "Everyone else" };
         let by = rules(policy, question)
             .find(|(rule, _)| *rule == id)
             .map(|(id, line)| format!("by {}", rule(id, file, line)));
@@ -87,12 +95,14 @@ fn human(policy: &Policy, file: &str, question: Question<'_>, answer: &WhoCan<'_
         );
     }
     let mut kinds = Kinds::default();
-    for allowed in &answer.allowed {
-        for id in [allowed.rule].into_iter().chain(allowed.except.iter().map(|except| except.rule)) {
-            match question {
-                Question::Connect => kinds.of_login(policy, id),
-                Question::Topic(..) => kinds.of_topics(policy, id),
-            }
+    let allowed = answer
+        .allowed
+        .iter()
+        .flat_map(|allowed| [allowed.rule].into_iter().chain(allowed.except.iter().map(|except| except.rule)));
+    for id in allowed.chain(answer.others.iter().map(|other| other.rule)) {
+        match question {
+            Question::Connect => kinds.of_login(policy, id),
+            Question::Topic(..) => kinds.of_topics(policy, id),
         }
     }
     out.push_str(&kinds.told(words));
@@ -165,6 +175,7 @@ fn to_json(policy: &Policy, file: &str, question: Question<'_>, answer: &WhoCan<
         "mode": policy.mode().as_str(),
         "asked": asked,
         "allowed": answer.allowed.iter().map(allowed).collect::<Vec<_>>(),
+        "others": answer.others.iter().map(except).collect::<Vec<_>>(),
         "otherwise": otherwise,
         "unsettled": answer.unsettled,
     })

@@ -40,7 +40,7 @@ impl Validator<'_> {
             let password = rule.password.and_then(|name| self.password(&name, denies && !allows));
             let Some((verdict, at, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
             let (password, asked_at) = password.unzip();
-            let places = RulePlaces { head, who: at, password: asked_at, patterns: Vec::new() };
+            let places = RulePlaces { whole: span, head, who: at, password: asked_at, patterns: Vec::new() };
             facts.push(built.facts.of_rule(places));
             rules.push(AuthRule { id, verdict, who: built.who, password, line: self.lines.line(span.start) });
         }
@@ -64,7 +64,7 @@ impl Validator<'_> {
             publish.extend(topics.iter().cloned());
             subscribe.extend(topics);
             let Some((verdict, at, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
-            facts.push(built.facts.of_rule(RulePlaces { head, who: at, password: None, patterns }));
+            facts.push(built.facts.of_rule(RulePlaces { whole: span, head, who: at, password: None, patterns }));
             let line = self.lines.line(span.start);
             rules.push(AclRule { id, verdict, who: built.who, publish, subscribe, line });
         }

@@ -1,0 +1,438 @@
+//! `exhook-policy explain`: what a policy decides in one case, and why.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Map, Value, json};
+
+use super::what_can::{ClientArgs, fields, told_fields};
+use super::{Asked, Format, Rows, audit, complain, load, pretty, print};
+use crate::cli::world::{World, WorldArgs};
+use crate::decision::{Answer, ERROR, INVALID_TOPIC, Mode, Verdict};
+use crate::event::json::{self as events, LONGEST};
+use crate::event::owned::{OwnedClient, OwnedEvent};
+use crate::event::{Action, Shown};
+use crate::policy::places::Places;
+use crate::policy::span::Span;
+use crate::policy::trace::{Mismatch, Outcome, Trace, Tried};
+use crate::policy::{Found, Loaded, Policy};
+use crate::reverse::Known;
+use crate::text::Identity;
+use crate::topic::Request;
+
+/// Say what a policy decides, and why.
+///
+/// Asks one question: may this client log in, publish to this topic, subscribe to this filter? Prints the answer, the
+/// rule that decided, and why the rules before it did not. The exit code is 0 whatever the answer is.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The policy file
+    policy: PathBuf,
+    /// What is asked for
+    #[arg(value_enum, value_name = "connect|publish|subscribe", hide_possible_values = true)]
+    #[arg(required_unless_present = "event", conflicts_with = "event")]
+    asked: Option<Asked>,
+    /// The topic name or topic filter
+    #[arg(required_if_eq_any([("asked", "publish"), ("asked", "subscribe")]))]
+    topic: Option<String>,
+    /// An event that asks it, as JSON: a file, `-` for stdin, or the JSON itself; what is said of the client beside it
+    /// counts before what is said in it
+    #[arg(long, value_name = "JSON")]
+    event: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(flatten)]
+    world: WorldArgs,
+    /// Show all rules that were tried, however many
+    #[arg(long)]
+    all: bool,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+/// One question of one client.
+struct Question {
+    client: OwnedClient,
+    asked: What,
+}
+
+enum What {
+    Connect { password_given: bool },
+    Topic(Action, String),
+}
+
+/// Prints the answer to stdout. The code is 2 where the question, the policy or the stand-ins cannot be read.
+pub fn run(args: &Args) -> ExitCode {
+    match explain(args) {
+        Ok(answer) => print(&answer),
+        Err(message) => {
+            complain(message);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn explain(args: &Args) -> Result<String, String> {
+    let question = question(args).map_err(|message| format!("error: {message}\n"))?;
+    let Some(loaded) = load(&args.policy) else { return Err(String::new()) };
+    let Loaded { model, warnings, places } = loaded;
+    let policy = Policy::compile(model);
+    let world = args.world.world(&policy).map_err(|report| report.to_string())?;
+    let file = args.policy.display().to_string();
+    let explained = Explained::new(&policy, &question, &world, &file, warnings.text(), &places);
+    Ok(match args.format {
+        Format::Human => explained.human(args.all),
+        Format::Json => pretty(&explained.json()),
+    })
+}
+
+/// The question of the command line.
+fn question(args: &Args) -> Result<Question, String> {
+    let mut question = match (&args.event, args.asked, &args.topic) {
+        (Some(event), ..) => asked_by(&event_text(event)?)?,
+        (None, Some(Asked::Connect), None) => Question::new(What::Connect { password_given: true }),
+        (None, Some(Asked::Publish), Some(topic)) => Question::new(What::Topic(Action::Publish, topic.clone())),
+        (None, Some(Asked::Subscribe), Some(topic)) => Question::new(What::Topic(Action::Subscribe, topic.clone())),
+        (None, Some(Asked::Connect), Some(_)) => return Err("`connect` takes no topic".to_owned()),
+        (None, ..) => return Err("nothing is asked".to_owned()),
+    };
+    args.client.put_into(&mut question.client);
+    Ok(question)
+}
+
+/// The text of an event that is given in one of three ways.
+fn event_text(event: &str) -> Result<String, String> {
+    let mut text = String::new();
+    // One more byte than an event may have shows that there are too many.
+    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+    let read = match event {
+        "-" => io::stdin().lock().take(most).read_to_string(&mut text),
+        event if event.trim_start().starts_with('{') => return Ok(event.to_owned()),
+        file => File::open(file).and_then(|file| file.take(most).read_to_string(&mut text)),
+    };
+    read.map(|_| text).map_err(|error| format!("the event cannot be read: {error}"))
+}
+
+fn asked_by(text: &str) -> Result<Question, String> {
+    let event = events::read(text.trim()).map_err(|error| format!("this is no event: {error}"))?;
+    if let OwnedEvent::Authenticate { client, password_given } = event {
+        return Ok(Question { client, asked: What::Connect { password_given } });
+    }
+    if let OwnedEvent::CheckAcl { client, action, topic } = event {
+        return Ok(Question { client, asked: What::Topic(action, topic.into()) });
+    }
+    Err(format!("`{}` asks the policy nothing", event.hook().name()))
+}
+
+impl Question {
+    /// By a client of which nothing is known.
+    fn new(asked: What) -> Self {
+        Question { client: OwnedClient::named(""), asked }
+    }
+
+    fn words(&self) -> String {
+        match &self.asked {
+            What::Connect { .. } => "to log in".to_owned(),
+            What::Topic(action, topic) => format!("to {} to {}", action.as_str(), Shown(topic)),
+        }
+    }
+
+    fn section(&self) -> &'static str {
+        match self.asked {
+            What::Connect { .. } => "auth",
+            What::Topic(..) => "acl",
+        }
+    }
+}
+
+/// An answer with all that is said of it.
+struct Explained<'a> {
+    policy: &'a Policy,
+    question: &'a Question,
+    world: &'a World,
+    trace: Trace<'a>,
+    /// The policy's file and text.
+    file: &'a str,
+    text: &'a str,
+    places: &'a Places,
+    /// What the password was taken for by the sources that were asked, in that order.
+    found: Vec<(&'a str, Found)>,
+}
+
+impl<'a> Explained<'a> {
+    fn new(
+        policy: &'a Policy,
+        question: &'a Question,
+        world: &'a World,
+        file: &'a str,
+        text: &'a str,
+        places: &'a Places,
+    ) -> Self {
+        let client = question.client.as_client();
+        let mut found = Vec::new();
+        let trace = match &question.asked {
+            What::Topic(action, topic) => policy.trace_acl(&client, *action, topic, world.lists()),
+            What::Connect { password_given } => policy.trace_login(&client, world.lists(), |source| {
+                let said = world.found(source, client.username, *password_given);
+                found.extend(policy.passwords().get(source.0).map(|def| (def.name.as_str(), said)));
+                said
+            }),
+        };
+        Explained { policy, question, world, trace, file, text, places, found }
+    }
+
+    /// The rule that the decision names or, where a list or a password source is missing, the one that needs it.
+    fn decider(&self) -> Option<usize> {
+        let Trace { tried, decision } = &self.trace;
+        match decision.rule {
+            ERROR => tried.len().checked_sub(1),
+            id => tried.iter().position(|tried| tried.id == id),
+        }
+    }
+
+    fn human(&self, all: bool) -> String {
+        let verdict = self.trace.decision.verdict;
+        let headline = match (self.policy.mode(), verdict) {
+            (Mode::Enforce, Verdict::Allow) => "Allowed",
+            (Mode::Enforce, Verdict::Deny) => "Not allowed",
+            (Mode::Audit, Verdict::Allow) => "Would be allowed",
+            (Mode::Audit, Verdict::Deny) => "Would not be allowed",
+            (Mode::Enforce | Mode::Audit, Verdict::Ignore) => "Left to the broker:",
+        };
+        let mut lines = vec![
+            format!("{headline} {}, {}.", self.question.words(), self.because()),
+            format!("The client: {}.", told_fields(&self.known())),
+        ];
+        let taken_for = |(source, found): &(&str, Found)| {
+            format!("No password was compared: {} (see `--assume-password`).", taken_for(source, *found))
+        };
+        lines.extend(self.found.iter().map(taken_for));
+        if self.trace.decision.rule == ERROR {
+            lines.extend(self.world.problems.iter().map(ToString::to_string));
+        }
+        if let Some(text) = self.decider().and_then(|place| self.text_of(place)) {
+            lines.push(String::new());
+            lines.extend(text);
+        }
+        let mut out = lines.join("\n") + "\n";
+        out.push_str(&self.before(all));
+        out.push_str(audit(self.policy.mode()));
+        out
+    }
+
+    /// Why it is so, in words.
+    fn because(&self) -> String {
+        let rule = self.decider().and_then(|place| self.trace.tried.get(place));
+        match (rule, self.trace.decision.rule) {
+            (Some(tried), _) => {
+                let by = super::rule(tried.id, self.file, tried.line);
+                if let Outcome::Decided { topic } = &tried.outcome {
+                    let shows = topic.as_ref().map(|topic| format!(": the client would receive {}", Shown(topic)));
+                    return format!("by {by}{}", shows.unwrap_or_default());
+                }
+                format!("by {by}: {}", tried.outcome)
+            }
+            (None, INVALID_TOPIC) => "since the topic is not valid".to_owned(),
+            (None, _) if !self.has_section() => format!("since the policy has no `{}`", self.question.section()),
+            (None, _) => format!("by the default of `{}`, since no rule matches", self.question.section()),
+        }
+    }
+
+    fn has_section(&self) -> bool {
+        match self.question.asked {
+            What::Connect { .. } => self.policy.auth_default().is_some(),
+            What::Topic(..) => self.policy.acl_default().is_some(),
+        }
+    }
+
+    /// The rules that did not decide.
+    fn before(&self, all: bool) -> String {
+        const MOST: usize = 20;
+        let decider = self.decider();
+        let tried = self.trace.tried.iter().enumerate().filter(|(place, _)| Some(*place) != decider);
+        let mut shown: Vec<(usize, &Tried<'_>)> = tried.collect();
+        let count = shown.len();
+        if count == 0 {
+            return String::new();
+        }
+        if !all && count > MOST {
+            shown.retain(|(place, tried)| self.is_near(*place, &tried.outcome));
+            shown.truncate(MOST);
+        }
+        let more = count - shown.len();
+        let mut rows = Rows::default();
+        rows.title(if decider.is_some() { "other rules that were tried" } else { "rules that were tried" });
+        for (_, tried) in shown {
+            rows.push(format!("{}:{}", self.file, tried.line), tried.id, tried.outcome.to_string());
+        }
+        let more = if more == 0 {
+            String::new()
+        } else {
+            format!("  and {more} more that are further from it (`--all` shows them)\n")
+        };
+        format!("{rows}{more}")
+    }
+
+    /// Whether the rule is about the client or about the topic.
+    fn is_near(&self, place: usize, outcome: &Outcome<'_>) -> bool {
+        match outcome {
+            Outcome::OtherAction(_) => false,
+            Outcome::NotWho(_) => self.is_about_topic(place),
+            Outcome::NotCovered { .. }
+            | Outcome::NotTouched { .. }
+            | Outcome::Part { .. }
+            | Outcome::Limited { .. }
+            | Outcome::CannotTell(_)
+            | Outcome::UnknownUser(_)
+            | Outcome::UnreadablePasswords(_)
+            | Outcome::WrongPassword(_)
+            | Outcome::Decided { .. } => true,
+        }
+    }
+
+    fn is_about_topic(&self, place: usize) -> bool {
+        let What::Topic(action, topic) = &self.question.asked else { return false };
+        let client = self.question.client.as_client();
+        let identity = Identity { clientid: client.clientid, username: client.username };
+        let request = Request::parse(*action, topic);
+        let rule = self.policy.acl_rules().get(place);
+        rule.zip(request).is_some_and(|(rule, request)| rule.patterns(*action).touch(&request, identity))
+    }
+
+    /// The lines of a rule in the policy's text, moved to the left.
+    fn text_of(&self, place: usize) -> Option<Vec<String>> {
+        const MOST: usize = 12;
+        let section = match self.question.asked {
+            What::Connect { .. } => &self.places.auth,
+            What::Topic(..) => &self.places.acl,
+        };
+        let lines = rule_lines(self.text, section.rules.get(place)?.whole);
+        let margin = lines.iter().filter(|line| !line.trim().is_empty()).map(|line| indent(line)).min().unwrap_or(0);
+        let shown = lines.iter().take(MOST).map(|line| line.get(margin..).unwrap_or_default());
+        let more = (lines.len() > MOST).then_some("...");
+        Some(shown.chain(more).map(|line| format!("  | {line}").trim_end().to_owned()).collect())
+    }
+
+    /// The client, without the fields that are as they are where nothing is said of them.
+    fn known(&self) -> Known<'_> {
+        let nobody = OwnedClient::named("");
+        let (client, nobody) = (self.question.client.as_client(), nobody.as_client());
+        Known {
+            clientid: Some(client.clientid),
+            username: Some(client.username),
+            peerhost: Some(client.peerhost).filter(|value| *value != nobody.peerhost),
+            sockport: Some(client.sockport).filter(|value| *value != nobody.sockport),
+            protocol: Some(client.protocol).filter(|value| *value != nobody.protocol),
+            mountpoint: Some(client.mountpoint).filter(|value| *value != nobody.mountpoint),
+            node: Some(client.node).filter(|value| *value != nobody.node),
+            is_superuser: Some(client.is_superuser).filter(|value| *value != nobody.is_superuser),
+            anonymous: Some(client.anonymous).filter(|value| *value != nobody.anonymous),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let Trace { tried, decision } = &self.trace;
+        let mode = self.policy.mode();
+        let answer = match mode.answer(decision.verdict) {
+            Answer::Allow => "allow",
+            Answer::Deny => "deny",
+            Answer::NoOpinion => "no opinion",
+        };
+        let asked = match &self.question.asked {
+            What::Connect { .. } => json!({ "action": "connect" }),
+            What::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
+        };
+        let all = Known::from(self.question.client.as_client());
+        let client: Map<String, Value> =
+            fields(&all).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        json!({
+            "policy": self.file,
+            "mode": mode.as_str(),
+            "client": client,
+            "asked": asked,
+            "decision": { "verdict": decision.verdict.as_str(), "rule": decision.rule },
+            "answer": answer,
+            "because": self.because(),
+            "line": self.decider().and_then(|place| tried.get(place)).map(|tried| tried.line),
+            "passwords": self.found.iter().map(|(source, found)| password(source, *found)).collect::<Vec<_>>(),
+            "tried": tried.iter().map(tried_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// The lines on which a rule stands. Where it is no mapping in braces, these are also the lines behind its beginning that
+/// are further to the right than its dash.
+fn rule_lines(text: &str, span: Span) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut start = 0;
+    let mut dash = None;
+    for line in text.split_inclusive('\n') {
+        let end = start + line.len();
+        if end > span.start {
+            let inside = start < span.end || dash.is_some_and(|dash| indent(line) > dash && !line.trim().is_empty());
+            if !inside {
+                break;
+            }
+            if lines.is_empty() && line.trim_start().starts_with('-') {
+                dash = Some(indent(line));
+            }
+            lines.push(line.trim_end());
+        }
+        start = end;
+    }
+    lines
+}
+
+fn indent(line: &str) -> usize {
+    line.len().saturating_sub(line.trim_start_matches(' ').len())
+}
+
+fn taken_for(source: &str, found: Found) -> String {
+    match found {
+        Found::Right => format!("it is taken for the one in `{source}`"),
+        Found::Wrong => format!("it is taken for another than the one in `{source}`"),
+        Found::Unknown => format!("`{source}` is taken not to have the username"),
+        Found::Unreadable => format!("`{source}` cannot be read"),
+    }
+}
+
+fn password(source: &str, found: Found) -> Value {
+    let found = match found {
+        Found::Right => "right",
+        Found::Wrong => "wrong",
+        Found::Unknown => "unknown",
+        Found::Unreadable => "unreadable",
+    };
+    json!({ "source": source, "taken_for": found })
+}
+
+fn tried_json(tried: &Tried<'_>) -> Value {
+    let mismatch = |one: &Mismatch<'_>| json!({ "kind": one.kind, "field": one.field, "value": one.value, "wanted": one.wanted, "said": one.said });
+    let (outcome, more) = match &tried.outcome {
+        Outcome::OtherAction(_) => ("other-action", json!({})),
+        Outcome::NotWho(each) => ("not-who", json!({ "mismatches": each.iter().map(mismatch).collect::<Vec<_>>() })),
+        Outcome::NotCovered { topic, .. } => ("not-covered", json!({ "topic": topic })),
+        Outcome::NotTouched { .. } => ("not-touched", json!({})),
+        Outcome::Part { topic } => ("part", json!({ "topic": topic })),
+        Outcome::Limited { by } => ("limited", json!({ "by": by })),
+        Outcome::CannotTell(lists) => ("cannot-tell", json!({ "lists": lists })),
+        Outcome::UnknownUser(source) => ("unknown-user", json!({ "source": source })),
+        Outcome::UnreadablePasswords(source) => ("unreadable-passwords", json!({ "source": source })),
+        Outcome::WrongPassword(source) => ("wrong-password", json!({ "source": source })),
+        Outcome::Decided { topic } => ("decided", json!({ "topic": topic })),
+    };
+    let mut value = json!({
+        "rule": tried.id,
+        "line": tried.line,
+        "verdict": tried.verdict.as_str(),
+        "outcome": outcome,
+        "said": tried.outcome.to_string(),
+    });
+    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
+        value.extend(more);
+    }
+    value
+}
