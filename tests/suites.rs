@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use exhook_policy::policy::codes::Code;
-use exhook_policy::policy::diag::Report;
+use exhook_policy::policy::diag::{Diagnostic, Report};
 use exhook_policy::suite;
 use tempfile::TempDir;
 
@@ -164,6 +164,59 @@ fn tests_are_found_by_themselves_by_their_policy_and_by_their_folder() {
     assert_eq!(run(folder.path(), &["a"]).0, Some(1));
 }
 
+/// Writes a policy and its tests, and compares what `test --min-coverage 100` says.
+#[track_caller]
+fn check_coverage(policy: &str, tests: &str, code: i32, expected: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rules.yaml"), format!("version: 1\n{policy}\n")).unwrap();
+    fs::write(folder.path().join("rules.test.yaml"), format!("tests:\n  - {tests}\n")).unwrap();
+    let (found, stdout, stderr) = run(folder.path(), &["--min-coverage", "100"]);
+    let told = stdout.lines().skip(1).collect::<Vec<_>>().join("\n");
+    assert_eq!((found, told.as_str(), stderr.as_str()), (Some(code), expected, ""), "{stdout}");
+}
+
+#[test]
+fn the_default_of_a_section_is_covered_where_something_can_reach_it() {
+    let asks = |question: &str| format!("{{ name: a, client: {{ clientid: a }}, expect: [{question}] }}");
+    let login = asks("{ authenticate: \"\", allow: open }");
+    let whole = "rules.yaml: 1 of 1 rule decided a case, 100 %";
+    check_coverage("auth: { rules: [{ id: open, allow: everyone }] }", &login, 0, whole);
+    let half = "rules.yaml: 1 of 2 rules decided a case, 50 %, and 100 % is the least\n  rules.yaml: the default of `auth` decided none";
+    check_coverage("auth: { rules: [{ id: open, allow: { clientid: a } }] }", &login, 1, half);
+    // Both sections may have a rule of this id.
+    let both = "auth: { rules: [{ id: open, allow: everyone }] }\nacl: { rules: [{ id: open, allow: everyone, topics: [\"#\"] }] }";
+    let of_both = "rules.yaml: 1 of 3 rules decided a case, 33 %, and 100 % is the least\n  \
+                   rules.yaml:3: rule `open` of `acl` decided none\n  rules.yaml: the default of `acl` decided none";
+    check_coverage(both, &login, 1, of_both);
+    let topics =
+        asks("{ authenticate: \"\", allow: open }, { publish: a, allow: open }, { publish: $a, deny: default }");
+    check_coverage(both, &topics, 0, "rules.yaml: 3 of 3 rules decided a case, 100 %");
+    // What a policy leaves to the broker has no rule to cover.
+    let ignored = asks("{ publish: a, ignore: default }");
+    check_coverage("log: []", &ignored, 0, "rules.yaml: 0 of 0 rules decided a case, 100 %");
+}
+
+#[test]
+fn a_file_has_no_more_cases_than_can_be_run() {
+    let topics = vec!["a"; 1000].join(", ");
+    let clients = vec!["{ clientid: a }"; 101].join(", ");
+    let text = format!(
+        "policy: ../rules.yaml\ntests:\n  - name: many\n    client: [{clients}]\n    expect: {{ publish: [{topics}], deny: default }}\n"
+    );
+    let report = report(text.as_bytes(), &folder("run").join("any.yaml"));
+    let messages: Vec<&str> = report.diagnostics().iter().map(Diagnostic::message).collect();
+    assert_eq!(messages, ["with this line the file has more than 100000 cases"]);
+}
+
+#[test]
+fn a_password_is_not_printed() {
+    let text = "policy: ../rules.yaml\npasswords: { devices: { a: s3cret } }\n\
+                tests: [{ name: a, client: { clientid: a }, expect: { authenticate: s3cret, deny: default } }]\n";
+    let suite = suite::parse(text.as_bytes(), &folder("run").join("any.yaml")).unwrap();
+    assert!(format!("{suite:?}").contains("Secret(..)") && !format!("{suite:?}").contains("s3cret"), "{suite:?}");
+    assert_eq!(suite.tests[0].cases[0].question.to_string(), "authenticate with a password");
+}
+
 const UNREADABLE: &str = "error[unreadable-file]: the file cannot be read: No such file or directory (os error 2)
 --> d/rules.test.yaml
 
@@ -214,4 +267,43 @@ fn the_schema_and_the_decoder_agree() {
 #[test]
 fn the_schema_is_what_the_types_say() {
     check_golden(&Path::new(env!("CARGO_MANIFEST_DIR")).join("schema/tests.schema.json"), &suite::schema());
+}
+
+/// A test file with a password in every place that has one.
+const SOUND: &str = r#"policy: rules.yaml # the one beside
+lists: { fleet: [dev-0001], offices: [10.0.0.0/8] }
+passwords:
+  devices: { dev-0001: SECRET, "dev-0002": "SECRET" }
+  # staff: { alice: SECRET }
+clients:
+  device: { clientid: dev-0001, username: dev-0001 }
+tests:
+  - name: a device logs in
+    client: device
+    expect:
+      - { authenticate: SECRET, allow: fleet }
+      - { authenticate: ["", 'SECRET'], sockport: 8883, deny: fleet } # authenticate: SECRET
+      - authenticate: SECRET
+        allow: fleet
+      - { subscribe: ["dev/#", "+/x"], deny: default }
+"#;
+
+/// What one slip of the pen puts in.
+const SLIPS: [&str; 14] = ["", "#", " #", ":", ": ", ",", "[", "}", "\"", "'", "\n", "\t", "*", "&a "];
+
+/// Whatever else is wrong with the file, its passwords stay out of the report.
+#[test]
+fn no_slip_of_the_pen_shows_a_password() {
+    let path = folder("run").join("any.yaml");
+    for start in 0..SOUND.len() {
+        for length in [0, 4] {
+            let mut text = SOUND.to_owned();
+            let slip = SLIPS[(start + length) % SLIPS.len()];
+            text.replace_range(start..(start + length).min(SOUND.len()), slip);
+            let text = text.replace("SECRET", "hunter2");
+            let Err(reports) = suite::parse(text.as_bytes(), &path) else { continue };
+            let shown: String = reports.iter().map(ToString::to_string).collect();
+            assert!(!shown.contains("hunter2"), "{text}\n{shown}");
+        }
+    }
 }

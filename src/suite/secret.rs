@@ -79,16 +79,14 @@ impl Places {
         }
     }
 
-    /// Of a file that could not be read, by its words: more than there is, rather than less.
+    /// Of a file that could not be read: every line but those that surely have none.
     pub(super) fn of_text(text: &str) -> Self {
         let mut pieces = Vec::new();
         let mut in_passwords = false;
         for (start, line) in lines(text) {
             in_passwords &= line.starts_with([' ', '\t', '\r', '\n', '#', '}', ']', '-']);
-            if in_passwords {
+            if in_passwords || !is_public(line) {
                 pieces.push(Span::new(start, start.saturating_add(line.len())));
-            } else {
-                pieces.extend(behind_key(start, line));
             }
             in_passwords |= line.to_ascii_lowercase().contains("passw");
         }
@@ -124,6 +122,24 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
         *next = start.saturating_add(line.len());
         Some((start, line))
     })
+}
+
+/// Whether the line has keys, and every one is known to have no password behind it.
+fn is_public(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    if ["auth", "passw"].iter().any(|word| lower.contains(word)) {
+        return false;
+    }
+    let mut keys = line.match_indices(':').filter_map(|(at, _)| {
+        let (before, behind) = (line.get(..at)?, line.get(at..)?.chars().nth(1));
+        let key = before.rsplit([' ', '\t', '{', '[', ',']).next()?;
+        behind.is_none_or(char::is_whitespace).then(|| key.trim_matches(['"', '\'']))
+    });
+    let mut any = false;
+    keys.all(|key| {
+        any = true;
+        PUBLIC.contains(&key) || ["policy", "lists", "clients", "tests", "name", "expect"].contains(&key)
+    }) && any
 }
 
 /// What stands behind a word that looks like a key of passwords.
@@ -162,6 +178,7 @@ impl Finder<'_> {
             "policy" | "lists" | "clients" => {}
             "passwords" => found.each(value, |found, _, users| {
                 found.each(users, |found, _, password| found.secret(password));
+                found.keys_without_value(users);
             }),
             "tests" => found.items(value, Self::test),
             _ => found.secret(value),
@@ -183,11 +200,17 @@ impl Finder<'_> {
             if !known {
                 self.secret(value);
             }
-            // In `{ authenticate: a,b }` the second half is read as a key.
-            if !known && value.node == Node::Null {
+            if !matches!(key.node, Node::Text(_)) {
                 self.secret(key);
             }
         }
+        self.keys_without_value(line);
+    }
+
+    /// In `{ authenticate: a,b }` the second half is read as a key.
+    fn keys_without_value(&mut self, yaml: &Yaml) {
+        let Node::Map(entries) = &yaml.node else { return };
+        entries.iter().filter(|(_, value)| value.node == Node::Null).for_each(|(key, _)| self.secret(key));
     }
 
     /// The entries of a mapping; whatever else it is may be a password.
@@ -197,6 +220,7 @@ impl Finder<'_> {
             match &key.node {
                 Node::Text(name) => entry(self, name, value),
                 Node::Null | Node::Bool(_) | Node::Int(_) | Node::Number(_) | Node::Seq(_) | Node::Map(_) => {
+                    self.secret(key);
                     self.secret(value);
                 }
             }
