@@ -83,7 +83,13 @@ fn recorded_events_are_decided_as_before() {
 }
 
 #[test]
+fn differences_are_told_as_before() {
+    check("tests/diff.txt", 10);
+}
+
+#[test]
 fn the_pages_show_what_is_printed() {
     check("docs/explain.md", 5);
     check("docs/events.md", 2);
+    check("docs/diff.md", 1);
 }

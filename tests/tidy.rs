@@ -40,8 +40,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "convert", "decision", "doctor", "event", "history", "hook", "launch", "live", "log", "mqtt", "password",
-            "policy", "port", "replay", "reverse", "source", "suite", "text", "topic",
+            "analysis", "convert", "decision", "doctor", "event", "history", "hook", "launch", "live", "log", "mqtt",
+            "password", "policy", "port", "replay", "reverse", "source", "suite", "text", "topic",
         ],
     ),
     ("main", &["cli", "launch"]),

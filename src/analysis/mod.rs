@@ -31,9 +31,11 @@
 //!   alike from there on is merged.
 //! - [`Sample`], [`Witness`]: one client, one question, in words and as JSON.
 //! - [`logins`], [`topics`]: walk samples and ask.
+//! - [`mod@diff`]: two versions of a policy.
 //!
 //! [`Policy`]: crate::policy::Policy
 
+pub mod diff;
 mod facts;
 mod hosts;
 mod questions;

@@ -1,6 +1,6 @@
 //! `exhook-policy check`: what is wrong with policies.
 
-mod github;
+pub(super) mod github;
 pub(super) mod json;
 mod page;
 mod sarif;

@@ -10,6 +10,7 @@ pub mod check;
 pub mod completions;
 pub mod convert;
 pub mod demo;
+pub mod diff;
 pub mod doctor;
 pub mod fmt;
 pub mod history;
@@ -44,6 +45,8 @@ pub enum Command {
     WhatCan(ask::what_can::Args),
     /// Put recorded events to a policy, and compare
     Replay(replay::Args),
+    /// Find what a change of a policy opens and closes
+    Diff(diff::Args),
     /// Show who is online, who was, and who was refused
     History(history::Args),
     /// Add, change or remove an entry of a password file
@@ -75,6 +78,7 @@ pub fn run() -> ExitCode {
         Command::WhoCan(args) => ask::who_can::run(&args),
         Command::WhatCan(args) => ask::what_can::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::History(args) => history::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Install(args) => install::run(&args),

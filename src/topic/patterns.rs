@@ -61,6 +61,17 @@ impl Patterns {
         self.filters.is_empty() && self.rich.is_empty()
     }
 
+    /// How many patterns there are.
+    pub fn len(&self) -> usize {
+        self.filters.len() + self.rich.len()
+    }
+
+    /// About how many steps it takes to decide a topic name by them.
+    pub fn weight(&self) -> usize {
+        const RICH: usize = 20;
+        self.filters.len() + RICH * self.rich.len()
+    }
+
     pub(super) fn filters(&self) -> &[Filter] {
         &self.filters
     }

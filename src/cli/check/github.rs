@@ -35,12 +35,12 @@ fn command(report: &Report, diagnostic: &Diagnostic) -> String {
 }
 
 /// The text of a command, which must stay on one line.
-fn data(text: &str) -> String {
+pub(in crate::cli) fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// A value before it, which must hold no separator either.
-fn property(text: &str) -> String {
+pub(in crate::cli) fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 

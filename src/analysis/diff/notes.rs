@@ -1,0 +1,83 @@
+//! What differs between two versions of a policy beside its rules.
+
+use std::fmt::Debug;
+
+use crate::analysis::questions::is_same;
+use crate::policy::Policy;
+use crate::policy::model::{CaptureDef, HistoryDef, ListDef, ListSource};
+
+/// One line each.
+pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
+    let mut notes = Vec::new();
+    if old.mode() != new.mode() {
+        notes.push(format!("mode: {} -> {}", old.mode().as_str(), new.mode().as_str()));
+    }
+    if old.deadline() != new.deadline() {
+        notes.push(format!("deadline: {:?} -> {:?}", old.deadline(), new.deadline()));
+    }
+    sections(&mut notes, old, new);
+    lists(&mut notes, old.lists(), new.lists());
+    for own in new.passwords() {
+        if old.passwords().iter().any(|other| other.name == own.name && !is_same(&other.source, &own.source)) {
+            notes.push(format!("passwords: `{}` is read from elsewhere", own.name));
+        }
+    }
+    part(&mut notes, "log", Some(old.log()), Some(new.log()));
+    part(&mut notes, "history", old.history().map(history), new.history().map(history));
+    part(&mut notes, "capture", old.capture().map(capture), new.capture().map(capture));
+    notes
+}
+
+fn sections(notes: &mut Vec<String>, old: &Policy, new: &Policy) {
+    let auth = ("auth", old.auth_default(), new.auth_default());
+    let acl = ("acl", old.acl_default(), new.acl_default());
+    for (name, old, new) in [auth, acl] {
+        match (old, new) {
+            (Some(_), None) => {
+                notes.push(format!("{name}: the section is gone, and the broker is left with its questions"));
+            }
+            (None, Some(_)) => notes.push(format!("{name}: the section is new")),
+            (Some(old), Some(new)) if old != new => {
+                notes.push(format!("{name}: the default is {} instead of {}", new.as_str(), old.as_str()));
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+}
+
+/// Entries of inline lists are rules' matter; whatever else a list may hold is not known.
+fn lists(notes: &mut Vec<String>, old: &[ListDef], new: &[ListDef]) {
+    for own in new {
+        let Some(other) = old.iter().find(|other| other.name == own.name) else { continue };
+        let place = |source: &ListSource| match source {
+            ListSource::Inline(_) => None,
+            ListSource::File { path, .. } => Some((path.file_name().map(ToOwned::to_owned), None)),
+            ListSource::Sqlite { path, query, .. } => {
+                Some((path.file_name().map(ToOwned::to_owned), Some(query.clone())))
+            }
+        };
+        if place(&own.source) != place(&other.source) {
+            notes.push(format!("lists: `{}` is read from elsewhere, and may hold anything", own.name));
+        }
+    }
+}
+
+fn part<T: PartialEq + Debug>(notes: &mut Vec<String>, name: &str, old: Option<T>, new: Option<T>) {
+    let what = match (old, new) {
+        (Some(_), None) => "the section is gone",
+        (None, Some(_)) => "the section is new",
+        (Some(old), Some(new)) if old != new => "the section says something else",
+        (Some(_), Some(_)) | (None, None) => return,
+    };
+    notes.push(format!("{name}: {what}"));
+}
+
+/// What a history says, but for the folder that the policy stands in.
+fn history(def: &HistoryDef) -> impl PartialEq + Debug {
+    (def.database.file_name().map(ToOwned::to_owned), def.keep, def.sync, def.record)
+}
+
+/// What a capture says, but for the folder that the policy stands in.
+fn capture(def: &CaptureDef) -> impl PartialEq + Debug {
+    (def.file.file_name().map(ToOwned::to_owned), def.max_size, def.max_files, def.events)
+}
