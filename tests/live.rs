@@ -297,6 +297,21 @@ fn the_command_says_why_it_cannot_look() {
          rules.test.yaml at BROKER: ended before its end: BROKER is no address of a broker, HOST:PORT: invalid socket address\n\
          exit code 2\n"
     );
+    let audited = tempfile::tempdir().unwrap();
+    let audit = |name: &str, text: &str| fs::write(audited.path().join(name), text).unwrap();
+    audit("rules.yaml", "version: 1\nmode: audit\nacl: {}\n");
+    audit("rules.test.yaml", "tests: [{ name: t, client: { clientid: c }, expect: { publish: a, deny: default } }]\n");
+    audit("bad.test.yaml", "policy: rules.yaml\ntest: []\n");
+    let address = stand_in::start(Does::LetEveryoneIn, &folder().join("policy/rules.yaml")).to_string();
+    let audited = audited.path().to_str().unwrap();
+    assert_eq!(
+        tested(audited, &address, &["rules.test.yaml"]),
+        "rules.test.yaml at BROKER: 0 cases, 0 passed, 0 failed, 0 not tried\n\
+         rules.test.yaml at BROKER: ended before its end: the policy is in audit mode, so that the broker decides by \
+         itself\nexit code 2\n"
+    );
+    let said = tested(audited, &address, &["bad.test.yaml"]);
+    assert!(said.ends_with("\nbad.test.yaml: not run\nexit code 1\n"), "{said}");
     let said = without(&["rules.test.yaml", "--settle", "5"]);
     assert!(
         said.starts_with("error: invalid value '5' for '--settle <TIME>': a time has a unit: 500ms, 5s\n"),

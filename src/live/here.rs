@@ -221,3 +221,7 @@ fn can_be_sent(case: &Case, version: Version) -> Result<(), String> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "here_tests.rs"]
+mod tests;

@@ -1,0 +1,114 @@
+use super::*;
+use crate::suite;
+
+const POLICY: &str = r#"
+version: 1
+passwords: { all: { file: all.passwd } }
+auth:
+  rules:
+    - { id: lab, allow: { clientid: lab, sockport: 1885, peerhost: 10.0.0.0/8 } }
+    - { id: port, allow: { clientid: port, sockport: 1884 } }
+    - { id: anonymous, allow: { clientid: nobody, anonymous: false } }
+    - { id: known, allow: everyone, password: all }
+acl:
+  rules:
+    - { id: mounted, allow: { mountpoint: "m/" }, publish: [a] }
+    - { id: coap, allow: { protocol: coap }, publish: [b] }
+    - { id: super, allow: { is_superuser: true }, publish: [c] }
+    - { id: node, allow: { node: { glob: "emqx@*" } }, publish: [d] }
+    - { id: left, ignore: everyone, publish: [e] }
+    - { id: all, allow: everyone, topics: [f] }
+"#;
+
+/// What comes of a test with this client and this line, asked from 127.0.0.1 at port 1884.
+#[track_caller]
+fn check(client: &str, line: &str, version: Version, expected: Result<bool, &str>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.yaml"), POLICY).unwrap();
+    let tests =
+        format!("passwords: {{ all: {{ u: right }} }}\ntests: [{{ name: t, client: {client}, expect: [{line}] }}]\n");
+    let suite = suite::parse(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
+    let here = Here { suite: &suite, addresses: Vec::new(), local: "127.0.0.1:40000".parse().unwrap(), port: 1884 };
+    let shown = here.shows(&suite.tests[0].cases[0], version).map(|shown| shown.allowed);
+    assert_eq!(shown, expected.map_err(str::to_owned), "{client} {line}");
+}
+
+#[test]
+fn what_hangs_on_where_a_client_comes_from_is_told() {
+    let lab = "{ clientid: lab, sockport: 1885, peerhost: 10.1.1.1 }";
+    check(
+        lab,
+        "{ authenticate: \"\", allow: lab }",
+        Version::V5,
+        Err("from here the client has `peerhost` 127.0.0.1, not 10.1.1.1, `sockport` 1884, not 1885, and the policy \
+             decides otherwise"),
+    );
+    let port = "{ clientid: port, sockport: 1883 }";
+    check(
+        port,
+        "{ authenticate: \"\", deny: default }",
+        Version::V5,
+        Err("from here the client has `sockport` 1884, not 1883, and the policy decides otherwise"),
+    );
+    // The rest differs too, and makes no difference.
+    check("{ clientid: port, sockport: 1884 }", "{ authenticate: \"\", allow: port }", Version::V5, Ok(true));
+    for (field, topic, rule, differs) in [
+        ("mountpoint: \"m/\"", "a", "mounted", "`mountpoint` \"\", not \"m/\""),
+        ("protocol: coap", "b", "coap", "`protocol` \"mqtt\", not \"coap\""),
+        ("is_superuser: true", "c", "super", "`is_superuser` false, not true"),
+    ] {
+        let client = format!("{{ clientid: c, {field} }}");
+        let line = format!("{{ publish: {topic}, allow: {rule} }}");
+        let reason = format!("from here the client has {differs}, and the policy decides otherwise");
+        check(&client, &line, Version::V5, Err(&reason));
+    }
+    check(
+        "{ clientid: c }",
+        "{ publish: d, allow: node }",
+        Version::V5,
+        Ok(true), // Another node of any such name makes no difference.
+    );
+    check(
+        "{ clientid: nobody }",
+        "{ authenticate: \"\", allow: anonymous }",
+        Version::V5,
+        Err("it is so where `anonymous` is false, which is not known of this broker"),
+    );
+}
+
+#[test]
+fn what_no_client_can_send_is_told() {
+    let named = "{ clientid: c, username: u }";
+    check(named, "{ publish: e, ignore: left }", Version::V5, Err("the policy leaves it to the broker"));
+    check(
+        "{ clientid: \"\" }",
+        "{ publish: f, allow: all }",
+        Version::V5,
+        Err("a broker gives a client without a clientid one of its own"),
+    );
+    check(
+        "{ clientid: c }",
+        "{ authenticate: right, deny: default }",
+        Version::V3,
+        Err("MQTT 3.1.1 carries no password without a username"),
+    );
+    check("{ clientid: c }", "{ authenticate: right, deny: default }", Version::V5, Ok(false));
+    check(
+        "{ clientid: \"c\\0\" }",
+        "{ publish: f, allow: all }",
+        Version::V5,
+        Err("MQTT carries no NUL in a clientid"),
+    );
+    let long = format!("{{ authenticate: {}, deny: known }}", "x".repeat(65_536));
+    check(named, &long, Version::V5, Err("MQTT carries no password of 65536 bytes"));
+    let no_name = "this is no topic name, and a broker disconnects who publishes to it";
+    check(named, "{ publish: \"a/+\", deny: invalid-topic }", Version::V5, Err(no_name));
+    let no_filter = "this is no topic filter, and a broker disconnects who subscribes to it";
+    check(named, "{ subscribe: \"a/#/b\", deny: invalid-topic }", Version::V3, Err(no_filter));
+    let delayed = "{ publish: $delayed/5/f, allow: all }";
+    check(named, delayed, Version::V5, Ok(true));
+    let unseen = "in MQTT 3.1.1 only its arrival would show it, and nobody can subscribe to this name";
+    check(named, delayed, Version::V3, Err(unseen));
+    check(named, "{ subscribe: f, allow: all }", Version::V3, Ok(true));
+    check(named, "{ subscribe: g, deny: default }", Version::V3, Ok(false));
+}
