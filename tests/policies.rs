@@ -15,10 +15,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use exhook_policy::analysis::findings;
 use exhook_policy::policy::codes::{Code, Severity};
 use exhook_policy::policy::diag::{Diagnostic, Report};
 use exhook_policy::policy::problem::{SourceFault, SourceKind, SourceProblem};
 use exhook_policy::policy::{self, Loaded};
+use exhook_policy::topic::Budget;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies")
@@ -40,7 +42,8 @@ fn name(path: &Path) -> String {
 fn report(result: Result<Loaded, Box<Report>>) -> Report {
     match result {
         Ok(mut loaded) => {
-            loaded.report_unused_accepts(|_| true);
+            findings::report(&mut loaded, &mut Budget::new(findings::WORK), |_| true);
+            assert_eq!(loaded.warnings.open(), None, "{}", loaded.warnings);
             loaded.warnings
         }
         Err(report) => *report,
@@ -56,7 +59,7 @@ fn shown(text: &str) -> String {
     text.replace('\r', "\\r").replace('\n', "\\n")
 }
 
-fn findings(report: &Report, text: &str) -> String {
+fn shown_all(report: &Report, text: &str) -> String {
     let mut out = String::new();
     for diagnostic in report.diagnostics() {
         write!(out, "#~ {}", diagnostic.code().name()).unwrap();
@@ -80,7 +83,7 @@ fn check_expected(path: &Path) -> Report {
     let end = file.windows(3).position(|window| window == b"\n#~").map_or(file.len(), |at| at + 1);
     let (policy, expected) = file.split_at(end);
     let report = report(policy::parse_bytes(policy, &name(path), Path::new("/etc/policy")));
-    let found = findings(&report, &String::from_utf8_lossy(policy));
+    let found = shown_all(&report, &String::from_utf8_lossy(policy));
     if is_updating() {
         fs::write(path, [policy, found.as_bytes()].concat()).unwrap();
     } else {
@@ -167,7 +170,7 @@ fn what_is_accepted_is_not_warned_about() {
     check_accepted(&format!("version: 1\n{accept}\nacl: {{ rules: [{{ {open} }}] }}\n"), "2 warnings", &[]);
     check_accepted(
         &format!("version: 1\nacl: {{ rules: [{{ {open}, {accept} }}, {{ {open} }}] }}\n"),
-        "1 warning, 1 accepted",
+        "2 warnings, 1 accepted",
         used,
     );
     // Behind the last rule comes what is no rule's, in one line too.

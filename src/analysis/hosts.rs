@@ -88,13 +88,14 @@ impl Hosts {
         let mut tracks = Vec::new();
         let mut seen = HashSet::new();
         for matcher in matchers.iter().filter(|one| seen.insert(one.anchored())) {
-            match space.automaton(matcher) {
+            match space.automaton(matcher, budget) {
                 Some(automaton) => tracks.push(Track::new(automaton, false)),
                 None => self.complete = false,
             }
         }
         let mut words = |needed: Option<&str>, known: &dyn Fn(&str) -> bool| {
-            let needed = needed.map(|regex| Matcher::regex(regex).ok().and_then(|matcher| space.automaton(&matcher)));
+            let needed =
+                needed.map(|regex| Matcher::regex(regex).ok().and_then(|matcher| space.automaton(&matcher, budget)));
             let mut all: Vec<Track> =
                 tracks.iter().map(|track| Track::new(Rc::clone(&track.automaton), false)).collect();
             match needed {

@@ -37,6 +37,7 @@
 
 pub mod diff;
 mod facts;
+pub mod findings;
 mod hosts;
 mod questions;
 mod roles;

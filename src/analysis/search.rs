@@ -282,7 +282,7 @@ impl<'w> Search<'_, 'w, '_> {
         for kind in self.kinds {
             self.residue(*kind, kind.who, &draft, &mut Vec::new(), &mut open);
         }
-        if !self.spend(ASK * self.kinds.len()) {
+        if !self.spend(ASK * (self.kinds.len() + self.space.lists.count())) {
             return;
         }
         let unsettled = open.into_iter().find_map(|(policy, condition)| match condition {

@@ -16,6 +16,9 @@ use crate::policy::{Policy, TopicRule};
 use crate::text::Matcher;
 use crate::topic::Budget;
 
+/// Steps that making an automaton counts for.
+const BUILD: usize = 20_000;
+
 /// A kind of client of one of the policies of a [`Space`].
 #[derive(Debug, Clone, Copy)]
 pub struct Kind<'w> {
@@ -51,7 +54,8 @@ pub(super) struct SharedLists {
 #[derive(Debug)]
 struct PolicyLists {
     defs: Vec<(ListDef, Origin)>,
-    /// The inline lists; the others cannot be read.
+    /// The inline lists, in the order of `defs`; the others cannot be read.
+    contents: Vec<Option<Arc<List>>>,
     inline: Lists,
 }
 
@@ -103,11 +107,14 @@ impl Space {
         search::samples(self, focus.into(), relevant.iter().map(|kind| (*kind).into()), &rules, budget)
     }
 
-    /// The automaton of a glob or a regex; `None` where it would be too large.
-    pub(super) fn automaton(&self, matcher: &Matcher) -> Option<Rc<Automaton>> {
+    /// The automaton of a glob or a regex; `None` where it would be too large, or no work is left for it.
+    pub(super) fn automaton(&self, matcher: &Matcher, budget: &mut Budget) -> Option<Rc<Automaton>> {
         let mut automata = self.automata.borrow_mut();
         if let Some(known) = automata.get(matcher.anchored()) {
             return known.clone();
+        }
+        if !budget.spend(BUILD) {
+            return None;
         }
         let built = Automaton::build(matcher).map(Rc::new);
         automata.insert(matcher.anchored().into(), built.clone());
@@ -144,6 +151,11 @@ impl SharedLists {
         self.elsewhere.get(list).map_or_else(|| "".into(), |list| Arc::clone(&list.name))
     }
 
+    /// How many lists all policies have.
+    pub(super) fn count(&self) -> usize {
+        self.policies.iter().map(|policy| policy.defs.len()).sum()
+    }
+
     /// The inline lists of a policy, with all others unreadable.
     pub(super) fn inline(&self, policy: usize) -> &Lists {
         const NONE: &Lists = &Lists::none();
@@ -164,16 +176,17 @@ impl SharedLists {
     /// unreadable. `None` where a member does not fit the uses of its list.
     pub(super) fn with(&self, members: &[Member], settled: impl Fn(usize) -> bool) -> Option<Arc<[Lists]>> {
         let lists = |policy: &PolicyLists| {
-            let mut lists = policy.inline.clone();
-            for (place, (def, origin)) in policy.defs.iter().enumerate() {
-                let Origin::Elsewhere(list) = *origin else { continue };
-                if settled(list) {
+            let list = |(def, origin): &(ListDef, Origin), inline: &Option<Arc<List>>| match *origin {
+                Origin::Inline => Some(inline.clone()),
+                Origin::Elsewhere(list) if settled(list) => {
                     let entries = members.iter().filter(|member| member.list == list && member.holds);
                     let list = List::build(def.uses(), (1..).zip(entries.map(|member| &*member.text))).ok()?;
-                    lists = lists.with(ListId(place), Arc::new(list));
+                    Some(Some(Arc::new(list)))
                 }
-            }
-            Some(lists)
+                Origin::Elsewhere(_) => Some(None),
+            };
+            let lists = policy.defs.iter().zip(&policy.contents).map(|(def, inline)| list(def, inline));
+            lists.collect::<Option<Vec<_>>>().map(Lists::new)
         };
         self.policies.iter().map(lists).collect()
     }
@@ -206,7 +219,7 @@ impl PolicyLists {
             defs.push((def.clone(), origin));
             inline.push(contents);
         }
-        PolicyLists { defs, inline: Lists::new(inline) }
+        PolicyLists { defs, inline: Lists::new(inline.clone()), contents: inline }
     }
 }
 

@@ -176,7 +176,7 @@ impl<'a, 'w> Texts<'a, 'w> {
             let mut seen = HashSet::new();
             for matcher in self.facts.text(view.field).matchers.iter().filter(|one| seen.insert(one.anchored())) {
                 let needed = number == 0 && needed.iter().any(|needed| ptr::eq(*needed, *matcher));
-                match self.space.automaton(matcher) {
+                match self.space.automaton(matcher, budget) {
                     Some(automaton) => tracks.push(Track {
                         automaton,
                         before: view.before.clone(),

@@ -11,10 +11,12 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use crate::analysis::findings;
 use crate::policy::codes::Code;
 use crate::policy::diag::Report;
 use crate::policy::{self, Loaded};
 use crate::source;
+use crate::topic::Budget;
 
 /// Find what is wrong with policies.
 #[derive(Debug, clap::Args)]
@@ -116,7 +118,8 @@ fn check_file(file: &Path, no_sources: bool) -> Report {
                 loaded.report_sources(source::check(&loaded.model));
             }
             if loaded.warnings.errors() == 0 {
-                loaded.report_unused_accepts(|code| !(no_sources && code == Code::NoEntries));
+                let looked_for = |code| !(no_sources && code == Code::NoEntries);
+                findings::report(&mut loaded, &mut Budget::new(findings::WORK), looked_for);
             }
             loaded.warnings
         }

@@ -279,6 +279,40 @@ codes! {
          password ties the clientid to the verified username: `{ clientid: \"${username}\" }`.",
         bad "auth: { rules: [{ allow: { peerhost: 10.0.0.0/8 } }] }\nacl: { rules: [{ allow: everyone, publish: [\"dev/${clientid}/up\"] }] }",
         good "passwords: { devices: { file: devices.passwd } }\nauth: { rules: [{ allow: { clientid: \"${username}\" }, password: devices }] }\nacl: { rules: [{ allow: everyone, publish: [\"dev/${clientid}/up\"] }] }";
+    NeverDecides, "never-decides", Warning, "A rule that can never decide",
+        "Whatever this rule is about, rules before it decide: the first that matches does. It is left over, stands too late, or is \
+         about less than was meant. Take it away, or put it before the rules that the message names.",
+        bad "acl: { rules: [{ deny: everyone, topics: [\"ops/#\"] }, { allow: { username: ann }, publish: [ops/log] }] }",
+        good "acl: { rules: [{ allow: { username: ann }, publish: [ops/log] }, { deny: everyone, topics: [\"ops/#\"] }] }";
+    LateDeny, "late-deny", Warning, "A deny behind the allow that it was meant to cut",
+        "The first rule that matches decides, so a rule that denies takes nothing away from a rule before it that allows the same \
+         topics, or more, to the same clients. Put the deny first. The other way round, a narrow allow before a wide deny, is how \
+         an exception is written, and is not warned about: one for fewer topics, for fewer clients, or for some clients where the \
+         deny is about clients in general.",
+        bad "acl: { rules: [{ allow: everyone, topics: [\"dev/#\"] }, { deny: everyone, topics: [\"dev/secret/#\"] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [\"dev/secret/#\"] }, { allow: everyone, topics: [\"dev/#\"] }] }";
+    CrossingTopics, "crossing-topics", Warning, "An allow and a later deny that cross",
+        "Some topics are both in a pattern that allows and in a later one that denies, and neither holds all of the other. What \
+         they share is allowed, since the first rule that matches decides. If it was meant to be denied, put the deny first.",
+        bad "acl: { rules: [{ allow: everyone, publish: [\"dev/+/up\"] }, { deny: everyone, publish: [\"dev/lab/#\"] }] }",
+        good "acl: { rules: [{ deny: everyone, publish: [\"dev/lab/#\"] }, { allow: everyone, publish: [\"dev/+/up\"] }] }";
+    DeniedAsWritten, "denied-as-written", Warning, "A pattern that nobody can subscribe to as it is written",
+        "A subscription is decided as a set: a rule that denies matches where it denies any topic that the filter can receive. So a \
+         client that subscribes to this very filter is refused, although single topics in it may be allowed. Narrow the pattern \
+         to what is left, so that it says what clients can ask for.",
+        bad "acl: { rules: [{ deny: everyone, topics: [\"ops/secret/#\"] }, { allow: everyone, subscribe: [\"ops/#\"] }] }",
+        good "acl: { rules: [{ deny: everyone, topics: [\"ops/secret/#\"] }, { allow: everyone, subscribe: [\"ops/log/#\"] }] }";
+    ReachesOtherClients, "reaches-other-clients", Warning, "Clients can reach topics that are another client's own",
+        "One rule gives each client a branch of its own by `${clientid}`, and another lets clients of the same kind into the \
+         branches of others, for the same action. Use `${clientid}` there too, or name the clients that are meant to reach all. \
+         Where it is meant, say so with `accept`.",
+        bad "acl: { rules: [{ allow: everyone, subscribe: [\"dev/${clientid}/#\", \"dev/+/cmd\"] }] }",
+        good "acl: { rules: [{ allow: everyone, subscribe: [\"dev/${clientid}/#\"] }, { allow: { username: ann }, subscribe: [\"dev/+/cmd\"] }] }";
+    MatchesNobody, "matches-nobody", Warning, "Conditions that no client can fulfil",
+        "The conditions contradict each other, or one can never hold, so no client is of this kind and a rule about it does \
+         nothing.",
+        bad "auth: { rules: [{ deny: { clientid: a, username: { not: [a, { not: a }] } } }] }",
+        good "auth: { rules: [{ deny: { clientid: a, username: { not: a } } }] }";
     PasswordBypass, "password-bypass", Warning, "Clients can walk around a password rule",
         "A password rule matches only where its source knows the user. A client that gives a username unknown there falls \
          through to the later rule, which lets it in without a password.",

@@ -185,11 +185,13 @@ pub struct Report {
     text: String,
     lines: Lines,
     found: Diagnostics,
+    open: Option<String>,
 }
 
 impl Report {
     pub(crate) fn new(name: &str, text: &str, found: Diagnostics) -> Self {
-        let mut report = Report { name: name.to_owned(), text: text.to_owned(), lines: Lines::new(text), found };
+        let lines = Lines::new(text);
+        let mut report = Report { name: name.to_owned(), text: text.to_owned(), lines, found, open: None };
         report.sort();
         report
     }
@@ -198,6 +200,16 @@ impl Report {
     pub(crate) fn add(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
         found.into_iter().for_each(|diagnostic| self.found.push(diagnostic));
         self.sort();
+    }
+
+    /// Notes what could not be settled, in a line. It is no mistake of the policy.
+    pub(crate) fn leave_open(&mut self, line: String) {
+        self.open = Some(line);
+    }
+
+    /// What could not be settled within the bound of work, in a line.
+    pub fn open(&self) -> Option<&str> {
+        self.open.as_deref()
     }
 
     /// Adds a warning for each accepted code that met no warning.
@@ -275,7 +287,7 @@ impl Report {
         self.lines.place(span, &self.text, columns)
     }
 
-    /// Every diagnostic with its place in the text, and a line that counts them. Ends in a line end.
+    /// Every diagnostic with its place in the text, what was left open, and a line that counts them. Ends in a line end.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
         let mut out = String::new();
@@ -290,6 +302,11 @@ impl Report {
             out.push_str("... and ");
             out.push_str(&self.omitted().to_string());
             out.push_str(" more\n\n");
+        }
+        if let Some(open) = &self.open {
+            for part in [&self.name, ": ", open, "\n"] {
+                out.push_str(part);
+            }
         }
         out.push_str(&self.summary());
         out.push('\n');

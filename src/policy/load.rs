@@ -36,6 +36,11 @@ impl Loaded {
         self.warnings.add(found);
     }
 
+    /// Notes what could not be settled, in a line of the report.
+    pub fn leave_open(&mut self, line: String) {
+        self.warnings.leave_open(line);
+    }
+
     /// Adds a warning for everything that `accept` names in vain. This comes last; `looked_for` says whether everything
     /// that raises a code was looked for.
     pub fn report_unused_accepts(&mut self, looked_for: impl Fn(Code) -> bool) {

@@ -22,7 +22,7 @@ pub struct ListId(pub usize);
 pub struct PasswordId(pub usize);
 
 /// What one policy file says.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     /// Whether decisions are carried out.
     pub mode: Mode,
@@ -45,7 +45,7 @@ pub struct Model {
 }
 
 /// Rules, of which the first that matches decides.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Section<R> {
     /// The verdict where no rule matches.
     pub default: Verdict,
@@ -54,7 +54,7 @@ pub struct Section<R> {
 }
 
 /// One rule of `auth`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AuthRule {
     /// Unique within the section.
     pub id: String,
@@ -69,7 +69,7 @@ pub struct AuthRule {
 }
 
 /// One rule of `acl`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct AclRule {
     /// Unique within the section.
     pub id: String,

@@ -12,21 +12,16 @@ use super::codes::Code;
 use super::decode::{At, Cx};
 use super::diag::{Diagnostic, quote};
 use super::duration::show;
-use super::model::{
-    AclRule, AuthRule, Captured, Condition, HostCondition, Interest, PortCondition, Section, TextCondition, Who,
-};
+use super::model::{AclRule, AuthRule, Captured, Interest, Section};
 use super::places::{Direction, PatternPlace, RulePlaces};
 use super::span::Span;
 use super::{raw, traps};
 use crate::decision::Verdict;
 use crate::hook::Hook;
-use crate::text::Matcher;
 use crate::topic::Syntax;
 
 /// The broker's `call_timeout`, unless it was changed.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many pairs of rules are compared, so that a huge policy is still checked in no time.
-const MOST_PAIRS: usize = 100_000;
 
 /// What the warnings want to know of a rule.
 #[derive(Debug)]
@@ -35,7 +30,6 @@ pub(crate) struct RuleFacts {
     pub(crate) everyone: bool,
     pub(crate) nameless: Option<Admits>,
     pub(crate) superuser: Option<Span>,
-    pub(crate) tied: bool,
 }
 
 /// Where a condition holds for clients that give no name.
@@ -126,42 +120,10 @@ pub(crate) fn auth(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[RuleFa
         }
         nameless(cx, facts.nameless);
     }
-    password_bypass(cx, section, facts);
-}
-
-/// A later rule lets in without a password whom a password rule was meant to check.
-fn password_bypass(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[RuleFacts]) {
-    let rules: Vec<_> = section.rules.iter().zip(facts).collect();
-    let mut pairs = 0usize;
-    for (at, (earlier, password)) in
-        rules.iter().enumerate().filter_map(|(at, (rule, facts))| Some((at, (rule, facts.places.password?))))
-    {
-        for (later, facts) in rules.iter().skip(at.saturating_add(1)) {
-            pairs = pairs.saturating_add(1);
-            if pairs > MOST_PAIRS {
-                return;
-            }
-            if later.password.is_some() || !covers(&later.who, &earlier.who) {
-                continue;
-            }
-            if later.verdict == Verdict::Allow {
-                let message = format!(
-                    "clients that give a username unknown to {} are let in here without a password",
-                    quote(password.of(cx.text))
-                );
-                cx.push(
-                    Diagnostic::new(Code::PasswordBypass, facts.places.who, message)
-                        .related(password, "the password asked for before")
-                        .help("take this rule away, narrow it, or deny such clients before it"),
-                );
-            }
-            break;
-        }
-    }
 }
 
 /// Rules about topics.
-pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFacts], verified: bool) {
+pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFacts]) {
     for (rule, facts) in section.rules.iter().zip(facts) {
         let patterns = &facts.places.patterns;
         if let Some(span) = facts.superuser {
@@ -184,11 +146,6 @@ pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFact
             };
             let message = format!("this rule allows every client to {what} every topic");
             cx.push(Diagnostic::new(Code::AllowsEverything, pattern.span, message));
-        }
-        if !verified && let Some(pattern) = patterns.iter().find(|pattern| pattern.clientid) {
-            let message = "no login rule ties the clientid to a verified username, so any client can take any clientid";
-            let help = "add a login rule with a password for { clientid: \"${username}\" }";
-            cx.push(Diagnostic::new(Code::UnverifiedClientid, pattern.span, message).help(help));
         }
     }
 }
@@ -263,92 +220,4 @@ fn dollar_not_reached(cx: &mut Cx<'_>, pattern: &PatternPlace) {
     };
     let message = format!("{} reaches no topic that begins with `$`", quote(text));
     cx.push(Diagnostic::new(Code::DollarNotReached, pattern.span, message).help(help));
-}
-
-/// Whether it is plain that every client of `inner` is also one of `outer`.
-fn covers(outer: &Who, inner: &Who) -> bool {
-    match (outer, inner) {
-        (Who::Everyone, _) => true,
-        (outer, Who::Named(inner)) => covers(outer, &inner.who),
-        (Who::Named(outer), inner) => covers(&outer.who, inner),
-        (outer, Who::Any(inner)) => inner.iter().all(|inner| covers(outer, inner)),
-        (Who::Any(outer), inner) => outer.iter().any(|outer| covers(outer, inner)),
-        (Who::All(_), Who::Everyone) => false,
-        (Who::All(outer), Who::All(inner)) => outer.iter().all(|outer| inner.iter().any(|inner| same(outer, inner))),
-    }
-}
-
-fn same(one: &Condition, other: &Condition) -> bool {
-    match (one, other) {
-        (Condition::Text(field, one), Condition::Text(other_field, other)) => {
-            field == other_field && same_text(one, other)
-        }
-        (Condition::Peerhost(one), Condition::Peerhost(other)) => same_host(one, other),
-        (Condition::Sockport(one), Condition::Sockport(other)) => same_port(one, other),
-        (Condition::IsSuperuser(one), Condition::IsSuperuser(other))
-        | (Condition::Anonymous(one), Condition::Anonymous(other)) => one == other,
-        (
-            Condition::Text(..)
-            | Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_),
-            _,
-        ) => false,
-    }
-}
-
-fn all_same<T>(one: &[T], other: &[T], same: impl Fn(&T, &T) -> bool) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
-}
-
-fn same_matcher(one: &Matcher, other: &Matcher) -> bool {
-    format!("{one:?}") == format!("{other:?}")
-}
-
-fn same_text(one: &TextCondition, other: &TextCondition) -> bool {
-    match (one, other) {
-        (TextCondition::Equals(one), TextCondition::Equals(other)) => one == other,
-        (TextCondition::Matches(one), TextCondition::Matches(other)) => same_matcher(one, other),
-        (TextCondition::In(one), TextCondition::In(other)) => one == other,
-        (TextCondition::Not(one), TextCondition::Not(other)) => same_text(one, other),
-        (TextCondition::Any(one), TextCondition::Any(other)) => all_same(one, other, same_text),
-        (
-            TextCondition::Equals(_)
-            | TextCondition::Matches(_)
-            | TextCondition::In(_)
-            | TextCondition::Not(_)
-            | TextCondition::Any(_),
-            _,
-        ) => false,
-    }
-}
-
-fn same_host(one: &HostCondition, other: &HostCondition) -> bool {
-    match (one, other) {
-        (HostCondition::Address(one), HostCondition::Address(other)) => one == other,
-        (HostCondition::Network(one), HostCondition::Network(other)) => one == other,
-        (HostCondition::Matches(one), HostCondition::Matches(other)) => same_matcher(one, other),
-        (HostCondition::In(one), HostCondition::In(other)) => one == other,
-        (HostCondition::Not(one), HostCondition::Not(other)) => same_host(one, other),
-        (HostCondition::Any(one), HostCondition::Any(other)) => all_same(one, other, same_host),
-        (
-            HostCondition::Address(_)
-            | HostCondition::Network(_)
-            | HostCondition::Matches(_)
-            | HostCondition::In(_)
-            | HostCondition::Not(_)
-            | HostCondition::Any(_),
-            _,
-        ) => false,
-    }
-}
-
-fn same_port(one: &PortCondition, other: &PortCondition) -> bool {
-    match (one, other) {
-        (PortCondition::Is(one), PortCondition::Is(other)) => one == other,
-        (PortCondition::Not(one), PortCondition::Not(other)) => same_port(one, other),
-        (PortCondition::Any(one), PortCondition::Any(other)) => all_same(one, other, same_port),
-        (PortCondition::Is(_) | PortCondition::Not(_) | PortCondition::Any(_), _) => false,
-    }
 }

@@ -110,6 +110,14 @@ impl Pattern {
         }
     }
 
+    /// The topic filter with the client's values in it; `None` for a glob or a regex.
+    pub fn filled(&self, identity: Identity<'_>) -> Option<String> {
+        match &self.kind {
+            Kind::Filter(filter) => Some(filter.filled(identity)),
+            Kind::Rich(_) => None,
+        }
+    }
+
     /// Whether the placeholder stands in it.
     pub fn has(&self, placeholder: Placeholder) -> bool {
         match &self.kind {

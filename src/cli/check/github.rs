@@ -5,11 +5,14 @@ use std::io;
 use crate::policy::diag::{Diagnostic, Report};
 use crate::policy::span::Columns;
 
-/// Writes a line for each diagnostic.
+/// Writes a line for each diagnostic, and one for what was left open.
 pub(super) fn write(reports: &[Report], out: &mut impl io::Write) -> io::Result<()> {
     for report in reports {
         for diagnostic in report.diagnostics() {
             writeln!(out, "{}", command(report, diagnostic))?;
+        }
+        if let Some(open) = report.open() {
+            writeln!(out, "::notice file={}::{}", property(report.name()), data(open))?;
         }
     }
     Ok(())

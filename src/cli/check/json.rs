@@ -24,6 +24,9 @@ pub(in crate::cli) struct Checked<'a> {
     diagnostics: Vec<Entry<'a>>,
     /// Warnings that the policy says are meant.
     accepted: Vec<Entry<'a>>,
+    /// What could not be settled within the bound of work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +85,7 @@ pub(in crate::cli) fn checked(report: &Report) -> Checked<'_> {
         warnings: report.warnings(),
         diagnostics: found.collect(),
         accepted: accepted.collect(),
+        open: report.open(),
     }
 }
 

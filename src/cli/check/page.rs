@@ -36,8 +36,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::analysis::findings;
     use crate::policy::codes::Severity;
     use crate::policy::{self, diag::Report};
+    use crate::topic::Budget;
 
     /// `docs/diagnostics.md`.
     fn book() -> String {
@@ -81,7 +83,7 @@ mod tests {
             if fragment.starts_with("version") { fragment.to_owned() } else { format!("version: 1\n{fragment}\n") };
         let report: Report = match policy::parse(&text, "rules.yaml", Path::new("")) {
             Ok(mut loaded) => {
-                loaded.report_unused_accepts(|_| true);
+                findings::report(&mut loaded, &mut Budget::new(findings::WORK), |_| true);
                 loaded.warnings
             }
             Err(report) => *report,

@@ -98,14 +98,12 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     let capture = policy.capture.and_then(|capture| validator.capture(capture.value, interest));
     validator.finish_kinds();
     validator.check_entries();
-    let ties = |rule: &RuleFacts| rule.places.password.is_some() && rule.tied;
-    let verified = auth_facts.as_ref().is_some_and(|rules: &Vec<RuleFacts>| rules.iter().any(ties));
     if !validator.cx.found.has_errors() {
         if let (Some(section), Some(facts)) = (&auth, &auth_facts) {
             warn::auth(&mut validator.cx, section, facts);
         }
         if let (Some(section), Some(facts)) = (&acl, &acl_facts) {
-            warn::acl(&mut validator.cx, section, facts, verified);
+            warn::acl(&mut validator.cx, section, facts);
         }
         validator.warn_unused();
     }

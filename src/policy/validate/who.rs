@@ -43,14 +43,12 @@ pub(super) struct Facts {
     pub(super) superuser: Option<Span>,
     /// What holds for clients without a name.
     pub(super) nameless: Option<Admits>,
-    /// The clientid and the username must be the same.
-    pub(super) tied: bool,
 }
 
 impl Facts {
     pub(super) fn of_rule(self, places: RulePlaces) -> RuleFacts {
-        let Facts { everyone, superuser, nameless, tied } = self;
-        RuleFacts { places, everyone, nameless, superuser, tied }
+        let Facts { everyone, superuser, nameless } = self;
+        RuleFacts { places, everyone, nameless, superuser }
     }
 }
 
@@ -100,7 +98,7 @@ impl Validator<'_> {
     fn build(&mut self, raw: raw::Who, depth: usize) -> Option<Built> {
         match raw {
             raw::Who::Name(name) if name.value == EVERYONE => {
-                let facts = Facts { everyone: true, superuser: None, nameless: None, tied: false };
+                let facts = Facts { everyone: true, superuser: None, nameless: None };
                 Some(Built { who: Who::Everyone, facts, size: 1 })
             }
             raw::Who::Name(name) => self.named(&name, depth),
@@ -115,7 +113,6 @@ impl Validator<'_> {
                     everyone: built.iter().any(|one| one.facts.everyone),
                     superuser: built.iter().find_map(|one| one.facts.superuser),
                     nameless: built.iter().find_map(|one| one.facts.nameless),
-                    tied: built.iter().all(|one| one.facts.tied),
                 };
                 let size = built.iter().fold(0usize, |size, one| size.saturating_add(one.size));
                 Some(Built { who: Who::Any(built.into_iter().map(|one| one.who).collect()), facts, size })
@@ -219,7 +216,7 @@ impl Validator<'_> {
         let superuser = kind.is_superuser.as_ref().map(|flag| flag.key);
         all.extend(kind.is_superuser.map(|flag| Condition::IsSuperuser(flag.value)));
         all.extend(kind.anonymous.map(|flag| Condition::Anonymous(flag.value)));
-        let facts = Facts { everyone: false, superuser, nameless, tied };
+        let facts = Facts { everyone: false, superuser, nameless };
         // A key whose value could not be read is missing here; what is left would be another kind.
         (complete && !all.is_empty()).then(|| Built { who: Who::All(all), facts, size: size.saturating_add(2) })
     }
