@@ -31,9 +31,19 @@ pub struct Diff {
     pub notes: Vec<String>,
 }
 
-/// An answer that differs.
+/// An answer that differs, and who is answered so.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
+    /// What differs.
+    #[serde(flatten)]
+    pub difference: Difference,
+    /// A client and a question that show it; both policies were asked.
+    pub witness: Witness,
+}
+
+/// Two answers to one question.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Difference {
     /// Whether the new policy permits more.
     pub direction: Direction,
     /// What is asked.
@@ -42,8 +52,6 @@ pub struct Change {
     pub old: Answer,
     /// What the new policy answers.
     pub new: Answer,
-    /// A client and a question that show it; both policies were asked.
-    pub witness: Witness,
 }
 
 /// Which of two answers permits more. To leave a question to the broker is between the two others: it may allow.
@@ -69,7 +77,7 @@ pub enum Question {
 }
 
 /// What one of the policies answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Answer {
     /// The answer, after the policy's mode; where both are in audit mode, what is recorded.
     pub verdict: Verdict,
@@ -80,11 +88,11 @@ pub struct Answer {
 /// A rule of one of the policies, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct RuleName {
-    /// Its id, or `default` and what else decides without a rule.
-    pub id: String,
     /// Its line in the file, from 1, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
+    /// Its id, or `default` and what else decides without a rule.
+    pub id: String,
     /// Whom it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
@@ -121,8 +129,7 @@ pub enum Version {
 
 /// Compares two versions of a policy.
 pub fn diff(old: &Policy, new: &Policy, budget: &mut Budget) -> Diff {
-    let (mut changes, unknown) = compare::compare(old, new, budget);
-    changes.sort_by_key(|change| (change.direction, change.question));
+    let (changes, unknown) = compare::compare(old, new, budget);
     Diff { changes, unknown, notes: notes::notes(old, new) }
 }
 
@@ -204,12 +211,8 @@ fn permits(verdict: Verdict) -> u8 {
     }
 }
 
-/// What both policies answer to a question, and which answer permits more; `None` where the answers are the same.
-pub fn differ(
-    policies: [&Policy; 2],
-    question: Question,
-    decisions: [Decision<'_>; 2],
-) -> Option<(Direction, [Answer; 2])> {
+/// How the answers of both policies to a question differ; `None` where they do not.
+pub fn differ(policies: [&Policy; 2], question: Question, decisions: [Decision<'_>; 2]) -> Option<Difference> {
     let [old, new] = verdicts(policies, decisions);
     let direction = Direction::between(old, new)?;
     let [old_policy, new_policy] = policies;
@@ -218,7 +221,8 @@ pub fn differ(
         verdict,
         rule: RuleName::of(policy, question, decision.rule),
     };
-    Some((direction, [answer(old_policy, old, old_decision), answer(new_policy, new, new_decision)]))
+    let (old, new) = (answer(old_policy, old, old_decision), answer(new_policy, new, new_decision));
+    Some(Difference { direction, question, old, new })
 }
 
 /// What the policies answer. Two in audit mode answer nothing, and differ in what they record.

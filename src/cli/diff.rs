@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::world::WorldArgs;
 use crate::analysis::Budget;
-use crate::analysis::diff::{Diff, Direction, diff};
-use crate::policy::diag::Report;
+use crate::analysis::diff::diff;
 use crate::policy::{self, Policy};
+use show::Report;
 
+mod events;
 mod show;
 
 /// Steps of the work that is done before the comparison gives up, for an effort of 1.
@@ -18,8 +20,8 @@ const STEPS: usize = 10_000_000;
 
 /// Find what a change of a policy opens and closes.
 ///
-/// The policies are compared for all clients and all topics. Each change is shown once for each pair of rules that
-/// decides, with a client and a question that both policies were asked.
+/// The policies are compared for all clients and all topics, or on recorded events. Each change is shown once for each
+/// pair of rules that decides, with a question that both policies were asked.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The policy as it is
@@ -32,9 +34,14 @@ pub struct Args {
     /// How much work to do before giving up on a part, as a multiple of what takes some seconds
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     effort: u16,
+    /// Compare on these events only: JSON lines, or the bytes of a broker's port; `-` is the standard input
+    #[arg(long, value_name = "FILE")]
+    events: Vec<PathBuf>,
     /// The form of the report
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    #[command(flatten, next_help_heading = "With --events")]
+    world: WorldArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -47,40 +54,53 @@ enum Format {
     Github,
 }
 
-/// Prints what differs. The code is 0 where nothing does, 1 where anything is widened, where anything is narrowed and
-/// that is not allowed, and where a part is not known; 2 where a policy cannot be loaded.
+/// Prints what differs. The code is 0 where nothing does; 1 where anything is widened, where anything is narrowed and
+/// that is not allowed, and where a part is not known; 2 where a policy cannot be loaded, and where events cannot be read or
+/// hold no question.
 pub fn run(args: &Args) -> ExitCode {
+    compare(args, &mut io::stdout().lock()).unwrap_or_else(|message| {
+        // Whoever closed stderr does not want to know.
+        let _ = writeln!(io::stderr(), "{}", message.trim_end());
+        ExitCode::from(2)
+    })
+}
+
+fn compare(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
     let (old, new) = match (load(&args.old), load(&args.new)) {
         (Ok(old), Ok(new)) => (old, new),
-        (old, new) => {
-            for report in [old.err(), new.err()].into_iter().flatten() {
-                // Whoever closed stderr does not want to know.
-                let _ = io::stderr().write_all(report.render(false).as_bytes());
-            }
-            return ExitCode::from(2);
-        }
+        (old, new) => return Err([old.err(), new.err()].into_iter().flatten().collect()),
     };
-    let mut budget = Budget::new(STEPS.saturating_mul(args.effort.into()));
-    let found = diff(&old, &new, &mut budget);
-    let files = show::Files { old: &args.old, new: &args.new };
-    let mut out = io::stdout().lock();
-    let shown = match args.format {
-        Format::Human => show::human(files, &found, &mut out),
-        Format::Json => show::json(files, &found, &mut out),
-        Format::Github => show::github(files, &found, args.allow_narrowing, &mut out),
+    let show = |report: &Report<'_>, out: &mut _| {
+        show(args, report, out).map_err(|error| format!("error: the report cannot be printed: {error}"))
     };
-    match shown.and_then(|()| out.flush()) {
-        Ok(()) => ExitCode::from(u8::from(is_alarming(&found, args.allow_narrowing))),
-        Err(_) => ExitCode::from(2),
+    if args.events.is_empty() {
+        let mut budget = Budget::new(STEPS.saturating_mul(args.effort.into()));
+        let found = diff(&old, &new, &mut budget);
+        let report = Report::of_all(&args.old, &args.new, &found);
+        show(&report, out)?;
+        return Ok(ExitCode::from(u8::from(report.is_alarming(args.allow_narrowing))));
     }
+    let found = events::compare(&args.events, &args.world, [&old, &new])?;
+    let report = Report::of_events(&args.old, &args.new, &found);
+    show(&report, out)?;
+    if found.events.questions == 0 {
+        return Err("error: none of the events is a question".to_owned());
+    }
+    if found.events.unreadable.count > 0 {
+        return Ok(ExitCode::from(2));
+    }
+    Ok(ExitCode::from(u8::from(report.is_alarming(args.allow_narrowing))))
 }
 
-fn load(path: &Path) -> Result<Policy, Box<Report>> {
-    policy::load(path).map(|loaded| Policy::compile(loaded.model))
+fn load(path: &Path) -> Result<Policy, String> {
+    policy::load(path).map(|loaded| Policy::compile(loaded.model)).map_err(|report| report.to_string())
 }
 
-/// What is not known may be wider.
-fn is_alarming(found: &Diff, allow_narrowing: bool) -> bool {
-    let counts = |direction| found.changes.iter().any(|change| change.direction == direction);
-    !found.unknown.is_empty() || counts(Direction::Widened) || (!allow_narrowing && counts(Direction::Narrowed))
+fn show(args: &Args, report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
+    match args.format {
+        Format::Human => report.human(out)?,
+        Format::Json => report.json(out)?,
+        Format::Github => report.github(args.allow_narrowing, out)?,
+    }
+    out.flush()
 }

@@ -263,13 +263,13 @@ fn more(out: &mut impl Write, count: u64) -> io::Result<()> {
 }
 
 /// `1 event`, `2 events`.
-fn counted(count: u64, what: &str) -> String {
+pub(super) fn counted(count: u64, what: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{count} {what}{ending}")
 }
 
 /// The question, as the log tells it.
-fn question(event: &OwnedEvent) -> String {
+pub(super) fn question(event: &OwnedEvent) -> String {
     let event = event.as_event();
     if let Event::CheckAcl { client, action, topic } = event {
         format!("{} {client} topic={}", action.as_str(), Shown(topic))
@@ -280,7 +280,8 @@ fn question(event: &OwnedEvent) -> String {
     }
 }
 
-fn placed(place: &Place, event: &OwnedEvent) -> Map<String, Value> {
+/// Where an event stands, and the event.
+pub(super) fn placed(place: &Place, event: &OwnedEvent) -> Map<String, Value> {
     // What was written is JSON; its time is not known here.
     let mut event: Value = serde_json::from_str(&lines::write(&event.as_event(), 0)).unwrap_or_default();
     if let Some(object) = event.as_object_mut() {

@@ -1,7 +1,7 @@
 //! Recorded events, put to a policy again.
 //!
 //! [`Events`] reads them, JSON lines or the raw bytes of a port; [`Side::decide`] has what a policy says of one; a
-//! [`Summary`] counts what it said, and what it said when they were captured. [`Differences`] puts the same events to two
+//! [`Summary`] counts what it said, and what it said when they were captured. [`Comparison`] puts the same events to two
 //! policies. Nothing here reads a list or a password: a [`Side`] brings what they are taken for.
 
 mod read;
@@ -161,39 +161,40 @@ impl<T> Kept<T> {
     }
 }
 
-/// What two policies say of the same events.
+/// The same events, put to two policies.
 #[derive(Debug, Default)]
-pub struct Differences {
+pub struct Comparison {
     /// The questions among the events.
     pub questions: u64,
     /// Logins of which one of the two hangs on a password of which the recording does not tell.
     pub assumed: u64,
-    /// Questions with another verdict.
-    pub changed: Kept<Change>,
     /// What could not be read, and why.
     pub unreadable: Kept<(Place, String)>,
     /// Lines that are missing in the recording by its own word.
     pub dropped: u64,
 }
 
-impl Differences {
-    /// Puts the events of a file to both policies.
+impl Comparison {
+    /// Puts the events of a file to both policies. `each` gets every question with both decisions.
     ///
     /// # Errors
     /// Those of reading. What was counted until then stays.
-    pub fn add(&mut self, file: &str, input: impl BufRead, old: Side<'_>, new: Side<'_>) -> io::Result<()> {
-        let events = Events::new(file, input)?;
-        for item in events {
+    pub fn add<'p>(
+        &mut self,
+        file: &str,
+        input: impl BufRead,
+        sides: [Side<'p>; 2],
+        mut each: impl FnMut(Place, OwnedEvent, [Decision<'p>; 2]),
+    ) -> io::Result<()> {
+        let [old, new] = sides;
+        for item in Events::new(file, input)? {
             let Item { place, entry } = item?;
             match entry {
                 Entry::Told(told) => {
                     let (Some(before), Some(after)) = (old.decide(&told), new.decide(&told)) else { continue };
                     self.questions += 1;
                     self.assumed += u64::from(before.assumed || after.assumed);
-                    if before.decision.verdict != after.decision.verdict {
-                        let (old, new) = (before.decision.into(), after.decision.into());
-                        self.changed.push(|| Change { place, event: told.event, old, new });
-                    }
+                    each(place, told.event, [before.decision, after.decision]);
                 }
                 Entry::Dropped(count) => self.dropped += count,
                 Entry::Unreadable(why) => self.unreadable.push(|| (place, why)),

@@ -254,12 +254,16 @@ fn two_policies_differ_where_their_verdicts_do() {
     let found = |_: PasswordId, _: &str, given: bool| if given { Found::Right } else { Found::Wrong };
     let side = |policy| Side { policy, lists: &lists, found: &found };
     let lines = [acl("c", "a/c", ""), acl("c", "x", ""), acl("c", "b/c", ""), login("c", ""), "?".to_owned()];
-    let mut differences = Differences::default();
-    differences.add("f", lines.join("\n").as_bytes(), side(&old), side(&new)).unwrap();
-    let changed: Vec<_> =
-        differences.changed.first.iter().map(|it| format!("{}: {} -> {}", it.place, it.old, it.new)).collect();
+    let mut comparison = Comparison::default();
+    let mut changed = Vec::new();
+    let each = |place: Place, _: OwnedEvent, [old, new]: [Decision<'_>; 2]| {
+        if old.verdict != new.verdict {
+            changed.push(format!("{place}: {} -> {}", Ruling::from(old), Ruling::from(new)));
+        }
+    };
+    comparison.add("f", lines.join("\n").as_bytes(), [side(&old), side(&new)], each).unwrap();
     assert_eq!(changed, ["f:1: allow by `own` -> deny by `default`", "f:3: deny by `default` -> allow by `mine`"]);
-    assert_eq!((differences.questions, differences.assumed, differences.unreadable.count), (4, 1, 1));
+    assert_eq!((comparison.questions, comparison.assumed, comparison.unreadable.count), (4, 1, 1));
 }
 
 proptest! {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
 use super::alike::{self, Sayings};
-use super::{Change, Direction, Question, RuleName, Unknown, Version, VersionRule, differ};
+use super::{Change, Difference, Question, RuleName, Unknown, Version, VersionRule, differ};
 use crate::analysis::questions::{logins, topics};
 use crate::analysis::sample::{Sample, Samples};
 use crate::analysis::space::{Kind, Space};
@@ -33,23 +33,22 @@ pub(super) fn compare(old: &Policy, new: &Policy, budget: &mut Budget) -> (Vec<C
             unknown.extend(comparison.run(&mut found, budget));
         });
     }
-    (found.changes.into_values().collect(), unknown)
+    let changes = found.changes.into_iter().map(|(difference, witness)| Change { difference, witness });
+    (changes.collect(), unknown)
 }
 
 /// The changes that were found, each with the first witness.
 struct Found<'p> {
     policies: [&'p Policy; 2],
-    changes: BTreeMap<(Direction, Question, [String; 2], [u8; 2]), Change>,
+    changes: BTreeMap<Difference, Witness>,
 }
 
 impl Found<'_> {
     fn take(&mut self, question: Question, witness: &Witness, decisions: &[Decision<'_>]) {
         let &[old, new] = decisions else { return };
-        let Some((direction, [old, new])) = differ(self.policies, question, [old, new]) else { return };
-        let verdicts = [old.verdict, new.verdict].map(super::permits);
-        let rules = [&old, &new].map(|answer| answer.rule.id.clone());
-        let change = || Change { direction, question, old, new, witness: witness.clone() };
-        self.changes.entry((direction, question, rules, verdicts)).or_insert_with(change);
+        if let Some(difference) = differ(self.policies, question, [old, new]) {
+            self.changes.entry(difference).or_insert_with(|| witness.clone());
+        }
     }
 }
 

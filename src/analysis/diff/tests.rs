@@ -21,7 +21,7 @@ fn policy(text: &str) -> Policy {
 fn shown(found: &Diff) -> Vec<String> {
     let rule = |answer: &Answer| format!("{} by {}", answer.verdict.as_str(), answer.rule.id);
     let line = |change: &Change| {
-        let Change { direction, question: _, old, new, witness } = change;
+        let Change { difference: Difference { direction, question: _, old, new }, witness } = change;
         format!("{}: {} -> {}: {witness}", direction.as_str(), rule(old), rule(new))
     };
     found.changes.iter().map(line).collect()
@@ -113,7 +113,7 @@ fn a_list_that_is_read_from_elsewhere_may_hold_anything() {
     let old =
         "lists: { fleet: { file: a.txt } }\nauth: { rules: [ { id: fleet, allow: { clientid: { in: fleet } } } ] }";
     let found = diff(&policy(old), &policy(&old.replace("a.txt", "b.txt")), &mut Budget::new(STEPS));
-    let directions: Vec<Direction> = found.changes.iter().map(|change| change.direction).collect();
+    let directions: Vec<Direction> = found.changes.iter().map(|change| change.difference.direction).collect();
     assert_eq!(directions, [Direction::Widened, Direction::Narrowed]);
     assert_eq!(found.notes, ["lists: `fleet` is read from elsewhere, and may hold anything"]);
 }

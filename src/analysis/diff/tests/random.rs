@@ -231,15 +231,8 @@ fn lists(policy: &Policy, fleet: &[&str]) -> Lists {
     Lists::new(policy.lists().iter().map(list).collect())
 }
 
-/// What tells changes apart.
-type Key = (Direction, Question, [(Verdict, String); 2]);
-
-fn key((direction, [old, new]): (Direction, [Answer; 2]), question: Question) -> Key {
-    (direction, question, [(old.verdict, old.rule.id), (new.verdict, new.rule.id)])
-}
-
 /// Asks both policies everything, each client with each of the lists.
-fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Key, &dyn Fn() -> String)) {
+fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Difference, &dyn Fn() -> String)) {
     let [old, new] = policies;
     let (publish, subscribe) = (topics(Action::Publish), topics(Action::Subscribe));
     for members in [0, 1, 6, 7_usize] {
@@ -261,7 +254,7 @@ fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Key, &dyn Fn() -
             };
             let mut differs = |question, decisions, topic: &str| {
                 if let Some(found) = differ(policies, question, decisions) {
-                    each(key(found, question), &|| format!("{client:?} {topic} {fleet:?}"));
+                    each(found, &|| format!("{client:?} {topic} {fleet:?}"));
                 }
             };
             for says in [Found::Right, Found::Wrong, Found::Unknown]
@@ -286,8 +279,8 @@ fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Key, &dyn Fn() -
 }
 
 /// What both policies say to a witness, asked again.
-fn asked_again(policies: [&Policy; 2], change: &Change) -> Option<Key> {
-    let Change { question, witness, .. } = change;
+fn asked_again(policies: [&Policy; 2], change: &Change) -> Option<Difference> {
+    let Change { difference, witness } = change;
     let client = witness.sample.client();
     let mut number = 0;
     let decisions = policies.map(|policy| {
@@ -301,7 +294,7 @@ fn asked_again(policies: [&Policy; 2], change: &Change) -> Option<Key> {
             }),
         }
     });
-    differ(policies, *question, decisions).map(|found| key(found, *question))
+    differ(policies, difference.question, decisions)
 }
 
 proptest! {
@@ -315,15 +308,15 @@ proptest! {
         let found = diff(&old, &new, &mut Budget::new(STEPS));
         let mut known = BTreeSet::new();
         for change in &found.changes {
-            let told = key((change.direction, [change.old.clone(), change.new.clone()]), change.question);
+            let told = &change.difference;
             prop_assert_eq!(asked_again(policies, change), Some(told.clone()), "{}", change.witness);
-            prop_assert!(known.insert(format!("{told:?}")), "{:?} twice", told);
+            prop_assert!(known.insert(told.clone()), "{:?} twice", told);
         }
         let mut missing = None;
-        each_difference(policies, |key, show| {
-            let unknown = found.unknown.iter().any(|unknown| unknown.question == key.1);
-            if !unknown && !known.contains(&format!("{key:?}")) {
-                missing.get_or_insert_with(|| format!("{key:?}: {}", show()));
+        each_difference(policies, |difference, show| {
+            let unknown = found.unknown.iter().any(|unknown| unknown.question == difference.question);
+            if !unknown && !known.contains(&difference) {
+                missing.get_or_insert_with(|| format!("{difference:?}: {}", show()));
             }
         });
         prop_assert_eq!(missing, None);

@@ -1,0 +1,78 @@
+//! Decisions that differ on recorded events.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use crate::analysis::diff::{Difference, Question, differ};
+use crate::cli::world::{World, WorldArgs};
+use crate::event::owned::OwnedEvent;
+use crate::policy::Policy;
+use crate::replay::{Comparison, Place, Side};
+
+/// What differs on the events.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The events that were read.
+    pub(super) events: Comparison,
+    /// With how many questions are answered so, and the first of them.
+    pub(super) groups: BTreeMap<Difference, Group>,
+}
+
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) count: u64,
+    pub(super) place: Place,
+    pub(super) event: OwnedEvent,
+}
+
+/// Puts the events of the files to both policies; the error is for stderr.
+pub(super) fn compare(files: &[PathBuf], args: &WorldArgs, policies: [&Policy; 2]) -> Result<Found, String> {
+    let [old, new] = policies;
+    let (old_world, new_world) = (world(args, old)?, world(args, new)?);
+    let old_found = |source, username: &str, given| old_world.found(source, username, given);
+    let new_found = |source, username: &str, given| new_world.found(source, username, given);
+    let sides = [
+        Side { policy: old, lists: old_world.lists(), found: &old_found },
+        Side { policy: new, lists: new_world.lists(), found: &new_found },
+    ];
+    let mut found = Found::default();
+    for file in files {
+        let name = if file == Path::new("-") { "<stdin>".to_owned() } else { file.display().to_string() };
+        let added = if file == Path::new("-") {
+            found.add(&name, io::stdin().lock(), sides)
+        } else {
+            File::open(file).and_then(|input| found.add(&name, BufReader::new(input), sides))
+        };
+        added.map_err(|error| format!("error: {name}: {error}"))?;
+    }
+    Ok(found)
+}
+
+fn world(args: &WorldArgs, policy: &Policy) -> Result<World, String> {
+    let world = args.world(policy).map_err(|report| report.to_string())?;
+    for problem in &world.problems {
+        // Whoever closed stderr does not want to know.
+        let _ = writeln!(io::stderr(), "warning: {problem}; what needs it is denied");
+    }
+    Ok(world)
+}
+
+impl Found {
+    fn add(&mut self, name: &str, input: impl BufRead, sides: [Side<'_>; 2]) -> io::Result<()> {
+        let policies = sides.map(|side| side.policy);
+        let Found { events, groups } = self;
+        events.add(name, input, sides, |place, event, decisions| {
+            let question = if let OwnedEvent::CheckAcl { action, .. } = &event {
+                Question::from(*action)
+            } else {
+                Question::Connect
+            };
+            if let Some(difference) = differ(policies, question, decisions) {
+                let group = groups.entry(difference).or_insert(Group { count: 0, place, event });
+                group.count += 1;
+            }
+        })
+    }
+}
