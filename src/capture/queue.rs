@@ -62,7 +62,8 @@ impl Queue {
         }
         state.lines.extend_from_slice(line.as_bytes());
         state.lines.push(b'\n');
-        if std::mem::take(&mut state.writer_waits) {
+        let is_half_full = state.lines.len() >= MAX_BYTES / 2;
+        if std::mem::take(&mut state.writer_waits) || is_half_full {
             self.wake.notify_one();
         }
     }
