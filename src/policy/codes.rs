@@ -413,7 +413,7 @@ codes! {
     UnusedAccept, "unused-accept", Warning, "`accept` names a warning that is not there",
         "The `accept` of a rule is about the warnings in that rule, the one at the top of the policy about all others. One that \
          meets none would hide the next warning of its kind: take it away. `check` tells this where it could look for \
-         everything that raises the warning.",
+         everything that raises the warning, and never of `no-entries`: what a list holds changes without the policy.",
         bad "accept: { default-allow: a test bench }\nauth: {}",
         good "auth: {}";
 }

@@ -95,8 +95,8 @@ fn a_rule_without_its_password_opens() {
         old,
         &old.replace(", password: p", ""),
         &[
-            "widened: deny by a -> allow by a: username \"op\": login, with a wrong password of `p`",
             "widened: deny by default -> allow by a: username \"op\": login, unknown to `p`",
+            "widened: deny by a -> allow by a: username \"op\": login, with a wrong password of `p`",
         ],
     );
 }
