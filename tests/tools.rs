@@ -98,7 +98,7 @@ fn the_manual_has_a_page_for_every_command() {
     let main = String::from_utf8(run(&["man"], "").stdout).unwrap();
     assert!(main.contains(".TH exhook-policy 1"), "{main}");
     for name in names {
-        assert!(main.contains(&format!("exhook\\-policy\\-{name}(1)")), "{name}\n{main}");
+        assert!(main.contains(&format!("exhook\\-policy\\-{}(1)", name.replace('-', "\\-"))), "{name}\n{main}");
         let page = pages.join(format!("exhook-policy-{name}.1"));
         assert!(page.exists() || name == "help", "{name}");
     }
