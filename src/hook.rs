@@ -35,6 +35,14 @@ macro_rules! hooks {
                 }
             }
 
+            /// The hook whose callback has this name, `on_client_connected` say.
+            pub fn of_callback(function: &str) -> Option<Hook> {
+                match function {
+                    $(concat!("on_", $name) => Some(Hook::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// Whether the answer decides.
             pub fn kind(self) -> Kind {
                 match self {
@@ -81,12 +89,6 @@ hooks! {
 }
 
 impl Hook {
-    /// The hook whose callback has this name, `on_client_connected` say.
-    pub fn of_callback(function: &str) -> Option<Hook> {
-        let name = function.strip_prefix("on_")?;
-        Hook::ALL.iter().copied().find(|hook| hook.name() == name)
-    }
-
     /// The hook of which the broker speaks by this name, `client.connected` say.
     pub fn of_point(point: &str) -> Option<Hook> {
         Hook::ALL.iter().copied().find(|hook| hook.point() == point)

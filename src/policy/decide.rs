@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::candidates::Index;
+use super::candidates::{Index, Places, TopicRules};
 use super::lists::Lists;
 use super::model::{
     AclRule, AuthRule, CaptureDef, HistoryDef, Interest, ListDef, LogLines, Model, PasswordDef, PasswordId, Section,
@@ -53,13 +53,13 @@ pub enum Login<'p> {
 #[derive(Debug)]
 struct Auth {
     section: Section<AuthRule>,
-    index: Index,
+    index: Index<Places>,
 }
 
 #[derive(Debug)]
 struct Acl {
     section: Section<TopicRule>,
-    index: Index,
+    index: Index<TopicRules>,
 }
 
 /// A rule of `acl`, ready to decide.
@@ -280,7 +280,7 @@ impl Auth {
 impl Acl {
     fn new(section: Section<AclRule>) -> Self {
         let rules: Vec<TopicRule> = section.rules.into_iter().map(TopicRule::new).collect();
-        let index = Index::new(rules.iter().map(|rule| &rule.who));
+        let index = Index::new(rules.iter().map(|rule| &rule.who)).with_topics(&rules);
         Acl { section: Section { default: section.default, rules }, index }
     }
 
@@ -293,9 +293,8 @@ impl Acl {
         mut seen: impl FnMut(usize, Reach),
     ) -> Decision<'_> {
         let mut left_to_broker = None;
-        for (place, rule) in
-            self.index.candidates(client, 0).filter_map(|place| Some((place, self.section.rules.get(place)?)))
-        {
+        let candidates = self.index.candidates(client, action, request);
+        for (place, rule) in candidates.filter_map(|place| Some((place, self.section.rules.get(place)?))) {
             let reach = rule.reach(client, action, request, lists);
             seen(place, reach);
             match reach {

@@ -205,32 +205,32 @@ struct Fields<'a> {
     keepalive: Option<u16>,
 }
 
-/// Sets a field that is not set yet.
-fn first<T>(field: &mut Option<T>, read: Result<T, Error>) -> Result<bool, Error> {
-    let value = read?;
-    field.get_or_insert(value);
-    Ok(true)
-}
-
 impl<'a> Fields<'a> {
     fn read(args: &mut Reader<'a>) -> Result<Self, Error> {
         let mut fields = Fields::default();
-        args.properties(|key, value| match &*key.to_text() {
-            "node" => first(&mut fields.node, value.text("the node")),
-            "clientid" => first(&mut fields.clientid, value.text("the clientid")),
-            "username" => first(&mut fields.username, value.text("the username")),
-            "password" => first(&mut fields.password, value.bytes("the password")),
-            "peerhost" => first(&mut fields.peerhost, value.text("the peerhost")),
-            "sockport" => first(&mut fields.sockport, value.integer_of("a port")),
-            "protocol" => first(&mut fields.protocol, value.text("the protocol")),
-            "mountpoint" => first(&mut fields.mountpoint, value.text("the mountpoint")),
-            "is_superuser" => first(&mut fields.is_superuser, value.boolean()),
-            "anonymous" => first(&mut fields.anonymous, value.boolean()),
-            "proto_name" => first(&mut fields.proto_name, value.text("the protocol's name")),
-            "proto_ver" => first(&mut fields.proto_ver, number(value)),
-            "keepalive" => first(&mut fields.keepalive, number(value)),
-            _ => Ok(false),
-        })?;
+        let mut properties = args.properties()?;
+        while let Some(key) = properties.next(args)? {
+            match key.name() {
+                b"node" if fields.node.is_none() => fields.node = Some(args.text("the node")?),
+                b"clientid" if fields.clientid.is_none() => fields.clientid = Some(args.text("the clientid")?),
+                b"username" if fields.username.is_none() => fields.username = Some(args.text("the username")?),
+                b"password" if fields.password.is_none() => fields.password = Some(args.bytes("the password")?),
+                b"peerhost" if fields.peerhost.is_none() => fields.peerhost = Some(args.text("the peerhost")?),
+                b"sockport" if fields.sockport.is_none() => fields.sockport = Some(args.integer_of("a port")?),
+                b"protocol" if fields.protocol.is_none() => fields.protocol = Some(args.text("the protocol")?),
+                b"mountpoint" if fields.mountpoint.is_none() => fields.mountpoint = Some(args.text("the mountpoint")?),
+                b"is_superuser" if fields.is_superuser.is_none() => fields.is_superuser = Some(args.boolean()?),
+                b"anonymous" if fields.anonymous.is_none() => fields.anonymous = Some(args.boolean()?),
+                b"proto_name" if fields.proto_name.is_none() => {
+                    fields.proto_name = Some(args.text("the protocol's name")?);
+                }
+                b"proto_ver" if fields.proto_ver.is_none() => fields.proto_ver = Some(number(args)?),
+                b"keepalive" if fields.keepalive.is_none() => fields.keepalive = Some(number(args)?),
+                _ => {
+                    args.skip()?;
+                }
+            }
+        }
         Ok(fields)
     }
 
@@ -292,42 +292,51 @@ fn reason<'a>(args: &mut Reader<'a>) -> Result<&'a str, Error> {
 
 /// The clientid that the broker chose, among the properties of a CONNACK.
 fn assigned<'a>(args: &mut Reader<'a>) -> Result<Option<&'a str>, Error> {
-    let mut found = None;
-    let mut properties = Reader::new(args.skip()?);
+    let mut term = Reader::new(args.skip()?);
     // The properties may come as a map, or not at all.
-    let Ok(Head::List(_)) = Reader::head(&mut { properties }) else { return Ok(None) };
-    properties.properties(|key, value| {
-        if key.is("Assigned-Client-Identifier") {
-            first(&mut found, value.text("the assigned clientid"))
+    let Ok(Head::List(_)) = Reader::head(&mut { term }) else { return Ok(None) };
+    let mut found = None;
+    let mut properties = term.properties()?;
+    while let Some(key) = properties.next(&mut term)? {
+        if found.is_none() && key.is("Assigned-Client-Identifier") {
+            found = Some(term.text("the assigned clientid")?);
         } else {
-            Ok(false)
+            term.skip()?;
         }
-    })?;
+    }
     Ok(found)
 }
 
 /// The quality of service among a subscription's options.
 fn granted(args: &mut Reader<'_>) -> Result<u8, Error> {
     let mut qos = None;
-    args.properties(
-        |key, value| {
-            if key.is("qos") { first(&mut qos, value.integer_of("a quality of service")) } else { Ok(false) }
-        },
-    )?;
+    let mut properties = args.properties()?;
+    while let Some(key) = properties.next(args)? {
+        if qos.is_none() && key.is("qos") {
+            qos = Some(args.integer_of("a quality of service")?);
+        } else {
+            args.skip()?;
+        }
+    }
     qos.ok_or(Error::missing("the quality of service"))
 }
 
 fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, Error> {
     let (mut from, mut topic, mut qos, mut payload, mut timestamp, mut node) = (None, None, None, None, None, None);
-    args.properties(|key, value| match &*key.to_text() {
-        "from" => first(&mut from, value.text("the publisher")),
-        "topic" => first(&mut topic, value.text("the topic")),
-        "qos" => first(&mut qos, value.integer_of("a quality of service")),
-        "payload" => first(&mut payload, value.bytes("the payload")),
-        "timestamp" => first(&mut timestamp, value.integer()),
-        "node" => first(&mut node, value.text("the node")),
-        _ => Ok(false),
-    })?;
+    let mut properties = args.properties()?;
+    while let Some(key) = properties.next(args)? {
+        match key.name() {
+            b"from" if from.is_none() => from = Some(args.text("the publisher")?),
+            b"topic" if topic.is_none() => topic = Some(args.text("the topic")?),
+            b"qos" if qos.is_none() => qos = Some(args.integer_of("a quality of service")?),
+            b"payload" if payload.is_none() => payload = Some(args.bytes("the payload")?),
+            b"timestamp" if timestamp.is_none() => timestamp = Some(args.integer()?),
+            b"node" if node.is_none() => node = Some(args.text("the node")?),
+            _ => {
+                args.skip()?;
+            }
+        }
+    }
     Ok(Message {
         from: from.ok_or(Error::missing("the publisher"))?,
         topic: topic.ok_or(Error::missing("the topic"))?,

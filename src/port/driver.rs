@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use smallvec::SmallVec;
 
 use crate::decision::{Answer, Mode};
 use crate::hook::{Hook, Kind};
@@ -192,7 +193,7 @@ impl<H: Handler> Driver<H> {
             let left = due.saturating_duration_since(Instant::now());
             Timespec { tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX), tv_nsec: left.subsec_nanos().into() }
         });
-        let mut fds = Vec::with_capacity(3);
+        let mut fds: SmallVec<[PollFd<'_>; 3]> = SmallVec::new();
         fds.push(PollFd::from_borrowed_fd(self.inbox.bell(), PollFlags::IN));
         if let Some(input) = input {
             fds.push(PollFd::new(input, PollFlags::IN));

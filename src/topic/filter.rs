@@ -6,8 +6,10 @@
 
 use std::cmp::Ordering;
 
+use smallvec::SmallVec;
+
 use super::request::Request;
-use super::{TOPIC_MAX, Uses};
+use super::{TOPIC_MAX, Uses, holds_any};
 use crate::text::{Identity, Piece, Placeholder, TextError, pieces};
 
 /// A topic filter of the policy.
@@ -19,16 +21,18 @@ pub(super) struct Filter {
     uses: Uses,
 }
 
+/// A level of a filter of the policy.
 #[derive(Debug, Clone)]
-enum Level {
+pub(super) enum Level {
     Plus,
     Word(Box<str>),
     /// A word with placeholders.
     Template(Box<[Part]>),
 }
 
-#[derive(Debug, Clone)]
-enum Part {
+/// A piece of a word with placeholders.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Part {
     Text(Box<str>),
     Value(Placeholder),
 }
@@ -84,6 +88,16 @@ impl Filter {
         self.uses
     }
 
+    /// The levels, without a trailing `#`.
+    pub(super) fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// Whether a `#` stands behind the levels.
+    pub(super) fn ends_in_hash(&self) -> bool {
+        self.hash
+    }
+
     pub(super) fn has_root_wildcard(&self) -> bool {
         match self.levels.first() {
             Some(Level::Plus) => true,
@@ -119,7 +133,7 @@ impl Filter {
 
     /// The filter with its values filled in, where one of them holds a `/`.
     fn spread(&self, identity: Identity<'_>) -> Option<Filter> {
-        if !self.uses.values(identity).any(|value| value.contains('/')) {
+        if !self.uses.values(identity).any(|value| holds_any(value, *b"/")) {
             return None;
         }
         let (levels, hash) = self.expanded(identity);
@@ -291,13 +305,9 @@ pub(super) fn missed_depth<'f>(
     request: &Request<'_>,
     identity: Identity<'_>,
 ) -> Option<usize> {
-    let first = match request.levels() {
-        // One empty level is the empty topic, which is none.
-        [""] => 2,
-        levels => levels.len().max(1),
-    };
+    let first = request.least_depth();
     let mut from = usize::MAX;
-    let mut depths = Vec::new();
+    let mut depths: SmallVec<[usize; 16]> = SmallVec::new();
     for filter in filters {
         match filter.depths(request, identity) {
             Some(Depths::From(depth)) => from = from.min(depth),
@@ -344,16 +354,7 @@ impl Level {
         match self {
             Level::Plus => true,
             Level::Word(own) => **own == *word,
-            Level::Template(parts) => {
-                let mut rest = word;
-                for part in parts {
-                    match rest.strip_prefix(part.text(identity)) {
-                        Some(behind) => rest = behind,
-                        None => return false,
-                    }
-                }
-                rest.is_empty()
-            }
+            Level::Template(parts) => accepts(parts, word, identity),
         }
     }
 
@@ -370,8 +371,20 @@ impl Level {
     }
 }
 
+/// Whether a word with placeholders is this one.
+pub(super) fn accepts(parts: &[Part], word: &str, identity: Identity<'_>) -> bool {
+    let mut rest = word;
+    for part in parts {
+        match rest.strip_prefix(part.text(identity)) {
+            Some(behind) => rest = behind,
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}
+
 impl Part {
-    fn text<'a>(&'a self, identity: Identity<'a>) -> &'a str {
+    pub(super) fn text<'a>(&'a self, identity: Identity<'a>) -> &'a str {
         match self {
             Part::Text(text) => text,
             Part::Value(placeholder) => identity.value(*placeholder),

@@ -1,6 +1,7 @@
 //! The patterns of one rule for one action, as one set of topics.
 
 use super::filter::{Filter, missed_depth, topic_of_depth};
+use super::index::{Builder, Index, Lists, Merged};
 use super::machine::CharClass;
 use super::names::Names;
 use super::request::Request;
@@ -16,6 +17,18 @@ pub struct Patterns {
     rich: Vec<Rich>,
     /// The characters that the globs and regexes tell apart, in groups.
     atoms: Box<[CharClass]>,
+    /// Where there are many: filters by their places, and behind them globs and regexes.
+    index: Option<Box<Index>>,
+}
+
+/// So many patterns are asked one by one.
+const FEW: usize = 12;
+
+/// One of the patterns.
+#[derive(Clone, Copy)]
+enum One<'p> {
+    Filter(&'p Filter),
+    Rich(&'p Rich),
 }
 
 /// How far patterns cover a request.
@@ -53,7 +66,23 @@ impl Patterns {
         if !compiled.rich.is_empty() {
             compiled.atoms = atoms(compiled.rich.iter().filter_map(Rich::machine));
         }
+        if compiled.len() > FEW {
+            let mut builder = Builder::default();
+            for (number, one) in (0..).zip(compiled.all()) {
+                match one {
+                    One::Filter(filter) => builder.add_filter(number, filter),
+                    One::Rich(rich) => builder.add_rich(number, rich),
+                }
+            }
+            compiled.index = Some(Box::new(builder.finish()));
+        }
         compiled
+    }
+
+    /// The same, all asked one by one.
+    #[cfg(test)]
+    pub(super) fn without_index(self) -> Self {
+        Patterns { index: None, ..self }
     }
 
     /// Whether the rule is about this action at all.
@@ -84,8 +113,15 @@ impl Patterns {
     /// False where that cannot be settled within the bound of work.
     pub fn cover(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
         if !request.is_wildcard() {
-            return self.allowed_filters(identity).any(|filter| filter.matches(request, identity))
-                || any_match(self.allowed_rich(request, identity), request.text(), request, identity) == Some(true);
+            // Whether values are safe is asked last, of the few patterns that match.
+            return self.about_name(request, identity).any(|one| match one {
+                One::Filter(filter) => filter.matches(request, identity) && filter.uses().safe(identity),
+                One::Rich(rich) => {
+                    rich.may_reach(request, identity)
+                        && rich.uses().safe(identity)
+                        && rich.matches(request.text(), request, identity) == Some(true)
+                }
+            });
         }
         match self.missed_depth(request, identity) {
             None => true,
@@ -113,13 +149,21 @@ impl Patterns {
     /// For rules that deny: whether any topic of the request is covered by one of the patterns.
     /// True where that cannot be settled within the bound of work.
     pub fn touch(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
-        let mut filters = self.filters.iter().filter(|filter| filter.uses().possible(identity));
-        if request.is_wildcard() {
-            filters.any(|filter| filter.touches(request, identity))
-                || self.denied_rich(request, identity).any(|rich| common(rich, request, identity) != Found::Nothing)
-        } else {
-            filters.any(|filter| filter.matches_literally(request, identity))
-                || any_match(self.denied_rich(request, identity), request.text(), request, identity) != Some(false)
+        if !request.is_wildcard() {
+            return self.about_name(request, identity).any(|one| match one {
+                One::Filter(filter) => filter.matches_literally(request, identity) && filter.uses().possible(identity),
+                One::Rich(rich) => {
+                    rich.may_reach(request, identity) && rich.matches(request.text(), request, identity) != Some(false)
+                }
+            });
+        }
+        let touches = |one: One<'_>| match one {
+            One::Filter(filter) => filter.touches(request, identity) && filter.uses().possible(identity),
+            One::Rich(rich) => rich.may_reach(request, identity) && common(rich, request, identity) != Found::Nothing,
+        };
+        match &self.index {
+            None => self.all().any(touches),
+            Some(index) => index.touch(request, identity).filter_map(|number| self.one(number)).any(touches),
         }
     }
 
@@ -152,6 +196,32 @@ impl Patterns {
         touch
     }
 
+    fn all(&self) -> impl Iterator<Item = One<'_>> {
+        self.filters.iter().map(One::Filter).chain(self.rich.iter().map(One::Rich))
+    }
+
+    /// The pattern of a number of the index.
+    fn one(&self, number: u32) -> Option<One<'_>> {
+        let number = number as usize;
+        match number.checked_sub(self.filters.len()) {
+            None => self.filters.get(number).map(One::Filter),
+            Some(number) => self.rich.get(number).map(One::Rich),
+        }
+    }
+
+    /// The patterns that may match a topic name.
+    fn about_name<'p>(&'p self, request: &Request<'_>, identity: Identity<'_>) -> impl Iterator<Item = One<'p>> {
+        let (all, few) = match &self.index {
+            None => (Some(self.all()), None),
+            Some(index) => {
+                let mut found = Lists::new();
+                index.cover(request, identity, &mut found);
+                (None, Some(Merged(found).filter_map(|number| self.one(number))))
+            }
+        };
+        all.into_iter().flatten().chain(few.into_iter().flatten())
+    }
+
     fn allowed_filters<'p>(&'p self, identity: Identity<'p>) -> impl Iterator<Item = &'p Filter> {
         self.filters.iter().filter(move |filter| filter.uses().safe(identity))
     }
@@ -167,7 +237,13 @@ impl Patterns {
     }
 
     fn missed_depth(&self, request: &Request<'_>, identity: Identity<'_>) -> Option<usize> {
-        missed_depth(self.allowed_filters(identity), request, identity)
+        let Some(index) = &self.index else {
+            return missed_depth(self.allowed_filters(identity), request, identity);
+        };
+        let mut found = Lists::new();
+        index.cover_together(request, identity, &mut found);
+        let filters = Merged(found).filter_map(|number| self.filters.get(number as usize));
+        missed_depth(filters.filter(|filter| filter.uses().safe(identity)), request, identity)
     }
 
     /// Whether filters, globs and regexes cover a filter together, of which the filters alone miss topics with

@@ -1,10 +1,10 @@
 //! What a client asks for.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use smallvec::SmallVec;
 
-use super::{PREFIXES, TOPIC_MAX};
+use super::{PREFIXES, TOPIC_MAX, index};
 use crate::event::Action;
 
 /// What a client asks for, checked and split once: a topic name or the set that a filter receives.
@@ -19,6 +19,25 @@ pub struct Request<'t> {
     beginning: &'t str,
     /// What is left of the work that may go into deciding it.
     work: Cell<usize>,
+    /// Of the levels, once they were asked for.
+    hashes: OnceCell<SmallVec<[u64; 16]>>,
+}
+
+/// The levels of a request, and the hashes by which indices find them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asked<'r> {
+    /// Without a trailing `#`.
+    pub(super) levels: &'r [&'r str],
+    hashes: &'r [u64],
+    /// Whether a `#` stands behind them.
+    pub(super) hash: bool,
+}
+
+impl Asked<'_> {
+    /// The hash of a level.
+    pub(super) fn hash_of(&self, level: usize) -> u64 {
+        self.hashes.get(level).copied().unwrap_or_default()
+    }
 }
 
 /// How many steps of walks over automata one decision may take, over all rules; a step takes some ten nanoseconds.
@@ -31,26 +50,58 @@ impl<'t> Request<'t> {
         if topic.len() > TOPIC_MAX {
             return None;
         }
+        // Every prefix begins with `$`.
         let text = match action {
+            _ if !topic.starts_with('$') => topic,
             Action::Publish => behind_delay(topic)?,
             Action::Subscribe => behind_group(topic)?,
         };
-        if text.is_empty() || text.contains('\0') {
+        if text.is_empty() {
             return None;
         }
-        let mut levels: SmallVec<[&str; 16]> = text.split('/').collect();
-        let hash = levels.last() == Some(&"#");
-        if hash {
-            levels.pop();
+        let mut levels: SmallVec<[&str; 16]> = SmallVec::new();
+        let (mut start, mut special) = (0, false);
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                b'/' => {
+                    levels.push(text.get(start..at)?);
+                    start = at + 1;
+                }
+                b'+' | b'#' => special = true,
+                b'\0' => return None,
+                _ => {}
+            }
         }
-        let wildcard = hash || levels.contains(&"+");
-        let stray = levels.iter().any(|level| level.contains(['+', '#']) && *level != "+");
-        if stray || (wildcard && action == Action::Publish) {
+        levels.push(text.get(start..)?);
+        let mut request = Request {
+            text,
+            levels,
+            hash: false,
+            wildcard: false,
+            beginning: text,
+            work: Cell::new(WORK),
+            hashes: OnceCell::new(),
+        };
+        if special {
+            request.read_wildcards(action)?;
+        }
+        Some(request)
+    }
+
+    /// Takes account of the `+` and `#` in it. `None` where they do not stand for whole levels, or must not stand there.
+    fn read_wildcards(&mut self, action: Action) -> Option<()> {
+        self.hash = self.levels.last() == Some(&"#");
+        if self.hash {
+            self.levels.pop();
+        }
+        self.wildcard = true;
+        let stray = self.levels.iter().any(|level| level.contains(['+', '#']) && *level != "+");
+        if stray || action == Action::Publish {
             return None;
         }
-        let beginning = if hash { text.strip_suffix("/#").unwrap_or_default() } else { text };
-        let beginning = beginning.split_once('+').map_or(beginning, |(before, _)| before);
-        Some(Request { text, levels, hash, wildcard, beginning, work: Cell::new(WORK) })
+        let beginning = if self.hash { self.text.strip_suffix("/#").unwrap_or_default() } else { self.text };
+        self.beginning = beginning.split_once('+').map_or(beginning, |(before, _)| before);
+        Some(())
     }
 
     /// The topic name or filter, without the prefix.
@@ -61,6 +112,21 @@ impl<'t> Request<'t> {
     /// The levels, without a trailing `#`.
     pub fn levels(&self) -> &[&'t str] {
         &self.levels
+    }
+
+    /// What indices are asked for it.
+    pub(super) fn asked(&self) -> Asked<'_> {
+        let hashes = self.hashes.get_or_init(|| self.levels.iter().map(|level| index::hash(level)).collect());
+        Asked { levels: &self.levels, hashes, hash: self.hash }
+    }
+
+    /// How many levels its shortest topics have.
+    pub(super) fn least_depth(&self) -> usize {
+        match self.levels() {
+            // One empty level is the empty topic, which is none.
+            [""] => 2,
+            levels => levels.len().max(1),
+        }
     }
 
     /// Whether a `#` stands behind the levels.

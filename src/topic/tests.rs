@@ -3,6 +3,7 @@
 use super::*;
 use crate::event::Action;
 
+mod index;
 mod representatives;
 
 const DEVICE: Identity<'static> = Identity { clientid: "dev", username: "user" };

@@ -20,7 +20,7 @@ pub use error::Error;
 pub use inflate::{INFLATED_MAX, unpack};
 pub use show::Shown;
 pub use tag::Tag;
-pub use typed::List;
+pub use typed::{List, Properties};
 
 /// The first byte of every external term.
 pub const VERSION: u8 = 131;
@@ -28,8 +28,10 @@ pub const VERSION: u8 = 131;
 /// A place in a term. Copies are cheap and independent: to look ahead, copy.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    /// What was not read yet.
+    rest: &'a [u8],
+    /// Of the whole, in bytes.
+    length: usize,
 }
 
 /// The head of a term. A container's elements are read next, from the same reader.
@@ -74,17 +76,21 @@ pub struct Atom<'a> {
 }
 
 impl<'a> Atom<'a> {
+    /// The name's bytes. ASCII is the same in both encodings, and every name that is asked for is ASCII.
+    pub fn name(self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Whether the atom's text is this.
     pub fn is(self, text: &str) -> bool {
-        // ASCII is the same in both encodings, and every name we ask for is ASCII.
         debug_assert!(text.is_ascii());
-        self.bytes == text.as_bytes()
+        self.name() == text.as_bytes()
     }
 
     /// The text, if it can be borrowed: an old atom that holds more than ASCII cannot.
     fn as_str(self) -> Option<&'a str> {
-        let text = std::str::from_utf8(self.bytes).ok()?;
-        (!self.latin1 || text.is_ascii()).then_some(text)
+        let borrowed = !self.latin1 || self.bytes.is_ascii();
+        borrowed.then(|| std::str::from_utf8(self.bytes).ok())?
     }
 
     /// The text.
@@ -100,7 +106,7 @@ impl<'a> Atom<'a> {
 impl<'a> Reader<'a> {
     /// Reads terms from bytes that bear no version byte.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { bytes, at: 0 }
+        Reader { rest: bytes, length: bytes.len() }
     }
 
     /// Reads the term of a frame, behind its version byte. For a compressed term call [`unpack`] first.
@@ -108,45 +114,44 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The first byte is not 131.
     pub fn versioned(frame: &'a [u8]) -> Result<Self, Error> {
-        match frame.first() {
-            Some(&VERSION) => Ok(Reader { bytes: frame, at: 1 }),
+        match frame.split_first() {
+            Some((&VERSION, rest)) => Ok(Reader { rest, length: frame.len() }),
             Some(_) | None => Err(Error::new(0, Kind::NoVersion)),
         }
     }
 
+    /// How many bytes were read.
+    fn at(&self) -> usize {
+        self.length - self.rest.len()
+    }
+
     fn error(&self, kind: Kind) -> Error {
-        Error::new(self.at, kind)
+        Error::new(self.at(), kind)
     }
 
     /// The error of finding something else than this here.
+    #[cold]
     pub(in crate::port) fn expected(&self, what: &'static str) -> Error {
         self.error(Kind::Expected(what))
     }
 
-    fn left(&self) -> usize {
-        self.bytes.len().saturating_sub(self.at)
+    #[cold]
+    fn cut_off(&self) -> Error {
+        Error::new(self.length, Kind::CutOff)
     }
 
+    #[inline]
     fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
-        let taken = self.at.checked_add(count).and_then(|end| self.bytes.get(self.at..end));
-        match taken {
-            Some(bytes) => {
-                self.at += count;
-                Ok(bytes)
-            }
-            None => Err(Error::new(self.bytes.len(), Kind::CutOff)),
-        }
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| self.cut_off())?;
+        self.rest = rest;
+        Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let taken = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<N>());
-        match taken {
-            Some(bytes) => {
-                self.at += N;
-                Ok(*bytes)
-            }
-            None => Err(Error::new(self.bytes.len(), Kind::CutOff)),
-        }
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| self.cut_off())?;
+        self.rest = rest;
+        Ok(*taken)
     }
 
     fn u8(&mut self) -> Result<u8, Error> {
@@ -168,17 +173,17 @@ impl<'a> Reader<'a> {
     }
 
     fn tag(&mut self) -> Result<Tag, Error> {
-        let at = self.at;
+        let before = *self;
         let number = self.u8()?;
-        Tag::of(number).ok_or(Error::new(at, Kind::UnknownTag(number)))
+        Tag::of(number).ok_or_else(|| before.error(Kind::UnknownTag(number)))
     }
 
     /// A count of elements, of which each takes at least `least` bytes.
     fn count(&mut self, least: usize) -> Result<u32, Error> {
-        let at = self.at;
+        let before = *self;
         let count = self.u32()?;
-        if (count as usize).saturating_mul(least) > self.left() {
-            return Err(Error::new(at, Kind::TooMany));
+        if (count as usize).saturating_mul(least) > self.rest.len() {
+            return Err(before.error(Kind::TooMany));
         }
         Ok(count)
     }
@@ -189,9 +194,8 @@ impl<'a> Reader<'a> {
     /// The bytes end, the tag is unknown or refused, a count cannot be true, or a number is malformed.
     pub fn head(&mut self) -> Result<Head<'a>, Error> {
         let start = *self;
-        let at = self.at;
         let tag = self.tag()?;
-        let malformed = || Error::new(at, Kind::Malformed(tag));
+        let malformed = || start.error(Kind::Malformed(tag));
         Ok(match tag {
             Tag::SmallInteger => Head::Integer(self.u8()?.into()),
             Tag::Integer => Head::Integer(self.array().map(i32::from_be_bytes)?.into()),
@@ -252,7 +256,7 @@ impl<'a> Reader<'a> {
             | Tag::Compressed
             | Tag::AtomCacheRef
             | Tag::Local
-            | Tag::Version => return Err(Error::new(at, Kind::Refused(tag))),
+            | Tag::Version => return Err(start.error(Kind::Refused(tag))),
         })
     }
 
@@ -283,24 +287,28 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::head`], for the term and everything in it.
     pub fn skip(&mut self) -> Result<&'a [u8], Error> {
-        let start = self.at;
+        let start = *self;
         // How many terms are still to come. Depth needs no stack: it does not matter whose they are.
         let mut pending: u64 = 1;
         while pending > 0 {
-            let at = self.at;
+            let before = *self;
             pending = pending - 1 + self.step()?;
-            if pending > self.left() as u64 {
-                let kind = if self.left() == 0 { Kind::CutOff } else { Kind::TooMany };
-                return Err(Error::new(at, kind));
+            if pending > self.rest.len() as u64 {
+                let kind = if self.rest.is_empty() { Kind::CutOff } else { Kind::TooMany };
+                return Err(before.error(kind));
             }
         }
-        Ok(self.bytes.get(start..self.at).unwrap_or_default())
+        Ok(self.since(&start))
+    }
+
+    /// What was read since.
+    fn since(&self, start: &Self) -> &'a [u8] {
+        start.rest.get(..start.rest.len() - self.rest.len()).unwrap_or_default()
     }
 
     /// Passes over one term but for the terms in it, and says how many these are.
     fn step(&mut self) -> Result<u64, Error> {
         let mut ahead = *self;
-        let at = ahead.at;
         let tag = ahead.tag()?;
         let inside = match tag {
             Tag::NewPid | Tag::V4Port => ahead.node_and(12)?,
@@ -318,12 +326,18 @@ impl<'a> Reader<'a> {
             Tag::NewFun => {
                 // The size counts its own four bytes.
                 let size = ahead.u32()? as usize;
-                ahead.take(size.checked_sub(4).ok_or(Error::new(at, Kind::Malformed(tag)))?)?;
+                ahead.take(size.checked_sub(4).ok_or_else(|| self.error(Kind::Malformed(tag)))?)?;
                 0
             }
             // Pid, module, index and a hash stand before the free variables.
             Tag::Fun => 4 + u64::from(ahead.count(1)?),
             Tag::Export => 3,
+            Tag::Nil => 0,
+            Tag::SmallInteger => ahead.pass(1)?,
+            Tag::Integer => ahead.pass(4)?,
+            Tag::Binary => ahead.take_u32().map(|_| 0)?,
+            Tag::Atom | Tag::SmallAtom | Tag::AtomUtf8 | Tag::SmallAtomUtf8 => ahead.atom_behind(tag).map(|_| 0)?,
+            Tag::SmallTuple => ahead.u8()?.into(),
             Tag::DistHeader
             | Tag::DistFragHeader
             | Tag::NewFloat
@@ -334,22 +348,13 @@ impl<'a> Reader<'a> {
             | Tag::BitBinary
             | Tag::Compressed
             | Tag::AtomCacheRef
-            | Tag::SmallInteger
-            | Tag::Integer
             | Tag::Float
-            | Tag::Atom
-            | Tag::SmallTuple
             | Tag::LargeTuple
-            | Tag::Nil
             | Tag::String
             | Tag::List
-            | Tag::Binary
             | Tag::SmallBig
             | Tag::LargeBig
-            | Tag::SmallAtom
             | Tag::Map
-            | Tag::AtomUtf8
-            | Tag::SmallAtomUtf8
             | Tag::Local
             | Tag::Version => {
                 ahead = *self;
@@ -376,7 +381,11 @@ impl<'a> Reader<'a> {
     /// A node's name and the fixed bytes behind it.
     fn node_and(&mut self, behind: usize) -> Result<u64, Error> {
         self.atom()?;
-        self.take(behind)?;
-        Ok(0)
+        self.pass(behind)
+    }
+
+    /// Passes over so many bytes, in which there are no terms.
+    fn pass(&mut self, count: usize) -> Result<u64, Error> {
+        self.take(count).map(|_| 0)
     }
 }

@@ -4,9 +4,10 @@ macro_rules! tags {
     ($($variant:ident = $number:literal, $name:literal;)*) => {
         /// The byte that says what kind of term follows.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
         #[expect(missing_docs, reason = "the names are the format's own")]
         pub enum Tag {
-            $($variant,)*
+            $($variant = $number,)*
         }
 
         impl Tag {
@@ -23,9 +24,7 @@ macro_rules! tags {
 
             /// The tag's number on the wire.
             pub fn number(self) -> u8 {
-                match self {
-                    $(Tag::$variant => $number,)*
-                }
+                self as u8
             }
 
             /// The name in the format's documentation.

@@ -257,16 +257,14 @@ fn properties_are_found_in_any_order_among_others() {
     );
     let mut found = Vec::new();
     let mut reader = Reader::new(&list);
-    reader
-        .properties(|key, value| {
-            if key.is("a") {
-                found.push(value.integer()?);
-                Ok(true)
-            } else {
-                Ok(false)
-            }
-        })
-        .unwrap();
+    let mut properties = reader.properties().unwrap();
+    while let Some(key) = properties.next(&mut reader).unwrap() {
+        if key.is("a") {
+            found.push(reader.integer().unwrap());
+        } else {
+            reader.skip().unwrap();
+        }
+    }
     assert_eq!((found, reader.end()), (vec![7], Ok(())));
 }
 

@@ -3,6 +3,12 @@
 use super::error::{Error, Kind};
 use super::{Atom, Head, Reader, Tag};
 
+/// What the broker sends nearly always is told by its first byte alone.
+const ATOM: u8 = Tag::Atom as u8;
+const SMALL_ATOM_UTF8: u8 = Tag::SmallAtomUtf8 as u8;
+const BINARY: u8 = Tag::Binary as u8;
+const SMALL_TUPLE: u8 = Tag::SmallTuple as u8;
+
 /// The head of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct List {
@@ -11,21 +17,81 @@ pub struct List {
     tail: bool,
 }
 
+/// A property list that is being read.
+#[derive(Debug)]
+pub struct Properties {
+    list: List,
+    left: u32,
+}
+
+impl Properties {
+    /// Reads up to the next value and gives back its key; `None` behind the last. The value is the caller's to read or
+    /// to pass over. Elements that are no pair of an atom and a value are passed over here.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    #[inline]
+    pub fn next<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Option<Atom<'a>>, Error> {
+        while let Some(left) = self.left.checked_sub(1) {
+            self.left = left;
+            let mut pair = *reader;
+            let key = match reader.rest {
+                [SMALL_TUPLE, 2, rest @ ..] => {
+                    pair.rest = rest;
+                    pair.usual_atom()
+                }
+                _ => None,
+            };
+            if let Some(key) = key.or_else(|| reader.unusual_key(&mut pair)) {
+                *reader = pair;
+                return Ok(Some(key));
+            }
+            reader.skip()?;
+        }
+        reader.list_end(self.list)?;
+        Ok(None)
+    }
+}
+
 impl<'a> Reader<'a> {
     /// Reads an atom.
     ///
     /// # Errors
     /// Something else stands there, or it cannot be read.
+    #[inline]
     pub fn atom(&mut self) -> Result<Atom<'a>, Error> {
-        let at = self.at;
+        if let Some(atom) = self.usual_atom() {
+            return Ok(atom);
+        }
+        let before = *self;
         let tag = self.tag()?;
         if matches!(tag, Tag::Atom | Tag::SmallAtom | Tag::AtomUtf8 | Tag::SmallAtomUtf8) {
             self.atom_behind(tag)
         } else if tag == Tag::AtomCacheRef {
-            Err(Error::new(at, Kind::Refused(tag)))
+            Err(before.error(Kind::Refused(tag)))
         } else {
-            Err(Error::new(at, Kind::Expected("an atom")))
+            Err(before.expected("an atom"))
         }
+    }
+
+    /// The key of a pair, if one stands next. The other reader is left at its value.
+    #[cold]
+    fn unusual_key(self, pair: &mut Self) -> Option<Atom<'a>> {
+        *pair = self;
+        (pair.tuple().ok()? == 2).then(|| pair.atom().ok())?
+    }
+
+    /// An atom in one of the two forms that brokers write.
+    #[inline]
+    fn usual_atom(&mut self) -> Option<Atom<'a>> {
+        let (count, rest, latin1) = match self.rest {
+            [ATOM, high, low, rest @ ..] => (u16::from_be_bytes([*high, *low]).into(), rest, true),
+            [SMALL_ATOM_UTF8, count, rest @ ..] => ((*count).into(), rest, false),
+            _ => return None,
+        };
+        let (bytes, rest) = rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(Atom { bytes, latin1 })
     }
 
     /// The atom that stands next, if one does. Nothing is read.
@@ -37,9 +103,14 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Something else stands there, or it cannot be read.
+    #[inline]
     pub fn tuple(&mut self) -> Result<u32, Error> {
-        let error = self.expected("a tuple");
-        if let Head::Tuple(count) = self.head()? { Ok(count) } else { Err(error) }
+        if let [SMALL_TUPLE, count, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok((*count).into());
+        }
+        let before = *self;
+        if let Head::Tuple(count) = self.head()? { Ok(count) } else { Err(before.expected("a tuple")) }
     }
 
     /// Reads the head of a list and gives back how many elements follow. Behind the last, call
@@ -49,7 +120,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Something else stands there, or it cannot be read.
     pub fn list(&mut self) -> Result<List, Error> {
-        let error = self.expected("a list");
+        let before = *self;
         match self.head()? {
             Head::Nil => Ok(List { count: 0, tail: false }),
             Head::List(count) => Ok(List { count, tail: true }),
@@ -62,7 +133,7 @@ impl<'a> Reader<'a> {
             | Head::Bytes(_)
             | Head::Tuple(_)
             | Head::Map(_)
-            | Head::Opaque(_) => Err(error),
+            | Head::Opaque(_) => Err(before.expected("a list")),
         }
     }
 
@@ -71,8 +142,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The list is improper.
     pub fn list_end(&mut self, list: List) -> Result<(), Error> {
-        let error = self.expected("the end of a list");
-        if list.tail && self.head()? != Head::Nil { Err(error) } else { Ok(()) }
+        let before = *self;
+        if list.tail && self.head()? != Head::Nil { Err(before.expected("the end of a list")) } else { Ok(()) }
     }
 
     /// Reads an integer.
@@ -80,8 +151,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Something else stands there, or it cannot be read, or it takes more than 64 bits.
     pub fn integer(&mut self) -> Result<i64, Error> {
-        let error = self.expected("an integer");
-        if let Head::Integer(value) = self.head()? { Ok(value) } else { Err(error) }
+        let before = *self;
+        if let Head::Integer(value) = self.head()? { Ok(value) } else { Err(before.expected("an integer")) }
     }
 
     /// Reads an integer of a smaller type.
@@ -89,8 +160,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::integer`], and where it does not fit.
     pub fn integer_of<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T, Error> {
-        let error = self.expected(what);
-        self.integer().and_then(|value| T::try_from(value).map_err(|_| error))
+        let before = *self;
+        self.integer().and_then(|value| T::try_from(value).map_err(|_| before.expected(what)))
     }
 
     /// Reads `true` or `false`.
@@ -98,14 +169,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Something else stands there, or it cannot be read.
     pub fn boolean(&mut self) -> Result<bool, Error> {
-        let error = self.expected("true or false");
-        let atom = self.atom()?;
-        if atom.is("true") {
-            Ok(true)
-        } else if atom.is("false") {
-            Ok(false)
-        } else {
-            Err(error)
+        let before = *self;
+        match self.atom()?.name() {
+            b"true" => Ok(true),
+            b"false" => Ok(false),
+            _ => Err(before.expected("true or false")),
         }
     }
 
@@ -114,13 +182,32 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Something else stands there, or it cannot be read.
+    #[inline]
     pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], Error> {
-        let error = self.expected(what);
+        if let Some((&[BINARY, a, b, c, d], rest)) = self.rest.split_first_chunk()
+            && let Some((bytes, rest)) = rest.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize)
+        {
+            self.rest = rest;
+            return Ok(bytes);
+        }
+        let mut ahead = *self;
+        if let Some(atom) = ahead.usual_atom()
+            && atom.bytes.is_ascii()
+            && !atom.is("undefined")
+        {
+            *self = ahead;
+            return Ok(atom.bytes);
+        }
+        self.unusual_bytes(what)
+    }
+
+    fn unusual_bytes(&mut self, what: &'static str) -> Result<&'a [u8], Error> {
+        let before = *self;
         match self.head()? {
             Head::Binary(bytes) | Head::Bytes(bytes) => Ok(bytes),
             Head::Nil => Ok(&[]),
             Head::Atom(atom) if atom.is("undefined") => Ok(&[]),
-            Head::Atom(atom) => atom.as_str().map(str::as_bytes).ok_or(error),
+            Head::Atom(atom) => atom.as_str().map(str::as_bytes).ok_or_else(|| before.expected(what)),
             Head::Integer(_)
             | Head::Big { .. }
             | Head::Float(_)
@@ -128,7 +215,7 @@ impl<'a> Reader<'a> {
             | Head::List(_)
             | Head::Tuple(_)
             | Head::Map(_)
-            | Head::Opaque(_) => Err(error),
+            | Head::Opaque(_) => Err(before.expected(what)),
         }
     }
 
@@ -136,36 +223,19 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::bytes`], and where they are not.
+    #[inline]
     pub fn text(&mut self, what: &'static str) -> Result<&'a str, Error> {
-        let error = self.error(Kind::NotUtf8(what));
-        std::str::from_utf8(self.bytes(what)?).map_err(|_| error)
+        let before = *self;
+        std::str::from_utf8(self.bytes(what)?).map_err(|_| before.error(Kind::NotUtf8(what)))
     }
 
-    /// Reads a property list: calls `value` with each key and the reader at its value. Where `value`
-    /// gives back `false` it has read nothing, and the value is passed over, as is every element that is
-    /// no pair of an atom and a value.
+    /// Reads the head of a property list. Its keys come from [`Properties::next`].
     ///
     /// # Errors
-    /// No list stands there, it cannot be read, or `value` fails.
-    pub fn properties(
-        &mut self,
-        mut value: impl FnMut(Atom<'a>, &mut Self) -> Result<bool, Error>,
-    ) -> Result<(), Error> {
+    /// No list stands there, or it cannot be read.
+    pub fn properties(&mut self) -> Result<Properties, Error> {
         let list = self.list()?;
-        for _ in 0..list.count {
-            let mut pair = *self;
-            if let Ok(2) = pair.tuple()
-                && let Ok(key) = pair.atom()
-            {
-                if !value(key, &mut pair)? {
-                    pair.skip()?;
-                }
-                *self = pair;
-            } else {
-                self.skip()?;
-            }
-        }
-        self.list_end(list)
+        Ok(Properties { list, left: list.count })
     }
 
     /// Checks that nothing is left.
@@ -173,7 +243,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Bytes follow.
     pub fn end(&self) -> Result<(), Error> {
-        match self.left() {
+        match self.rest.len() {
             0 => Ok(()),
             count => Err(self.error(Kind::TrailingBytes(count))),
         }
@@ -184,12 +254,12 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// It is no list, or one of another length.
     pub(in crate::port) fn arguments(&mut self, expected: u32) -> Result<List, Error> {
-        let at = self.at;
+        let before = *self;
         let list = self.list()?;
         if list.count == expected || list.count + 1 == expected {
             Ok(list)
         } else {
-            Err(Error::new(at, Kind::Arguments { expected, found: list.count }))
+            Err(before.error(Kind::Arguments { expected, found: list.count }))
         }
     }
 }

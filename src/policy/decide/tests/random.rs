@@ -268,14 +268,17 @@ fn filter() -> impl Strategy<Value = String> {
 
 fn topic_rules() -> impl Strategy<Value = Vec<Topics>> {
     let filters = || prop::collection::vec(filter(), 0..3);
-    let who = prop_oneof![2 => Just(Who::Everyone), 1 => who()];
-    let rule = (verdict(), who, filters(), filters()).prop_map(|(verdict, who, publish, subscribe)| Topics {
-        verdict,
-        who,
-        publish,
-        subscribe,
-    });
-    prop::collection::vec(rule, 0..6)
+    let rule = move || {
+        let who = prop_oneof![2 => Just(Who::Everyone), 1 => who()];
+        (verdict(), who, filters(), filters()).prop_map(|(verdict, who, publish, subscribe)| Topics {
+            verdict,
+            who,
+            publish,
+            subscribe,
+        })
+    };
+    // Past a few rules an index finds those that are asked.
+    prop_oneof![2 => 0..6_usize, 1 => 9..24_usize].prop_flat_map(move |count| prop::collection::vec(rule(), count))
 }
 
 /// Every topic of up to 4 levels, one deeper than the filters, with a level that stands in none.

@@ -1,0 +1,266 @@
+//! Which of many sets of patterns may be about a request, found without trying them all.
+//!
+//! The patterns of all sets stand in one tree, a level of the topic for each level of the tree: words, `+`, words with
+//! placeholders, and, of globs and regexes, the text that all their topics begin with. What a walk meets there may
+//! match; what it does not meet surely does not. So the tree decides nothing: whoever asks it tries what it gives, and
+//! its words can be hashes.
+//!
+//! The sets are known by numbers, and come in ascending order: of rules, the one that stands first is tried first. A
+//! topic name is walked at once, since few branches fit it. A filter may fit them all, so that its walk is put off as
+//! far as the next number needs it ([`Touched`]).
+//!
+//! A walk meets each node at most once. Without `+` in the patterns it meets one node a level; with `+` beside words
+//! at every level it may double at each, as far as there are nodes.
+
+mod build;
+mod touched;
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use smallvec::{SmallVec, smallvec};
+
+use super::filter::{Part, accepts};
+use super::request::{Asked, Request};
+use crate::text::Identity;
+
+pub(crate) use build::Builder;
+pub(crate) use touched::Touched;
+
+/// Lists of numbers that a walk met, each in ascending order.
+pub(crate) type Lists<'i> = SmallVec<[&'i [u32]; 16]>;
+
+type NodeId = u32;
+
+const ROOT: NodeId = 0;
+
+/// The sets, by their patterns.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    nodes: Box<[Node]>,
+    edges: HashTable<Edge>,
+    branches: Box<[Branches]>,
+    /// The numbers of all nodes.
+    numbers: Box<[u32]>,
+    /// The children of all nodes, each node's by their least number.
+    children: Box<[NodeId]>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    /// The least number at and below the node.
+    least: u32,
+    /// The child behind a `+`; the root is nobody's child, and stands for none.
+    plus: NodeId,
+    /// Among `Index::branches`, counted from 1; 0 where there are none.
+    branches: u32,
+    /// Sets with a pattern that ends here.
+    ends: Run,
+    /// Sets with a pattern that matches whatever follows, as far as this tree tells.
+    open: Run,
+    children: Run,
+}
+
+/// A part of a list that all nodes share.
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    start: u32,
+    count: u32,
+}
+
+/// From a node to a child by a word.
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    word: u64,
+    node: NodeId,
+    child: NodeId,
+}
+
+/// The children of a node that no single word leads to.
+#[derive(Debug, Default)]
+struct Branches {
+    /// By words with placeholders.
+    templates: Box<[(Box<[Part]>, NodeId)]>,
+    /// By what a word begins with, in the order of the texts.
+    beginnings: Box<[Beginning]>,
+}
+
+#[derive(Debug)]
+struct Beginning {
+    text: Box<str>,
+    node: NodeId,
+    /// The place of the longest other text that this one begins with.
+    shorter: Option<u32>,
+}
+
+/// The hash by which a word is found.
+pub(super) fn hash(word: &str) -> u64 {
+    let mut hasher = FixedState::with_seed(0).build_hasher();
+    hasher.write(word.as_bytes());
+    hasher.finish()
+}
+
+/// The hash of an edge.
+fn mix(node: NodeId, word: u64) -> u64 {
+    let mixed = word ^ u64::from(node).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ (mixed >> 32)
+}
+
+impl Index {
+    /// Adds the sets that may match a topic name; of a filter, those that may cover it.
+    ///
+    /// A set covers a filter only if it matches the shortest topic of it whose wildcards are a word that stands in no
+    /// pattern. That is a topic name too, with words that only `+`, `#` and patterns without a beginning match.
+    pub(crate) fn cover<'i>(&'i self, request: &Request<'_>, identity: Identity<'_>, found: &mut Lists<'i>) {
+        self.walk(request, identity, false, found);
+    }
+
+    /// As [`cover`](Self::cover), of single patterns: those that may cover a filter together with others, because they
+    /// match topics of it that are longer.
+    pub(crate) fn cover_together<'i>(&'i self, request: &Request<'_>, identity: Identity<'_>, found: &mut Lists<'i>) {
+        self.walk(request, identity, true, found);
+    }
+
+    /// The sets that may have a topic in common with a filter, in ascending order.
+    pub(crate) fn touch<'i, 'r>(&'i self, request: &'r Request<'_>, identity: Identity<'r>) -> Touched<'i, 'r> {
+        let mut touched = Touched::new(identity);
+        touched.add(self, request);
+        touched
+    }
+
+    fn walk<'i>(&'i self, request: &Request<'_>, identity: Identity<'_>, longer: bool, found: &mut Lists<'i>) {
+        let asked = request.asked();
+        let depth = request.least_depth();
+        let longer = longer && asked.hash;
+        let mut stack: SmallVec<[(NodeId, usize); 16]> = smallvec![(ROOT, 0)];
+        while let Some((id, level)) = stack.pop() {
+            let Some(node) = self.node(id) else { continue };
+            add(found, self.numbers(node.open));
+            if level >= depth {
+                add(found, self.numbers(node.ends));
+                if longer && node.plus != ROOT {
+                    stack.push((node.plus, level + 1));
+                }
+                continue;
+            }
+            if node.plus != ROOT {
+                stack.push((node.plus, level + 1));
+            }
+            let branches = self.branches_of(node);
+            match asked.levels.get(level) {
+                Some(&word) if word != "+" => {
+                    stack.extend(self.child(id, asked.hash_of(level)).map(|child| (child, level + 1)));
+                    for (parts, child) in branches.map_or(&[][..], |branches| &branches.templates) {
+                        stack.extend(template_end(parts, asked, level, identity).map(|level| (*child, level)));
+                    }
+                    for beginning in branches.into_iter().flat_map(|branches| branches.beginning(word)) {
+                        add(found, self.numbers_open(beginning.node));
+                    }
+                }
+                // A word that is new.
+                Some(_) | None => {
+                    let shortest = branches.and_then(|branches| branches.beginnings.first());
+                    if let Some(beginning) = shortest.filter(|beginning| beginning.text.is_empty()) {
+                        add(found, self.numbers_open(beginning.node));
+                    }
+                }
+            }
+        }
+    }
+
+    fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(id as usize)
+    }
+
+    fn child(&self, node: NodeId, word: u64) -> Option<NodeId> {
+        self.edges.find(mix(node, word), |edge| edge.word == word && edge.node == node).map(|edge| edge.child)
+    }
+
+    fn branches_of(&self, node: &Node) -> Option<&Branches> {
+        self.branches.get((node.branches as usize).checked_sub(1)?)
+    }
+
+    fn numbers(&self, run: Run) -> &[u32] {
+        run.of(&self.numbers)
+    }
+
+    fn numbers_open(&self, id: NodeId) -> &[u32] {
+        self.node(id).map_or(&[], |node| self.numbers(node.open))
+    }
+}
+
+fn add<'i>(found: &mut Lists<'i>, numbers: &'i [u32]) {
+    if !numbers.is_empty() {
+        found.push(numbers);
+    }
+}
+
+/// At which level a word with placeholders ends that begins at this one; a value with `/` in it spans levels.
+fn template_end(parts: &[Part], asked: Asked<'_>, level: usize, identity: Identity<'_>) -> Option<usize> {
+    if !parts.iter().any(|part| part.text(identity).contains('/')) {
+        return accepts(parts, asked.levels.get(level)?, identity).then_some(level + 1);
+    }
+    let text: String = parts.iter().map(|part| part.text(identity)).collect();
+    let mut level = level;
+    for word in text.split('/') {
+        match asked.levels.get(level) {
+            Some(&asked) if asked == word || asked == "+" => level += 1,
+            // Whatever follows is asked for.
+            None if asked.hash => return Some(level),
+            Some(_) | None => return None,
+        }
+    }
+    Some(level)
+}
+
+impl Branches {
+    /// The texts that the word begins with, the longest first.
+    fn beginning(&self, word: &str) -> impl Iterator<Item = &Beginning> {
+        let behind = self.beginnings.partition_point(|beginning| *beginning.text <= *word);
+        let at = |place: Option<usize>| self.beginnings.get(place?);
+        let shorter = move |one: &&Beginning| at(one.shorter.map(|place| place as usize));
+        // The last text that is not behind the word begins with every text that the word begins with.
+        let nearest = at(behind.checked_sub(1));
+        std::iter::successors(nearest, shorter).skip_while(|beginning| !word.starts_with(&*beginning.text))
+    }
+}
+
+impl Run {
+    fn of<T>(self, all: &[T]) -> &[T] {
+        let start = self.start as usize;
+        all.get(start..start + self.count as usize).unwrap_or_default()
+    }
+}
+
+/// The numbers of several lists, each once, in ascending order.
+#[derive(Debug)]
+pub(crate) struct Merged<'i>(pub(crate) Lists<'i>);
+
+impl Merged<'_> {
+    /// The next number, which stays.
+    pub(crate) fn peek(&self) -> Option<u32> {
+        self.0.iter().filter_map(|list| list.first()).min().copied()
+    }
+
+    /// Passes over a number wherever it is next.
+    pub(crate) fn pass(&mut self, number: u32) {
+        for list in &mut self.0 {
+            if let Some((&first, rest)) = list.split_first()
+                && first == number
+            {
+                *list = rest;
+            }
+        }
+    }
+}
+
+impl Iterator for Merged<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let next = self.peek()?;
+        self.pass(next);
+        Some(next)
+    }
+}
