@@ -29,6 +29,8 @@ pub struct Machine {
     pub rustc: String,
     pub erlang: String,
     pub date: String,
+    /// How many processes wanted a core in the minute before.
+    pub load: f64,
 }
 
 /// What one driver did at one thing.
@@ -117,6 +119,7 @@ impl Machine {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let rustc = Command::new("rustc").arg("-V").output();
         Machine {
             cpu: model.map_or("unknown", |(_, model)| model).to_owned(),
@@ -125,6 +128,7 @@ impl Machine {
             rustc: rustc.map(|output| first_line(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default(),
             erlang: Vm::release(),
             date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+            load: load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
         }
     }
 }

@@ -25,12 +25,12 @@ pub fn write() {
 
 /// How and where it was measured.
 fn facts(figures: &Figures) -> String {
-    let Machine { cpu, cores, kernel, rustc, erlang, date } = &figures.machine;
+    let Machine { cpu, cores, kernel, rustc, erlang, date, load } = &figures.machine;
     let (rounds, seconds) = (figures.rounds, figures.seconds);
     let rustc = rustc.split(" (").next().unwrap_or_default();
     format!(
         "Median (least – most) of {rounds} rounds of {seconds} s, {date}: {cores} cores of {cpu}, Linux {kernel}, {rustc}, \
-         Erlang {erlang}."
+         Erlang/OTP {erlang}; load average before: {load}."
     )
 }
 

@@ -19,7 +19,7 @@ pub struct Panel {
 
 const WIDTH: f64 = 760.0;
 /// Where bars begin, and where the longest range ends.
-const LEFT: f64 = 150.0;
+const LEFT: f64 = 165.0;
 const RIGHT: f64 = 660.0;
 const BAR: f64 = 16.0;
 const GAP: f64 = 12.0;

@@ -26,6 +26,9 @@ const ALONE: usize = 4;
 /// The ids of topic decisions follow those of all logins.
 const ACL: usize = NAMES + 1;
 
+/// When topics are decided.
+pub const PHASES: [&str; 4] = ["undisturbed", "while logins arrive", "while they wait", "while they are denied"];
+
 /// When a call went out, when its answer came and whether that allows.
 #[derive(Clone, Copy)]
 struct Call {
@@ -99,6 +102,7 @@ fn piped(figures: &mut Figures, driver: &Driver, undisturbed: Duration) {
     let cpu = cpu_us(piped.child.id()) - before;
     let verified: Vec<usize> = all.into_iter().filter(|n| logins[*n].allows).collect();
     let in_time = logins.iter().filter(|call| call.took() <= DEADLINE).count();
+    let arrived = logins.iter().map(|call| call.sent).max().expect("logins");
     let slowest = logins.iter().map(Call::took).max().expect("logins");
     let cores = thread::available_parallelism().map_or(1, usize::from) as f64;
     let values = [
@@ -109,16 +113,19 @@ fn piped(figures: &mut Figures, driver: &Driver, undisturbed: Duration) {
         // All cores, for the whole deadline, at nothing else.
         ("hashes_at_most", cores * DEADLINE.as_secs_f64() * 1e3 / hash_ms),
         ("slowest_ms", slowest.as_secs_f64() * 1e3),
+        ("arriving_ms", (arrived - logins[0].sent).as_secs_f64() * 1e3),
         ("cpu_ms", cpu / 1e3),
     ];
     figures.push("logins", driver.name, &values);
-    for (what, calls) in [("topics, undisturbed", quiet), ("topics, in the storm", topics)] {
-        let mut times: Vec<f64> = calls.iter().map(|call| call.took().as_secs_f64() * 1e6).collect();
-        let allowed = calls.iter().filter(|call| call.allows).count();
-        assert_eq!(allowed, calls.len(), "{what}");
-        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|part| quantile(&mut times, part));
-        figures.push(what, driver.name, &[("p50_us", p50), ("p99_us", p99), ("max_us", max)]);
-    }
+    let denied = logins.iter().filter(|call| !call.allows && call.answered > arrived).map(|call| call.answered).min();
+    let phase = |from: Option<Instant>, to: Option<Instant>| -> Vec<Call> {
+        let within = |call: &&Call| from.is_none_or(|from| call.sent > from) && to.is_none_or(|to| call.sent <= to);
+        topics.iter().filter(within).copied().collect()
+    };
+    topic_times(figures, PHASES[0], &quiet);
+    topic_times(figures, PHASES[1], &phase(None, Some(arrived)));
+    topic_times(figures, PHASES[2], &phase(Some(arrived), denied));
+    topic_times(figures, PHASES[3], &phase(denied, None));
 
     let before = cpu_us(piped.child.id());
     let begin = Instant::now();
@@ -132,6 +139,16 @@ fn piped(figures: &mut Figures, driver: &Driver, undisturbed: Duration) {
     ];
     figures.push("verified before", driver.name, &values);
     piped.finish();
+}
+
+/// How long topic decisions took in a phase, of which there may have been none.
+fn topic_times(figures: &mut Figures, phase: &str, calls: &[Call]) {
+    assert!(calls.iter().all(|call| call.allows), "{phase}");
+    let mut times: Vec<f64> = calls.iter().map(|call| call.took().as_secs_f64() * 1e6).collect();
+    if !times.is_empty() {
+        let [p50, p99, max] = [0.5, 0.99, 1.0].map(|part| quantile(&mut times, part));
+        figures.push(phase, OURS, &[("p50_us", p50), ("p99_us", p99), ("max_us", max)]);
+    }
 }
 
 impl Call {

@@ -56,7 +56,7 @@ impl Vm {
 
     /// The release of Erlang that runs.
     pub fn release() -> String {
-        Vm::start().command("otp").join(" ")
+        Vm::start().command("otp").concat()
     }
 
     /// Starts a driver and waits for it to have loaded.

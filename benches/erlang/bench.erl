@@ -20,8 +20,7 @@ loop(Drivers) ->
     end.
 
 run(otp, Drivers) ->
-    Lines = [["otp=", erlang:system_info(otp_release)], ["erts=", erlang:system_info(version)]],
-    {Lines, Drivers};
+    {[erlang:system_info(otp_release)], Drivers};
 run({open, Name, Command, Env}, Drivers) ->
     Driver = owner:open(Command, Env),
     {[["pid=", integer_to_list(owner:os_pid(Driver))]], Drivers#{Name => Driver}};
