@@ -3,7 +3,9 @@
 //! What a broker's end of the port leaves to a driver is what this one reaches; everything else is measured
 //! beside it, in the same run.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use exhook_policy::decision::{Answer, Mode};
@@ -27,7 +29,9 @@ pub fn run() -> ExitCode {
 
 fn serve() -> io::Result<()> {
     let hooks = reply::hooks("rules", Hook::ALL, Mode::Enforce);
-    let (mut input, mut output) = (io::stdin().lock(), io::stdout().lock());
+    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // `Stdout` writes twice where there is a line's end among the bytes.
+    let mut output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let mut frames = Frames::new(Packet::Four);
     let mut buffer = vec![0; 64 << 10];
     let mut replies = Vec::new();
@@ -45,7 +49,6 @@ fn serve() -> io::Result<()> {
             pushed.map_err(|_| io::Error::other("an answer is too long"))?;
         }
         output.write_all(&replies)?;
-        output.flush()?;
         replies.clear();
     }
 }

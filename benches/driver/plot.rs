@@ -1,4 +1,4 @@
-//! Bars with their ranges, as SVG that suits a light page and a dark one.
+//! Bars and points with their ranges, as SVG that suits a light page and a dark one.
 
 use std::fmt::Write as _;
 
@@ -10,11 +10,21 @@ pub struct Plot {
     pub panels: Vec<Panel>,
 }
 
-/// Bars on a scale of their own.
+/// Values on a scale of their own.
 pub struct Panel {
     pub title: String,
+    pub scale: Scale,
     /// A label, and a bar for each series that has one.
     pub groups: Vec<(String, Vec<Option<Spread>>)>,
+}
+
+/// How a value becomes a length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Bars from zero.
+    Linear,
+    /// Points, with a line at each power of ten.
+    Log,
 }
 
 const WIDTH: f64 = 760.0;
@@ -69,36 +79,75 @@ impl Plot {
 impl Panel {
     /// Draws from `y` on and gives where it ends.
     fn draw(&self, out: &mut String, y: f64) -> f64 {
-        let bars = || self.groups.iter().flat_map(|(_, bars)| bars).flatten();
-        let longest = bars().map(|bar| bar.max).fold(f64::MIN_POSITIVE, f64::max);
-        let at = |value: f64| LEFT + (RIGHT - LEFT) * value / longest;
+        let at = self.places();
         writeln!(out, "<text class=\"title\" x=\"{LEFT}\" y=\"{}\">{}</text>", y + 22.0, self.title).unwrap();
         let top = y + TITLE;
+        let rows = self.groups.iter().flat_map(|(_, bars)| bars).flatten().count() as f64;
+        let bottom = top + rows * BAR + self.groups.len() as f64 * GAP;
+        self.axis(out, &at, [top - 4.0, bottom - GAP + 2.0]);
         let mut y = top;
         for (label, bars) in &self.groups {
             let middle = y + BAR * bars.iter().flatten().count() as f64 / 2.0 + 4.5;
             writeln!(out, "<text x=\"{}\" y=\"{middle}\" text-anchor=\"end\">{label}</text>", LEFT - 10.0).unwrap();
             for (n, bar) in bars.iter().enumerate().filter_map(|(n, bar)| Some((n, (*bar)?))) {
-                let (width, thick, center) = (at(bar.median) - LEFT, BAR - 3.0, y + (BAR - 3.0) / 2.0);
-                write!(out, "<rect class=\"s{n}\" x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" height=\"{thick}\"/>")
-                    .unwrap();
-                let (from, to) = (at(bar.min), at(bar.max));
-                if to - from > 1.0 {
-                    write!(out, "<path class=\"range\" d=\"M{from:.1} {center}H{to:.1}").unwrap();
-                    for end in [from, to] {
-                        write!(out, "M{end:.1} {}v6", center - 3.0).unwrap();
-                    }
-                    write!(out, "\"/>").unwrap();
-                }
-                let (x, base) = (to.max(at(bar.median)) + 7.0, center + 4.5);
+                self.bar(out, n, [bar.min, bar.median, bar.max].map(&at), y);
+                let (x, base) = (at(bar.max) + 7.0, y + BAR / 2.0 + 3.0);
                 writeln!(out, "<text class=\"value\" x=\"{x:.1}\" y=\"{base}\">{}</text>", number(bar.median)).unwrap();
                 y += BAR;
             }
             y += GAP;
         }
-        let (from, to) = (top - 4.0, y - GAP + 2.0);
-        writeln!(out, "<path class=\"axis\" d=\"M{LEFT} {from}V{to}\"/>").unwrap();
-        y
+        // The powers of ten stand below.
+        if self.scale == Scale::Log { bottom + GAP } else { bottom }
+    }
+
+    /// Where a value stands.
+    fn places(&self) -> impl Fn(f64) -> f64 + use<> {
+        let bars = || self.groups.iter().flat_map(|(_, bars)| bars).flatten();
+        let most = bars().map(|bar| bar.max).fold(f64::MIN_POSITIVE, f64::max);
+        let least = bars().map(|bar| bar.min).filter(|min| *min > 0.0).fold(most, f64::min);
+        let (from, to) = match self.scale {
+            Scale::Linear => (0.0, most),
+            Scale::Log => (least.log10().floor(), most.log10()),
+        };
+        let scale = self.scale;
+        move |value| {
+            let value = if scale == Scale::Log { value.max(f64::MIN_POSITIVE).log10().max(from) } else { value };
+            LEFT + (RIGHT - LEFT) * (value - from) / (to - from)
+        }
+    }
+
+    fn axis(&self, out: &mut String, at: impl Fn(f64) -> f64, [top, bottom]: [f64; 2]) {
+        writeln!(out, "<path class=\"axis\" d=\"M{LEFT} {top}V{bottom}\"/>").unwrap();
+        for power in (-3..9).filter(|_| self.scale == Scale::Log).map(|power| 10_f64.powi(power)) {
+            let x = at(power);
+            // What is below the scale stands on its beginning.
+            if (LEFT..=RIGHT).contains(&x) && (x > LEFT || at(power * 10.0) > x) {
+                write!(out, "<path class=\"axis\" d=\"M{x:.1} {top}V{bottom}\"/>").unwrap();
+                let (label, y) = (number(power), bottom + 13.0);
+                writeln!(out, "<text class=\"value\" x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{label}</text>")
+                    .unwrap();
+            }
+        }
+    }
+
+    fn bar(&self, out: &mut String, series: usize, [min, median, max]: [f64; 3], y: f64) {
+        let (thick, center) = (BAR - 3.0, y + (BAR - 3.0) / 2.0);
+        if self.scale == Scale::Linear {
+            let width = median - LEFT;
+            write!(out, "<rect class=\"s{series}\" x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" height=\"{thick}\"/>")
+                .unwrap();
+        }
+        if max - min > 1.0 {
+            write!(out, "<path class=\"range\" d=\"M{min:.1} {center}H{max:.1}").unwrap();
+            for end in [min, max] {
+                write!(out, "M{end:.1} {}v6", center - 3.0).unwrap();
+            }
+            write!(out, "\"/>").unwrap();
+        }
+        if self.scale == Scale::Log {
+            write!(out, "<circle class=\"s{series}\" cx=\"{median:.1}\" cy=\"{center}\" r=\"5.5\"/>").unwrap();
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::calls::{CALLERS, HOOKS};
 use crate::figures::{Figures, Spread};
 use crate::history;
 use crate::place::{CONSTANT, OURS};
-use crate::plot::{Panel, Plot, number};
+use crate::plot::{Panel, Plot, Scale, number};
 use crate::python::PYTHON;
 use crate::start;
 use crate::storm::PHASES;
@@ -158,7 +158,11 @@ fn lock(figures: &Figures) -> Section {
     let groups = groups
         .map(|(measure, name)| (name.to_owned(), phases.map(|phase| figures.spread(phase, OURS, measure)).into()))
         .collect();
-    let panels = vec![Panel { title: "logins while SQLite's write lock is held for 7 s, µs".to_owned(), groups }];
+    let panels = vec![Panel {
+        title: "logins while SQLite's write lock is held for 7 s, µs".to_owned(),
+        scale: Scale::Log,
+        groups,
+    }];
     Section { table: table.text, plot: Plot { series: phases.into(), panels } }
 }
 
@@ -229,8 +233,11 @@ fn storm(figures: &Figures) -> Section {
     }
     let groups =
         PHASES.map(|phase| (phase.to_owned(), ["p50_us", "p99_us", "max_us"].map(|measure| of(phase, measure)).into()));
-    let panels =
-        vec![Panel { title: "topic decisions in a storm of 10,000 logins, µs".to_owned(), groups: groups.into() }];
+    let panels = vec![Panel {
+        title: "topic decisions in a storm of 10,000 logins, µs".to_owned(),
+        scale: Scale::Log,
+        groups: groups.into(),
+    }];
     Section { table: table.text, plot: Plot { series: vec!["median", "p99", "slowest"], panels } }
 }
 
@@ -270,7 +277,7 @@ fn panel(figures: &Figures, title: &str, drivers: &[&str], rows: &[(String, Stri
     let groups = rows.iter().map(|(label, what, measure)| {
         (label.clone(), drivers.iter().map(|driver| figures.spread(what, driver, measure)).collect())
     });
-    Panel { title: title.to_owned(), groups: groups.collect() }
+    Panel { title: title.to_owned(), scale: Scale::Linear, groups: groups.collect() }
 }
 
 /// A median and its range, which is left out where it tells nothing.
