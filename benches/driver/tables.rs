@@ -88,7 +88,8 @@ fn paced(figures: &Figures) -> Section {
     }
     let panels = HOOKS.map(|hook| {
         let rows = [measures[0], measures[1]].map(|(measure, name)| (name.to_owned(), hook.to_owned(), measure));
-        panel(figures, &format!("{} at 1,000 calls a second, µs", short(hook)), &[CONSTANT, OURS], &rows)
+        let title = format!("{} at 1,000 calls a second, µs", short(hook));
+        Panel { scale: Scale::Log, ..panel(figures, &title, &[CONSTANT, OURS], &rows) }
     });
     Section { table: table.text, plot: Plot { series: vec![CONSTANT, OURS], panels: panels.into() } }
 }

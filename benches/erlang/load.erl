@@ -34,16 +34,14 @@ paced(Driver, Paces, From, Millis) ->
     Start = now_us(),
     Self = self(),
     Pacers = [{Hook, spawn_link(fun() ->
-        Self ! {self(), collect(pace(Driver, Hook, 1000000 div Rate, From, erlang:monotonic_time(millisecond), Millis), [])}
+        Started = pace(Driver, Hook, 1000000 div Rate, From, erlang:monotonic_time(millisecond), 1000 * Millis, 0),
+        Self ! {self(), collect(Started, [])}
     end)} || {Hook, Rate} <- Paces],
     Done = [{Hook, receive {Pid, Calls} -> Calls end} || {Hook, Pid} <- Pacers],
     Elapsed = now_us() - Start,
     [summary(Hook, Elapsed, Calls) || {Hook, Calls} <- Done].
 
-pace(Driver, Hook, Every, From, Start, Millis) ->
-    pace(Driver, Hook, Every, From, Start, 1000 * Millis, 0).
-
-%% Gives how many calls were started.
+%% Gives how many calls were started: one every so many microseconds.
 pace(_, _, Every, _, _, Length, Call) when Call * Every >= Length ->
     Call;
 pace(Driver, Hook, Every, From, Start, Length, Call) ->
