@@ -125,11 +125,10 @@ fn binary(out: &mut Vec<u8>, text: &str) {
 }
 
 fn integer(out: &mut Vec<u8>, value: u32) {
-    match u8::try_from(value) {
-        Ok(small) => out.extend([97, small]),
-        Err(_) => {
-            out.push(98);
-            out.extend(value.to_be_bytes());
-        }
+    if let Ok(small) = u8::try_from(value) {
+        out.extend([97, small]);
+    } else {
+        out.push(98);
+        out.extend(value.to_be_bytes());
     }
 }

@@ -21,12 +21,16 @@ pub fn of_rules(count: usize) -> String {
     let mut text = String::from("version: 1\nauth:\n  rules:\n    - { id: all, allow: everyone }\nacl:\n  rules:\n");
     for n in 0..count {
         let verdict = if n % 10 == 9 { "deny" } else { "allow" };
-        let topics = match n % 100 {
+        let topics = match kind(n) {
             0..6 => format!("topics: [{{ glob: \"site/{n}/*-log/**/*.txt\" }}]"),
             6..10 => format!("topics: [{{ regex: \"site/{n}/alarm-[0-9]+\" }}]"),
-            10..30 => format!("publish: [\"site/{n}/${{clientid}}/up/#\"], subscribe: [\"site/{n}/${{clientid}}/down/#\"]"),
-            n_ if n_ % 3 == 0 => format!("topics: [\"site/{n}/+/state\"]"),
-            n_ if n_ % 3 == 1 => format!("publish: [\"site/{n}/up/#\"], subscribe: [\"site/{n}/down/#\", \"site/{n}/all\"]"),
+            10..30 => {
+                format!("publish: [\"site/{n}/${{clientid}}/up/#\"], subscribe: [\"site/{n}/${{clientid}}/down/#\"]")
+            }
+            k if k % 3 == 0 => format!("topics: [\"site/{n}/+/state\"]"),
+            k if k % 3 == 1 => {
+                format!("publish: [\"site/{n}/up/#\"], subscribe: [\"site/{n}/down/#\", \"site/{n}/all\"]")
+            }
             _ => format!("topics: [\"site/{n}/room/light\", \"site/{n}/room/door\"]"),
         };
         writeln!(text, "    - {{ id: r{n}, {verdict}: everyone, {topics} }}").expect("memory");
@@ -34,15 +38,20 @@ pub fn of_rules(count: usize) -> String {
     text
 }
 
+/// Which of a hundred kinds rule `n` is of. Small policies have some of each, in the same shares as large ones.
+fn kind(n: usize) -> usize {
+    n * 37 % 100
+}
+
 /// Topic names that clients of the policy publish to, allowed and refused ones, whose rules lie all over it.
 pub fn publishes(count: usize, clientid: &str) -> Vec<String> {
     sites(count)
-        .map(|n| match n % 100 {
+        .map(|n| match kind(n) {
             0..6 => format!("site/{n}/boiler-log/2026/11/a.txt"),
             6..10 => format!("site/{n}/alarm-17"),
             10..30 => format!("site/{n}/{clientid}/up/temperature"),
-            n_ if n_ % 3 == 0 => format!("site/{n}/kitchen/state"),
-            n_ if n_ % 3 == 1 => format!("site/{n}/up/temperature"),
+            k if k % 3 == 0 => format!("site/{n}/kitchen/state"),
+            k if k % 3 == 1 => format!("site/{n}/up/temperature"),
             _ => format!("site/{n}/room/light"),
         })
         .collect()
@@ -51,11 +60,11 @@ pub fn publishes(count: usize, clientid: &str) -> Vec<String> {
 /// Filters with wildcards that clients of the policy subscribe to.
 pub fn wildcards(count: usize, clientid: &str) -> Vec<String> {
     sites(count)
-        .map(|n| match n % 100 {
+        .map(|n| match kind(n) {
             0..10 => format!("site/{n}/boiler-log/+/a.txt"),
             10..30 => format!("site/{n}/{clientid}/down/#"),
-            n_ if n_ % 3 == 0 => format!("site/{n}/+/state"),
-            n_ if n_ % 3 == 1 => format!("site/{n}/down/+/#"),
+            k if k % 3 == 0 => format!("site/{n}/+/state"),
+            k if k % 3 == 1 => format!("site/{n}/down/+/#"),
             _ => format!("site/{n}/room/+"),
         })
         .collect()
