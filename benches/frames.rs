@@ -1,0 +1,345 @@
+//! The driver on a pair of pipes, without Erlang: what a call takes of the CPU, by the size of the policy.
+//!
+//! `cargo bench --bench frames` prints the figures and writes them to `benches/figures/frames.json`; `-- --short` asks less
+//! and writes nothing. Beside each figure stands the constant driver's, measured in turn with it, round by round.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unreachable,
+    unreachable_pub,
+    reason = "a benchmark ends by a panic, and prints"
+)]
+
+#[path = "common/constant.rs"]
+mod constant;
+#[expect(dead_code, reason = "other benchmarks tell of connections")]
+#[path = "common/frames.rs"]
+mod frames;
+#[path = "common/policies.rs"]
+mod policies;
+#[path = "common/port.rs"]
+mod port;
+#[expect(dead_code, reason = "other benchmarks ask without a driver")]
+#[path = "common/subjects.rs"]
+mod subjects;
+#[path = "common/worst.rs"]
+mod worst;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::port::{Place, Port};
+use crate::subjects::Question::{Authenticate, Publish, Wildcard};
+use crate::subjects::{Asked, Question, Subject, calls};
+use crate::worst::Worst;
+
+/// How often each figure is measured, and how much is asked for it.
+#[derive(Debug, Clone, Copy)]
+struct Effort {
+    rounds: usize,
+    /// How much of the CPU one round may take. Slow cases are asked less.
+    cpu: Duration,
+    /// How many calls a round has at most.
+    calls: usize,
+}
+
+const WHOLE: Effort = Effort { rounds: 7, cpu: Duration::from_millis(300), calls: 50_000 };
+const SHORT: Effort = Effort { rounds: 3, cpu: Duration::from_millis(100), calls: 10_000 };
+
+/// What is asked for, in microseconds of CPU a call.
+const GOAL_OF_A_CALL: f64 = 0.5;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--constant") {
+        return constant::run();
+    }
+    let short = arguments.iter().any(|argument| argument == "--short");
+    let effort = if short { SHORT } else { WHOLE };
+    let mut report = Report::default();
+    small(&mut report, effort);
+    growth(&mut report, effort, short);
+    loading(&mut report, effort, short);
+    worst_cases(&mut report, effort);
+    if !short {
+        report.write();
+    }
+    ExitCode::SUCCESS
+}
+
+/// A fleet's policy: what a call costs, and a start.
+fn small(report: &mut Report, effort: Effort) {
+    report.heading("a call, with 10,000 names and 100 rules: microseconds of CPU");
+    let place = place(Subject::Fleet);
+    for question in [Authenticate, Publish, Wildcard] {
+        let (ours, constant) = side_by_side(&place, &Subject::Fleet.questions(question), effort);
+        let goal = (question != Wildcard).then_some(GOAL_OF_A_CALL);
+        report.row(&question.to_string(), "cpu a call", "us", ours, Some(constant), goal);
+    }
+
+    report.heading("a start with that policy: milliseconds until init is answered, and mebibytes then");
+    let (mut ours, mut constant) = (Vec::new(), Vec::new());
+    for _ in 0..effort.rounds.max(5) {
+        ours.push(start(place.driver(&[]), &place));
+        constant.push(start(constant_driver(), &place));
+    }
+    let times = |of: &[Started]| Figures::of(of.iter().map(|start| start.seconds * 1000.0).collect());
+    let memory = |of: &[Started]| Figures::of(of.iter().map(|start| start.memory).collect());
+    let goal = times(&constant).median + 3.0;
+    report.row("start", "until init is answered", "ms", times(&ours), Some(times(&constant)), Some(goal));
+    report.row("start", "resident memory", "MiB", memory(&ours), Some(memory(&constant)), Some(8.0));
+}
+
+/// The same questions to policies that grow.
+fn growth(report: &mut Report, effort: Effort, short: bool) {
+    let mut grow = |of: fn(usize) -> Subject, question: Question, sizes: &[usize], times: f64| {
+        report
+            .heading(&format!("{question}, growing: microseconds of CPU a call; the goal is {times} times the first"));
+        let mut goal = None;
+        for size in sizes.iter().copied().filter(|size| !short || *size <= 10_000) {
+            let subject = of(size);
+            let place = place(subject);
+            let (ours, constant) = side_by_side(&place, &subject.questions(question), effort);
+            report.row(&format!("{question}, {subject}"), "cpu a call", "us", ours, Some(constant), goal);
+            goal = goal.or(Some(ours.median * times));
+        }
+    };
+    grow(Subject::Rules, Publish, &[10, 1_000, 100_000], 2.0);
+    grow(Subject::Rules, Wildcard, &[10, 1_000, 100_000], 3.0);
+    grow(Subject::Names, Authenticate, &[10, 1_000, 100_000, 1_000_000], 2.5);
+    grow(Subject::Networks, Authenticate, &[10, 1_000, 100_000], 2.5);
+}
+
+/// What large lists and policies take before the first call.
+fn loading(report: &mut Report, effort: Effort, short: bool) {
+    report.heading("loading, beyond what ten of each take");
+    let rounds = effort.rounds.min(3);
+    let size = |whole: usize| if short { whole / 100 } else { whole };
+    for (of, count, goals) in [
+        (Subject::Names as fn(usize) -> Subject, size(1_000_000), [1.0, 40.0]),
+        (Subject::Networks, size(100_000), [1.0, 40.0]),
+        (Subject::Rules, size(100_000), [2.0, 0.0]),
+    ] {
+        let (small, large) = (place(of(10)), place(of(count)));
+        let (mut seconds, mut memory) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let (before, after) = (load(&small, of(10)), load(&large, of(count)));
+            seconds.push(after.seconds - before.seconds);
+            memory.push(after.memory - before.memory);
+        }
+        let goal = |goal: f64| (goal > 0.0 && !short).then_some(goal);
+        let name = of(count).to_string();
+        report.row(&name, "loading", "s", Figures::of(seconds), None, goal(goals[0]));
+        report.row(&name, "resident memory", "MiB", Figures::of(memory), None, goal(goals[1]));
+    }
+}
+
+/// Where it stops being flat.
+fn worst_cases(report: &mut Report, effort: Effort) {
+    report.heading("the worst of each kind: microseconds of CPU a call");
+    for Worst { name, policy, questions } in worst::all() {
+        let place = Place::new();
+        fs::write(place.path("policy/rules.yaml"), policy).expect("a policy's folder");
+        let (ours, constant) = side_by_side(&place, &questions, effort);
+        report.row(&name, "cpu a call", "us", ours, Some(constant), None);
+    }
+}
+
+fn place(subject: Subject) -> Place {
+    let place = Place::new();
+    subject.write(&place.path("policy"));
+    place
+}
+
+/// Microseconds of CPU a call of our driver and of the constant one, in turn.
+fn side_by_side(place: &Place, questions: &[Asked], effort: Effort) -> (Figures, Figures) {
+    let mut drivers = [
+        Port::start(place.driver(&[]), place.path("ours.console")),
+        Port::start(constant_driver(), place.path("constant.console")),
+    ];
+    for driver in &mut drivers {
+        driver.init();
+        // Lists that are still being read are waited for, with all that is asked first.
+        warm_up(driver, questions);
+    }
+    let count = drivers.each_mut().map(|driver| {
+        let few = cpu_of_calls(driver, questions, 100) / 100.0;
+        let fit = effort.cpu.as_secs_f64() * 1e6 / few.max(0.001);
+        (fit as usize).clamp(100, effort.calls)
+    });
+    let mut figures = [Vec::new(), Vec::new()];
+    for _ in 0..effort.rounds {
+        for ((driver, count), figures) in drivers.iter_mut().zip(count).zip(&mut figures) {
+            figures.push(cpu_of_calls(driver, questions, count) / count as f64);
+        }
+    }
+    for driver in drivers {
+        assert!(driver.end().success(), "a driver failed");
+    }
+    let [ours, constant] = figures.map(Figures::of);
+    (ours, constant)
+}
+
+fn constant_driver() -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.arg("--constant");
+    command
+}
+
+/// Asks until nothing that reads lists runs any more, and a little of everything once.
+fn warm_up(driver: &mut Port, questions: &[Asked]) {
+    loop {
+        let before = cpu(driver.pid());
+        sleep(Duration::from_millis(20));
+        if cpu(driver.pid()) == before {
+            break;
+        }
+    }
+    let count = questions.len().min(100);
+    driver.ask(&calls(questions, count), count);
+}
+
+/// Microseconds of CPU that the driver takes for so many calls.
+fn cpu_of_calls(driver: &mut Port, questions: &[Asked], count: usize) -> f64 {
+    let calls = calls(questions, count);
+    let before = cpu(driver.pid());
+    driver.ask(&calls, count);
+    // The last reply is read before its writer has come to rest.
+    sleep(Duration::from_millis(2));
+    cpu(driver.pid()).saturating_sub(before) as f64 / 1000.0
+}
+
+/// Nanoseconds on the CPU of all threads of a process that live. The kernel counts them when a thread comes to rest.
+fn cpu(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("a process");
+    let of_thread = |thread: &Path| {
+        let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    threads.filter_map(|thread| of_thread(&thread.ok()?.path())).sum()
+}
+
+/// Mebibytes that a process has in memory.
+fn resident(pid: u32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+}
+
+/// A driver that has just started.
+#[derive(Debug, Clone, Copy)]
+struct Started {
+    seconds: f64,
+    /// Mebibytes.
+    memory: f64,
+}
+
+/// Starts a driver and waits until `init` is answered.
+fn start(command: Command, place: &Place) -> Started {
+    start_until(command, place, |_| true)
+}
+
+/// Starts a driver on a policy of this kind and waits until a call is answered with yes, which takes the lists.
+fn load(place: &Place, subject: Subject) -> Started {
+    let question = match subject {
+        Subject::Rules(_) => Publish,
+        Subject::Fleet | Subject::Names(_) | Subject::Networks(_) => Authenticate,
+    };
+    let calls = calls(&subject.questions(question), 10);
+    start_until(place.driver(&[]), place, |driver| driver.ask(&calls, 10).allowed > 0)
+}
+
+fn start_until(command: Command, place: &Place, ready: impl Fn(&mut Port) -> bool) -> Started {
+    let begin = Instant::now();
+    let mut driver = Port::start(command, place.path("start.console"));
+    driver.init();
+    while !ready(&mut driver) {
+        sleep(Duration::from_millis(5));
+    }
+    let started = Started { seconds: begin.elapsed().as_secs_f64(), memory: resident(driver.pid()) };
+    assert!(driver.end().success(), "a driver failed");
+    started
+}
+
+/// What was measured over the rounds.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Figures {
+    fn of(mut rounds: Vec<f64>) -> Self {
+        rounds.sort_by(f64::total_cmp);
+        Figures { median: rounds[rounds.len() / 2], min: rounds[0], max: rounds[rounds.len() - 1] }
+    }
+
+    fn json(self) -> Value {
+        let short = |number: f64| (number * 1000.0).round() / 1000.0;
+        json!({ "median": short(self.median), "min": short(self.min), "max": short(self.max) })
+    }
+}
+
+/// The rows, as they are printed and written.
+#[derive(Debug, Default)]
+struct Report {
+    rows: Vec<Value>,
+}
+
+impl Report {
+    fn heading(&self, text: &str) {
+        println!("{}{text}", if self.rows.is_empty() { "" } else { "\n" });
+    }
+
+    fn row(&mut self, case: &str, what: &str, unit: &str, ours: Figures, constant: Option<Figures>, goal: Option<f64>) {
+        let shown = |figures: Figures| format!("{:.3} ({:.3} to {:.3})", figures.median, figures.min, figures.max);
+        let constant_shown = constant.map(|constant| format!("constant {}", shown(constant))).unwrap_or_default();
+        let goal_shown = goal.map(|goal| format!("goal {goal:.3}")).unwrap_or_default();
+        let line = format!("  {case:<52} {what:<22} {:<30} {unit:<3} {constant_shown:<34} {goal_shown}", shown(ours));
+        println!("{}", line.trim_end());
+        let mut row = json!({ "case": case, "what": what, "unit": unit, "ours": ours.json() });
+        if let Some(constant) = constant {
+            row["constant"] = constant.json();
+        }
+        if let Some(goal) = goal {
+            row["goal"] = json!((goal * 1000.0).round() / 1000.0);
+        }
+        self.rows.push(row);
+    }
+
+    fn write(self) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/figures/frames.json");
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder for the figures");
+        let text = serde_json::to_string_pretty(&json!({ "machine": machine(), "rows": self.rows })).expect("JSON");
+        fs::write(&file, text + "\n").expect("a file of figures");
+        eprintln!("written: {}", file.display());
+    }
+}
+
+/// On what it was measured.
+fn machine() -> Value {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_once(':').map_or("", |(_, value)| value).trim().to_owned()
+    };
+    json!({
+        "cpu": field(&read("/proc/cpuinfo"), "model name"),
+        "cores": std::thread::available_parallelism().map_or(1, usize::from),
+        "kernel": read("/proc/sys/kernel/osrelease").trim(),
+        "memory": field(&read("/proc/meminfo"), "MemTotal"),
+    })
+}
