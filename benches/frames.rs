@@ -19,7 +19,6 @@
 
 #[path = "common/constant.rs"]
 mod constant;
-#[expect(dead_code, reason = "other benchmarks tell of connections")]
 #[path = "common/frames.rs"]
 mod frames;
 #[path = "common/policies.rs"]
@@ -40,6 +39,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::frames::Client;
 use crate::port::{Place, Port};
 use crate::subjects::Question::{Authenticate, Publish, Wildcard};
 use crate::subjects::{Asked, Question, Subject, calls};
@@ -73,6 +73,7 @@ fn main() -> ExitCode {
     growth(&mut report, effort, short);
     loading(&mut report, effort, short);
     worst_cases(&mut report, effort);
+    history(&mut report, effort);
     if !short {
         report.write();
     }
@@ -157,6 +158,37 @@ fn worst_cases(report: &mut Report, effort: Effort) {
     }
 }
 
+/// Connections that come and go, each answered when it is in the database.
+fn history(report: &mut Report, effort: Effort) {
+    const OUTSTANDING: usize = 64;
+    const GOAL: f64 = 8.0;
+    report.heading("connected and disconnected, 64 outstanding: microseconds of CPU an event");
+    let place = Place::new();
+    let policy = "version: 1\nlog: []\nhistory:\n  database: history.db\n";
+    fs::write(place.path("policy/rules.yaml"), policy).expect("a policy's folder");
+    let (mut come, mut go) = (Vec::new(), Vec::new());
+    for (id, number) in (1..).zip(0..OUTSTANDING) {
+        frames::connected(&mut come, id, &Client::number(number));
+        frames::disconnected(&mut go, id, &Client::number(number));
+    }
+    let mut drivers = start_both(&place);
+    let mut figures = [Vec::new(), Vec::new()];
+    let pairs = effort.calls / 10 / OUTSTANDING;
+    for _ in 0..effort.rounds {
+        for (driver, figures) in drivers.iter_mut().zip(&mut figures) {
+            let cpu = cpu_of(driver, |driver| {
+                for _ in 0..pairs {
+                    driver.ask(&come, OUTSTANDING);
+                    driver.ask(&go, OUTSTANDING);
+                }
+            });
+            figures.push(cpu / (2 * pairs * OUTSTANDING) as f64);
+        }
+    }
+    let [ours, constant] = end_both(drivers, figures);
+    report.row("connected and disconnected", "cpu an event", "us", ours, Some(constant), Some(GOAL));
+}
+
 fn place(subject: Subject) -> Place {
     let place = Place::new();
     subject.write(&place.path("policy"));
@@ -165,13 +197,8 @@ fn place(subject: Subject) -> Place {
 
 /// Microseconds of CPU a call of our driver and of the constant one, in turn.
 fn side_by_side(place: &Place, questions: &[Asked], effort: Effort) -> (Figures, Figures) {
-    let mut drivers = [
-        Port::start(place.driver(&[]), place.path("ours.console")),
-        Port::start(constant_driver(), place.path("constant.console")),
-    ];
+    let mut drivers = start_both(place);
     for driver in &mut drivers {
-        driver.init();
-        // Lists that are still being read are waited for, with all that is asked first.
         warm_up(driver, questions);
     }
     let count = drivers.each_mut().map(|driver| {
@@ -185,11 +212,25 @@ fn side_by_side(place: &Place, questions: &[Asked], effort: Effort) -> (Figures,
             figures.push(cpu_of_calls(driver, questions, count) / count as f64);
         }
     }
+    let [ours, constant] = end_both(drivers, figures);
+    (ours, constant)
+}
+
+/// Our driver on the place's policy, and the constant one.
+fn start_both(place: &Place) -> [Port; 2] {
+    let mut drivers = [
+        Port::start(place.driver(&[]), place.path("ours.console")),
+        Port::start(constant_driver(), place.path("constant.console")),
+    ];
+    drivers.iter_mut().for_each(Port::init);
+    drivers
+}
+
+fn end_both(drivers: [Port; 2], figures: [Vec<f64>; 2]) -> [Figures; 2] {
     for driver in drivers {
         assert!(driver.end().success(), "a driver failed");
     }
-    let [ours, constant] = figures.map(Figures::of);
-    (ours, constant)
+    figures.map(Figures::of)
 }
 
 fn constant_driver() -> Command {
@@ -214,8 +255,15 @@ fn warm_up(driver: &mut Port, questions: &[Asked]) {
 /// Microseconds of CPU that the driver takes for so many calls.
 fn cpu_of_calls(driver: &mut Port, questions: &[Asked], count: usize) -> f64 {
     let calls = calls(questions, count);
+    cpu_of(driver, |driver| {
+        driver.ask(&calls, count);
+    })
+}
+
+/// Microseconds of CPU that the driver takes while it is asked.
+fn cpu_of(driver: &mut Port, ask: impl FnOnce(&mut Port)) -> f64 {
     let before = cpu(driver.pid());
-    driver.ask(&calls, count);
+    ask(driver);
     // The last reply is read before its writer has come to rest.
     sleep(Duration::from_millis(2));
     cpu(driver.pid()).saturating_sub(before) as f64 / 1000.0

@@ -55,6 +55,7 @@ acl:
     - { id: own, allow: devices, publish: ["t/${clientid}/#"], subscribe: ["c/${clientid}/#"] }
     - { id: all-sites, allow: devices, topics: ["site/+/state", "site/1/#"] }
     - { id: logs, allow: devices, topics: [{ glob: "site/*/*-log/**" }] }
+    - { id: own-logs, allow: devices, publish: [{ glob: "log/${clientid}/*.txt" }, { regex: "log/${clientid}/[0-9]+" }] }
     - { id: alarms, allow: devices, topics: [{ regex: "site/[0-9]+/alarm-[a-z]+" }] }
 "#;
 
@@ -155,6 +156,8 @@ fn a_publish_allocates_nothing() {
         ("by a filter", about("publish", |_| "site/7/state".to_owned())),
         ("by a glob", about("publish", |_| "site/7/boiler-log/2026/a".to_owned())),
         ("by a regex", about("publish", |_| "site/7/alarm-fire".to_owned())),
+        ("by a glob with its name", about("publish", |client| format!("log/{}/a.txt", client.clientid))),
+        ("by a regex with its name", about("publish", |client| format!("log/{}/17", client.clientid))),
         ("to many levels", about("publish", |_| ["level"; 40].join("/"))),
     ]);
 }
