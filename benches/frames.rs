@@ -90,7 +90,8 @@ fn small(report: &mut Report, effort: Effort) {
         report.row(&question.to_string(), "cpu a call", "us", ours, Some(constant), goal);
     }
 
-    report.heading("a start with that policy: milliseconds until init is answered, and mebibytes then");
+    report.heading("a start with ten rules: milliseconds until init is answered, and mebibytes then");
+    let place = self::place(Subject::Rules(10));
     let (mut ours, mut constant) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds.max(5) {
         ours.push(start(place.driver(&[]), &place));
