@@ -93,6 +93,7 @@ fn main() -> ExitCode {
 fn subjects(long: bool) -> Vec<(Option<Subject>, Vec<Question>)> {
     let mut subjects: Vec<(Option<Subject>, Vec<Question>)> = vec![(None, vec![Authenticate, Publish, Wildcard])];
     let mut add = |subject: Subject, question| match subjects.iter_mut().find(|(known, _)| *known == Some(subject)) {
+        Some((_, questions)) if questions.contains(&question) => {}
         Some((_, questions)) => questions.push(question),
         None => subjects.push((Some(subject), vec![question])),
     };
