@@ -18,6 +18,17 @@ const SLACK: i64 = 10_000;
 /// The code of a CONNACK that lets the client in.
 const SUCCESS: &str = "success";
 
+/// What most events are: a row that begins, and one that ends. SQLite must not prepare these anew each time that they
+/// are bound, as it does with some statements that look alike.
+const BEGIN: &str =
+    "INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at, broker)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+     ON CONFLICT (clientid) WHERE disconnected_at IS NULL DO NOTHING";
+const END: &str = "UPDATE connections SET disconnected_at = max(?2, connected_at), reason = ?3, closed_by = 'event'
+     WHERE clientid = ?1 AND disconnected_at IS NULL";
+/// An ORDER BY, or a condition on `until`, would have it prepared anew.
+const EXPECTED: &str = "SELECT connection, until FROM handovers WHERE clientid = ?1";
+
 /// Writes records into the transaction that is open.
 pub(super) struct Apply<'a> {
     pub(super) db: &'a Connection,
@@ -66,29 +77,37 @@ impl Apply<'_> {
     }
 
     fn connected(&self, at: i64, client: &OwnedClient) -> Result<()> {
-        if let Some((id, connected_at)) = self.open_row(&client.clientid)? {
-            self.run(
-                "UPDATE connections SET disconnected_at = ?2, closed_by = 'superseded' WHERE id = ?1",
-                params![id, at.max(connected_at)],
-            )?;
-            self.run(
-                "INSERT OR REPLACE INTO handovers (clientid, connection, until) VALUES (?1, ?2, ?3)",
-                params![client.clientid, id, at.saturating_add(HANDOVER)],
-            )?;
+        if !self.begin(at, client)? {
+            self.supersede(at, &client.clientid)?;
+            self.begin(at, client)?;
         }
+        Ok(())
+    }
+
+    /// Adds an open row; false where the clientid has one.
+    fn begin(&self, at: i64, client: &OwnedClient) -> Result<bool> {
+        let added = self.db.prepare_cached(BEGIN)?.execute(params![
+            client.clientid,
+            client.username,
+            client.peerhost.as_peerhost().to_string(),
+            client.sockport,
+            client.protocol,
+            client.node,
+            at,
+            self.broker
+        ])?;
+        Ok(added == 1)
+    }
+
+    fn supersede(&self, at: i64, clientid: &str) -> Result<()> {
+        let Some((id, connected_at)) = self.open_row(clientid)? else { return Ok(()) };
         self.run(
-            "INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at, broker)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![
-                client.clientid,
-                client.username,
-                client.peerhost.as_peerhost().to_string(),
-                client.sockport,
-                client.protocol,
-                client.node,
-                at,
-                self.broker
-            ],
+            "UPDATE connections SET disconnected_at = ?2, closed_by = 'superseded' WHERE id = ?1",
+            params![id, at.max(connected_at)],
+        )?;
+        self.run(
+            "INSERT OR REPLACE INTO handovers (clientid, connection, until) VALUES (?1, ?2, ?3)",
+            params![clientid, id, at.saturating_add(HANDOVER)],
         )
     }
 
@@ -99,11 +118,7 @@ impl Apply<'_> {
         }
         // Where no row is open, the driver was away when the client connected. When that was is not
         // known, so there is no row to write.
-        self.run(
-            "UPDATE connections SET disconnected_at = max(?2, connected_at), reason = ?3, closed_by = 'event'
-             WHERE clientid = ?1 AND disconnected_at IS NULL",
-            params![clientid, at, reason],
-        )
+        self.run(END, params![clientid, at, reason])
     }
 
     fn taken_over(&self, at: i64, clientid: &str, reason: &str) -> Result<()> {
@@ -117,18 +132,21 @@ impl Apply<'_> {
 
     /// The oldest superseded connection of which an end is expected. It is expected no more.
     fn settle_handover(&self, at: i64, clientid: &str) -> Result<Option<i64>> {
-        let id: Option<i64> = self
-            .db
-            .prepare_cached(
-                "SELECT connection FROM handovers WHERE clientid = ?1 AND until >= ?2 AND until <= ?3
-                 ORDER BY connection LIMIT 1",
-            )?
-            .query_row(params![clientid, at, at.saturating_add(HANDOVER + SLACK)], |row| row.get(0))
-            .optional()?;
-        if let Some(id) = id {
+        let expected = at..=at.saturating_add(HANDOVER + SLACK);
+        let mut statement = self.db.prepare_cached(EXPECTED)?;
+        let mut rows = statement.query(params![clientid])?;
+        let mut oldest = None;
+        while let Some(row) = rows.next()? {
+            let (id, until): (i64, i64) = (row.get(0)?, row.get(1)?);
+            if expected.contains(&until) && oldest.is_none_or(|oldest| id < oldest) {
+                oldest = Some(id);
+            }
+        }
+        drop(rows);
+        if let Some(id) = oldest {
             self.run("DELETE FROM handovers WHERE clientid = ?1 AND connection = ?2", params![clientid, id])?;
         }
-        Ok(id)
+        Ok(oldest)
     }
 
     fn open_row(&self, clientid: &str) -> Result<Option<(i64, i64)>> {

@@ -4,16 +4,20 @@ use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::policy::model::Sync;
 
 /// The files of `schema/`, in their order. The number of those that were applied is the database's
 /// `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("../../schema/0001_history.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../schema/0001_history.sql"), include_str!("../../schema/0002_history.sql")];
 
 /// `application_id` of a history database; the first migration sets it.
 const APPLICATION_ID: i32 = 0x6578_686b;
@@ -24,6 +28,11 @@ const BUSY_WAIT: Duration = Duration::from_millis(100);
 const READ_WAIT: Duration = Duration::from_secs(5);
 /// How often the lock is tried in that time.
 const BUSY_STEP: Duration = Duration::from_millis(1);
+
+/// Pages that may gather in the WAL before they are moved: 16 MiB. Moved together they are fewer, and the fsyncs as
+/// well; but events wait while they are moved, so that they must not become too many.
+const WAL_PAGES: u64 = 4_096;
+const PAGE: u64 = 4_096;
 
 /// Why the database could not be used.
 #[derive(Debug)]
@@ -73,6 +82,10 @@ pub(super) struct Store {
     path: PathBuf,
     /// Device and inode, to see a file that was put in its place.
     file: Option<(u64, u64)>,
+    /// Pages in the WAL after the last commit.
+    in_wal: Arc<AtomicU64>,
+    /// Of so many pages in the WAL, a checkpoint moved what it could.
+    looked_at: u64,
 }
 
 impl Store {
@@ -106,8 +119,16 @@ impl Store {
         db.pragma_update(None, "journal_size_limit", 16 << 20)?;
         db.pragma_update(None, "cache_size", -16_000)?;
         db.pragma_update(None, "temp_store", "MEMORY")?;
+        // SQLite builds the set that a CHECK names anew for each row. What is written here are constants.
+        db.pragma_update(None, "ignore_check_constraints", true)?;
+        let in_wal: Arc<AtomicU64> = Arc::default();
+        let pages = Arc::clone(&in_wal);
+        db.wal_hook(Some(move |_: &mut Wal, count| {
+            pages.store(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))?;
         migrate(&mut db)?;
-        Ok(Store { db, path: path.to_owned(), file: inode(path) })
+        Ok(Store { db, path: path.to_owned(), file: inode(path), in_wal, looked_at: 0 })
     }
 
     /// Begins a transaction that writes.
@@ -120,12 +141,25 @@ impl Store {
         inode(&self.path) != self.file
     }
 
+    /// Whether the WAL has grown so much since the last checkpoint that another is due.
+    pub(super) fn is_checkpoint_due(&self) -> bool {
+        self.in_wal.load(Ordering::Relaxed) >= self.looked_at + WAL_PAGES
+    }
+
     /// Moves what readers allow from the WAL into the database. Returns the bytes of the WAL that
     /// remain to be moved.
-    pub(super) fn checkpoint(&self) -> Result<u64, Fault> {
+    pub(super) fn checkpoint(&mut self) -> Result<u64, Fault> {
+        // What a reader holds is not worth another try with each commit.
+        self.looked_at = self.in_wal.load(Ordering::Relaxed);
         let (in_wal, moved): (i64, i64) =
             self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))?;
-        Ok(u64::try_from(in_wal.saturating_sub(moved)).unwrap_or(0) * 4096)
+        let left = u64::try_from(in_wal.saturating_sub(moved)).unwrap_or(0);
+        if left == 0 {
+            // The next commit begins it anew.
+            self.in_wal.store(0, Ordering::Relaxed);
+            self.looked_at = 0;
+        }
+        Ok(left * PAGE)
     }
 }
 
@@ -248,12 +282,84 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), before);
     }
 
+    /// What a file of the version before holds stays, and is read as before.
+    #[test]
+    fn a_file_of_version_1_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch(
+            "PRAGMA user_version = 1;
+             INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at,
+                                      disconnected_at, reason, closed_by, broker)
+             VALUES ('a', 'u', '::1', 1883, 'mqtt', 'n', 10, 30, 'kicked', 'event', 1),
+                    ('a', 'u', '::1', 1883, 'mqtt', 'n', 20, 25, 'normal', 'takeover', 1),
+                    ('a', 'u', '::1', 1883, 'mqtt', 'n', 40, NULL, NULL, NULL, 1),
+                    ('b', 'u', '::1', 1883, 'mqtt', 'n', 50, 60, NULL, 'superseded', 1);",
+        )
+        .unwrap();
+        let clients = |db: &Connection| -> Vec<String> {
+            let sql = "SELECT concat_ws(' ', clientid, online, connections, first_connected_at, last_connected_at,
+                                        last_disconnected_at, last_reason) FROM clients ORDER BY clientid";
+            db.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        let before = clients(&old);
+        assert_eq!(before, ["a 1 3 10 40 30 kicked", "b 0 1 50 50 60"]);
+        drop(old);
+        let store = Store::open(&path, Sync::Normal).unwrap();
+        assert_eq!(check(&store.db).unwrap(), MIGRATIONS.len());
+        assert_eq!(clients(&store.db), before);
+        let indexes: i64 = store
+            .db
+            .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'connections_clientid'", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(indexes, 0);
+        // Made again by hand, it stays.
+        store.db.execute_batch("CREATE INDEX connections_clientid ON connections (clientid, connected_at)").unwrap();
+        drop(store);
+        let store = Store::open(&path, Sync::Normal).unwrap();
+        assert!(store.db.execute_batch("DROP INDEX connections_clientid").is_ok());
+    }
+
+    #[test]
+    fn a_wal_that_has_grown_is_moved_and_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap();
+        let fill = |store: &mut Store| {
+            let payload = vec![7_u8; 20 << 20];
+            let transaction = store.begin().unwrap();
+            transaction
+                .execute(
+                    "INSERT INTO messages (at, clientid, topic, qos, payload) VALUES (1, 'c', 't', 0, ?1)",
+                    [payload],
+                )
+                .unwrap();
+            transaction.commit().unwrap();
+        };
+        store.checkpoint().unwrap();
+        assert!(!store.is_checkpoint_due());
+        fill(&mut store);
+        assert!(store.is_checkpoint_due());
+        // A reader holds what came after it began: that is tried once, and again when as much has come.
+        let reader = open_read_only(&dir.path().join("history.db")).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM messages").unwrap();
+        fill(&mut store);
+        assert!(store.checkpoint().unwrap() > 16 << 20);
+        assert!(!store.is_checkpoint_due());
+        fill(&mut store);
+        assert!(store.is_checkpoint_due());
+        reader.execute_batch("COMMIT").unwrap();
+        assert_eq!(store.checkpoint().unwrap(), 0);
+        assert!(!store.is_checkpoint_due());
+    }
+
     #[test]
     fn a_newer_schema_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.db");
         Store::open(&path, Sync::Normal).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-        unfit(&path, "it has schema version 99, and this program knows versions up to 1");
+        unfit(&path, "it has schema version 99, and this program knows versions up to 2");
     }
 
     #[test]

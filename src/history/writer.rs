@@ -28,8 +28,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(2);
 /// How often brokers that are gone are looked for, and a driver that does not record asks again.
 const CHECK: Duration = Duration::from_secs(10);
-/// The WAL is moved into the database after so many records, or so long after the first of them.
-const CHECKPOINT_RECORDS: usize = 2_000;
+/// The WAL is moved into the database so long after the first record in it, or when it has grown large.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 /// When the database is tried again.
 const RETRY_BUSY: Duration = Duration::from_millis(20);

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
+use rusqlite::StatementStatus;
 use tempfile::TempDir;
 
 use super::*;
@@ -299,6 +300,50 @@ fn the_views() {
     );
     book.apply(70, &Owned::Heard { clientid: "b".into() });
     assert_eq!(book.rows("SELECT clientid, unsure FROM online ORDER BY id"), "a 0\nb 0\n");
+}
+
+/// To prepare a statement costs many times what it takes to run it.
+#[test]
+fn what_most_events_run_is_prepared_once() {
+    let mut book = Book::new();
+    for at in 0..20 {
+        book.apply(10 * at, &event_of(&format!("connected as {}", at % 3)));
+        book.apply(10 * at + 1, &event_of(&format!("disconnected r{at} as {}", at % 2)));
+    }
+    for sql in [BEGIN, END, EXPECTED] {
+        let statement = book.store.db.prepare_cached(sql).unwrap();
+        assert!(statement.get_status(StatementStatus::Run) >= 10, "{sql}");
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+    }
+}
+
+/// The set of words in a CHECK is made anew for each row that is written.
+#[test]
+fn what_most_events_run_builds_no_table_of_its_own() {
+    let book = Book::new();
+    for sql in [BEGIN, END, EXPECTED] {
+        let mut explained = book.store.db.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let mut steps = explained.raw_query();
+        while let Some(step) = steps.next().unwrap() {
+            let does: String = step.get("opcode").unwrap();
+            assert!(!["OpenEphemeral", "OpenAutoindex", "SorterOpen"].contains(&does.as_str()), "{does}: {sql}");
+        }
+    }
+}
+
+#[test]
+fn the_last_reason_is_of_what_ended_last() {
+    let mut book = Book::new();
+    // The first ends when the second does, and a superseded one has no reason.
+    book.play(
+        "10 connected as a \n 20 connected as a \n 30 disconnected late as a \n 40 disconnected normal as a
+         10 connected as b \n 20 disconnected tcp_closed as b \n 30 connected as b \n 40 connected as b
+         10 connected as c \n 20 disconnected first as c \n 20 connected as c \n 20 disconnected second as c",
+    );
+    assert_eq!(
+        book.rows("SELECT clientid, online, connections, last_disconnected_at, last_reason FROM clients ORDER BY 1"),
+        "a 0 2 40 normal\nb 1 3 40 -\nc 0 2 20 second\n"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BEAT, CHECK, CHECKPOINT_RECORDS, Running, Stage, replaced};
+use super::{BEAT, CHECK, Running, Stage, replaced};
 use crate::history::queue::Lapses;
 use crate::history::retention::{self, Sweep};
 use crate::history::store::Fault;
@@ -84,9 +84,9 @@ impl Running {
     }
 
     pub(super) fn checkpoint(&mut self, now: Instant) -> Result<(), Fault> {
-        let due = self.unmoved >= CHECKPOINT_RECORDS || (self.unmoved > 0 && now >= self.next_checkpoint);
-        let Stage::Recording(recording) = &self.stage else { return Ok(()) };
-        if !due {
+        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
+        let late = self.unmoved > 0 && now >= self.next_checkpoint;
+        if !late && !recording.store.is_checkpoint_due() {
             return Ok(());
         }
         self.unmoved = 0;
