@@ -1,12 +1,15 @@
 //! A glob or a regex as an automaton over characters, in which a placeholder is one state: it is built
 //! once, and reads the client's value where that stands.
 
+mod table;
+
 use std::collections::HashMap;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::names::NEVER;
 use crate::text::{Identity, Placeholder, TextError};
+pub(super) use table::Table;
 
 /// States that one pattern may have.
 const MAX_STATES: usize = 20_000;
@@ -112,6 +115,16 @@ pub(super) enum Reads<'m> {
     AnyOf(&'m CharClass),
 }
 
+impl Reads<'_> {
+    fn takes(self, c: char) -> bool {
+        match self {
+            Reads::Nothing => false,
+            Reads::Only(own) => own == c,
+            Reads::AnyOf(class) => class.contains(c),
+        }
+    }
+}
+
 /// The automaton of a glob or a regex.
 #[derive(Debug)]
 pub(super) struct Machine {
@@ -177,6 +190,11 @@ impl Machine {
 
     /// The text that every match begins with, as far as it is the same for every client.
     pub(super) fn prefix(&self) -> String {
+        self.split_prefix().0
+    }
+
+    /// The same text, and the state behind it.
+    fn split_prefix(&self) -> (String, StateId) {
         let mut prefix = String::new();
         let mut at = self.start;
         loop {
@@ -191,7 +209,7 @@ impl Machine {
                 | State::Split(_)
                 | State::Start(_)
                 | State::End(_)
-                | State::Match => return prefix,
+                | State::Match => return (prefix, at),
             }
         }
     }
@@ -228,12 +246,21 @@ impl Machine {
 
     pub(super) fn reads(&self, thread: Thread, identity: Identity<'_>) -> Reads<'_> {
         match self.state(thread.state) {
-            State::Char(c, _) => Reads::Only(*c),
-            State::Class(class, _) => self.class(*class).map_or(Reads::Nothing, Reads::AnyOf),
             State::Value(placeholder, _) => {
                 unread(*placeholder, thread, identity).chars().next().map_or(Reads::Nothing, Reads::Only)
             }
-            State::Split(_) | State::Start(_) | State::End(_) | State::Match => Reads::Nothing,
+            State::Char(..) | State::Class(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Match => {
+                self.reads_alone(thread.state)
+            }
+        }
+    }
+
+    /// What the state reads of any client's topic.
+    fn reads_alone(&self, state: StateId) -> Reads<'_> {
+        match self.state(state) {
+            State::Char(c, _) => Reads::Only(*c),
+            State::Class(class, _) => self.class(*class).map_or(Reads::Nothing, Reads::AnyOf),
+            State::Value(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Match => Reads::Nothing,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex_automata::meta::Regex;
 use regex_syntax::hir::Hir;
 
-use super::machine::{Machine, Refused};
+use super::machine::{Machine, Refused, Table};
 use super::request::Request;
 use super::{TOPIC_MAX, Uses};
 use crate::text::glob::{self, Separator};
@@ -26,6 +26,8 @@ pub(super) struct Rich {
 enum Matcher {
     /// With placeholders.
     Filled(Machine),
+    /// Without, and small.
+    Small(Table, Machine),
     /// Without. A regex that looks around has no machine: no subscription with wildcards can be compared
     /// with it.
     Fixed(Regex, Option<Machine>),
@@ -57,7 +59,11 @@ impl Rich {
         let prefix = machine.as_ref().map(Machine::prefix).unwrap_or_default().into();
         let matcher = match machine {
             Some(machine) if uses.any() => Matcher::Filled(machine),
-            machine => Matcher::Fixed(hir::compile(hir)?, machine),
+            Some(machine) => match Table::of(&machine) {
+                Some(table) => Matcher::Small(table, machine),
+                None => Matcher::Fixed(hir::compile(hir)?, Some(machine)),
+            },
+            None => Matcher::Fixed(hir::compile(hir)?, None),
         };
         Ok(Rich { matcher: Arc::new(matcher), prefix, uses, dollar })
     }
@@ -93,10 +99,9 @@ impl Rich {
 
     /// Whether it matches a topic name. `None` where the request has no work left to settle that.
     pub(super) fn matches(&self, topic: &str, request: &Request<'_>, identity: Identity<'_>) -> Option<bool> {
-        if !topic.starts_with(&*self.prefix) {
-            return Some(false);
-        }
+        let Some(rest) = topic.strip_prefix(&*self.prefix) else { return Some(false) };
         match &*self.matcher {
+            Matcher::Small(table, _) => Some(table.is_match(rest)),
             Matcher::Fixed(regex, _) => Some(hir::is_match(regex, topic)),
             Matcher::Filled(machine) => machine.matches(topic, identity, |steps| request.spend(steps)),
         }
@@ -105,7 +110,7 @@ impl Rich {
     /// The automaton, where there is one.
     pub(super) fn machine(&self) -> Option<&Machine> {
         match &*self.matcher {
-            Matcher::Filled(machine) => Some(machine),
+            Matcher::Filled(machine) | Matcher::Small(_, machine) => Some(machine),
             Matcher::Fixed(_, machine) => machine.as_ref(),
         }
     }
