@@ -41,8 +41,12 @@ impl Strings {
     pub(super) fn insert(&mut self, text: &str) -> Result<(), Refused> {
         let length = u16::try_from(text.len()).map_err(|_| Refused::TooLong)?;
         let start = u32::try_from(self.arena.len()).map_err(|_| Refused::Full)?;
-        if self.contains(text) {
+        let hash = self.keys.hash_one(text.as_bytes());
+        if self.starts.find(hash, |&start| entry(&self.arena, start) == text.as_bytes()).is_some() {
             return Ok(());
+        }
+        if self.starts.len() == self.starts.capacity() {
+            self.grow();
         }
         match u8::try_from(length) {
             Ok(short) if short != LONG => self.arena.push(short),
@@ -53,8 +57,26 @@ impl Strings {
         }
         self.arena.extend_from_slice(text.as_bytes());
         let (arena, keys) = (&self.arena, &self.keys);
-        self.starts.insert_unique(keys.hash_one(text.as_bytes()), start, |&start| keys.hash_one(entry(arena, start)));
+        self.starts.insert_unique(hash, start, |&start| keys.hash_one(entry(arena, start)));
         Ok(())
+    }
+
+    /// Makes the table anew with twice the room. It is filled in the order of the arena: the table's own growth goes
+    /// through the arena from end to end for each entry that it moves, which takes most of the time of a long list.
+    fn grow(&mut self) {
+        let room = self.starts.len().saturating_mul(2).max(4);
+        // The old table is freed first.
+        self.starts = HashTable::new();
+        self.starts.reserve(room, |_| 0);
+        let (arena, keys) = (&self.arena, &self.keys);
+        let mut at = 0;
+        while let Ok(start) = u32::try_from(at)
+            && at < arena.len()
+        {
+            let text = entry(arena, start);
+            self.starts.insert_unique(keys.hash_one(text), start, |&start| keys.hash_one(entry(arena, start)));
+            at += head(text.len()) + text.len();
+        }
     }
 
     /// Gives back the room that was kept for more entries.
@@ -69,6 +91,11 @@ impl Strings {
     pub(super) fn size(&self) -> usize {
         self.arena.capacity() + self.starts.allocation_size()
     }
+}
+
+/// The bytes that the length of an entry takes.
+fn head(length: usize) -> usize {
+    if length < usize::from(LONG) { 1 } else { 3 }
 }
 
 fn entry(arena: &[u8], start: u32) -> &[u8] {
@@ -94,6 +121,7 @@ mod tests {
         for length in lengths {
             set.insert(&"x".repeat(length)).unwrap();
             set.insert(&"y".repeat(length)).unwrap();
+            set.grow();
         }
         set.shrink();
         for length in 0..300 {

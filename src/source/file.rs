@@ -18,6 +18,9 @@ pub(super) const LARGEST: u64 = 1 << 30;
 /// Longer lines come cut to this many bytes, which is more than any string of MQTT has.
 const LONGEST_LINE: usize = 66_000;
 
+/// The byte order mark, which some editors put before a text.
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
 /// Opens a regular file, links followed, for reading. A pipe without a writer does not hang it.
 ///
 /// # Errors
@@ -80,11 +83,10 @@ impl<R: BufRead> Lines<R> {
             if self.line.len() == LONGEST_LINE && !self.line.ends_with(b"\n") {
                 self.reader.skip_until(b'\n')?;
             }
-            let bom: &[u8] = if self.number == 1 { b"\xef\xbb\xbf" } else { b"" };
-            let line = self.line.strip_prefix(bom).unwrap_or(&self.line);
+            let begin = if self.number == 1 && self.line.starts_with(BOM) { BOM.len() } else { 0 };
+            let line = self.line.get(begin..).unwrap_or_default();
             let line = line.strip_suffix(b"\n").map_or(line, |line| line.strip_suffix(b"\r").unwrap_or(line));
             if !line.is_empty() && !line.starts_with(b"#") {
-                let begin = if self.line.starts_with(bom) { bom.len() } else { 0 };
                 let end = begin + line.len();
                 return Ok(self.line.get(begin..end).map(|line| (self.number, line)));
             }
