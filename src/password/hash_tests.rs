@@ -31,6 +31,20 @@ fn every_format_takes_its_password_and_no_other() {
 }
 
 #[test]
+fn what_is_left_in_the_memory_does_not_count() {
+    let mut memory = Memory::default();
+    // Twice over, so that every format meets the memory of every other and its own.
+    for text in RIGHT.iter().chain(RIGHT) {
+        let hash = StoredHash::parse(text).unwrap();
+        assert!(!hash.verify_in(b"another", &mut memory), "{text}");
+        assert!(hash.verify_in("pässword".as_bytes(), &mut memory), "{text}");
+    }
+    assert_eq!(memory.0.len(), 64);
+    memory.free();
+    assert!(memory.is_free());
+}
+
+#[test]
 fn a_changed_hash_takes_nothing() {
     for text in RIGHT {
         // The tenth character from the end is in the hash of every format, and counts in full.

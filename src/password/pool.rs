@@ -2,22 +2,29 @@
 //!
 //! A login goes through two stages. First its source is asked for the stored hash: each source has a thread
 //! of its own, so that one that hangs holds up nobody else's. Then the password is verified against the
-//! hash, by as many workers as there are cores but one, which is left to whoever reads the broker's calls.
-//! Before each stage stands a [`Queue`](super::queue), and beside both a thread that denies what is not
+//! hash, by as many workers as there are cores. They give way: whoever reads the broker's calls, and the broker
+//! itself, go before them wherever they want the same core. Before each stage stands a [`Queue`](super::queue), and beside both a thread that denies what is not
 //! decided shortly before the deadline, whatever the others are doing.
 //!
 //! Equal checks that are under way together are made once, and a password that was right within the last
 //! minutes is not verified again as long as the stored hash, which is looked up anew, is the same: a storm
 //! of returning clients costs no hash. A user that no source knows costs a verification all the same, with
 //! the parameters of the hashes that were seen where it was looked for.
+//!
+//! A check is begun even where its login's deadline comes before its end. The login is denied, but what came
+//! of the check is remembered for the client that comes again; and since the newest goes first, hardly more than
+//! one check of each worker ends like this in a storm.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{getpriority_process, setpriority_process};
+use rustix::thread::gettid;
+
 use super::cache::{Key, Keys};
-use super::hash::StoredHash;
+use super::hash::{Memory, StoredHash};
 use super::login::{Failure, Login, Outcome};
 use super::queue::Peer;
 use super::source::{self, Found, Source};
@@ -29,6 +36,13 @@ use crate::policy::model::{PasswordDef, PasswordId};
 const MARGIN: Duration = Duration::from_millis(250);
 /// How often a source that stays unreadable is logged.
 const REPEAT: Duration = Duration::from_secs(60);
+/// How much nicer than the rest of the program a worker is. Whoever wakes up goes before it at once, and on a core that
+/// another thread wants all the time it still gets a quarter: on a busy machine logins take longer, and do not starve.
+const NICER: i32 = 5;
+/// The nicest that a thread can be.
+const NICEST: i32 = 19;
+/// How many logins are given up at once: whoever submits a login waits for that long.
+const GIVEN_UP_AT_ONCE: usize = 64;
 
 /// Checks passwords on threads of its own. When it is dropped, what waits is denied.
 pub struct Pool {
@@ -43,12 +57,12 @@ pub(super) struct Settings {
     pub(super) verify: Verify,
 }
 
-type Verify = Arc<dyn Fn(&StoredHash, &[u8]) -> bool + Send + Sync>;
+type Verify = Arc<dyn Fn(&StoredHash, &[u8], &mut Memory) -> bool + Send + Sync>;
 
 impl Settings {
     pub(super) fn of(deadline: Duration) -> Self {
         Settings {
-            workers: thread::available_parallelism().map_or(1, usize::from).saturating_sub(1).max(1),
+            workers: thread::available_parallelism().map_or(1, usize::from),
             deadline,
             bounds: Bounds {
                 places: 65_536,
@@ -58,7 +72,7 @@ impl Settings {
                 remembered: 65_536,
                 remember: Duration::from_secs(5 * 60),
             },
-            verify: Arc::new(StoredHash::verify),
+            verify: Arc::new(StoredHash::verify_in),
         }
     }
 }
@@ -200,7 +214,7 @@ impl Shared {
         while !state.stopping {
             let now = Instant::now();
             let mut told = Told::new();
-            for source in state.expire(now, &mut told) {
+            for source in state.expire(now, GIVEN_UP_AT_ONCE, &mut told) {
                 if let Some(interrupt) = self.interrupts.get(source.0) {
                     interrupt();
                 }
@@ -220,14 +234,23 @@ impl Shared {
 
     /// Verifies passwords.
     fn check(&self) {
+        give_way();
+        let mut memory = Memory::default();
         let mut state = self.lock();
         while !state.stopping {
             let Some(Check { key, hash, password, meaning }) = state.next_check(Instant::now()) else {
+                if !memory.is_free() {
+                    // Freeing it takes a while.
+                    drop(state);
+                    memory.free();
+                    state = self.lock();
+                    continue;
+                }
                 state = self.checkable.wait(state).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             drop(state);
-            let verified = catch_unwind(AssertUnwindSafe(|| (self.verify)(&hash, &password))).ok();
+            let verified = catch_unwind(AssertUnwindSafe(|| (self.verify)(&hash, &password, &mut memory))).ok();
             drop(password);
             let mut told = Told::new();
             state = self.lock();
@@ -236,6 +259,14 @@ impl Shared {
             self.tell(told);
             state = self.lock();
         }
+    }
+}
+
+/// Has the other threads go before this one. Where the system does not let it, it competes with them.
+fn give_way() {
+    let this = Some(gettid());
+    if let Ok(now) = getpriority_process(this) {
+        let _ = setpriority_process(this, now.saturating_add(NICER).min(NICEST));
     }
 }
 

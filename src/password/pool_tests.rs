@@ -98,7 +98,7 @@ impl Bench {
         settings.workers = 1;
         change(&mut settings.bounds);
         let new_hash = StoredHash::parse(NEW_HASH).unwrap().work();
-        settings.verify = Arc::new(move |hash, password| {
+        settings.verify = Arc::new(move |hash, password, _| {
             report.send(password.to_owned()).unwrap();
             drop(behind.lock());
             assert_ne!(password, b"panic");
@@ -520,4 +520,41 @@ fn a_flood_is_answered_within_the_deadline() {
     }
     drop(gate);
     bench.until(|state| state.queued_checks() == 0 && state.asking_of(PasswordId(0)) == 0);
+}
+
+#[test]
+fn workers_give_way_to_the_other_threads() {
+    let here = || getpriority_process(Some(gettid())).unwrap();
+    let (report, told) = mpsc::channel();
+    let mut settings = Settings::of(LONG);
+    assert_eq!(settings.workers, thread::available_parallelism().unwrap().get());
+    settings.workers = 1;
+    settings.verify = Arc::new(move |_, _, _| {
+        report.send(here()).unwrap();
+        true
+    });
+    let memory = Memory::with(&[("ann", HASH)]);
+    let sources = vec![("source".into(), Box::new(memory) as Box<dyn Source>)];
+    let pool = Pool::with(sources, settings, Log::to(std::io::sink()));
+    let bench = Bench { pool: Some(pool), verified: mpsc::channel().1, gate: Arc::default(), log: mpsc::channel().1 };
+    assert_eq!(bench.login("ann", "right"), right(0));
+    assert_eq!(told.recv_timeout(LONG).unwrap(), (here() + NICER).min(NICEST));
+}
+
+#[test]
+fn logins_are_given_up_some_at_a_time() {
+    let bounds = Settings::of(LONG).bounds;
+    let mut state = State::new(1, bounds);
+    let (now, mut told) = (Instant::now(), Told::new());
+    for _ in 0..3 {
+        let ticket = (now, state.number());
+        let who = Asker { peer: Peer::Unknown, user: "ann".into() };
+        let asking =
+            Asking { ticket, who, password: Zeroizing::default(), unknown: Box::new(|| None), costliest: None };
+        state.admit(now, PasswordId(0), asking, Box::new(|_| {}), &mut told);
+    }
+    state.expire(now, 2, &mut told);
+    assert_eq!((told.len(), state.asking_of(PasswordId(0))), (2, 1));
+    state.expire(now, 9, &mut told);
+    assert_eq!((told.len(), state.next_end()), (3, None));
 }

@@ -249,11 +249,12 @@ impl State {
         self.waiting.first_key_value().map(|((end, _), _)| *end)
     }
 
-    /// Gives up the logins that must have their answer by now. Gives the sources that are busy with one of
-    /// them.
-    pub(super) fn expire(&mut self, now: Instant, told: &mut Told) -> Vec<PasswordId> {
+    /// Gives up logins that must have their answer by now, the first `most` of them. Gives the sources that are
+    /// busy with one of them.
+    pub(super) fn expire(&mut self, now: Instant, most: usize, told: &mut Told) -> Vec<PasswordId> {
         let mut busy = Vec::new();
-        while let Some((ticket, _)) = self.waiting.first_key_value()
+        while told.len() < most
+            && let Some((ticket, _)) = self.waiting.first_key_value()
             && ticket.0 <= now
         {
             let ticket = *ticket;
