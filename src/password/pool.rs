@@ -41,6 +41,8 @@ const REPEAT: Duration = Duration::from_secs(60);
 const NICER: i32 = 5;
 /// The nicest that a thread can be.
 const NICEST: i32 = 19;
+/// How long a worker without work keeps the memory that it worked in.
+const IDLE: Duration = Duration::from_secs(1);
 /// How many logins are given up at once: whoever submits a login waits for that long.
 const GIVEN_UP_AT_ONCE: usize = 64;
 
@@ -239,14 +241,19 @@ impl Shared {
         let mut state = self.lock();
         while !state.stopping {
             let Some(Check { key, hash, password, meaning }) = state.next_check(Instant::now()) else {
-                if !memory.is_free() {
-                    // Freeing it takes a while.
-                    drop(state);
-                    memory.free();
-                    state = self.lock();
+                if memory.is_free() {
+                    state = self.checkable.wait(state).unwrap_or_else(PoisonError::into_inner);
                     continue;
                 }
-                state = self.checkable.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let waited = self.checkable.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+                if waited.1.timed_out() {
+                    // Freeing it takes a while.
+                    drop(waited);
+                    memory.free();
+                    state = self.lock();
+                } else {
+                    state = waited.0;
+                }
                 continue;
             };
             drop(state);
