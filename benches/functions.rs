@@ -49,7 +49,6 @@ fn one_read(call: impl Fn(&mut Vec<u8>, u32, &frames::Client)) -> Vec<u8> {
 /// From bytes to events.
 mod reader {
     use exhook_policy::event::Event;
-    use exhook_policy::hook::Hook;
     use exhook_policy::port::call::Incoming;
     use exhook_policy::port::frame::{Frames, Packet};
 
@@ -81,7 +80,7 @@ mod reader {
     /// The event of a frame.
     pub fn event(frame: &[u8]) -> Event<'_> {
         let Ok(Incoming::Call(call)) = Incoming::read(frame) else { panic!("a call") };
-        let hook = Hook::of_callback(&call.function).expect("a hook");
+        let hook = call.hook().expect("a hook");
         call.event(hook).expect("an event")
     }
 

@@ -36,9 +36,9 @@ macro_rules! hooks {
             }
 
             /// The hook whose callback has this name, `on_client_connected` say.
-            pub fn of_callback(function: &str) -> Option<Hook> {
+            pub fn of_callback(function: &[u8]) -> Option<Hook> {
                 match function {
-                    $(concat!("on_", $name) => Some(Hook::$variant),)*
+                    $(_ if function == concat!("on_", $name).as_bytes() => Some(Hook::$variant),)*
                     _ => None,
                 }
             }
@@ -110,7 +110,7 @@ mod tests {
         for hook in Hook::ALL {
             assert_eq!(hook.point(), hook.name().replacen('_', ".", 1));
             assert_eq!(Hook::of_point(hook.point()), Some(*hook));
-            assert_eq!(Hook::of_callback(&format!("on_{}", hook.name())), Some(*hook));
+            assert_eq!(Hook::of_callback(format!("on_{}", hook.name()).as_bytes()), Some(*hook));
         }
         assert_eq!(Hook::of_point("client_connected"), None);
     }

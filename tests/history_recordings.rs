@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use exhook_policy::decision::Answer;
 use exhook_policy::history::{History, Recorder};
-use exhook_policy::hook::Hook;
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
 use exhook_policy::port::call::Incoming;
@@ -77,7 +76,7 @@ fn check(version: &str) {
     let mut token = 0;
     while let Some(frame) = frames.next().unwrap() {
         let Ok(Incoming::Call(call)) = Incoming::read(frame) else { panic!("no call: {frame:?}") };
-        let Some(hook) = Hook::of_callback(&call.function) else { continue };
+        let Some(hook) = call.hook() else { continue };
         token += 1;
         if history.record(&call.event(hook).unwrap(), token) {
             let set = answered.0.lock().unwrap();

@@ -56,9 +56,9 @@ fn check(version: &str) {
     for (part, file) in [ORDINARY, LONG].into_iter().enumerate() {
         for_each_frame(version, file, |frame| {
             let Ok(Incoming::Call(call)) = Incoming::read(frame) else { panic!("no call: {frame:?}") };
-            assert_eq!(call.module, "allhooks");
-            let Some(hook) = Hook::of_callback(&call.function) else {
-                others.push(call.function.into_owned());
+            assert!(call.module.is("allhooks"));
+            let Some(hook) = call.hook() else {
+                others.push(call.function.to_text().into_owned());
                 return;
             };
             let event = call.event(hook).unwrap_or_else(|error| panic!("{hook:?}: {error}"));
@@ -119,7 +119,7 @@ fn damaged_calls_are_read_or_refused() {
             damaged[at] ^= 0x81;
             for bytes in [&frame[..at], &damaged] {
                 if let Ok(Incoming::Call(call)) = Incoming::read(bytes)
-                    && let Some(hook) = Hook::of_callback(&call.function)
+                    && let Some(hook) = call.hook()
                 {
                     let read = call.event(hook).is_ok();
                     assert!(bytes.len() == frame.len() || !read, "cut off at {at}, and still read");

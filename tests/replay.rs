@@ -10,7 +10,6 @@ use std::process::{Child, Command, Output, Stdio};
 
 use exhook_policy::event::Event;
 use exhook_policy::event::owned::OwnedEvent;
-use exhook_policy::hook::Hook;
 use exhook_policy::port::call::Incoming;
 use exhook_policy::port::frame::{Frames, Packet};
 use exhook_policy::replay::{Entry, Events};
@@ -124,7 +123,7 @@ fn passwords(recording: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for_each_frame(recording, |frame| {
         let Ok(Incoming::Call(call)) = Incoming::read(&frame[4..]) else { return };
-        let event = Hook::of_callback(&call.function).map(|hook| call.event(hook).unwrap());
+        let event = call.hook().map(|hook| call.event(hook).unwrap());
         if let Some(Event::Authenticate { password, .. }) = event
             // A single letter stands in every text.
             && password.expose().len() > 1

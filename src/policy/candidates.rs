@@ -108,21 +108,20 @@ impl<G> Index<G> {
 }
 
 impl Index<TopicRules> {
-    /// The rules that can be about the client and what it asks for, each once, in order.
-    pub(super) fn candidates<'i, 'r>(
+    /// Adds the rules that can be about the client and what it asks for.
+    pub(super) fn find<'i, 'r>(
         &'i self,
         client: &Client<'r>,
         action: Action,
-        request: &'r Request<'_>,
-    ) -> Candidates<'i, 'r> {
-        let mut candidates = Candidates { lists: Merged(Lists::new()), touched: Touched::new(identity(client)) };
+        request: &'r Request<'r>,
+        candidates: &mut Candidates<'i, 'r>,
+    ) {
         for group in self.groups(client) {
             match &group.by_topic {
-                Some(by_topic) => by_topic.find(action, request, identity(client), &mut candidates),
+                Some(by_topic) => by_topic.find(action, request, identity(client), candidates),
                 None => candidates.lists.0.push(&group.places),
             }
         }
-        candidates
     }
 }
 
@@ -149,7 +148,7 @@ impl ByTopic {
     fn find<'i, 'r>(
         &'i self,
         action: Action,
-        request: &'r Request<'_>,
+        request: &'r Request<'r>,
         identity: Identity<'r>,
         Candidates { lists: Merged(lists), touched }: &mut Candidates<'i, 'r>,
     ) {
@@ -157,7 +156,7 @@ impl ByTopic {
             Action::Publish => self.publish.cover(request, identity, lists),
             Action::Subscribe if request.is_wildcard() => {
                 self.whole.cover(request, identity, lists);
-                touched.add(&self.any, request);
+                touched.add(&self.any);
             }
             Action::Subscribe => {
                 self.whole.cover(request, identity, lists);
@@ -167,11 +166,19 @@ impl ByTopic {
     }
 }
 
-/// The rules to be tried for a request, in order.
+/// The rules to be tried for a request, each once, in order. It is large, and is filled where it stands.
 #[derive(Debug)]
 pub(super) struct Candidates<'i, 'r> {
     lists: Merged<'i>,
     touched: Touched<'i, 'r>,
+}
+
+impl<'r> Candidates<'_, 'r> {
+    /// None yet, for a request of this identity.
+    #[inline]
+    pub(super) fn new(request: &'r Request<'r>, identity: Identity<'r>) -> Self {
+        Candidates { lists: Merged(Lists::new()), touched: Touched::new(request, identity) }
+    }
 }
 
 impl Iterator for Candidates<'_, '_> {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::candidates::{Index, Places, TopicRules};
+use super::candidates::{Candidates, Index, Places, TopicRules};
 use super::lists::Lists;
 use super::model::{
     AclRule, AuthRule, CaptureDef, HistoryDef, Interest, ListDef, LogLines, Model, PasswordDef, PasswordId, Section,
@@ -293,8 +293,9 @@ impl Acl {
         mut seen: impl FnMut(usize, Reach),
     ) -> Decision<'_> {
         let mut left_to_broker = None;
-        let candidates = self.index.candidates(client, action, request);
-        for (place, rule) in candidates.filter_map(|place| Some((place, self.section.rules.get(place)?))) {
+        let mut candidates = Candidates::new(request, identity(client));
+        self.index.find(client, action, request, &mut candidates);
+        for (place, rule) in candidates.by_ref().filter_map(|place| Some((place, self.section.rules.get(place)?))) {
             let reach = rule.reach(client, action, request, lists);
             seen(place, reach);
             match reach {

@@ -1,7 +1,8 @@
 //! A set of strings that is read often, never changed, and small beside its contents.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
+use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 /// The bytes of all entries one after the other, and a table of where each begins.

@@ -1,12 +1,10 @@
 //! What a frame says: a call of a function, and which event it is.
 
-use std::borrow::Cow;
-
 use crate::decision::Mode;
 use crate::event::{Action, Attempt, Client, Event, Message, Password, Payload, Peerhost};
 use crate::hook::Hook;
 
-use super::term::{Error, Head, Reader};
+use super::term::{Atom, Error, Head, Reader};
 
 /// The name in the state that the driver gives the broker at `init`, and gets back with every call.
 pub(super) const STATE_NAME: &str = "exhook_policy";
@@ -28,9 +26,9 @@ pub struct Call<'a> {
     /// The id's term as it came.
     pub id: &'a [u8],
     /// Of the callback.
-    pub module: Cow<'a, str>,
+    pub module: Atom<'a>,
     /// The callback.
-    pub function: Cow<'a, str>,
+    pub function: Atom<'a>,
     /// Of the tuple.
     elements: u32,
     args: Reader<'a>,
@@ -60,16 +58,21 @@ impl<'a> Incoming<'a> {
 }
 
 /// A name, which is an atom; what else it can be read from serves to answer the call.
-fn name<'a>(term: &mut Reader<'a>, what: &'static str) -> Result<Cow<'a, str>, Error> {
+fn name<'a>(term: &mut Reader<'a>, what: &'static str) -> Result<Atom<'a>, Error> {
     let mut ahead = *term;
     if let Ok(atom) = ahead.atom() {
         *term = ahead;
-        return Ok(atom.to_text());
+        return Ok(atom);
     }
-    term.text(what).map(Cow::Borrowed)
+    term.text(what).map(Atom::of)
 }
 
 impl<'a> Call<'a> {
+    /// The hook whose callback is called.
+    pub fn hook(&self) -> Option<Hook> {
+        Hook::of_callback(self.function.name())
+    }
+
     /// The event that a call of this hook tells of.
     ///
     /// # Errors
@@ -144,7 +147,7 @@ fn event<'a>(hook: Hook, args: &mut Reader<'a>) -> Result<Event<'a>, Error> {
         Hook::ClientConnected => Event::Connected(client(args)?),
         Hook::ClientDisconnected => Event::Disconnected { client: client(args)?, reason: reason(args)? },
         Hook::ClientAuthenticate => {
-            let (client, password) = Fields::read(args)?.client()?;
+            let (client, password) = client_with_password(args)?;
             args.skip()?;
             Event::Authenticate { client, password }
         }
@@ -179,7 +182,35 @@ fn event<'a>(hook: Hook, args: &mut Reader<'a>) -> Result<Event<'a>, Error> {
 }
 
 fn client<'a>(args: &mut Reader<'a>) -> Result<Client<'a>, Error> {
-    Fields::read(args)?.client().map(|(client, _)| client)
+    client_with_password(args).map(|(client, _)| client)
+}
+
+fn client_with_password<'a>(args: &mut Reader<'a>) -> Result<(Client<'a>, Password<'a>), Error> {
+    match usual_client(args) {
+        Some(client) => Ok(client),
+        None => Fields::read(args)?.client(),
+    }
+}
+
+/// A clientinfo as brokers write it, key by key in their order. `None` where anything is otherwise, and nothing is read.
+fn usual_client<'a>(args: &mut Reader<'a>) -> Option<(Client<'a>, Password<'a>)> {
+    let mut term = *args;
+    let list = term.list().ok().filter(|list| list.count == 10)?;
+    let node = term.value_of(b"node")?.text("the node").ok()?;
+    let clientid = term.value_of(b"clientid")?.text("the clientid").ok()?;
+    let username = term.value_of(b"username")?.text("the username").ok()?;
+    let password = term.value_of(b"password")?.bytes("the password").ok()?;
+    let peerhost = term.value_of(b"peerhost")?.text("the peerhost").ok()?;
+    let sockport = term.value_of(b"sockport")?.integer_of("a port").ok()?;
+    let protocol = term.value_of(b"protocol")?.text("the protocol").ok()?;
+    let mountpoint = term.value_of(b"mountpoint")?.text("the mountpoint").ok()?;
+    let is_superuser = term.value_of(b"is_superuser")?.boolean().ok()?;
+    let anonymous = term.value_of(b"anonymous")?.boolean().ok()?;
+    term.list_end(list).ok()?;
+    *args = term;
+    let peerhost = Peerhost::parse(peerhost);
+    let client = Client { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous };
+    Some((client, Password::new(password)))
 }
 
 fn attempt<'a>(args: &mut Reader<'a>) -> Result<Attempt<'a>, Error> {
@@ -205,27 +236,38 @@ struct Fields<'a> {
     keepalive: Option<u16>,
 }
 
+/// Reads a field that is not set yet; a later one of the name is passed over.
+fn first<'a, T>(
+    field: &mut Option<T>,
+    args: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
+) -> Result<(), Error> {
+    if field.is_none() {
+        *field = Some(read(args)?);
+        return Ok(());
+    }
+    args.skip().map(|_| ())
+}
+
 impl<'a> Fields<'a> {
     fn read(args: &mut Reader<'a>) -> Result<Self, Error> {
         let mut fields = Fields::default();
         let mut properties = args.properties()?;
         while let Some(key) = properties.next(args)? {
             match key.name() {
-                b"node" if fields.node.is_none() => fields.node = Some(args.text("the node")?),
-                b"clientid" if fields.clientid.is_none() => fields.clientid = Some(args.text("the clientid")?),
-                b"username" if fields.username.is_none() => fields.username = Some(args.text("the username")?),
-                b"password" if fields.password.is_none() => fields.password = Some(args.bytes("the password")?),
-                b"peerhost" if fields.peerhost.is_none() => fields.peerhost = Some(args.text("the peerhost")?),
-                b"sockport" if fields.sockport.is_none() => fields.sockport = Some(args.integer_of("a port")?),
-                b"protocol" if fields.protocol.is_none() => fields.protocol = Some(args.text("the protocol")?),
-                b"mountpoint" if fields.mountpoint.is_none() => fields.mountpoint = Some(args.text("the mountpoint")?),
-                b"is_superuser" if fields.is_superuser.is_none() => fields.is_superuser = Some(args.boolean()?),
-                b"anonymous" if fields.anonymous.is_none() => fields.anonymous = Some(args.boolean()?),
-                b"proto_name" if fields.proto_name.is_none() => {
-                    fields.proto_name = Some(args.text("the protocol's name")?);
-                }
-                b"proto_ver" if fields.proto_ver.is_none() => fields.proto_ver = Some(number(args)?),
-                b"keepalive" if fields.keepalive.is_none() => fields.keepalive = Some(number(args)?),
+                b"node" => first(&mut fields.node, args, |args| args.text("the node"))?,
+                b"clientid" => first(&mut fields.clientid, args, |args| args.text("the clientid"))?,
+                b"username" => first(&mut fields.username, args, |args| args.text("the username"))?,
+                b"password" => first(&mut fields.password, args, |args| args.bytes("the password"))?,
+                b"peerhost" => first(&mut fields.peerhost, args, |args| args.text("the peerhost"))?,
+                b"sockport" => first(&mut fields.sockport, args, |args| args.integer_of("a port"))?,
+                b"protocol" => first(&mut fields.protocol, args, |args| args.text("the protocol"))?,
+                b"mountpoint" => first(&mut fields.mountpoint, args, |args| args.text("the mountpoint"))?,
+                b"is_superuser" => first(&mut fields.is_superuser, args, Reader::boolean)?,
+                b"anonymous" => first(&mut fields.anonymous, args, Reader::boolean)?,
+                b"proto_name" => first(&mut fields.proto_name, args, |args| args.text("the protocol's name"))?,
+                b"proto_ver" => first(&mut fields.proto_ver, args, number)?,
+                b"keepalive" => first(&mut fields.keepalive, args, number)?,
                 _ => {
                     args.skip()?;
                 }
@@ -326,12 +368,12 @@ fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, Error> {
     let mut properties = args.properties()?;
     while let Some(key) = properties.next(args)? {
         match key.name() {
-            b"from" if from.is_none() => from = Some(args.text("the publisher")?),
-            b"topic" if topic.is_none() => topic = Some(args.text("the topic")?),
-            b"qos" if qos.is_none() => qos = Some(args.integer_of("a quality of service")?),
-            b"payload" if payload.is_none() => payload = Some(args.bytes("the payload")?),
-            b"timestamp" if timestamp.is_none() => timestamp = Some(args.integer()?),
-            b"node" if node.is_none() => node = Some(args.text("the node")?),
+            b"from" => first(&mut from, args, |args| args.text("the publisher"))?,
+            b"topic" => first(&mut topic, args, |args| args.text("the topic"))?,
+            b"qos" => first(&mut qos, args, |args| args.integer_of("a quality of service"))?,
+            b"payload" => first(&mut payload, args, |args| args.bytes("the payload"))?,
+            b"timestamp" => first(&mut timestamp, args, Reader::integer)?,
+            b"node" => first(&mut node, args, |args| args.text("the node"))?,
             _ => {
                 args.skip()?;
             }

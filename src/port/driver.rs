@@ -285,14 +285,15 @@ impl<H: Handler> Driver<H> {
 
     fn call(&mut self, call: &Call<'_>, term: &[u8], unpacked: Result<(), Error>, arrived: Instant) {
         let token = self.calls.next_token();
-        match &*call.function {
-            "init" => self.init(call, token),
-            "deinit" => self.reply_at_once(token, call, Outcome::Ok),
-            function => match (Hook::of_callback(function), unpacked) {
+        match call.function.name() {
+            b"init" => self.init(call, token),
+            b"deinit" => self.reply_at_once(token, call, Outcome::Ok),
+            _ => match (call.hook(), unpacked) {
                 (Some(hook), Ok(())) => self.hook(hook, call, token, term, arrived),
                 (Some(hook), Err(error)) => self.unreadable(call, hook.kind(), token, &error),
                 (None, _) => {
-                    let answer = self.error_answer(Hook::kind_of_unknown(function), call.state());
+                    let function = call.function.to_text();
+                    let answer = self.error_answer(Hook::kind_of_unknown(&function), call.state());
                     self.log.line(format_args!("no such function, {function}: {}", in_words(answer)));
                     self.reply_at_once(token, call, Outcome::Answer(answer));
                 }
@@ -302,7 +303,7 @@ impl<H: Handler> Driver<H> {
 
     fn init(&mut self, call: &Call<'_>, token: Token) {
         if let Policy::Loading { module, .. } = &self.policy
-            && *module != call.module
+            && !call.module.equals(module)
         {
             let reason = reply::failure(&format!("the policy {module} is being loaded"));
             self.reply_at_once(token, call, Outcome::Term(&reason));
@@ -311,14 +312,14 @@ impl<H: Handler> Driver<H> {
         self.calls.pass();
         self.inits.push((token, call.id.into()));
         if !matches!(self.policy, Policy::Loading { .. }) {
-            self.start_loading(&call.module);
+            self.start_loading(&call.module.to_text());
         }
     }
 
     fn hook(&mut self, hook: Hook, call: &Call<'_>, token: Token, term: &[u8], arrived: Instant) {
         match &self.policy {
-            Policy::Unknown => self.start_loading(&call.module),
-            Policy::Failed { at, .. } if at.elapsed() >= self.try_again => self.start_loading(&call.module),
+            Policy::Unknown => self.start_loading(&call.module.to_text()),
+            Policy::Failed { at, .. } if at.elapsed() >= self.try_again => self.start_loading(&call.module.to_text()),
             Policy::Failed { .. } | Policy::Loading { .. } | Policy::Ready { .. } => {}
         }
         match &mut self.policy {
@@ -342,7 +343,7 @@ impl<H: Handler> Driver<H> {
         let Policy::Ready { module, handler } = &self.policy else {
             return Some(self.error_answer(hook.kind(), call.state()));
         };
-        let problem = if *module == call.module {
+        let problem = if call.module.equals(module) {
             let asked = || call.event(hook).map(|event| handler.handle(&event, token));
             match catch_unwind(AssertUnwindSafe(asked)) {
                 Ok(Ok(answer)) => return answer,
@@ -442,7 +443,7 @@ impl<H: Handler> Driver<H> {
     /// A call that came while the policy was loading, and is not overdue.
     fn asked_before(&mut self, token: Token, term: &[u8]) {
         let Ok(Incoming::Call(call)) = Incoming::read(term) else { return };
-        let Some(hook) = Hook::of_callback(&call.function) else { return };
+        let Some(hook) = call.hook() else { return };
         if let Some(answer) = self.ask(hook, &call, token)
             && let Some(waiting) = self.calls.take(token)
         {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::Place;
 use crate::event::json::{self, Line, Told};
 use crate::event::owned::OwnedEvent;
-use crate::hook::Hook;
 use crate::port::call::Incoming;
 use crate::port::frame::{Frames, Packet};
 use crate::port::term::{Reader, VERSION, unpack};
@@ -176,7 +175,7 @@ fn of_frame(frame: &[u8]) -> Entry {
     let mut room = Vec::new();
     let (frame, whole) = unpack(frame, &mut room);
     match whole.and_then(|()| Incoming::read(frame)) {
-        Ok(Incoming::Call(call)) => match Hook::of_callback(&call.function) {
+        Ok(Incoming::Call(call)) => match call.hook() {
             Some(hook) => match call.event(hook) {
                 Ok(event) => Entry::Told(Told { at: None, event: OwnedEvent::from(&event), decision: None }),
                 Err(error) => Entry::Unreadable(format!("{}: {error}", hook.point())),

@@ -164,7 +164,7 @@ fn parts(request: &Request<'_>, verdict: Verdict, most: usize) -> (Vec<String>, 
             }
             parts.insert(part.to_owned());
             if parts.len() > most {
-                return (request.levels().iter().map(|level| (*level).to_owned()).collect(), false);
+                return (request.levels().iter().map(str::to_owned).collect(), false);
             }
         }
     }

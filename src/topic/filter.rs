@@ -112,7 +112,7 @@ impl Filter {
         let enough = if self.hash { asked.len() >= self.levels.len() } else { asked.len() == self.levels.len() };
         enough
             && !(request.begins_with_dollar() && self.has_root_wildcard())
-            && self.levels.iter().zip(asked).all(|(level, word)| level.accepts(word, identity))
+            && self.levels.iter().zip(asked.iter()).all(|(level, word)| level.accepts(word, identity))
     }
 
     /// Whether a topic name is matched; a value with `/` in it spans levels.
@@ -153,10 +153,10 @@ impl Filter {
         // The only topic that both could receive is the empty one, which is none.
         let one_level = (!self.hash && self.levels.len() <= 1) || (!request.ends_in_hash() && asked.len() <= 1);
         let own_empty = self.levels.first().is_some_and(|level| level.is_word() && level.accepts("", identity));
-        let empty = one_level && (own_empty || asked.first() == Some(&""));
+        let empty = one_level && (own_empty || asked.get(0) == Some(""));
         fits && !empty
             && self.root_fits(request, identity)
-            && self.levels.iter().zip(asked).all(|(level, word)| match Asked::of(word) {
+            && self.levels.iter().zip(asked.iter()).all(|(level, word)| match Asked::of(word) {
                 Asked::Plus => true,
                 Asked::Word(word) => level.accepts(word, identity),
             })
@@ -171,10 +171,10 @@ impl Filter {
             return None;
         }
         let word = |at: usize| match (request.levels().get(at), self.levels.get(at)) {
-            (Some(&"+") | None, Some(Level::Word(word))) => word.to_string(),
-            (Some(&"+") | None, Some(Level::Template(parts))) => parts.iter().map(|part| part.text(identity)).collect(),
-            (Some(&"+") | None, Some(Level::Plus) | None) => "x".to_owned(),
-            (Some(asked), _) => (*asked).to_owned(),
+            (Some("+") | None, Some(Level::Word(word))) => word.to_string(),
+            (Some("+") | None, Some(Level::Template(parts))) => parts.iter().map(|part| part.text(identity)).collect(),
+            (Some("+") | None, Some(Level::Plus) | None) => "x".to_owned(),
+            (Some(asked), _) => asked.to_owned(),
         };
         let depth = self.levels.len().max(request.levels().len()).max(1);
         let mut topic = (0..depth).map(word).collect::<Vec<_>>().join("/");
@@ -263,7 +263,7 @@ impl Filter {
 
     /// Root wildcards, on either side, reach no topic that begins with `$`.
     fn root_fits(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
-        let asked_wildcard = request.levels().first().is_none_or(|level| *level == "+");
+        let asked_wildcard = request.levels().get(0).is_none_or(|level| level == "+");
         if request.begins_with_dollar() {
             !self.has_root_wildcard()
         } else if asked_wildcard {
@@ -283,7 +283,7 @@ impl Filter {
         {
             return None;
         }
-        let words = asked.iter().map(|level| Asked::of(level)).chain(std::iter::repeat(Asked::Plus));
+        let words = asked.iter().map(Asked::of).chain(std::iter::repeat(Asked::Plus));
         let matched = self.levels.iter().zip(words).all(|(level, word)| match word {
             Asked::Plus => matches!(level, Level::Plus),
             Asked::Word(word) => level.accepts(word, identity),
@@ -322,7 +322,7 @@ pub(super) fn missed_depth<'f>(
 
 /// The topic with so many levels that the asked filter receives, with this word for its wildcards.
 pub(super) fn topic_of_depth(request: &Request<'_>, depth: usize, word: &str) -> String {
-    let levels = request.levels().iter().map(|level| if *level == "+" { word } else { level });
+    let levels = request.levels().iter().map(|level| if level == "+" { word } else { level });
     levels.chain(std::iter::repeat(word)).take(depth).collect::<Vec<_>>().join("/")
 }
 

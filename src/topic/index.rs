@@ -22,7 +22,7 @@ use hashbrown::HashTable;
 use smallvec::{SmallVec, smallvec};
 
 use super::filter::{Part, accepts};
-use super::request::{Asked, Request};
+use super::request::Request;
 use crate::text::Identity;
 
 pub(crate) use build::Builder;
@@ -123,16 +123,15 @@ impl Index {
     }
 
     /// The sets that may have a topic in common with a filter, in ascending order.
-    pub(crate) fn touch<'i, 'r>(&'i self, request: &'r Request<'_>, identity: Identity<'r>) -> Touched<'i, 'r> {
-        let mut touched = Touched::new(identity);
-        touched.add(self, request);
+    pub(crate) fn touch<'i, 'r>(&'i self, request: &'r Request<'r>, identity: Identity<'r>) -> Touched<'i, 'r> {
+        let mut touched = Touched::new(request, identity);
+        touched.add(self);
         touched
     }
 
     fn walk<'i>(&'i self, request: &Request<'_>, identity: Identity<'_>, longer: bool, found: &mut Lists<'i>) {
-        let asked = request.asked();
         let depth = request.least_depth();
-        let longer = longer && asked.hash;
+        let longer = longer && request.ends_in_hash();
         let mut stack: SmallVec<[(NodeId, usize); 16]> = smallvec![(ROOT, 0)];
         while let Some((id, level)) = stack.pop() {
             let Some(node) = self.node(id) else { continue };
@@ -148,11 +147,11 @@ impl Index {
                 stack.push((node.plus, level + 1));
             }
             let branches = self.branches_of(node);
-            match asked.levels.get(level) {
-                Some(&word) if word != "+" => {
-                    stack.extend(self.child(id, asked.hash_of(level)).map(|child| (child, level + 1)));
+            match request.levels().get(level) {
+                Some(word) if word != "+" => {
+                    stack.extend(self.child(id, hash(word)).map(|child| (child, level + 1)));
                     for (parts, child) in branches.map_or(&[][..], |branches| &branches.templates) {
-                        stack.extend(template_end(parts, asked, level, identity).map(|level| (*child, level)));
+                        stack.extend(template_end(parts, request, level, identity).map(|level| (*child, level)));
                     }
                     for beginning in branches.into_iter().flat_map(|branches| branches.beginning(word)) {
                         add(found, self.numbers_open(beginning.node));
@@ -197,17 +196,17 @@ fn add<'i>(found: &mut Lists<'i>, numbers: &'i [u32]) {
 }
 
 /// At which level a word with placeholders ends that begins at this one; a value with `/` in it spans levels.
-fn template_end(parts: &[Part], asked: Asked<'_>, level: usize, identity: Identity<'_>) -> Option<usize> {
+fn template_end(parts: &[Part], request: &Request<'_>, level: usize, identity: Identity<'_>) -> Option<usize> {
     if !parts.iter().any(|part| part.text(identity).contains('/')) {
-        return accepts(parts, asked.levels.get(level)?, identity).then_some(level + 1);
+        return accepts(parts, request.levels().get(level)?, identity).then_some(level + 1);
     }
     let text: String = parts.iter().map(|part| part.text(identity)).collect();
     let mut level = level;
     for word in text.split('/') {
-        match asked.levels.get(level) {
-            Some(&asked) if asked == word || asked == "+" => level += 1,
+        match request.levels().get(level) {
+            Some(asked) if asked == word || asked == "+" => level += 1,
             // Whatever follows is asked for.
-            None if asked.hash => return Some(level),
+            None if request.ends_in_hash() => return Some(level),
             Some(_) | None => return None,
         }
     }

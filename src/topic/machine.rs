@@ -6,6 +6,7 @@ mod table;
 use std::collections::HashMap;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
+use smallvec::{SmallVec, smallvec};
 
 use super::names::NEVER;
 use crate::text::{Identity, Placeholder, TextError};
@@ -76,18 +77,21 @@ pub(super) struct Thread {
     offset: u32,
 }
 
+/// The threads of a place in the topic: in most patterns a few, for which no memory is taken.
+pub(super) type Threads = SmallVec<[Thread; 16]>;
+
 /// Which states were met, so that none is followed twice; and how many, as a measure of work.
 #[derive(Debug)]
 pub(super) struct Marks {
-    seen: Vec<u32>,
+    seen: SmallVec<[u32; 64]>,
     generation: u32,
-    stack: Vec<StateId>,
+    stack: SmallVec<[StateId; 16]>,
     pub(super) met: usize,
 }
 
 impl Marks {
     pub(super) fn new(machine: &Machine) -> Self {
-        Marks { seen: vec![0; machine.states.len()], generation: 0, stack: Vec::new(), met: 0 }
+        Marks { seen: smallvec![0; machine.states.len()], generation: 0, stack: SmallVec::new(), met: 0 }
     }
 
     /// Forgets the states that were met.
@@ -215,19 +219,12 @@ impl Machine {
     }
 
     /// The threads at the start of a topic.
-    pub(super) fn begin(&self, identity: Identity<'_>, marks: &mut Marks, threads: &mut Vec<Thread>) {
+    pub(super) fn begin(&self, identity: Identity<'_>, marks: &mut Marks, threads: &mut Threads) {
         marks.clear();
         self.follow(self.start, true, identity, marks, threads);
     }
 
-    fn follow(
-        &self,
-        from: StateId,
-        at_start: bool,
-        identity: Identity<'_>,
-        marks: &mut Marks,
-        threads: &mut Vec<Thread>,
-    ) {
+    fn follow(&self, from: StateId, at_start: bool, identity: Identity<'_>, marks: &mut Marks, threads: &mut Threads) {
         marks.stack.push(from);
         while let Some(state) = marks.stack.pop() {
             if !marks.is_new(state) {
@@ -272,7 +269,7 @@ impl Machine {
         c: char,
         identity: Identity<'_>,
         marks: &mut Marks,
-        threads: &mut Vec<Thread>,
+        threads: &mut Threads,
     ) {
         let next = match self.state(thread.state) {
             State::Char(own, next) if *own == c => *next,
@@ -329,7 +326,7 @@ impl Machine {
     /// Whether the topic matches. `spend` takes the steps of each character and may end the work: `None`.
     pub(super) fn matches(&self, topic: &str, identity: Identity<'_>, spend: impl Fn(usize) -> bool) -> Option<bool> {
         let mut marks = Marks::new(self);
-        let (mut threads, mut next) = (Vec::new(), Vec::new());
+        let (mut threads, mut next) = (Threads::new(), Threads::new());
         self.begin(identity, &mut marks, &mut threads);
         for c in topic.chars() {
             if threads.is_empty() {

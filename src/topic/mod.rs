@@ -15,6 +15,7 @@
 mod budget;
 mod filter;
 pub(crate) mod index;
+mod levels;
 mod machine;
 mod names;
 mod overlap;
@@ -26,6 +27,7 @@ mod tracks;
 mod walk;
 
 pub use budget::Budget;
+pub use levels::Levels;
 pub use overlap::may_overlap;
 pub use patterns::{Cover, Patterns, Touch};
 pub use representatives::{Representatives, representatives};

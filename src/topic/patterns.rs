@@ -114,7 +114,7 @@ impl Patterns {
     pub fn cover(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
         if !request.is_wildcard() {
             // Whether values are safe is asked last, of the few patterns that match.
-            return self.about_name(request, identity).any(|one| match one {
+            return self.any_about_name(request, identity, |one| match one {
                 One::Filter(filter) => filter.matches(request, identity) && filter.uses().safe(identity),
                 One::Rich(rich) => {
                     rich.may_reach(request, identity)
@@ -150,7 +150,7 @@ impl Patterns {
     /// True where that cannot be settled within the bound of work.
     pub fn touch(&self, request: &Request<'_>, identity: Identity<'_>) -> bool {
         if !request.is_wildcard() {
-            return self.about_name(request, identity).any(|one| match one {
+            return self.any_about_name(request, identity, |one| match one {
                 One::Filter(filter) => filter.matches_literally(request, identity) && filter.uses().possible(identity),
                 One::Rich(rich) => {
                     rich.may_reach(request, identity) && rich.matches(request.text(), request, identity) != Some(false)
@@ -209,17 +209,17 @@ impl Patterns {
         }
     }
 
-    /// The patterns that may match a topic name.
-    fn about_name<'p>(&'p self, request: &Request<'_>, identity: Identity<'_>) -> impl Iterator<Item = One<'p>> {
-        let (all, few) = match &self.index {
-            None => (Some(self.all()), None),
-            Some(index) => {
-                let mut found = Lists::new();
-                index.cover(request, identity, &mut found);
-                (None, Some(Merged(found).filter_map(|number| self.one(number))))
-            }
-        };
-        all.into_iter().flatten().chain(few.into_iter().flatten())
+    /// Whether this holds of one of the patterns that may match a topic name.
+    fn any_about_name<'p>(
+        &'p self,
+        request: &Request<'_>,
+        identity: Identity<'_>,
+        holds: impl FnMut(One<'p>) -> bool,
+    ) -> bool {
+        let Some(index) = &self.index else { return self.all().any(holds) };
+        let mut found = Lists::new();
+        index.cover(request, identity, &mut found);
+        Merged(found).filter_map(|number| self.one(number)).any(holds)
     }
 
     fn allowed_filters<'p>(&'p self, identity: Identity<'p>) -> impl Iterator<Item = &'p Filter> {

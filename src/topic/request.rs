@@ -1,10 +1,9 @@
 //! What a client asks for.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::Cell;
 
-use smallvec::SmallVec;
-
-use super::{PREFIXES, TOPIC_MAX, index};
+use super::levels::Levels;
+use super::{PREFIXES, TOPIC_MAX};
 use crate::event::Action;
 
 /// What a client asks for, checked and split once: a topic name or the set that a filter receives.
@@ -12,32 +11,13 @@ use crate::event::Action;
 pub struct Request<'t> {
     text: &'t str,
     /// The levels, without a trailing `#`.
-    levels: SmallVec<[&'t str; 16]>,
+    levels: Levels<'t>,
     hash: bool,
     wildcard: bool,
     /// What all its topics begin with.
     beginning: &'t str,
     /// What is left of the work that may go into deciding it.
     work: Cell<usize>,
-    /// Of the levels, once they were asked for.
-    hashes: OnceCell<SmallVec<[u64; 16]>>,
-}
-
-/// The levels of a request, and the hashes by which indices find them.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Asked<'r> {
-    /// Without a trailing `#`.
-    pub(super) levels: &'r [&'r str],
-    hashes: &'r [u64],
-    /// Whether a `#` stands behind them.
-    pub(super) hash: bool,
-}
-
-impl Asked<'_> {
-    /// The hash of a level.
-    pub(super) fn hash_of(&self, level: usize) -> u64 {
-        self.hashes.get(level).copied().unwrap_or_default()
-    }
 }
 
 /// How many steps of walks over automata one decision may take, over all rules; a step takes some ten nanoseconds.
@@ -59,29 +39,24 @@ impl<'t> Request<'t> {
         if text.is_empty() {
             return None;
         }
-        let mut levels: SmallVec<[&str; 16]> = SmallVec::new();
-        let (mut start, mut special) = (0, false);
+        let mut request = Request {
+            text,
+            levels: Levels::of(text),
+            hash: false,
+            wildcard: false,
+            beginning: text,
+            work: Cell::new(WORK),
+        };
+        let mut special = false;
         for (at, byte) in text.bytes().enumerate() {
             match byte {
-                b'/' => {
-                    levels.push(text.get(start..at)?);
-                    start = at + 1;
-                }
+                b'/' => request.levels.push_end(at),
                 b'+' | b'#' => special = true,
                 b'\0' => return None,
                 _ => {}
             }
         }
-        levels.push(text.get(start..)?);
-        let mut request = Request {
-            text,
-            levels,
-            hash: false,
-            wildcard: false,
-            beginning: text,
-            work: Cell::new(WORK),
-            hashes: OnceCell::new(),
-        };
+        request.levels.push_end(text.len());
         if special {
             request.read_wildcards(action)?;
         }
@@ -90,12 +65,12 @@ impl<'t> Request<'t> {
 
     /// Takes account of the `+` and `#` in it. `None` where they do not stand for whole levels, or must not stand there.
     fn read_wildcards(&mut self, action: Action) -> Option<()> {
-        self.hash = self.levels.last() == Some(&"#");
+        self.hash = self.text == "#" || self.text.ends_with("/#");
         if self.hash {
             self.levels.pop();
         }
         self.wildcard = true;
-        let stray = self.levels.iter().any(|level| level.contains(['+', '#']) && *level != "+");
+        let stray = self.levels.iter().any(|level| level.contains(['+', '#']) && level != "+");
         if stray || action == Action::Publish {
             return None;
         }
@@ -110,23 +85,15 @@ impl<'t> Request<'t> {
     }
 
     /// The levels, without a trailing `#`.
-    pub fn levels(&self) -> &[&'t str] {
+    pub fn levels(&self) -> &Levels<'t> {
         &self.levels
-    }
-
-    /// What indices are asked for it.
-    pub(super) fn asked(&self) -> Asked<'_> {
-        let hashes = self.hashes.get_or_init(|| self.levels.iter().map(|level| index::hash(level)).collect());
-        Asked { levels: &self.levels, hashes, hash: self.hash }
     }
 
     /// How many levels its shortest topics have.
     pub(super) fn least_depth(&self) -> usize {
-        match self.levels() {
-            // One empty level is the empty topic, which is none.
-            [""] => 2,
-            levels => levels.len().max(1),
-        }
+        // One empty level is the empty topic, which is none.
+        let only_empty = self.levels.len() == 1 && self.levels.get(0) == Some("");
+        if only_empty { 2 } else { self.levels.len().max(1) }
     }
 
     /// Whether a `#` stands behind the levels.

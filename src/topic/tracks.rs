@@ -14,7 +14,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Budget;
 use super::filter::Filter;
-use super::machine::{CharClass, Machine, Marks, Thread};
+use super::machine::{CharClass, Machine, Marks, Thread, Threads};
 use super::patterns::Patterns;
 use super::request::Request;
 use super::walk::atoms;
@@ -190,7 +190,7 @@ impl<'p> Tracks<'p> {
                 members.push(Member::Filter(self.filter(filter)?, 0));
             }
         }
-        let mut threads = Vec::new();
+        let mut threads = Threads::new();
         for (number, rich) in (first..).zip(set.rich()) {
             let Some(Some(rival)) = self.machines.get_mut(number as usize) else { continue };
             if side == Side::Cover && !rich.uses().safe(identity) {
@@ -379,7 +379,7 @@ impl<'p> Tracks<'p> {
             return Some(*known);
         }
         let mut next = Vec::new();
-        let mut threads = Vec::new();
+        let mut threads = Threads::new();
         let mut cleared = None;
         for member in self.members(config).iter() {
             match *member {

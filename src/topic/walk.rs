@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-use super::machine::{CharClass, Machine, Marks, Reads, Thread};
+use super::machine::{CharClass, Machine, Marks, Reads, Thread, Threads};
 use super::names::{NEVER, Names, Next, Place};
 use super::request::Request;
 use crate::text::Identity;
@@ -52,7 +52,7 @@ impl Trail {
 pub(super) fn common_topic(machine: &Machine, request: &Request<'_>, identity: Identity<'_>) -> Found {
     let names = Names::new(request.text());
     let mut marks = Marks::new(machine);
-    let mut threads = Vec::new();
+    let mut threads = Threads::new();
     let mut seen: HashSet<(Place, Thread)> = HashSet::new();
     let mut queue: VecDeque<(Place, Thread, usize)> = VecDeque::new();
     let mut trail = Trail::default();
@@ -195,7 +195,7 @@ impl Cover<'_, '_> {
 
     fn start(&mut self) -> usize {
         let mut members = Vec::new();
-        let mut threads = Vec::new();
+        let mut threads = Threads::new();
         for ((number, part), marks) in (0..).zip(self.parts).zip(&mut self.marks) {
             match (part, marks) {
                 (Part::Machine(machine), Some(marks)) => {
@@ -211,7 +211,7 @@ impl Cover<'_, '_> {
 
     fn read(&mut self, members: &[Member], c: char) -> usize {
         let mut next = Vec::with_capacity(members.len());
-        let mut threads = Vec::new();
+        let mut threads = Threads::new();
         for marks in self.marks.iter_mut().flatten() {
             marks.clear();
         }

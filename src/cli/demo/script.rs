@@ -103,7 +103,7 @@ impl<'r> Script<'r> {
             let (frame, behind) = behind.split_at_checked(length).ok_or_else(|| bad("end"))?;
             rest = behind;
             let Ok(Incoming::Call(call)) = Incoming::read(frame) else { return Err(bad("frame")) };
-            let Some(hook) = Hook::of_callback(&call.function) else {
+            let Some(hook) = call.hook() else {
                 init = init.or(Some(frame));
                 continue;
             };

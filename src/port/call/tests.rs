@@ -342,3 +342,30 @@ fn only_calls_and_messages_come_in() {
     check(&tuple([atom("C"), integer(1)]), "expected a call at byte 6");
     check(&list([]), "expected a tuple at byte 1");
 }
+
+#[test]
+fn the_usual_form_is_read_as_every_other() {
+    let usual = clientinfo();
+    let read = |fields: &[(&str, Term)]| {
+        let mut bytes = Vec::new();
+        properties(fields).encode(&mut bytes).unwrap();
+        let mut args = Reader::versioned(&bytes).unwrap();
+        let quick = usual_client(&mut { args }).is_some();
+        let (client, password) = client_with_password(&mut args).unwrap();
+        args.end().unwrap();
+        assert!(client == CLIENT && password.expose() == b"\xFF\x00", "{fields:?}");
+        quick
+    };
+    assert!(read(&usual));
+    let mut turned = usual.clone();
+    turned.reverse();
+    assert!(!read(&turned));
+    let more = [&usual[..], &[("zone", atom("external"))]].concat();
+    assert!(!read(&more));
+    let twice = [&usual[..9], &[("clientid", binary("later")), ("anonymous", atom("true"))]].concat();
+    assert!(!read(&twice));
+    // As long as the usual one, with another key among them.
+    let mut other = usual.clone();
+    other.rotate_left(1);
+    assert!(!read(&other));
+}

@@ -13,6 +13,7 @@ mod tests;
 mod typed;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use error::Kind;
 
@@ -76,6 +77,11 @@ pub struct Atom<'a> {
 }
 
 impl<'a> Atom<'a> {
+    /// A text in an atom's place.
+    pub(in crate::port) fn of(text: &'a str) -> Self {
+        Atom { bytes: text.as_bytes(), latin1: false }
+    }
+
     /// The name's bytes. ASCII is the same in both encodings, and every name that is asked for is ASCII.
     pub fn name(self) -> &'a [u8] {
         self.bytes
@@ -85,6 +91,12 @@ impl<'a> Atom<'a> {
     pub fn is(self, text: &str) -> bool {
         debug_assert!(text.is_ascii());
         self.name() == text.as_bytes()
+    }
+
+    /// Whether the atom's text is this, which may be any.
+    pub fn equals(self, text: &str) -> bool {
+        let same = self.bytes == text.as_bytes() && (!self.latin1 || text.is_ascii());
+        same || (!text.is_ascii() && self.to_text() == text)
     }
 
     /// The text, if it can be borrowed: an old atom that holds more than ASCII cannot.
@@ -100,6 +112,12 @@ impl<'a> Atom<'a> {
             None if self.latin1 => Cow::Owned(self.bytes.iter().copied().map(char::from).collect()),
             None => String::from_utf8_lossy(self.bytes),
         }
+    }
+}
+
+impl fmt::Display for Atom<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
     }
 }
 
@@ -307,7 +325,15 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over one term but for the terms in it, and says how many these are.
+    #[inline]
     fn step(&mut self) -> Result<u64, Error> {
+        match self.usual_step() {
+            Some(inside) => Ok(inside),
+            None => self.unusual_step(),
+        }
+    }
+
+    fn unusual_step(&mut self) -> Result<u64, Error> {
         let mut ahead = *self;
         let tag = ahead.tag()?;
         let inside = match tag {

@@ -7,6 +7,10 @@ use super::{Atom, Head, Reader, Tag};
 const ATOM: u8 = Tag::Atom as u8;
 const SMALL_ATOM_UTF8: u8 = Tag::SmallAtomUtf8 as u8;
 const BINARY: u8 = Tag::Binary as u8;
+const INTEGER: u8 = Tag::Integer as u8;
+const LIST: u8 = Tag::List as u8;
+const NIL: u8 = Tag::Nil as u8;
+const SMALL_INTEGER: u8 = Tag::SmallInteger as u8;
 const SMALL_TUPLE: u8 = Tag::SmallTuple as u8;
 
 /// The head of a list.
@@ -34,16 +38,18 @@ impl Properties {
     pub fn next<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Option<Atom<'a>>, Error> {
         while let Some(left) = self.left.checked_sub(1) {
             self.left = left;
-            let mut pair = *reader;
-            let key = match reader.rest {
-                [SMALL_TUPLE, 2, rest @ ..] => {
-                    pair.rest = rest;
-                    pair.usual_atom()
+            let usual = match reader.rest {
+                [SMALL_TUPLE, 2, ATOM, high, low, rest @ ..] => {
+                    rest.split_at_checked(u16::from_be_bytes([*high, *low]).into())
                 }
                 _ => None,
             };
-            if let Some(key) = key.or_else(|| reader.unusual_key(&mut pair)) {
-                *reader = pair;
+            if let Some((bytes, rest)) = usual {
+                reader.rest = rest;
+                return Ok(Some(Atom { bytes, latin1: true }));
+            }
+            if let Some((key, value)) = reader.pair() {
+                *reader = value;
                 return Ok(Some(key));
             }
             reader.skip()?;
@@ -74,11 +80,41 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The key of a pair, if one stands next. The other reader is left at its value.
-    #[cold]
-    fn unusual_key(self, pair: &mut Self) -> Option<Atom<'a>> {
-        *pair = self;
-        (pair.tuple().ok()? == 2).then(|| pair.atom().ok())?
+    /// The key of the pair that stands next, if one does, and the reader at its value.
+    fn pair(mut self) -> Option<(Atom<'a>, Self)> {
+        let key = (self.tuple().ok()? == 2).then(|| self.atom().ok())??;
+        Some((key, self))
+    }
+
+    /// The value of the pair that stands next, if it is the one with this key; nothing is read otherwise.
+    #[inline]
+    pub(in crate::port) fn value_of<const N: usize>(&mut self, key: &[u8; N]) -> Option<&mut Self> {
+        let ([SMALL_TUPLE, 2, ATOM, 0, length, rest @ ..] | [SMALL_TUPLE, 2, SMALL_ATOM_UTF8, length, rest @ ..]) =
+            self.rest
+        else {
+            return None;
+        };
+        let (found, value) = rest.split_first_chunk::<N>()?;
+        if usize::from(*length) != N || found != key {
+            return None;
+        }
+        self.rest = value;
+        Some(self)
+    }
+
+    /// Passes over a term of the forms that brokers write most, but for the terms in it, and says how many these are.
+    #[inline]
+    pub(super) fn usual_step(&mut self) -> Option<u64> {
+        let (inside, rest) = match self.rest {
+            [ATOM, high, low, rest @ ..] => (0, rest.get(usize::from(u16::from_be_bytes([*high, *low]))..)?),
+            [SMALL_ATOM_UTF8, count, rest @ ..] => (0, rest.get(usize::from(*count)..)?),
+            [SMALL_INTEGER, _, rest @ ..] | [NIL, rest @ ..] => (0, rest),
+            [SMALL_TUPLE, count, rest @ ..] => ((*count).into(), rest),
+            [BINARY, a, b, c, d, rest @ ..] => (0, rest.get(u32::from_be_bytes([*a, *b, *c, *d]) as usize..)?),
+            _ => return None,
+        };
+        self.rest = rest;
+        Some(inside)
     }
 
     /// An atom in one of the two forms that brokers write.
@@ -120,6 +156,13 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Something else stands there, or it cannot be read.
     pub fn list(&mut self) -> Result<List, Error> {
+        if let Some((&[LIST, a, b, c, d], rest)) = self.rest.split_first_chunk() {
+            let count = u32::from_be_bytes([a, b, c, d]);
+            if count as usize <= rest.len() {
+                self.rest = rest;
+                return Ok(List { count, tail: true });
+            }
+        }
         let before = *self;
         match self.head()? {
             Head::Nil => Ok(List { count: 0, tail: false }),
@@ -142,6 +185,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// The list is improper.
     pub fn list_end(&mut self, list: List) -> Result<(), Error> {
+        if let ([NIL, rest @ ..], true) = (self.rest, list.tail) {
+            self.rest = rest;
+            return Ok(());
+        }
         let before = *self;
         if list.tail && self.head()? != Head::Nil { Err(before.expected("the end of a list")) } else { Ok(()) }
     }
@@ -151,6 +198,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Something else stands there, or it cannot be read, or it takes more than 64 bits.
     pub fn integer(&mut self) -> Result<i64, Error> {
+        if let Some((&[INTEGER, a, b, c, d], rest)) = self.rest.split_first_chunk() {
+            self.rest = rest;
+            return Ok(i32::from_be_bytes([a, b, c, d]).into());
+        }
         let before = *self;
         if let Head::Integer(value) = self.head()? { Ok(value) } else { Err(before.expected("an integer")) }
     }

@@ -2,16 +2,16 @@
 
 use smallvec::SmallVec;
 
-use super::{Index, NodeId, ROOT, template_end};
+use super::{Index, NodeId, ROOT, hash, template_end};
 use crate::text::Identity;
-use crate::topic::request::{Asked, Request};
+use crate::topic::request::Request;
 
 /// The numbers of the sets that may have a topic in common with a filter, each once, in ascending order.
 ///
 /// What is still to be looked at lies in a heap, by the least number that may be found there.
 #[derive(Debug)]
 pub(crate) struct Touched<'i, 'r> {
-    asked: Asked<'r>,
+    request: &'r Request<'r>,
     identity: Identity<'r>,
     heap: SmallVec<[Item<'i>; 24]>,
 }
@@ -42,18 +42,23 @@ enum From {
 
 impl<'i, 'r> Touched<'i, 'r> {
     /// Those of no index yet.
-    pub(crate) fn new(identity: Identity<'r>) -> Self {
-        Touched { asked: Asked::default(), identity, heap: SmallVec::new() }
+    #[inline]
+    pub(crate) fn new(request: &'r Request<'r>, identity: Identity<'r>) -> Self {
+        Touched { request, identity, heap: SmallVec::new() }
     }
 
-    /// Those of this index besides. The request is always the same one.
-    pub(crate) fn add(&mut self, index: &'i Index, request: &'r Request<'_>) {
-        self.asked = request.asked();
+    /// Those of this index besides.
+    pub(crate) fn add(&mut self, index: &'i Index) {
         self.push_node(index, ROOT, From::Level(0));
     }
 
     /// The next number, which stays.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u32> {
+        if self.heap.is_empty() { None } else { self.look() }
+    }
+
+    fn look(&mut self) -> Option<u32> {
         loop {
             let Item { least, work } = *self.heap.first()?;
             if matches!(work, Work::Numbers(_)) {
@@ -80,8 +85,8 @@ impl<'i, 'r> Touched<'i, 'r> {
                 let Some(node) = index.node(id) else { return };
                 self.push_numbers(index.numbers(node.open));
                 match from {
-                    From::Level(level) if level < self.asked.levels.len() => self.expand_level(index, id, level),
-                    From::Level(_) if !self.asked.hash => self.push_numbers(index.numbers(node.ends)),
+                    From::Level(level) if level < self.request.levels().len() => self.expand_level(index, id, level),
+                    From::Level(_) if !self.request.ends_in_hash() => self.push_numbers(index.numbers(node.ends)),
                     From::Level(_) | From::Here => {
                         self.push_numbers(index.numbers(node.ends));
                         self.push_siblings(index, node.children.of(&index.children), From::Here);
@@ -99,10 +104,10 @@ impl<'i, 'r> Touched<'i, 'r> {
 
     /// The children of a node to which a level of the filter leads.
     fn expand_level(&mut self, index: &'i Index, id: NodeId, level: usize) {
-        let (Some(node), Some(&asked)) = (index.node(id), self.asked.levels.get(level)) else { return };
+        let (Some(node), Some(asked)) = (index.node(id), self.request.levels().get(level)) else { return };
         let branches = index.branches_of(node);
         for (parts, child) in branches.map_or(&[][..], |branches| &branches.templates) {
-            if let Some(level) = template_end(parts, self.asked, level, self.identity) {
+            if let Some(level) = template_end(parts, self.request, level, self.identity) {
                 self.push_node(index, *child, From::Level(level));
             }
         }
@@ -110,7 +115,7 @@ impl<'i, 'r> Touched<'i, 'r> {
             self.push_siblings(index, node.children.of(&index.children), From::Level(level + 1));
             return;
         }
-        if let Some(child) = index.child(id, self.asked.hash_of(level)) {
+        if let Some(child) = index.child(id, hash(asked)) {
             self.push_node(index, child, From::Level(level + 1));
         }
         if node.plus != ROOT {

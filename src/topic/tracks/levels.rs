@@ -6,7 +6,7 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{ConfigId, Configs, DEAD, Member, Node, PLACE, Side, State, Tracks, WordId};
-use crate::topic::machine::{Reads, Thread};
+use crate::topic::machine::{Reads, Thread, Threads};
 use crate::topic::names::NEVER;
 
 /// A word in the place of a level.
@@ -197,7 +197,7 @@ impl<'p> Tracks<'p> {
             }
         }
         after.extend(queue.iter().map(|(number, thread, _)| Member::Thread(*number, *thread)));
-        let mut threads = Vec::new();
+        let mut threads = Threads::new();
         while let Some((number, thread, first)) = queue.pop() {
             let c = match self.reads(number, thread) {
                 Reads::Nothing => None,
