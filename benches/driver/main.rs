@@ -13,7 +13,6 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::single_match_else,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
