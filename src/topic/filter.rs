@@ -5,18 +5,20 @@
 //! its place: it can only have done so with a wildcard. So that one topic speaks for all.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 use super::request::Request;
 use super::{TOPIC_MAX, Uses, holds_any};
 use crate::text::{Identity, Piece, Placeholder, TextError, pieces};
 
-/// A topic filter of the policy.
+/// A topic filter of the policy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
     /// The levels, without a trailing `#`.
-    levels: Box<[Level]>,
+    levels: Arc<[Level]>,
     hash: bool,
     uses: Uses,
 }
@@ -25,7 +27,8 @@ pub(super) struct Filter {
 #[derive(Debug, Clone)]
 pub(super) enum Level {
     Plus,
-    Word(Box<str>),
+    /// Short ones stand here, so that they are near when they are compared.
+    Word(SmolStr),
     /// A word with placeholders.
     Template(Box<[Part]>),
 }
@@ -199,7 +202,7 @@ impl Filter {
     /// And whether a `#` stands behind them.
     pub(super) fn expanded(&self, identity: Identity<'_>) -> (Vec<Option<String>>, bool) {
         let mut levels = Vec::new();
-        for level in &self.levels {
+        for level in self.levels.iter() {
             match level {
                 Level::Plus => levels.push(None),
                 Level::Word(word) => levels.push(Some(word.to_string())),
@@ -242,10 +245,10 @@ impl Filter {
         if (dollar(self) && other.has_root_wildcard()) || (dollar(other) && self.has_root_wildcard()) {
             return false;
         }
-        for (own, theirs) in self.levels.iter().zip(&other.levels) {
+        for (own, theirs) in self.levels.iter().zip(other.levels.iter()) {
             match (own, theirs) {
                 (Level::Template(_), _) | (_, Level::Template(_)) => return true,
-                (Level::Word(own), Level::Word(theirs)) if own != theirs => return false,
+                (Level::Word(own), Level::Word(theirs)) if *own != *theirs => return false,
                 (Level::Word(_) | Level::Plus, Level::Word(_) | Level::Plus) => {}
             }
         }
@@ -353,7 +356,7 @@ impl Level {
     fn accepts(&self, word: &str, identity: Identity<'_>) -> bool {
         match self {
             Level::Plus => true,
-            Level::Word(own) => **own == *word,
+            Level::Word(own) => *own == word,
             Level::Template(parts) => accepts(parts, word, identity),
         }
     }

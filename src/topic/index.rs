@@ -9,10 +9,13 @@
 //! topic name is walked at once, since few branches fit it. A filter may fit them all, so that its walk is put off as
 //! far as the next number needs it ([`Touched`]).
 //!
+//! Where a single set is left there may be no need to tell more of it ([`Builder::thinned`]).
+//!
 //! A walk meets each node at most once. Without `+` in the patterns it meets one node a level; with `+` beside words
 //! at every level it may double at each, as far as there are nodes.
 
 mod build;
+mod thin;
 mod touched;
 
 use std::hash::{BuildHasher, Hasher};

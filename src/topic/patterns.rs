@@ -1,5 +1,7 @@
 //! The patterns of one rule for one action, as one set of topics.
 
+use smallvec::SmallVec;
+
 use super::filter::{Filter, missed_depth, topic_of_depth};
 use super::index::{Builder, Index, Lists, Merged};
 use super::machine::CharClass;
@@ -13,7 +15,8 @@ use crate::text::Identity;
 /// The patterns of one rule for one action.
 #[derive(Debug, Default)]
 pub struct Patterns {
-    filters: Vec<Filter>,
+    /// Most rules have one.
+    filters: SmallVec<[Filter; 1]>,
     rich: Vec<Rich>,
     /// The characters that the globs and regexes tell apart, in groups.
     atoms: Box<[CharClass]>,
@@ -63,6 +66,8 @@ impl Patterns {
                 Kind::Rich(rich) => compiled.rich.push(rich),
             }
         }
+        compiled.filters.shrink_to_fit();
+        compiled.rich.shrink_to_fit();
         if !compiled.rich.is_empty() {
             compiled.atoms = atoms(compiled.rich.iter().filter_map(Rich::machine));
         }
@@ -74,7 +79,7 @@ impl Patterns {
                     One::Rich(rich) => builder.add_rich(number, rich),
                 }
             }
-            compiled.index = Some(Box::new(builder.finish()));
+            compiled.index = Some(Box::new(builder.thinned().finish()));
         }
         compiled
     }

@@ -12,19 +12,19 @@ use crate::topic::rich::Rich;
 /// Takes the sets one by one.
 #[derive(Debug)]
 pub(crate) struct Builder {
-    nodes: Vec<Draft>,
-    edges: HashTable<Edge>,
-    templates: HashMap<(NodeId, Box<[Part]>), NodeId>,
-    beginnings: HashMap<(NodeId, Box<str>), NodeId>,
+    pub(super) nodes: Vec<Draft>,
+    pub(super) edges: HashTable<Edge>,
+    pub(super) templates: HashMap<(NodeId, Box<[Part]>), NodeId>,
+    pub(super) beginnings: HashMap<(NodeId, Box<str>), NodeId>,
     /// Node and number.
-    ends: Vec<(NodeId, u32)>,
-    open: Vec<(NodeId, u32)>,
+    pub(super) ends: Vec<(NodeId, u32)>,
+    pub(super) open: Vec<(NodeId, u32)>,
 }
 
 #[derive(Debug, Default)]
-struct Draft {
-    parent: NodeId,
-    plus: NodeId,
+pub(super) struct Draft {
+    pub(super) parent: NodeId,
+    pub(super) plus: NodeId,
 }
 
 impl Default for Builder {

@@ -61,13 +61,13 @@ proptest! {
     fn whatever_matches_is_found(
         sets in prop::collection::vec(prop::collection::vec(pattern(), 0..4), 0..25),
         topics in prop::collection::vec(asked(), 1..6),
-        clientid in select(&VALUES[..]), username in select(&VALUES[..]),
+        clientid in select(&VALUES[..]), username in select(&VALUES[..]), thin in prop::bool::ANY,
     ) {
         let identity = Identity { clientid, username };
         let sets: Vec<Patterns> = sets.iter().map(|texts| set(texts)).collect();
         let mut builder = Builder::default();
         (0..).zip(&sets).for_each(|(number, set)| builder.add(number, set));
-        let index = builder.finish();
+        let index = if thin { builder.thinned() } else { builder }.finish();
         for topic in &topics {
             let Some(request) = Request::parse(Action::Subscribe, topic) else { continue };
             let mut lists = Lists::new();
