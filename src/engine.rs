@@ -4,8 +4,9 @@
 //! The engine knows no transport. Whatever is ready at once is returned; the rest (logins that wait for a
 //! hash, events that wait for their commit) comes through the [`Sink`].
 
+use std::mem;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -13,12 +14,12 @@ use zeroize::Zeroizing;
 use crate::capture::Capture;
 use crate::clock::now_ms;
 use crate::decision::{Answer, Decision, Found, Mode, Verdict};
-use crate::event::owned::OwnedClient;
+use crate::event::owned::PackedClient;
 use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
-use crate::password::{Login as PasswordLogin, Outcome, Pool};
+use crate::password::{Caller, Login as PasswordLogin, Outcome, Pool};
 use crate::policy::model::PasswordId;
 use crate::policy::{self, Login, Policy};
 use crate::reply::{Sink, Token};
@@ -40,6 +41,8 @@ struct Core {
     history: Option<History>,
     capture: Option<Capture>,
     sink: Sink,
+    /// Answers to logins that go into the sink together.
+    concluded: Mutex<Vec<(Token, Answer)>>,
     log: Log,
 }
 
@@ -69,10 +72,13 @@ impl Engine {
             .history()
             .map(|def| History::start(def, Recorder::of_this_process(slot), deadline, Arc::clone(&sink), &log));
         let capture = policy.capture().map(|def| Capture::start(def, &log));
-        let passwords =
-            (!policy.passwords().is_empty()).then(|| Pool::start(policy.passwords(), deadline, log.clone()));
         let sources = Sources::start(policy.lists(), &log, FIRST_LOAD.min(deadline / 2));
-        Engine { core: Arc::new(Core { policy, sources, history, capture, sink, log }), passwords }
+        let core = Arc::new(Core { policy, sources, history, capture, sink, concluded: Mutex::default(), log });
+        let passwords = (!core.policy.passwords().is_empty()).then(|| {
+            let told = Arc::clone(&core);
+            Pool::start(core.policy.passwords(), deadline, Box::new(move || told.tell()), core.log.clone())
+        });
+        Engine { core, passwords }
     }
 
     /// The hooks that the policy needs to be told of, and no more.
@@ -148,29 +154,20 @@ impl Engine {
             Peerhost::Addr(addr) => Some(addr),
             Peerhost::Other(_) => None,
         };
-        let waiting = Arc::new(Mutex::new(Waiting {
+        let waiting = Waiting {
             core: Arc::clone(&self.core),
-            client: OwnedClient::from(client),
+            token,
+            client: PackedClient::from(client),
             password_given: password.is_given(),
-            at: now_ms(),
-            rule,
-            source,
-            said: Vec::new(),
-            fallen_through: None,
-        }));
-        let resumed = Arc::clone(&waiting);
+            at: self.core.capture.is_some().then(now_ms),
+            way: Mutex::new(Way { rule, source, said: Vec::new(), fallen_through: None }),
+        };
         PasswordLogin {
-            username: client.username.to_owned(),
+            caller: Arc::new(waiting),
             password: Zeroizing::new(password.expose().to_vec()),
             peerhost,
             arrived: Instant::now(),
             source,
-            unknown: Box::new(move || resumed.lock().unwrap_or_else(PoisonError::into_inner).next_source()),
-            done: Box::new(move |outcome| {
-                let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                let answer = waiting.conclude(&outcome);
-                (waiting.core.sink)(&[(token, answer)]);
-            }),
         }
     }
 
@@ -222,10 +219,16 @@ impl<'a> Question<'a> {
 /// A login that waits for a worker.
 struct Waiting {
     core: Arc<Core>,
-    client: OwnedClient,
+    token: Token,
+    client: PackedClient,
     password_given: bool,
-    /// When it came, Unix milliseconds.
-    at: i64,
+    /// When it came, Unix milliseconds, where somebody wants to know.
+    at: Option<i64>,
+    way: Mutex<Way>,
+}
+
+/// How far a login has come.
+struct Way {
     /// The rule whose password is being checked.
     rule: usize,
     /// Where it is looked up.
@@ -236,40 +239,59 @@ struct Waiting {
     fallen_through: Option<(Verdict, String)>,
 }
 
-impl Waiting {
-    fn next_source(&mut self) -> Option<PasswordId> {
-        self.said.push((self.source, Found::Unknown));
+impl Caller for Waiting {
+    fn username(&self) -> &str {
+        self.client.username()
+    }
+
+    fn unknown(&self) -> Option<PasswordId> {
+        let mut way = self.way();
+        let asked = way.source;
+        way.said.push((asked, Found::Unknown));
         let lists = self.core.sources.lists();
-        match self.core.policy.login_after(self.rule, &self.client.as_client(), &lists) {
+        match self.core.policy.login_after(way.rule, &self.client.as_client(), &lists) {
             Login::Decided(decision) => {
-                self.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
+                way.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
                 None
             }
             Login::Password { rule, source } => {
-                self.rule = rule;
-                self.source = source;
+                way.rule = rule;
+                way.source = source;
                 Some(source)
             }
         }
     }
 
-    fn conclude(&mut self, outcome: &Outcome) -> Answer {
+    fn done(&self, outcome: Outcome) {
+        let answer = self.conclude(&outcome);
+        self.core.concluded().push((self.token, answer));
+    }
+}
+
+impl Waiting {
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn conclude(&self, outcome: &Outcome) -> Answer {
+        let mut way = self.way();
+        let Way { rule, source, said, fallen_through } = &mut *way;
         let found = self.found(outcome);
         let policy = &self.core.policy;
-        let decision = match (found, &self.fallen_through) {
-            (Found::Right, _) => policy.password_checked(self.rule, true),
-            (Found::Wrong, _) => policy.password_checked(self.rule, false),
+        let decision = match (found, &*fallen_through) {
+            (Found::Right, _) => policy.password_checked(*rule, true),
+            (Found::Wrong, _) => policy.password_checked(*rule, false),
             (Found::Unknown, Some((verdict, rule))) => Decision { verdict: *verdict, rule },
             (Found::Unknown, None) | (Found::Unreadable, _) => Decision::ERROR,
         };
         if found != Found::Unknown {
-            self.said.push((self.source, found));
+            said.push((*source, found));
         }
         let client = self.client.as_client();
         let question = Question {
             password_given: self.password_given,
-            at: Some(self.at),
-            said: &self.said,
+            at: self.at,
+            said,
             ..Question::now(&client, Asked::Connect)
         };
         self.core.decided(&question, decision)
@@ -281,10 +303,11 @@ impl Waiting {
             Outcome::Wrong(_) => Found::Wrong,
             Outcome::Unknown => Found::Unknown,
             Outcome::Failed(failure) => {
+                let Client { clientid, username, .. } = self.client.as_client();
                 self.core.log.line(format_args!(
                     "login of clientid {} username {} denied: {failure}",
-                    Shown(&self.client.clientid),
-                    Shown(&self.client.username)
+                    Shown(clientid),
+                    Shown(username)
                 ));
                 if failure.is_of_the_hash() { Found::Wrong } else { Found::Unreadable }
             }
@@ -293,6 +316,16 @@ impl Waiting {
 }
 
 impl Core {
+    fn concluded(&self) -> MutexGuard<'_, Vec<(Token, Answer)>> {
+        self.concluded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over the answers to logins that are ready.
+    fn tell(&self) {
+        let answers = mem::take(&mut *self.concluded());
+        (self.sink)(&answers);
+    }
+
     fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str) -> Answer {
         if let Some(history) = &self.history {
             history.heard(client.clientid);

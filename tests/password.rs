@@ -7,12 +7,13 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use exhook_policy::log::Log;
-use exhook_policy::password::{Login, Outcome, Pool, StoredHash};
+use exhook_policy::password::{Caller, Login, Outcome, Pool, StoredHash};
 use exhook_policy::policy::model::{PasswordDef, PasswordId, PasswordSource};
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -36,26 +37,44 @@ fn sqlite(path: &Path) -> PasswordDef {
 }
 
 fn pool(sources: &[PasswordDef], deadline: Duration) -> Pool {
-    Pool::start(sources, deadline, Log::to(std::io::sink()))
+    Pool::start(sources, deadline, Box::new(|| {}), Log::to(std::io::sink()))
+}
+
+/// A client that asks so many sources in order.
+struct Asks<T> {
+    user: String,
+    sources: usize,
+    asked: AtomicUsize,
+    done: T,
+}
+
+impl<T: Fn(Outcome) + Send + Sync> Caller for Asks<T> {
+    fn username(&self) -> &str {
+        &self.user
+    }
+
+    fn unknown(&self) -> Option<PasswordId> {
+        let next = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        (next < self.sources).then_some(PasswordId(next))
+    }
+
+    fn done(&self, outcome: Outcome) {
+        (self.done)(outcome);
+    }
 }
 
 /// Submits a login that asks every source of the pool in order.
 fn submit(pool: &Pool, sources: usize, user: &str, password: &[u8], peer: Option<IpAddr>) -> Receiver<Outcome> {
     let (done, outcome) = mpsc::channel();
-    let mut next = 0;
+    let done = move |outcome| {
+        let _ = done.send(outcome);
+    };
     pool.submit(Login {
-        username: user.to_owned(),
+        caller: Arc::new(Asks { user: user.to_owned(), sources, asked: AtomicUsize::new(0), done }),
         password: Zeroizing::new(password.to_owned()),
         peerhost: peer,
         arrived: Instant::now(),
         source: PasswordId(0),
-        unknown: Box::new(move || {
-            next += 1;
-            (next < sources).then_some(PasswordId(next))
-        }),
-        done: Box::new(move |outcome| {
-            let _ = done.send(outcome);
-        }),
     });
     outcome
 }
@@ -212,14 +231,13 @@ fn ten_thousand_logins_at_once_are_all_answered_in_time() {
     for n in 0..LOGINS {
         let done = done.clone();
         let arrived = Instant::now();
+        let done = move |outcome| done.send((n, outcome, arrived.elapsed())).unwrap();
         pool.submit(Login {
-            username: format!("dev-{n}"),
+            caller: Arc::new(Asks { user: format!("dev-{n}"), sources: 1, asked: AtomicUsize::new(0), done }),
             password: Zeroizing::new(b"s3cret".to_vec()),
             peerhost: gateway,
             arrived,
             source: PasswordId(0),
-            unknown: Box::new(|| None),
-            done: Box::new(move |outcome| done.send((n, outcome, arrived.elapsed())).unwrap()),
         });
     }
     assert!(start.elapsed() < Duration::from_secs(1), "submitting took {:?}", start.elapsed());

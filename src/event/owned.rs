@@ -202,6 +202,66 @@ impl From<&Client<'_>> for OwnedClient {
     }
 }
 
+/// A [`Client`] of its own that is made quickly: all its texts are in one piece.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackedClient {
+    /// The clientid, the username, the protocol, the mountpoint and the node.
+    texts: Box<str>,
+    /// Where each of them ends.
+    ends: [usize; 5],
+    peerhost: OwnedPeerhost,
+    sockport: u16,
+    is_superuser: bool,
+    anonymous: bool,
+}
+
+impl PackedClient {
+    /// Lends it.
+    pub fn as_client(&self) -> Client<'_> {
+        let [clientid, username, protocol, mountpoint, node] = self.ends;
+        Client {
+            clientid: self.text(0, clientid),
+            username: self.text(clientid, username),
+            peerhost: self.peerhost.as_peerhost(),
+            sockport: self.sockport,
+            protocol: self.text(username, protocol),
+            mountpoint: self.text(protocol, mountpoint),
+            node: self.text(mountpoint, node),
+            is_superuser: self.is_superuser,
+            anonymous: self.anonymous,
+        }
+    }
+
+    /// The user name; empty where the client gave none.
+    pub fn username(&self) -> &str {
+        let [clientid, username, ..] = self.ends;
+        self.text(clientid, username)
+    }
+
+    fn text(&self, from: usize, to: usize) -> &str {
+        self.texts.get(from..to).unwrap_or_default()
+    }
+}
+
+impl From<&Client<'_>> for PackedClient {
+    fn from(client: &Client<'_>) -> Self {
+        let parts = [client.clientid, client.username, client.protocol, client.mountpoint, client.node];
+        let mut texts = String::with_capacity(parts.iter().map(|part| part.len()).sum());
+        let ends = parts.map(|part| {
+            texts.push_str(part);
+            texts.len()
+        });
+        PackedClient {
+            texts: texts.into(),
+            ends,
+            peerhost: client.peerhost.into(),
+            sockport: client.sockport,
+            is_superuser: client.is_superuser,
+            anonymous: client.anonymous,
+        }
+    }
+}
+
 impl OwnedAttempt {
     /// Lends it.
     pub fn as_attempt(&self) -> Attempt<'_> {
@@ -344,6 +404,30 @@ impl Plain {
             Plain::SessionResumed => Event::SessionResumed(client),
             Plain::SessionDiscarded => Event::SessionDiscarded(client),
             Plain::SessionTakenOver => Event::SessionTakenOver(client),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packed_client_is_the_client_that_it_was_made_of() {
+        let client = OwnedClient {
+            clientid: "c".into(),
+            username: "üser".into(),
+            peerhost: OwnedPeerhost::Other("elsewhere".into()),
+            protocol: "mqtt-sn".into(),
+            mountpoint: "".into(),
+            node: "emqx@127.0.0.1".into(),
+            is_superuser: true,
+            ..OwnedClient::named("c")
+        };
+        for client in [client.as_client(), OwnedClient::named("").as_client()] {
+            let packed = PackedClient::from(&client);
+            assert_eq!(packed.as_client(), client);
+            assert_eq!(packed.username(), client.username);
         }
     }
 }

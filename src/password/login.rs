@@ -12,8 +12,8 @@ use crate::policy::model::PasswordId;
 
 /// A login that needs its password checked.
 pub struct Login {
-    /// By whom the sources are asked; may be empty.
-    pub username: String,
+    /// Who wants to know.
+    pub caller: Arc<dyn Caller>,
     /// What the client gave. It is wiped as soon as it is no longer needed.
     pub password: Zeroizing<Vec<u8>>,
     /// Where the client connects from, for that peer's share.
@@ -22,19 +22,32 @@ pub struct Login {
     pub arrived: Instant,
     /// The source to ask first.
     pub source: PasswordId,
-    /// Called where a source does not know the user: gives the next source to ask, or `None` where no
-    /// further rule needs one. It runs on the source's thread and must not wait.
-    pub unknown: Box<dyn FnMut() -> Option<PasswordId> + Send>,
-    /// Called once, on any thread, with what came of it. It must not wait.
-    pub done: Done,
 }
 
-/// Takes the outcome of a login.
-pub type Done = Box<dyn FnOnce(Outcome) + Send>;
+/// Whose login it is. Nothing here may wait.
+pub trait Caller: Send + Sync {
+    /// By whom the sources are asked; may be empty.
+    fn username(&self) -> &str;
+
+    /// Called where a source does not know the user, on the source's thread: gives the next source to ask, or
+    /// `None` where no further rule needs one.
+    fn unknown(&self) -> Option<PasswordId>;
+
+    /// Called once, on any thread, with what came of it. Outcomes come some at a time, and after the last of
+    /// these the pool calls its [`Told`].
+    fn done(&self, outcome: Outcome);
+}
+
+/// Called on any thread after [`Caller::done`] was called some times, so that answers can go out together. It must
+/// not wait.
+pub type Told = Box<dyn Fn() + Send + Sync>;
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").field("username", &self.username).field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("Login")
+            .field("username", &self.caller.username())
+            .field("source", &self.source)
+            .finish_non_exhaustive()
     }
 }
 

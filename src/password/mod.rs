@@ -1,6 +1,6 @@
 //! Checking passwords: from a login to whether its password is right.
 //!
-//! In the order in which a login meets them: [`Pool`] takes it on (`pool`), `state` knows where each login
+//! In the order in which a login meets them: [`Pool`] takes it on (`pool`, by way of `intake`), `state` knows where each login
 //! is and `queue` whose turn it is, a `source` (`file` or `sqlite`) gives what is stored for the user, `cache`
 //! knows what was right a short while ago, and [`StoredHash`] verifies. `edit` changes
 //! password files.
@@ -12,6 +12,7 @@ mod cache;
 mod edit;
 mod file;
 mod hash;
+mod intake;
 mod login;
 mod pool;
 mod queue;
@@ -21,6 +22,6 @@ mod state;
 
 pub use edit::{Edit, check_username, edit};
 pub use hash::{StoredHash, UnreadableHash};
-pub use login::{Done, Failure, Login, Outcome};
+pub use login::{Caller, Failure, Login, Outcome, Told};
 pub use pool::Pool;
 pub use source::{Finding, check};

@@ -1,10 +1,12 @@
 //! The threads that check passwords.
 //!
-//! A login goes through two stages. First its source is asked for the stored hash: each source has a thread
-//! of its own, so that one that hangs holds up nobody else's. Then the password is verified against the
-//! hash, by as many workers as there are cores. They give way: whoever reads the broker's calls, and the broker
-//! itself, go before them wherever they want the same core. Before each stage stands a [`Queue`](super::queue), and beside both a thread that denies what is not
-//! decided shortly before the deadline, whatever the others are doing.
+//! Whoever submits a login only puts it down (see [`Intake`]): it is the thread that reads the broker's calls, and
+//! everybody's topic decisions stand behind it. Then a login goes through two stages. First its source is asked for the stored hash: each source has a thread
+//! of its own, so that one that hangs holds up nobody else's. Second, the password is verified against the
+//! hash, by as many workers as there are cores. Before each stage stands a [`Queue`](super::queue), and beside
+//! both a thread, the clerk, that takes new logins into the first queue and denies what is not decided shortly
+//! before the deadline, whatever the others are doing. All these threads give way: whoever reads the broker's
+//! calls, and the broker itself, go before them wherever they want the same core.
 //!
 //! Equal checks that are under way together are made once, and a password that was right within the last
 //! minutes is not verified again as long as the stored hash, which is looked up anew, is the same: a storm
@@ -15,6 +17,7 @@
 //! of the check is remembered for the client that comes again; and since the newest goes first, hardly more than
 //! one check of each worker ends like this in a storm.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -25,10 +28,11 @@ use rustix::thread::gettid;
 
 use super::cache::{Key, Keys};
 use super::hash::{Memory, StoredHash};
-use super::login::{Failure, Login, Outcome};
+use super::intake::Intake;
+use super::login::{Failure, Login, Outcome, Told};
 use super::queue::Peer;
 use super::source::{self, Found, Source};
-use super::state::{Asker, Asking, Bounds, Check, Meaning, State, Told};
+use super::state::{Asker, Asking, Bounds, Check, Meaning, Outcomes, State};
 use crate::log::Log;
 use crate::policy::model::{PasswordDef, PasswordId};
 
@@ -36,15 +40,17 @@ use crate::policy::model::{PasswordDef, PasswordId};
 const MARGIN: Duration = Duration::from_millis(250);
 /// How often a source that stays unreadable is logged.
 const REPEAT: Duration = Duration::from_secs(60);
-/// How much nicer than the rest of the program a worker is. Whoever wakes up goes before it at once, and on a core that
+/// How much nicer than the rest of the program the threads here are. Whoever wakes up goes before it at once, and on a core that
 /// another thread wants all the time it still gets a quarter: on a busy machine logins take longer, and do not starve.
 const NICER: i32 = 5;
 /// The nicest that a thread can be.
 const NICEST: i32 = 19;
 /// How long a worker without work keeps the memory that it worked in.
 const IDLE: Duration = Duration::from_secs(1);
-/// How many logins are given up at once: whoever submits a login waits for that long.
-const GIVEN_UP_AT_ONCE: usize = 64;
+/// How many logins the clerk takes on, and gives up, before it lets others have the lock.
+const AT_ONCE: usize = 64;
+/// How many logins whoever submits one takes on where too many have been put down.
+const HELP: usize = 2;
 
 /// Checks passwords on threads of its own. When it is dropped, what waits is denied.
 pub struct Pool {
@@ -80,19 +86,19 @@ impl Settings {
 }
 
 struct Shared {
+    intake: Intake,
     state: Mutex<State>,
     /// A login waits for the source of this index.
     asked: Vec<Condvar>,
     /// A check waits.
     checkable: Condvar,
-    /// There is an earlier end to wait for, or the pool stops.
-    ends: Condvar,
     /// How long a login has, counted from its arrival.
     patience: Duration,
     keys: Keys,
     names: Vec<Arc<str>>,
     interrupts: Vec<Arc<dyn Fn() + Send + Sync>>,
     verify: Verify,
+    told: Told,
     log: Log,
 }
 
@@ -100,12 +106,12 @@ impl Pool {
     /// Starts the threads. `deadline` is within which the caller has to answer, from a login's arrival; the
     /// outcome comes a tenth of it, and a quarter of a second at most, earlier. No source is read before a
     /// login asks for it.
-    pub fn start(sources: &[PasswordDef], deadline: Duration, log: Log) -> Pool {
+    pub fn start(sources: &[PasswordDef], deadline: Duration, told: Told, log: Log) -> Pool {
         let sources = sources.iter().map(|def| (def.name.as_str().into(), source::open(def))).collect();
-        Pool::with(sources, Settings::of(deadline), log)
+        Pool::with(sources, Settings::of(deadline), told, log)
     }
 
-    pub(super) fn with(sources: Vec<(Arc<str>, Box<dyn Source>)>, settings: Settings, log: Log) -> Pool {
+    pub(super) fn with(sources: Vec<(Arc<str>, Box<dyn Source>)>, settings: Settings, told: Told, log: Log) -> Pool {
         let mut bounds = settings.bounds;
         let keys = Keys::random().unwrap_or_else(|e| {
             log.line(format_args!("no verified password is remembered, since the system gives no randomness: {e}"));
@@ -113,18 +119,20 @@ impl Pool {
             Keys::public()
         });
         let shared = Arc::new(Shared {
+            // A part of what the queues hold: what lies here has no share that it could exceed.
+            intake: Intake::new(bounds.places / 4),
             state: Mutex::new(State::new(sources.len(), bounds)),
             asked: sources.iter().map(|_| Condvar::new()).collect(),
             checkable: Condvar::new(),
-            ends: Condvar::new(),
             patience: settings.deadline.saturating_sub(MARGIN.min(settings.deadline / 10)),
             keys,
             names: sources.iter().map(|(name, _)| Arc::clone(name)).collect(),
             interrupts: sources.iter().map(|(_, source)| source.interrupt()).collect(),
             verify: settings.verify,
+            told,
             log,
         });
-        shared.spawn("password-deadline", Shared::watch_ends);
+        shared.spawn("password-clerk", Shared::attend);
         for _ in 0..settings.workers {
             shared.spawn("password-hash", Shared::check);
         }
@@ -135,45 +143,29 @@ impl Pool {
         Pool { shared }
     }
 
-    /// Takes a login on. It never waits, and calls `done` at once where there is no room.
+    /// Takes a login on. It never waits.
     pub fn submit(&self, login: Login) {
-        let shared = &*self.shared;
-        let Login { username, password, peerhost, arrived, source, unknown, done } = login;
-        let end = arrived + shared.patience;
-        let who = Asker { peer: Peer::of(peerhost), user: username.into() };
-        let now = Instant::now();
-        let mut told = Told::new();
-        let mut state = shared.lock();
-        if state.stopping {
-            told.push((done, Outcome::Failed(Failure::Stopped)));
-        } else if end <= now {
-            told.push((done, Outcome::Failed(Failure::TooLate)));
-        } else {
-            let ticket = (end, state.number());
-            let earliest = state.next_end().is_none_or(|earliest| end < earliest);
-            let asking = Asking { ticket, who, password, unknown, costliest: None };
-            if state.admit(now, source, asking, done, &mut told) {
-                shared.wake(source);
-            }
-            if earliest {
-                shared.ends.notify_one();
-            }
+        if !self.shared.intake.put(login) {
+            // Those that came first, so that the queues' bounds and shares hold for all.
+            let mut told = Outcomes::new();
+            let wanted = self.shared.take_on(&mut self.shared.lock(), HELP, &mut told);
+            self.shared.wake(wanted);
+            self.shared.tell(told);
         }
-        drop(state);
-        shared.tell(told);
     }
 }
 
 impl Drop for Pool {
     /// The threads end by themselves; one that hangs is not waited for.
     fn drop(&mut self) {
-        let mut told = Told::new();
+        let mut told = Outcomes::new();
         self.shared.lock().stop(&mut told);
+        let stopped = |login: Login| (login.caller, Outcome::Failed(Failure::Stopped));
+        told.extend(self.shared.intake.stop().into_iter().map(stopped));
         for condvar in &self.shared.asked {
             condvar.notify_all();
         }
         self.shared.checkable.notify_all();
-        self.shared.ends.notify_all();
         self.shared.tell(told);
     }
 }
@@ -181,7 +173,11 @@ impl Drop for Pool {
 impl Shared {
     fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Shared) + Send + 'static) {
         let shared = Arc::clone(self);
-        let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared));
+        let work = move || {
+            give_way();
+            work(&shared);
+        };
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
         if let Err(e) = spawned {
             // Logins that needed this thread are denied at the deadline.
             self.log.line(format_args!("cannot start the thread {name}: {e}"));
@@ -192,74 +188,105 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wake(&self, source: PasswordId) {
-        if let Some(condvar) = self.asked.get(source.0) {
-            condvar.notify_one();
-        }
+    fn wake(&self, sources: impl IntoIterator<Item = PasswordId>) {
+        sources.into_iter().filter_map(|source| self.asked.get(source.0)).for_each(Condvar::notify_one);
     }
 
     fn name(&self, source: PasswordId) -> Arc<str> {
         self.names.get(source.0).map_or_else(|| "".into(), Arc::clone)
     }
 
-    /// Tells answers, with the lock released.
-    fn tell(&self, told: Told) {
-        for (done, outcome) in told {
-            if catch_unwind(AssertUnwindSafe(|| done(outcome))).is_err() {
+    /// Tells outcomes, with the lock released.
+    fn tell(&self, told: Outcomes) {
+        if told.is_empty() {
+            return;
+        }
+        let tell = |what: &mut dyn FnMut()| {
+            if catch_unwind(AssertUnwindSafe(what)).is_err() {
                 self.log.line(format_args!("the answer to a login failed, which is a fault in this program"));
             }
+        };
+        for (caller, outcome) in told {
+            let mut outcome = Some(outcome);
+            tell(&mut || outcome.take().into_iter().for_each(|outcome| caller.done(outcome)));
         }
+        tell(&mut || (self.told)());
     }
 
-    fn watch_ends(&self) {
-        let mut state = self.lock();
-        while !state.stopping {
+    /// What the clerk does: it takes logins on, and gives up those whose time is over.
+    fn attend(&self) {
+        loop {
+            let mut told = Outcomes::new();
+            let mut state = self.lock();
+            if state.stopping {
+                return;
+            }
+            let wanted = self.take_on(&mut state, AT_ONCE, &mut told);
             let now = Instant::now();
-            let mut told = Told::new();
-            for source in state.expire(now, GIVEN_UP_AT_ONCE, &mut told) {
+            for source in state.expire(now, AT_ONCE, &mut told) {
                 if let Some(interrupt) = self.interrupts.get(source.0) {
                     interrupt();
                 }
             }
-            if !told.is_empty() {
-                drop(state);
-                self.tell(told);
-                state = self.lock();
+            let end = state.next_end();
+            drop(state);
+            if wanted.is_empty() && told.is_empty() {
+                self.intake.wait(end);
+            }
+            self.wake(wanted);
+            self.tell(told);
+        }
+    }
+
+    /// Has the first of the logins that were put down wait for their sources, and gives these.
+    fn take_on(&self, state: &mut State, most: usize, told: &mut Outcomes) -> BTreeSet<PasswordId> {
+        // With the state at hand already, so that they keep their order.
+        let logins = self.intake.take(most);
+        let now = Instant::now();
+        let mut wanted = BTreeSet::new();
+        for Login { caller, password, peerhost, arrived, source } in logins {
+            let end = arrived + self.patience;
+            if end <= now {
+                told.push((caller, Outcome::Failed(Failure::TooLate)));
                 continue;
             }
-            state = match state.next_end() {
-                None => self.ends.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(end) => self.ends.wait_timeout(state, end - now).unwrap_or_else(PoisonError::into_inner).0,
-            };
+            let who = Asker { peer: Peer::of(peerhost), user: caller.username().into() };
+            let ticket = (end, state.number());
+            if state.admit(now, source, Asking { ticket, who, password, caller, costliest: None }, told) {
+                wanted.insert(source);
+            }
         }
+        wanted
     }
 
     /// Verifies passwords.
     fn check(&self) {
-        give_way();
         let mut memory = Memory::default();
         let mut state = self.lock();
         while !state.stopping {
             let Some(Check { key, hash, password, meaning }) = state.next_check(Instant::now()) else {
+                state.idle += 1;
+                let timed_out;
                 if memory.is_free() {
                     state = self.checkable.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    continue;
+                    timed_out = false;
+                } else {
+                    let waited = self.checkable.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+                    (state, timed_out) = (waited.0, waited.1.timed_out());
                 }
-                let waited = self.checkable.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
-                if waited.1.timed_out() {
+                state.idle -= 1;
+                if timed_out {
                     // Freeing it takes a while.
-                    drop(waited);
+                    drop(state);
                     memory.free();
                     state = self.lock();
-                } else {
-                    state = waited.0;
                 }
                 continue;
             };
             drop(state);
             let verified = catch_unwind(AssertUnwindSafe(|| (self.verify)(&hash, &password, &mut memory))).ok();
             drop(password);
-            let mut told = Told::new();
+            let mut told = Outcomes::new();
             state = self.lock();
             state.checked(Instant::now(), key, meaning, verified, &mut told);
             drop(state);
@@ -302,7 +329,7 @@ impl Desk {
             let ticket = asking.ticket;
             let served = catch_unwind(AssertUnwindSafe(|| self.look_up(shared, asking)));
             if served.is_err() {
-                let mut told = Told::new();
+                let mut told = Outcomes::new();
                 shared.lock().answer(ticket, Outcome::Failed(Failure::Internal), &mut told);
                 shared.tell(told);
             }
@@ -321,7 +348,7 @@ impl Desk {
                 // What was interrupted at its deadline has its answer already.
                 self.unreadable(shared, &reason);
                 let failure = Failure::Source { source: shared.name(self.id), reason };
-                let mut told = Told::new();
+                let mut told = Outcomes::new();
                 shared.lock().answer(asking.ticket, Outcome::Failed(failure), &mut told);
                 shared.tell(told);
                 return;
@@ -362,12 +389,12 @@ impl Desk {
             Some(elsewhere) if elsewhere.work() >= here.work() => elsewhere,
             Some(_) | None => here,
         };
-        if let Some(next) = (asking.unknown)() {
+        if let Some(next) = asking.caller.unknown() {
             asking.costliest = Some(costliest);
-            let mut told = Told::new();
+            let mut told = Outcomes::new();
             let there_is_one = shared.lock().ask(Instant::now(), next, asking, &mut told);
             if there_is_one {
-                shared.wake(next);
+                shared.wake([next]);
             }
             shared.tell(told);
         } else {
@@ -413,9 +440,15 @@ impl Desk {
 
 fn queue_check(shared: &Shared, asking: Asking, key: Key, hash: Arc<StoredHash>, meaning: Meaning) {
     let Asking { ticket, who, password, .. } = asking;
-    let mut told = Told::new();
-    shared.lock().check(Instant::now(), ticket, &who, Check { key, hash, password, meaning }, &mut told);
-    shared.checkable.notify_one();
+    let mut told = Outcomes::new();
+    let mut state = shared.lock();
+    state.check(Instant::now(), ticket, &who, Check { key, hash, password, meaning }, &mut told);
+    let idle = state.idle > 0;
+    drop(state);
+    // To wake nobody costs a system call as well.
+    if idle {
+        shared.checkable.notify_one();
+    }
     shared.tell(told);
 }
 

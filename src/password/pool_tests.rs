@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::password::login::Caller;
 
 /// Two hashes that differ in their parameters alone. They are never computed: the tests' own `verify` takes
 /// the password `right`, and `new` for the second.
@@ -64,6 +65,43 @@ impl Source for Memory {
     }
 }
 
+/// A client that asks so many sources in order.
+struct Asks {
+    user: String,
+    sources: usize,
+    asked: AtomicUsize,
+    faulty: bool,
+    done: Box<dyn Fn(Outcome) + Send + Sync>,
+}
+
+impl Asks {
+    fn login(self, password: &str, peerhost: Option<IpAddr>, arrived: Instant) -> Login {
+        let password = Zeroizing::new(password.as_bytes().to_owned());
+        Login { caller: Arc::new(self), password, peerhost, arrived, source: PasswordId(0) }
+    }
+}
+
+impl Caller for Asks {
+    fn username(&self) -> &str {
+        &self.user
+    }
+
+    fn unknown(&self) -> Option<PasswordId> {
+        assert!(!self.faulty);
+        let next = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        (next < self.sources).then_some(PasswordId(next))
+    }
+
+    fn done(&self, outcome: Outcome) {
+        (self.done)(outcome);
+    }
+}
+
+/// A client of one source.
+fn asks(user: &str, done: impl Fn(Outcome) + Send + Sync + 'static) -> Asks {
+    Asks { user: user.to_owned(), sources: 1, asked: AtomicUsize::new(0), faulty: false, done: Box::new(done) }
+}
+
 /// A pool on sources in memory, whose worker reports what it verifies and can be made to wait.
 struct Bench {
     pool: Option<Pool>,
@@ -110,7 +148,7 @@ impl Bench {
             .map(|(n, source)| (format!("source-{n}").into(), Box::new((*source).clone()) as Box<dyn Source>))
             .collect();
         let (lines, log) = mpsc::channel();
-        Bench { pool: Some(Pool::with(sources, settings, Log::to(Lines(lines)))), verified, gate, log }
+        Bench { pool: Some(Pool::with(sources, settings, Box::new(|| {}), Log::to(Lines(lines)))), verified, gate, log }
     }
 
     /// Submits a login that asks the sources in order, and gives where its outcome will come.
@@ -121,23 +159,12 @@ impl Bench {
     fn submit_at(&self, arrived: Instant, user: &str, password: &str, peer: Option<IpAddr>) -> Receiver<Outcome> {
         let pool = self.pool.as_ref().unwrap();
         let (done, outcome) = mpsc::channel();
-        let (mut next, sources) = (0, pool.shared.names.len());
-        let faulty = password == "unknown panics";
-        pool.submit(Login {
-            username: user.to_owned(),
-            password: Zeroizing::new(password.as_bytes().to_owned()),
-            peerhost: peer,
-            arrived,
-            source: PasswordId(0),
-            unknown: Box::new(move || {
-                assert!(!faulty);
-                next += 1;
-                (next < sources).then_some(PasswordId(next))
-            }),
-            done: Box::new(move |outcome| {
-                let _ = done.send(outcome);
-            }),
+        let mut asks = asks(user, move |outcome| {
+            let _ = done.send(outcome);
         });
+        asks.sources = pool.shared.names.len();
+        asks.faulty = password == "unknown panics";
+        pool.submit(asks.login(password, peer, arrived));
         outcome
     }
 
@@ -386,7 +413,7 @@ fn a_login_that_arrived_too_long_ago_is_denied_at_once() {
     let bench = Bench::new(Duration::from_millis(50), &[&memory]);
     let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(1)) else { return };
     let outcome = bench.submit_at(long_ago, "ann", "right", None);
-    assert_eq!(outcome.try_recv().unwrap(), Outcome::Failed(Failure::TooLate));
+    assert_eq!(outcome.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate));
 }
 
 #[test]
@@ -435,15 +462,8 @@ fn faults_deny_and_do_not_stop_the_threads() {
     assert_eq!(bench.login("ann", "panic"), internal);
     assert_eq!(bench.login("panic", "right"), internal);
     assert_eq!(bench.login("cid", "unknown panics"), internal);
-    bench.pool.as_ref().unwrap().submit(Login {
-        username: "ann".to_owned(),
-        password: Zeroizing::new(b"right".to_vec()),
-        peerhost: None,
-        arrived: Instant::now(),
-        source: PasswordId(0),
-        unknown: Box::new(|| None),
-        done: Box::new(|_| panic!("the answer cannot be told")),
-    });
+    let faulty = asks("ann", |_| panic!("the answer cannot be told"));
+    bench.pool.as_ref().unwrap().submit(faulty.login("right", None, Instant::now()));
     assert_eq!(bench.login("ann", "right"), right(0));
 }
 
@@ -471,15 +491,7 @@ fn stopping_denies_what_waits() {
 
 #[test]
 fn nothing_that_can_be_shown_holds_a_password() {
-    let login = Login {
-        username: "ann".to_owned(),
-        password: Zeroizing::new(b"hunter2".to_vec()),
-        peerhost: None,
-        arrived: Instant::now(),
-        source: PasswordId(0),
-        unknown: Box::new(|| None),
-        done: Box::new(|_| {}),
-    };
+    let login = asks("ann", |_| {}).login("hunter2", None, Instant::now());
     assert_eq!(format!("{login:?}"), "Login { username: \"ann\", source: PasswordId(0), .. }");
     let source: Arc<str> = "staff".into();
     let reason = StoredHash::parse("hunter2").unwrap_err();
@@ -523,7 +535,55 @@ fn a_flood_is_answered_within_the_deadline() {
 }
 
 #[test]
-fn workers_give_way_to_the_other_threads() {
+fn what_is_put_down_is_bounded_whatever_the_clerk_does() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.places = 16);
+    let gate = bench.gate.lock().unwrap();
+    let busy = bench.submit("ann", "busy", None);
+    bench.busy_with("busy");
+    let outcomes: Vec<_> = (0..1000)
+        .map(|n| {
+            let outcome = bench.submit(&format!("u{n}"), "guess", peer(1));
+            let lying = bench.pool.as_ref().unwrap().shared.intake.len();
+            assert!(lying <= 4 + 1, "{lying} logins are not counted to anybody");
+            outcome
+        })
+        .collect();
+    bench.until(|state| state.asking_of(PasswordId(0)) + state.queued_checks() == 16);
+    drop(gate);
+    assert_eq!(busy.recv_timeout(LONG).unwrap(), wrong(0));
+    let outcomes: Vec<Outcome> = outcomes.iter().map(|outcome| outcome.recv_timeout(LONG).unwrap()).collect();
+    let (first, last) = outcomes.split_at(outcomes.len() - 32);
+    assert!(last.contains(&Outcome::Unknown), "{last:?}");
+    assert!(first.contains(&Outcome::Failed(Failure::Share)), "{first:?}");
+}
+
+#[test]
+fn outcomes_are_told_some_at_a_time() {
+    let lots = Arc::new(AtomicUsize::new(0));
+    let told = Arc::clone(&lots);
+    let told = Box::new(move || {
+        told.fetch_add(1, Ordering::SeqCst);
+    });
+    let (done, outcomes) = mpsc::channel();
+    let memory = Memory::default();
+    memory.hangs.store(true, Ordering::SeqCst);
+    let sources = vec![("source".into(), Box::new(memory) as Box<dyn Source>)];
+    let pool = Pool::with(sources, Settings::of(LONG), told, Log::to(std::io::sink()));
+    for n in 0..3 {
+        let done = done.clone();
+        pool.submit(asks("ann", move |outcome| done.send((n, outcome)).unwrap()).login("x", None, Instant::now()));
+    }
+    assert_eq!(lots.load(Ordering::SeqCst), 0);
+    drop(pool);
+    let mut stopped: Vec<_> = outcomes.try_iter().collect();
+    stopped.sort_by_key(|(n, _)| *n);
+    assert_eq!(stopped, [0, 1, 2].map(|n| (n, Outcome::Failed(Failure::Stopped))));
+    assert_eq!(lots.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn the_pools_threads_give_way_to_the_others() {
     let here = || getpriority_process(Some(gettid())).unwrap();
     let (report, told) = mpsc::channel();
     let mut settings = Settings::of(LONG);
@@ -535,23 +595,29 @@ fn workers_give_way_to_the_other_threads() {
     });
     let memory = Memory::with(&[("ann", HASH)]);
     let sources = vec![("source".into(), Box::new(memory) as Box<dyn Source>)];
-    let pool = Pool::with(sources, settings, Log::to(std::io::sink()));
+    let pool = Pool::with(sources, settings, Box::new(|| {}), Log::to(std::io::sink()));
     let bench = Bench { pool: Some(pool), verified: mpsc::channel().1, gate: Arc::default(), log: mpsc::channel().1 };
     assert_eq!(bench.login("ann", "right"), right(0));
-    assert_eq!(told.recv_timeout(LONG).unwrap(), (here() + NICER).min(NICEST));
+    let nicer = (here() + NICER).min(NICEST);
+    assert_eq!(told.recv_timeout(LONG).unwrap(), nicer);
+    let (report, told) = mpsc::channel();
+    let late = asks("ann", move |_| report.send(here()).unwrap());
+    let Some(long_ago) = Instant::now().checked_sub(LONG) else { return };
+    bench.pool.as_ref().unwrap().submit(late.login("right", None, long_ago));
+    assert_eq!(told.recv_timeout(LONG).unwrap(), nicer);
 }
 
 #[test]
 fn logins_are_given_up_some_at_a_time() {
     let bounds = Settings::of(LONG).bounds;
     let mut state = State::new(1, bounds);
-    let (now, mut told) = (Instant::now(), Told::new());
+    let (now, mut told) = (Instant::now(), Outcomes::new());
     for _ in 0..3 {
         let ticket = (now, state.number());
         let who = Asker { peer: Peer::Unknown, user: "ann".into() };
-        let asking =
-            Asking { ticket, who, password: Zeroizing::default(), unknown: Box::new(|| None), costliest: None };
-        state.admit(now, PasswordId(0), asking, Box::new(|_| {}), &mut told);
+        let caller = Arc::new(asks("ann", |_| {}));
+        let asking = Asking { ticket, who, password: Zeroizing::default(), caller, costliest: None };
+        state.admit(now, PasswordId(0), asking, &mut told);
     }
     state.expire(now, 2, &mut told);
     assert_eq!((told.len(), state.asking_of(PasswordId(0))), (2, 1));

@@ -9,15 +9,15 @@ use zeroize::Zeroizing;
 
 use super::cache::{Cache, Key};
 use super::hash::StoredHash;
-use super::login::{Done, Failure, Outcome};
+use super::login::{Caller, Failure, Outcome};
 use super::queue::{Limits, Peer, Queue, Seq};
 use crate::policy::model::PasswordId;
 
 /// A login that has no answer yet: when it must have one, and its number.
 pub(super) type Ticket = (Instant, u64);
 
-/// Answers that are ready to be told.
-pub(super) type Told = Vec<(Done, Outcome)>;
+/// Outcomes that are ready to be told.
+pub(super) type Outcomes = Vec<(Arc<dyn Caller>, Outcome)>;
 
 /// A waiting login takes one place in a queue, and one more for every so many bytes.
 const BYTES_A_PLACE: usize = 1024;
@@ -44,7 +44,7 @@ pub(super) struct Asking {
     pub(super) ticket: Ticket,
     pub(super) who: Asker,
     pub(super) password: Zeroizing<Vec<u8>>,
-    pub(super) unknown: Box<dyn FnMut() -> Option<PasswordId> + Send>,
+    pub(super) caller: Arc<dyn Caller>,
     /// The costliest of the hashes that the sources asked so far would have had it verified against.
     pub(super) costliest: Option<Arc<StoredHash>>,
 }
@@ -74,7 +74,7 @@ pub(super) enum Meaning {
 }
 
 struct Waiting {
-    done: Done,
+    caller: Arc<dyn Caller>,
     place: Place,
 }
 
@@ -95,6 +95,8 @@ pub(super) struct State {
     pub(super) stopping: bool,
     bounds: Bounds,
     numbers: u64,
+    /// How many workers wait for a check.
+    pub(super) idle: usize,
     /// By when they must have an answer.
     waiting: BTreeMap<Ticket, Waiting>,
     /// Before each source.
@@ -111,6 +113,7 @@ impl State {
             stopping: false,
             bounds,
             numbers: 0,
+            idle: 0,
             waiting: BTreeMap::new(),
             asking: std::iter::repeat_with(|| Queue::new(limits)).take(sources).collect(),
             checks: Queue::new(Limits { user: bounds.user, ..limits }),
@@ -126,26 +129,19 @@ impl State {
     }
 
     /// Takes a login on and has it wait for its first source. False where there is no such source.
-    pub(super) fn admit(
-        &mut self,
-        now: Instant,
-        source: PasswordId,
-        asking: Asking,
-        done: Done,
-        told: &mut Told,
-    ) -> bool {
+    pub(super) fn admit(&mut self, now: Instant, source: PasswordId, asking: Asking, told: &mut Outcomes) -> bool {
         while self.waiting.len() >= self.bounds.logins
             && let Some((oldest, _)) = self.waiting.first_key_value()
         {
             let oldest = *oldest;
             self.give_up(oldest, Failure::Share, told);
         }
-        self.waiting.insert(asking.ticket, Waiting { done, place: Place::At(source) });
+        self.waiting.insert(asking.ticket, Waiting { caller: Arc::clone(&asking.caller), place: Place::At(source) });
         self.ask(now, source, asking, told)
     }
 
     /// Has a login wait for a source, unless it has its answer. False where there is no such source.
-    pub(super) fn ask(&mut self, now: Instant, source: PasswordId, asking: Asking, told: &mut Told) -> bool {
+    pub(super) fn ask(&mut self, now: Instant, source: PasswordId, asking: Asking, told: &mut Outcomes) -> bool {
         let ticket = asking.ticket;
         let Some(queue) = self.asking.get_mut(source.0) else {
             self.answer(ticket, Outcome::Failed(Failure::Internal), told);
@@ -153,11 +149,11 @@ impl State {
         };
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return true };
         waiting.place = Place::Before(source, queue.next());
-        let places = places(&asking.who, &asking.password);
+        let places = places(&asking.who.user, &asking.password);
         let Asker { peer, user } = asking.who.clone();
         for (fallen, _) in queue.push(now, peer, &user, places, asking) {
             if let Some(waiting) = self.waiting.remove(&fallen.ticket) {
-                told.push((waiting.done, Outcome::Failed(Failure::Share)));
+                told.push((waiting.caller, Outcome::Failed(Failure::Share)));
             }
         }
         true
@@ -173,7 +169,7 @@ impl State {
     }
 
     /// Has a password checked, unless it is remembered, or under way, or the login has its answer.
-    pub(super) fn check(&mut self, now: Instant, ticket: Ticket, who: &Asker, check: Check, told: &mut Told) {
+    pub(super) fn check(&mut self, now: Instant, ticket: Ticket, who: &Asker, check: Check, told: &mut Outcomes) {
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
         if let Meaning::Real(source) = check.meaning
             && self.right.holds(now, &check.key)
@@ -189,7 +185,7 @@ impl State {
         }
         let flight = Flight { tickets: BTreeSet::from([ticket]), queued: Some(self.checks.next()) };
         self.flights.insert(check.key, flight);
-        let places = places(who, &check.password);
+        let places = places(&who.user, &check.password);
         for (fallen, _) in self.checks.push(now, who.peer, &who.user, places, check) {
             self.land(&fallen.key, &Outcome::Failed(Failure::Share), told);
         }
@@ -211,7 +207,7 @@ impl State {
         key: Key,
         meaning: Meaning,
         verified: Option<bool>,
-        told: &mut Told,
+        told: &mut Outcomes,
     ) {
         let outcome = match (meaning, verified) {
             (_, None) => Outcome::Failed(Failure::Internal),
@@ -226,16 +222,16 @@ impl State {
         self.land(&key, &outcome, told);
     }
 
-    fn land(&mut self, key: &Key, outcome: &Outcome, told: &mut Told) {
+    fn land(&mut self, key: &Key, outcome: &Outcome, told: &mut Outcomes) {
         for ticket in self.flights.remove(key).map(|flight| flight.tickets).unwrap_or_default() {
             self.answer(ticket, outcome.clone(), told);
         }
     }
 
     /// Answers a login, unless it has its answer.
-    pub(super) fn answer(&mut self, ticket: Ticket, outcome: Outcome, told: &mut Told) {
+    pub(super) fn answer(&mut self, ticket: Ticket, outcome: Outcome, told: &mut Outcomes) {
         if let Some(waiting) = self.waiting.remove(&ticket) {
-            told.push((waiting.done, outcome));
+            told.push((waiting.caller, outcome));
         }
     }
 
@@ -251,7 +247,7 @@ impl State {
 
     /// Gives up logins that must have their answer by now, the first `most` of them. Gives the sources that are
     /// busy with one of them.
-    pub(super) fn expire(&mut self, now: Instant, most: usize, told: &mut Told) -> Vec<PasswordId> {
+    pub(super) fn expire(&mut self, now: Instant, most: usize, told: &mut Outcomes) -> Vec<PasswordId> {
         let mut busy = Vec::new();
         while told.len() < most
             && let Some((ticket, _)) = self.waiting.first_key_value()
@@ -264,17 +260,17 @@ impl State {
     }
 
     /// Gives up every login.
-    pub(super) fn stop(&mut self, told: &mut Told) {
+    pub(super) fn stop(&mut self, told: &mut Outcomes) {
         self.stopping = true;
         for (_, waiting) in std::mem::take(&mut self.waiting) {
-            told.push((waiting.done, Outcome::Failed(Failure::Stopped)));
+            told.push((waiting.caller, Outcome::Failed(Failure::Stopped)));
         }
     }
 
     /// Takes a login out of wherever it waits. Gives the source that is busy with it.
-    fn give_up(&mut self, ticket: Ticket, failure: Failure, told: &mut Told) -> Option<PasswordId> {
+    fn give_up(&mut self, ticket: Ticket, failure: Failure, told: &mut Outcomes) -> Option<PasswordId> {
         let waiting = self.waiting.remove(&ticket)?;
-        told.push((waiting.done, Outcome::Failed(failure)));
+        told.push((waiting.caller, Outcome::Failed(failure)));
         match waiting.place {
             Place::Before(source, seq) => {
                 self.asking.get_mut(source.0)?.remove(seq);
@@ -296,8 +292,9 @@ impl State {
     }
 }
 
-fn places(who: &Asker, password: &[u8]) -> usize {
-    1 + (who.user.len() + password.len()) / BYTES_A_PLACE
+/// How many places a login takes.
+pub(super) fn places(user: &str, password: &[u8]) -> usize {
+    1 + (user.len() + password.len()) / BYTES_A_PLACE
 }
 
 #[cfg(test)]
