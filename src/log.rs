@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvError, SyncSender, TryRecvError, TrySendError};
@@ -18,6 +19,8 @@ const QUEUE: usize = 4096;
 const LONGEST: usize = 16 << 10;
 /// How often dropped lines are said while more are dropped.
 const SAY_DROPPED: Duration = Duration::from_secs(1);
+/// How long whoever writes looks away after the last line. To wake the writer costs more than the line.
+const NAP: Duration = Duration::from_millis(1);
 /// How long a console that takes nothing now is left alone.
 const NOT_NOW: Duration = Duration::from_millis(10);
 
@@ -92,11 +95,16 @@ impl fmt::Debug for Log {
 
 fn write_lines(mut out: impl Write, lines: &mpsc::Receiver<Message>, dropped: &AtomicU64) {
     let mut said = Instant::now();
+    let mut rested = true;
     loop {
         let message = match lines.try_recv() {
             Ok(message) => message,
             Err(TryRecvError::Empty) => {
                 say_dropped(&mut out, dropped);
+                if !mem::replace(&mut rested, true) {
+                    thread::sleep(NAP);
+                    continue;
+                }
                 match lines.recv() {
                     Ok(message) => message,
                     Err(RecvError) => return,
@@ -104,6 +112,7 @@ fn write_lines(mut out: impl Write, lines: &mpsc::Receiver<Message>, dropped: &A
             }
             Err(TryRecvError::Disconnected) => return say_dropped(&mut out, dropped),
         };
+        rested = false;
         match message {
             Message::Line(line) => {
                 if write_whole(&mut out, line.as_bytes()).is_err() {
