@@ -73,6 +73,7 @@ pub(super) struct Queue<T> {
     size: usize,
     jobs: BTreeMap<Seq, Job<T>>,
     peers: HashMap<Peer, Share>,
+    /// Where the items of one user are limited.
     users: HashMap<Arc<str>, BTreeSet<Seq>>,
     /// Peers with waiting items, the one whose turn it is first: by takings, then by the newest item.
     turns: BTreeSet<(usize, Reverse<Seq>, Peer)>,
@@ -174,7 +175,9 @@ impl<T> Queue<T> {
             share.waiting.insert(seq);
             share.size += size;
         });
-        self.users.entry(Arc::clone(&job.user)).or_default().insert(seq);
+        if self.limits.user < usize::MAX {
+            self.users.entry(Arc::clone(&job.user)).or_default().insert(seq);
+        }
         self.jobs.insert(seq, job);
         seq
     }

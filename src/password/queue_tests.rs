@@ -75,6 +75,14 @@ fn a_user_has_a_share_from_wherever_it_comes() {
 }
 
 #[test]
+fn users_without_a_limit_are_not_kept_track_of() {
+    let (mut queue, now) = (queue(100, usize::MAX), Instant::now());
+    queue.push(now, peer(1), &"u".into(), 1, "a");
+    assert!(queue.users.is_empty());
+    assert_eq!(queue.pop(now), Some("a"));
+}
+
+#[test]
 fn an_item_can_leave_and_become_the_newest() {
     let (mut queue, now) = (queue(100, 100), Instant::now());
     let mut seqs = Vec::new();
