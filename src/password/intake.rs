@@ -5,6 +5,7 @@
 //! is not woken for each.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,20 +16,20 @@ use super::state::places;
 /// How long whoever takes logins looks away before it goes to sleep. To wake it costs whoever brings the next one
 /// more than all the rest.
 const NAP: Duration = Duration::from_micros(250);
-/// Room for more logins than this is given back once they are gone.
-const KEEP: usize = 1024;
+/// How many logins are taken together. Whoever holds a lock while it finds a place for each does not hold it long.
+const LOT: usize = 32;
 
 pub(super) struct Intake {
     arrived: Mutex<Arrived>,
     bell: Condvar,
-    /// How many places may be taken before whoever brings a login has to help.
+    /// How many places may be taken.
     most: usize,
 }
 
 #[derive(Default)]
 struct Arrived {
     /// In the order of arrival.
-    logins: VecDeque<Login>,
+    lots: VecDeque<Lot>,
     /// How many places they take.
     places: usize,
     /// Nobody listens until the bell rings.
@@ -36,18 +37,31 @@ struct Arrived {
     stopped: bool,
 }
 
+#[derive(Default)]
+struct Lot {
+    logins: Vec<Login>,
+    places: usize,
+}
+
 impl Intake {
     pub(super) fn new(most: usize) -> Self {
         Intake { arrived: Mutex::default(), bell: Condvar::new(), most }
     }
 
-    /// Puts a login down. False where more lie here than should: then some have to be taken.
+    /// Puts a login down. False where more lie here than may: then some have to be taken.
     pub(super) fn put(&self, login: Login) -> bool {
+        let places = places(login.caller.username(), &login.password);
         let mut arrived = self.lock();
-        arrived.places += places_of(&login);
-        arrived.logins.push_back(login);
+        arrived.places += places;
+        if arrived.lots.back().is_none_or(|lot| lot.logins.len() >= LOT) {
+            arrived.lots.push_back(Lot { logins: Vec::with_capacity(LOT), places: 0 });
+        }
+        if let Some(lot) = arrived.lots.back_mut() {
+            lot.places += places;
+            lot.logins.push(login);
+        }
         let fits = arrived.places <= self.most;
-        let asleep = std::mem::take(&mut arrived.asleep);
+        let asleep = mem::take(&mut arrived.asleep);
         drop(arrived);
         if asleep {
             self.bell.notify_one();
@@ -55,18 +69,17 @@ impl Intake {
         fits
     }
 
-    /// Takes the first logins, `most` of them at most.
-    pub(super) fn take(&self, most: usize) -> Vec<Login> {
+    /// Whether more lie here than may.
+    pub(super) fn is_too_full(&self) -> bool {
+        self.lock().places > self.most
+    }
+
+    /// Takes the first logins, some at a time.
+    pub(super) fn take(&self) -> Vec<Login> {
         let mut arrived = self.lock();
-        let count = most.min(arrived.logins.len());
-        let taken: Vec<Login> = arrived.logins.drain(..count).collect();
-        arrived.places -= taken.iter().map(places_of).sum::<usize>();
-        if arrived.logins.is_empty() && arrived.logins.capacity() > KEEP {
-            let room = std::mem::take(&mut arrived.logins);
-            drop(arrived);
-            drop(room);
-        }
-        taken
+        let Lot { logins, places } = arrived.lots.pop_front().unwrap_or_default();
+        arrived.places -= places;
+        logins
     }
 
     /// Waits for a login, or until `end`.
@@ -88,13 +101,14 @@ impl Intake {
     }
 
     /// Ends the waiting for good, and gives what lies here still.
-    pub(super) fn stop(&self) -> VecDeque<Login> {
+    pub(super) fn stop(&self) -> impl Iterator<Item = Login> + use<> {
         let mut arrived = self.lock();
         arrived.stopped = true;
-        let left = std::mem::take(&mut arrived.logins);
+        arrived.places = 0;
+        let left = mem::take(&mut arrived.lots);
         drop(arrived);
         self.bell.notify_all();
-        left
+        left.into_iter().flat_map(|lot| lot.logins)
     }
 
     fn lock(&self) -> MutexGuard<'_, Arrived> {
@@ -104,18 +118,14 @@ impl Intake {
 
 impl Arrived {
     fn is_quiet(&self) -> bool {
-        self.logins.is_empty() && !self.stopped
+        self.lots.is_empty() && !self.stopped
     }
-}
-
-fn places_of(login: &Login) -> usize {
-    places(login.caller.username(), &login.password)
 }
 
 #[cfg(test)]
 impl Intake {
     pub(super) fn len(&self) -> usize {
-        self.lock().logins.len()
+        self.lock().lots.iter().map(|lot| lot.logins.len()).sum()
     }
 }
 
@@ -162,24 +172,28 @@ mod tests {
 
     #[test]
     fn logins_are_taken_in_their_order() {
-        let intake = Intake::new(9);
-        for password in ["a", "b", "c"] {
-            assert!(intake.put(login(password)));
+        let intake = Intake::new(LOT * 2);
+        let all: Vec<Vec<u8>> = (0..=LOT).map(|n| n.to_string().into_bytes()).collect();
+        for password in &all {
+            assert!(intake.put(login(str::from_utf8(password).unwrap())));
         }
-        assert_eq!(passwords(intake.take(2)), [b"a", b"b"]);
-        assert_eq!(passwords(intake.take(2)), [b"c"]);
-        assert_eq!(passwords(intake.take(2)), [b""; 0]);
+        assert_eq!(passwords(intake.take()), all[..LOT]);
+        assert_eq!(passwords(intake.take()), all[LOT..]);
+        assert_eq!(passwords(intake.take()), [b""; 0]);
+        assert!(intake.put(login("left")));
+        assert_eq!(passwords(intake.stop()), [b"left"]);
     }
 
     #[test]
     fn places_are_counted_as_logins_come_and_go() {
         let intake = Intake::new(3);
-        assert!(intake.put(login("small")));
-        assert!(!intake.put(login(&"large".repeat(512))), "three places more");
-        assert_eq!(intake.take(1).len(), 1);
-        assert!(!intake.put(login("small")));
-        assert_eq!(intake.take(1).len(), 1);
-        assert!(intake.put(login("small")));
+        for _ in 0..2 {
+            assert!(intake.put(login("small")));
+            assert!(!intake.put(login(&"large".repeat(512))), "three places more");
+            assert!(intake.is_too_full());
+            assert_eq!(intake.take().len(), 2);
+            assert!(!intake.is_too_full());
+        }
     }
 
     #[test]
@@ -190,7 +204,7 @@ mod tests {
         let waiting = thread::spawn(move || {
             loop {
                 there.wait(None);
-                let logins = there.take(9);
+                let logins = there.take();
                 if logins.is_empty() && there.lock().stopped {
                     return;
                 }
@@ -207,7 +221,7 @@ mod tests {
         while !intake.lock().asleep {
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(intake.stop().is_empty());
+        assert!(intake.stop().next().is_none());
         waiting.join().unwrap();
     }
 

@@ -1,12 +1,12 @@
 //! The threads that check passwords.
 //!
 //! Whoever submits a login only puts it down (see [`Intake`]): it is the thread that reads the broker's calls, and
-//! everybody's topic decisions stand behind it. Then a login goes through two stages. First its source is asked for the stored hash: each source has a thread
-//! of its own, so that one that hangs holds up nobody else's. Second, the password is verified against the
-//! hash, by as many workers as there are cores. Before each stage stands a [`Queue`](super::queue), and beside
+//! everybody's topic decisions stand behind it. Then a login goes through two stages. First its source is asked for
+//! the stored hash: each source has a thread of its own, so that one that hangs holds up nobody else's. Second, the
+//! password is verified against the hash, by as many workers as there are cores. Before each stage stands a [`Queue`](super::queue), and beside
 //! both a thread, the clerk, that takes new logins into the first queue and denies what is not decided shortly
-//! before the deadline, whatever the others are doing. All these threads give way: whoever reads the broker's
-//! calls, and the broker itself, go before them wherever they want the same core.
+//! before the deadline, whatever the others are doing. The others give way: whoever reads the broker's calls, and
+//! the broker itself, go before them wherever they want the same core, and the workers come last.
 //!
 //! Equal checks that are under way together are made once, and a password that was right within the last
 //! minutes is not verified again as long as the stored hash, which is looked up anew, is the same: a storm
@@ -17,6 +17,8 @@
 //! of the check is remembered for the client that comes again; and since the newest goes first, hardly more than
 //! one check of each worker ends like this in a storm.
 
+mod desk;
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,31 +28,29 @@ use std::time::{Duration, Instant};
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::gettid;
 
-use super::cache::{Key, Keys};
+use super::cache::Keys;
 use super::hash::{Memory, StoredHash};
 use super::intake::Intake;
 use super::login::{Failure, Login, Outcome, Told};
 use super::queue::Peer;
-use super::source::{self, Found, Source};
-use super::state::{Asker, Asking, Bounds, Check, Meaning, Outcomes, State};
+use super::source::{self, Source};
+use super::state::{Asker, Asking, Bounds, Check, Outcomes, State};
 use crate::log::Log;
 use crate::policy::model::{PasswordDef, PasswordId};
+use desk::Desk;
 
 /// How long before the deadline a login is denied at the latest.
 const MARGIN: Duration = Duration::from_millis(250);
-/// How often a source that stays unreadable is logged.
-const REPEAT: Duration = Duration::from_secs(60);
-/// How much nicer than the rest of the program the threads here are. Whoever wakes up goes before it at once, and on a core that
-/// another thread wants all the time it still gets a quarter: on a busy machine logins take longer, and do not starve.
-const NICER: i32 = 5;
+/// How much nicer than the rest of the program a worker is. What a storm's beginning has cost the other threads the system makes them wait for, and
+/// the less a worker weighs, the sooner they are even. On a core that another thread wants all the time it still gets
+/// a tenth: on a busy machine logins take longer, and do not starve.
+const WORKER: i32 = 10;
 /// The nicest that a thread can be.
 const NICEST: i32 = 19;
 /// How long a worker without work keeps the memory that it worked in.
 const IDLE: Duration = Duration::from_secs(1);
-/// How many logins the clerk takes on, and gives up, before it lets others have the lock.
-const AT_ONCE: usize = 64;
-/// How many logins whoever submits one takes on where too many have been put down.
-const HELP: usize = 2;
+/// How many logins are given up before others may have the lock.
+const GIVEN_UP_AT_ONCE: usize = 64;
 
 /// Checks passwords on threads of its own. When it is dropped, what waits is denied.
 pub struct Pool {
@@ -76,6 +76,7 @@ impl Settings {
                 places: 65_536,
                 user: 16,
                 logins: 131_072,
+                sooner: deadline / 10,
                 window: deadline,
                 remembered: 65_536,
                 remember: Duration::from_secs(5 * 60),
@@ -104,8 +105,8 @@ struct Shared {
 
 impl Pool {
     /// Starts the threads. `deadline` is within which the caller has to answer, from a login's arrival; the
-    /// outcome comes a tenth of it, and a quarter of a second at most, earlier. No source is read before a
-    /// login asks for it.
+    /// outcome comes a tenth of it, and a quarter of a second at most, earlier, and up to another tenth where many wait.
+    /// No source is read before a login asks for it. `told` is called after outcomes were told.
     pub fn start(sources: &[PasswordDef], deadline: Duration, told: Told, log: Log) -> Pool {
         let sources = sources.iter().map(|def| (def.name.as_str().into(), source::open(def))).collect();
         Pool::with(sources, Settings::of(deadline), told, log)
@@ -137,7 +138,7 @@ impl Pool {
             shared.spawn("password-hash", Shared::check);
         }
         for (index, (_, source)) in sources.into_iter().enumerate() {
-            let mut desk = Desk { id: PasswordId(index), source, typical: None, trouble: None };
+            let mut desk = Desk::new(PasswordId(index), source);
             shared.spawn("password-lookup", move |shared| desk.serve(shared));
         }
         Pool { shared }
@@ -145,12 +146,15 @@ impl Pool {
 
     /// Takes a login on. It never waits.
     pub fn submit(&self, login: Login) {
-        if !self.shared.intake.put(login) {
-            // Those that came first, so that the queues' bounds and shares hold for all.
+        let shared = &*self.shared;
+        let mut fits = shared.intake.put(login);
+        while !fits {
+            // The clerk does not keep up. The bounds and shares of the queue have to hold for all.
             let mut told = Outcomes::new();
-            let wanted = self.shared.take_on(&mut self.shared.lock(), HELP, &mut told);
-            self.shared.wake(wanted);
-            self.shared.tell(told);
+            let wanted = shared.take_on(&mut shared.lock(), &mut told);
+            shared.wake(wanted);
+            shared.tell(told);
+            fits = !shared.intake.is_too_full();
         }
     }
 }
@@ -161,7 +165,7 @@ impl Drop for Pool {
         let mut told = Outcomes::new();
         self.shared.lock().stop(&mut told);
         let stopped = |login: Login| (login.caller, Outcome::Failed(Failure::Stopped));
-        told.extend(self.shared.intake.stop().into_iter().map(stopped));
+        told.extend(self.shared.intake.stop().map(stopped));
         for condvar in &self.shared.asked {
             condvar.notify_all();
         }
@@ -173,11 +177,7 @@ impl Drop for Pool {
 impl Shared {
     fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Shared) + Send + 'static) {
         let shared = Arc::clone(self);
-        let work = move || {
-            give_way();
-            work(&shared);
-        };
-        let spawned = thread::Builder::new().name(name.to_owned()).spawn(work);
+        let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared));
         if let Err(e) = spawned {
             // Logins that needed this thread are denied at the deadline.
             self.log.line(format_args!("cannot start the thread {name}: {e}"));
@@ -221,9 +221,9 @@ impl Shared {
             if state.stopping {
                 return;
             }
-            let wanted = self.take_on(&mut state, AT_ONCE, &mut told);
+            let wanted = self.take_on(&mut state, &mut told);
             let now = Instant::now();
-            for source in state.expire(now, AT_ONCE, &mut told) {
+            for source in state.expire(now, GIVEN_UP_AT_ONCE, &mut told) {
                 if let Some(interrupt) = self.interrupts.get(source.0) {
                     interrupt();
                 }
@@ -239,9 +239,9 @@ impl Shared {
     }
 
     /// Has the first of the logins that were put down wait for their sources, and gives these.
-    fn take_on(&self, state: &mut State, most: usize, told: &mut Outcomes) -> BTreeSet<PasswordId> {
+    fn take_on(&self, state: &mut State, told: &mut Outcomes) -> BTreeSet<PasswordId> {
         // With the state at hand already, so that they keep their order.
-        let logins = self.intake.take(most);
+        let logins = self.intake.take();
         let now = Instant::now();
         let mut wanted = BTreeSet::new();
         for Login { caller, password, peerhost, arrived, source } in logins {
@@ -261,6 +261,7 @@ impl Shared {
 
     /// Verifies passwords.
     fn check(&self) {
+        give_way(WORKER);
         let mut memory = Memory::default();
         let mut state = self.lock();
         while !state.stopping {
@@ -297,159 +298,11 @@ impl Shared {
 }
 
 /// Has the other threads go before this one. Where the system does not let it, it competes with them.
-fn give_way() {
+fn give_way(nicer: i32) {
     let this = Some(gettid());
     if let Ok(now) = getpriority_process(this) {
-        let _ = setpriority_process(this, now.saturating_add(NICER).min(NICEST));
+        let _ = setpriority_process(this, now.saturating_add(nicer).min(NICEST));
     }
-}
-
-/// Looks users up in one source.
-struct Desk {
-    id: PasswordId,
-    source: Box<dyn Source>,
-    /// The hash that was seen last.
-    typical: Option<Arc<StoredHash>>,
-    /// Since when the source cannot be read and was logged to be so, and why.
-    trouble: Option<(Instant, Arc<str>)>,
-}
-
-impl Desk {
-    fn serve(&mut self, shared: &Shared) {
-        let mut state = shared.lock();
-        while !state.stopping {
-            let Some(asking) = state.next_asking(Instant::now(), self.id) else {
-                state = match shared.asked.get(self.id.0) {
-                    Some(asked) => asked.wait(state).unwrap_or_else(PoisonError::into_inner),
-                    None => return,
-                };
-                continue;
-            };
-            drop(state);
-            let ticket = asking.ticket;
-            let served = catch_unwind(AssertUnwindSafe(|| self.look_up(shared, asking)));
-            if served.is_err() {
-                let mut told = Outcomes::new();
-                shared.lock().answer(ticket, Outcome::Failed(Failure::Internal), &mut told);
-                shared.tell(told);
-            }
-            state = shared.lock();
-        }
-    }
-
-    fn look_up(&mut self, shared: &Shared, asking: Asking) {
-        let found = match self.source.look_up(&asking.who.user, asking.ticket.0) {
-            Ok(found) => {
-                self.readable(shared);
-                found
-            }
-            Err(reason) => {
-                let reason: Arc<str> = reason.into();
-                // What was interrupted at its deadline has its answer already.
-                self.unreadable(shared, &reason);
-                let failure = Failure::Source { source: shared.name(self.id), reason };
-                let mut told = Outcomes::new();
-                shared.lock().answer(asking.ticket, Outcome::Failed(failure), &mut told);
-                shared.tell(told);
-                return;
-            }
-        };
-        let source = shared.name(self.id);
-        match found {
-            Found::Nobody => self.nobody(shared, asking),
-            Found::Several => self.spend(shared, asking, Failure::Several { source }),
-            Found::NoText => self.spend(shared, asking, Failure::NoText { source }),
-            Found::Hash(text) => match StoredHash::parse(&text) {
-                Err(reason) => self.spend(shared, asking, Failure::Hash { source, reason }),
-                Ok(hash) => {
-                    let hash = Arc::new(hash);
-                    self.typical = Some(Arc::clone(&hash));
-                    let id = self.id.0.to_be_bytes();
-                    let parts: [&[u8]; 5] =
-                        [b"real", &id, asking.who.user.as_bytes(), text.as_bytes(), &asking.password];
-                    let key = shared.keys.key(&parts);
-                    let meaning = if asking.password.is_empty() {
-                        Meaning::Spent(Outcome::Wrong(self.id))
-                    } else {
-                        Meaning::Real(self.id)
-                    };
-                    queue_check(shared, asking, key, hash, meaning);
-                }
-            },
-        }
-    }
-
-    /// The source does not know the user: on to the next source, or to the end.
-    fn nobody(&mut self, shared: &Shared, mut asking: Asking) {
-        if !shared.lock().waits(&asking.ticket) {
-            return;
-        }
-        let here = self.typical_hash();
-        let costliest = match asking.costliest.take() {
-            Some(elsewhere) if elsewhere.work() >= here.work() => elsewhere,
-            Some(_) | None => here,
-        };
-        if let Some(next) = asking.caller.unknown() {
-            asking.costliest = Some(costliest);
-            let mut told = Outcomes::new();
-            let there_is_one = shared.lock().ask(Instant::now(), next, asking, &mut told);
-            if there_is_one {
-                shared.wake([next]);
-            }
-            shared.tell(told);
-        } else {
-            let key = shared.keys.key(&[b"unknown", asking.who.user.as_bytes(), &asking.password]);
-            queue_check(shared, asking, key, costliest, Meaning::Spent(Outcome::Unknown));
-        }
-    }
-
-    /// The user is denied, but not sooner than others.
-    fn spend(&mut self, shared: &Shared, asking: Asking, failure: Failure) {
-        let id = self.id.0.to_be_bytes();
-        let key = shared.keys.key(&[b"failed", &id, asking.who.user.as_bytes(), &asking.password]);
-        queue_check(shared, asking, key, self.typical_hash(), Meaning::Spent(Outcome::Failed(failure)));
-    }
-
-    /// A hash like those of the source's users.
-    fn typical_hash(&mut self) -> Arc<StoredHash> {
-        if self.typical.is_none() {
-            self.typical = self.source.sample().and_then(|text| StoredHash::parse(text).ok()).map(Arc::new);
-        }
-        self.typical.clone().unwrap_or_else(|| Arc::new(StoredHash::stand_in()))
-    }
-
-    fn unreadable(&mut self, shared: &Shared, reason: &Arc<str>) {
-        let now = Instant::now();
-        let told = self.trouble.as_ref().is_some_and(|(at, known)| known == reason && now - *at < REPEAT);
-        if !told {
-            let name = shared.name(self.id);
-            shared.log.line(format_args!(
-                "password source `{name}` cannot be read, so that logins that need it are denied: {reason}"
-            ));
-            self.trouble = Some((now, Arc::clone(reason)));
-        }
-    }
-
-    fn readable(&mut self, shared: &Shared) {
-        if self.trouble.take().is_some() {
-            let name = shared.name(self.id);
-            shared.log.line(format_args!("password source `{name}` can be read again"));
-        }
-    }
-}
-
-fn queue_check(shared: &Shared, asking: Asking, key: Key, hash: Arc<StoredHash>, meaning: Meaning) {
-    let Asking { ticket, who, password, .. } = asking;
-    let mut told = Outcomes::new();
-    let mut state = shared.lock();
-    state.check(Instant::now(), ticket, &who, Check { key, hash, password, meaning }, &mut told);
-    let idle = state.idle > 0;
-    drop(state);
-    // To wake nobody costs a system call as well.
-    if idle {
-        shared.checkable.notify_one();
-    }
-    shared.tell(told);
 }
 
 #[cfg(test)]

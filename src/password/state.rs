@@ -22,6 +22,10 @@ pub(super) type Outcomes = Vec<(Arc<dyn Caller>, Outcome)>;
 /// A waiting login takes one place in a queue, and one more for every so many bytes.
 const BYTES_A_PLACE: usize = 1024;
 
+/// How much sooner a login is given up for each that waits. It is several times what giving one up takes, so that
+/// the last is given up in time, and that whoever answers them gets them evenly.
+const GIVING_UP: Duration = Duration::from_micros(20);
+
 /// The bounds of the pool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
@@ -31,6 +35,8 @@ pub(super) struct Bounds {
     pub(super) user: usize,
     /// Logins without an answer.
     pub(super) logins: usize,
+    /// How much sooner than it must have its answer a login is given up at most.
+    pub(super) sooner: Duration,
     /// How long a login counts to its peer's share once a worker took it.
     pub(super) window: Duration,
     /// Right passwords that are remembered.
@@ -240,18 +246,24 @@ impl State {
         self.waiting.contains_key(ticket)
     }
 
-    /// When the next login must have its answer.
+    /// When the next login has to be given up.
+    ///
+    /// This is the sooner the more of them wait, for giving them up takes its time as well. Those that are given up
+    /// sooner are the oldest of so many that hardly one of them would have had its turn, and with each of them the
+    /// others gain time, so that there is work for the workers up to the end.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.waiting.first_key_value().map(|((end, _), _)| *end)
+        let (end, _) = self.waiting.first_key_value()?.0;
+        let others = u32::try_from(self.waiting.len() - 1).unwrap_or(u32::MAX);
+        end.checked_sub(GIVING_UP.saturating_mul(others).min(self.bounds.sooner))
     }
 
-    /// Gives up logins that must have their answer by now, the first `most` of them. Gives the sources that are
-    /// busy with one of them.
+    /// Gives up logins whose time is over now, the first `most` of them. Gives the sources that are busy with one
+    /// of them.
     pub(super) fn expire(&mut self, now: Instant, most: usize, told: &mut Outcomes) -> Vec<PasswordId> {
         let mut busy = Vec::new();
         while told.len() < most
+            && self.next_end().is_some_and(|end| end <= now)
             && let Some((ticket, _)) = self.waiting.first_key_value()
-            && ticket.0 <= now
         {
             let ticket = *ticket;
             busy.extend(self.give_up(ticket, Failure::TooLate, told));
