@@ -1,7 +1,8 @@
 //! The driver on a pair of pipes, without Erlang: what a call takes of the CPU, by the size of the policy.
 //!
-//! `cargo bench --bench frames` prints the figures and writes them to `benches/figures/frames.json`; `-- --short` asks less
-//! and writes nothing. Beside each figure stands the constant driver's, measured in turn with it, round by round.
+//! `cargo bench --bench frames` prints the figures and writes them to `benches/figures/frames.json`; `-- --rounds 3` measures
+//! each so often, and `-- --short` asks less and writes nothing. Beside each figure stands the constant driver's, measured in
+//! turn with it, round by round.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -25,6 +26,9 @@ mod frames;
 mod policies;
 #[path = "common/port.rs"]
 mod port;
+#[expect(dead_code, reason = "the page reads what this writes")]
+#[path = "common/rows.rs"]
+mod rows;
 #[expect(dead_code, reason = "other benchmarks ask without a driver")]
 #[path = "common/subjects.rs"]
 mod subjects;
@@ -37,10 +41,9 @@ use std::process::{Command, ExitCode};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
 use crate::frames::Client;
 use crate::port::{Place, Port};
+use crate::rows::{Part, Report, Row, Spread, thousandth};
 use crate::subjects::Question::{Authenticate, Publish, Wildcard};
 use crate::subjects::{Asked, Question, Subject, calls};
 use crate::worst::Worst;
@@ -67,66 +70,72 @@ fn main() -> ExitCode {
         return constant::run();
     }
     let short = arguments.iter().any(|argument| argument == "--short");
-    let effort = if short { SHORT } else { WHOLE };
-    let mut report = Report::default();
+    let mut effort = if short { SHORT } else { WHOLE };
+    if let Some(at) = arguments.iter().position(|argument| argument == "--rounds") {
+        effort.rounds = arguments.get(at + 1).and_then(|rounds| rounds.parse().ok()).expect("a number of rounds");
+    }
+    let mut report = Report::new(effort.rounds);
     small(&mut report, effort);
     growth(&mut report, effort, short);
     loading(&mut report, effort, short);
     worst_cases(&mut report, effort);
     history(&mut report, effort);
     if !short {
-        report.write();
+        report.write("frames");
     }
     ExitCode::SUCCESS
 }
 
 /// A fleet's policy: what a call costs, and a start.
 fn small(report: &mut Report, effort: Effort) {
-    report.heading("a call, with 10,000 names and 100 rules: microseconds of CPU");
+    heading("a call, with 10,000 names and 100 rules: microseconds of CPU");
     let place = place(Subject::Fleet);
     for question in [Authenticate, Publish, Wildcard] {
         let (ours, constant) = side_by_side(&place, &Subject::Fleet.questions(question), effort);
         let goal = (question != Wildcard).then_some(GOAL_OF_A_CALL);
-        report.row(&question.to_string(), "cpu a call", "us", ours, Some(constant), goal);
+        let row = Row::new(Part::Frames, &question.to_string(), "CPU a call", "us", ours);
+        report.push(Row { constant: Some(constant), goal, ..row });
     }
 
-    report.heading("a start with ten rules: milliseconds until init is answered, and mebibytes then");
+    heading("a start with ten rules: milliseconds until init is answered, and mebibytes then");
     let place = self::place(Subject::Rules(10));
     let (mut ours, mut constant) = (Vec::new(), Vec::new());
     for _ in 0..effort.rounds.max(5) {
         ours.push(start(place.driver(&[]), &place));
         constant.push(start(constant_driver(), &place));
     }
-    let times = |of: &[Started]| Figures::of(of.iter().map(|start| start.seconds * 1000.0).collect());
-    let memory = |of: &[Started]| Figures::of(of.iter().map(|start| start.memory).collect());
+    let times = |of: &[Started]| Spread::of_rounds(&of.iter().map(|start| start.seconds * 1000.0).collect::<Vec<_>>());
+    let memory = |of: &[Started]| Spread::of_rounds(&of.iter().map(|start| start.memory).collect::<Vec<_>>());
     let goal = times(&constant).median + 3.0;
-    report.row("start", "until init is answered", "ms", times(&ours), Some(times(&constant)), Some(goal));
-    report.row("start", "resident memory", "MiB", memory(&ours), Some(memory(&constant)), Some(8.0));
+    let row = Row::new(Part::Frames, "start, 10 rules", "until init is answered", "ms", times(&ours));
+    report.push(Row { constant: Some(times(&constant)), goal: Some(thousandth(goal)), ..row });
+    let row = Row::new(Part::Frames, "start, 10 rules", "memory", "MiB", memory(&ours));
+    report.push(Row { constant: Some(memory(&constant)), goal: Some(8.0), ..row });
 }
 
 /// The same questions to policies that grow.
 fn growth(report: &mut Report, effort: Effort, short: bool) {
-    let mut grow = |of: fn(usize) -> Subject, question: Question, sizes: &[usize], times: f64| {
-        report
-            .heading(&format!("{question}, growing: microseconds of CPU a call; the goal is {times} times the first"));
+    let mut grow = |case: &str, of: fn(usize) -> Subject, question: Question, sizes: &[usize], times: f64| {
+        heading(&format!("{case}, growing: microseconds of CPU a call; the goal is {times} times the first"));
         let mut goal = None;
         for size in sizes.iter().copied().filter(|size| !short || *size <= 10_000) {
             let subject = of(size);
             let place = place(subject);
             let (ours, constant) = side_by_side(&place, &subject.questions(question), effort);
-            report.row(&format!("{question}, {subject}"), "cpu a call", "us", ours, Some(constant), goal);
-            goal = goal.or(Some(ours.median * times));
+            let row = Row::new(Part::Growth, case, "CPU a call", "us", ours);
+            report.push(Row { size: Some(size), constant: Some(constant), goal, ..row });
+            goal = goal.or(Some(thousandth(ours.median * times)));
         }
     };
-    grow(Subject::Rules, Publish, &[10, 1_000, 100_000], 2.0);
-    grow(Subject::Rules, Wildcard, &[10, 1_000, 100_000], 3.0);
-    grow(Subject::Names, Authenticate, &[10, 1_000, 100_000, 1_000_000], 2.5);
-    grow(Subject::Networks, Authenticate, &[10, 1_000, 100_000], 2.5);
+    grow("publish, by rules", Subject::Rules, Publish, &[10, 1_000, 100_000], 2.0);
+    grow("wildcard subscribe, by rules", Subject::Rules, Wildcard, &[10, 1_000, 100_000], 3.0);
+    grow("authenticate, by names", Subject::Names, Authenticate, &[10, 1_000, 100_000, 1_000_000], 2.5);
+    grow("authenticate, by networks", Subject::Networks, Authenticate, &[10, 1_000, 100_000], 2.5);
 }
 
 /// What large lists and policies take before the first call.
 fn loading(report: &mut Report, effort: Effort, short: bool) {
-    report.heading("loading, beyond what ten of each take");
+    heading("loading, beyond what ten of each take");
     let rounds = effort.rounds.min(3);
     let size = |whole: usize| if short { whole / 100 } else { whole };
     for (of, count, goals) in [
@@ -143,19 +152,22 @@ fn loading(report: &mut Report, effort: Effort, short: bool) {
         }
         let goal = |goal: f64| (goal > 0.0 && !short).then_some(goal);
         let name = of(count).to_string();
-        report.row(&name, "loading", "s", Figures::of(seconds), None, goal(goals[0]));
-        report.row(&name, "resident memory", "MiB", Figures::of(memory), None, goal(goals[1]));
+        let row = Row::new(Part::Frames, &name, "loading", "s", Spread::of_rounds(&seconds));
+        report.push(Row { goal: goal(goals[0]), ..row });
+        let row = Row::new(Part::Frames, &name, "memory", "MiB", Spread::of_rounds(&memory));
+        report.push(Row { goal: goal(goals[1]), ..row });
     }
 }
 
 /// Where it stops being flat.
 fn worst_cases(report: &mut Report, effort: Effort) {
-    report.heading("the worst of each kind: microseconds of CPU a call");
-    for Worst { name, policy, questions } in worst::all() {
+    heading("the worst of each kind: microseconds of CPU a call");
+    for Worst { case, size, policy, questions } in worst::all() {
         let place = Place::new();
         fs::write(place.path("policy/rules.yaml"), policy).expect("a policy's folder");
         let (ours, constant) = side_by_side(&place, &questions, effort);
-        report.row(&name, "cpu a call", "us", ours, Some(constant), None);
+        let row = Row::new(Part::Worst, case, "CPU a call", "us", ours);
+        report.push(Row { size: Some(size), constant: Some(constant), ..row });
     }
 }
 
@@ -163,7 +175,7 @@ fn worst_cases(report: &mut Report, effort: Effort) {
 fn history(report: &mut Report, effort: Effort) {
     const OUTSTANDING: usize = 64;
     const GOAL: f64 = 8.0;
-    report.heading("connected and disconnected, 64 outstanding: microseconds of CPU an event");
+    heading("connected and disconnected, 64 outstanding: microseconds of CPU an event");
     let place = Place::new();
     let policy = "version: 1\nlog: []\nhistory:\n  database: history.db\n";
     fs::write(place.path("policy/rules.yaml"), policy).expect("a policy's folder");
@@ -187,7 +199,12 @@ fn history(report: &mut Report, effort: Effort) {
         }
     }
     let [ours, constant] = end_both(drivers, figures);
-    report.row("connected and disconnected", "cpu an event", "us", ours, Some(constant), Some(GOAL));
+    let row = Row::new(Part::Frames, "connected and disconnected", "CPU an event", "us", ours);
+    report.push(Row { constant: Some(constant), goal: Some(GOAL), ..row });
+}
+
+fn heading(text: &str) {
+    println!("\n{text}");
 }
 
 fn place(subject: Subject) -> Place {
@@ -197,7 +214,7 @@ fn place(subject: Subject) -> Place {
 }
 
 /// Microseconds of CPU a call of our driver and of the constant one, in turn.
-fn side_by_side(place: &Place, questions: &[Asked], effort: Effort) -> (Figures, Figures) {
+fn side_by_side(place: &Place, questions: &[Asked], effort: Effort) -> (Spread, Spread) {
     let mut drivers = start_both(place);
     for driver in &mut drivers {
         warm_up(driver, questions);
@@ -227,11 +244,11 @@ fn start_both(place: &Place) -> [Port; 2] {
     drivers
 }
 
-fn end_both(drivers: [Port; 2], figures: [Vec<f64>; 2]) -> [Figures; 2] {
+fn end_both(drivers: [Port; 2], figures: [Vec<f64>; 2]) -> [Spread; 2] {
     for driver in drivers {
         assert!(driver.end().success(), "a driver failed");
     }
-    figures.map(Figures::of)
+    figures.map(|figures| Spread::of_rounds(&figures))
 }
 
 fn constant_driver() -> Command {
@@ -320,75 +337,4 @@ fn start_until(command: Command, place: &Place, ready: impl Fn(&mut Port) -> boo
     let started = Started { seconds: begin.elapsed().as_secs_f64(), memory: resident(driver.pid()) };
     assert!(driver.end().success(), "a driver failed");
     started
-}
-
-/// What was measured over the rounds.
-#[derive(Debug, Clone, Copy)]
-struct Figures {
-    median: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Figures {
-    fn of(mut rounds: Vec<f64>) -> Self {
-        rounds.sort_by(f64::total_cmp);
-        Figures { median: rounds[rounds.len() / 2], min: rounds[0], max: rounds[rounds.len() - 1] }
-    }
-
-    fn json(self) -> Value {
-        let short = |number: f64| (number * 1000.0).round() / 1000.0;
-        json!({ "median": short(self.median), "min": short(self.min), "max": short(self.max) })
-    }
-}
-
-/// The rows, as they are printed and written.
-#[derive(Debug, Default)]
-struct Report {
-    rows: Vec<Value>,
-}
-
-impl Report {
-    fn heading(&self, text: &str) {
-        println!("{}{text}", if self.rows.is_empty() { "" } else { "\n" });
-    }
-
-    fn row(&mut self, case: &str, what: &str, unit: &str, ours: Figures, constant: Option<Figures>, goal: Option<f64>) {
-        let shown = |figures: Figures| format!("{:.3} ({:.3} to {:.3})", figures.median, figures.min, figures.max);
-        let constant_shown = constant.map(|constant| format!("constant {}", shown(constant))).unwrap_or_default();
-        let goal_shown = goal.map(|goal| format!("goal {goal:.3}")).unwrap_or_default();
-        let line = format!("  {case:<52} {what:<22} {:<30} {unit:<3} {constant_shown:<34} {goal_shown}", shown(ours));
-        println!("{}", line.trim_end());
-        let mut row = json!({ "case": case, "what": what, "unit": unit, "ours": ours.json() });
-        if let Some(constant) = constant {
-            row["constant"] = constant.json();
-        }
-        if let Some(goal) = goal {
-            row["goal"] = json!((goal * 1000.0).round() / 1000.0);
-        }
-        self.rows.push(row);
-    }
-
-    fn write(self) {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/figures/frames.json");
-        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder for the figures");
-        let text = serde_json::to_string_pretty(&json!({ "machine": machine(), "rows": self.rows })).expect("JSON");
-        fs::write(&file, text + "\n").expect("a file of figures");
-        eprintln!("written: {}", file.display());
-    }
-}
-
-/// On what it was measured.
-fn machine() -> Value {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-        line.split_once(':').map_or("", |(_, value)| value).trim().to_owned()
-    };
-    json!({
-        "cpu": field(&read("/proc/cpuinfo"), "model name"),
-        "cores": std::thread::available_parallelism().map_or(1, usize::from),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-        "memory": field(&read("/proc/meminfo"), "MemTotal"),
-    })
 }

@@ -238,6 +238,32 @@ fn the_readme_names_every_command() {
 }
 
 #[test]
+fn the_page_of_the_benchmarks_names_each_and_has_the_plots_that_it_shows() {
+    let page = fs::read_to_string(root().join("benches/README.md")).unwrap();
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let benches = manifest.split("[[bench]]\n").skip(1).map(|bench| bench.split('"').nth(1).unwrap());
+    let missing: Vec<_> = benches.filter(|name| !page.contains(&format!("| `cargo bench --bench {name}` |"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+
+    let mut sections = 0;
+    for (_, rest) in page.match_indices("<!-- figures of ").map(|(at, mark)| page.split_at(at + mark.len())) {
+        let name = rest.split(' ').next().unwrap();
+        assert!(rest.contains(&format!("<!-- end of {name} -->")), "where do the figures of {name} end?");
+        sections += 1;
+    }
+    assert!(sections > 10, "{sections} sections");
+
+    let shown: Vec<String> =
+        page.split("](plots/").skip(1).map(|rest| rest.split(')').next().unwrap().into()).collect();
+    let mut kept: Vec<String> = fs::read_dir(root().join("benches/plots"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    kept.sort();
+    assert_eq!(shown.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>(), kept);
+}
+
+#[test]
 fn files_that_are_named_exist() {
     let mut texts =
         vec!["README.md".to_owned(), "CHANGELOG.md".to_owned(), ".ci/run".to_owned(), "tests/run".to_owned()];

@@ -27,6 +27,7 @@ mod figures;
 #[path = "../common/frames.rs"]
 mod frames;
 mod history;
+mod lines;
 mod lock;
 mod paced;
 mod page;
@@ -35,10 +36,14 @@ mod place;
 mod plot;
 mod process;
 mod python;
+#[expect(dead_code, reason = "other benchmarks write rows")]
+#[path = "../common/rows.rs"]
+mod rows;
 mod start;
 mod storm;
 mod tables;
 mod vm;
+mod without_erlang;
 
 use std::ffi::OsStr;
 use std::path::Path;

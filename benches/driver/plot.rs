@@ -68,12 +68,16 @@ impl Plot {
         for panel in &self.panels {
             y = panel.draw(&mut body, y);
         }
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\">\n\
-             <style>{STYLE}</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n",
-            height = y + GAP
-        )
+        page("", &body, y + GAP)
     }
+}
+
+/// A page of this height with everything drawn on it, in this style besides the usual one.
+pub fn page(style: &str, body: &str, height: f64) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\">\n\
+         <style>{STYLE}{style}</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n{body}</svg>\n",
+    )
 }
 
 impl Panel {

@@ -19,7 +19,7 @@ pub struct Section {
 
 /// What is hoped for of a value.
 #[derive(Clone, Copy)]
-enum Goal {
+pub enum Goal {
     Least(f64),
     Most(f64),
     None,
@@ -27,7 +27,7 @@ enum Goal {
 
 impl Goal {
     /// The goal, and whether the value reaches it.
-    fn cell(self, value: Option<f64>) -> String {
+    pub fn cell(self, value: Option<f64>) -> String {
         let (sign, bound, holds) = match self {
             Goal::Least(bound) => ("≥", bound, value.is_some_and(|value| value >= bound)),
             Goal::Most(bound) => ("≤", bound, value.is_some_and(|value| value <= bound)),
@@ -282,7 +282,7 @@ fn panel(figures: &Figures, title: &str, drivers: &[&str], rows: &[(String, Stri
 }
 
 /// A median and its range, which is left out where it tells nothing.
-fn cell(spread: Option<Spread>) -> String {
+pub fn cell(spread: Option<Spread>) -> String {
     let Some(spread) = spread else { return String::new() };
     let [median, min, max] = [spread.median, spread.min, spread.max].map(number);
     if min == max { median } else { format!("{median} ({min} – {max})") }
@@ -293,12 +293,13 @@ fn ratio_cell(spread: Option<Spread>) -> String {
     spread.map_or_else(String::new, |Spread { median, min, max }| format!("{median:.2} ({min:.2} – {max:.2})"))
 }
 
-struct Table {
-    text: String,
+/// A table of the page.
+pub struct Table {
+    pub text: String,
 }
 
 impl Table {
-    fn new(head: &[&str]) -> Self {
+    pub fn new(head: &[&str]) -> Self {
         let mut table = Table { text: String::new() };
         table.row(head);
         let line: Vec<&str> = head.iter().enumerate().map(|(n, _)| if n == 0 { "---" } else { "---:" }).collect();
@@ -306,7 +307,7 @@ impl Table {
         table
     }
 
-    fn row(&mut self, cells: &[&str]) {
+    pub fn row(&mut self, cells: &[&str]) {
         writeln!(self.text, "| {} |", cells.join(" | ")).unwrap();
     }
 

@@ -12,7 +12,9 @@ use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
 use tempfile::TempDir;
 
+use crate::ROUNDS;
 use crate::cpu;
+use crate::rows::{Part, Report, Row, Spread};
 use crate::workload::{CALLERS, Script, Step, Workload, name};
 
 const EVENTS: usize = 400_000;
@@ -32,7 +34,6 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    #[expect(clippy::cast_precision_loss, reason = "of a few hundred thousand")]
     fn each(&self, time: Duration) -> f64 {
         time.as_secs_f64() * 1e6 / self.events as f64
     }
@@ -176,20 +177,30 @@ pub(crate) fn run(workload: Workload, events: usize) -> Figures {
 }
 
 /// The first part of the report.
-pub(crate) fn events() {
-    println!("connected and disconnected, {CALLERS} callers, sync: normal\n");
+pub(crate) fn events(rows: &mut Report) {
+    println!("connected and disconnected, {CALLERS} callers, sync: normal");
     for workload in Workload::ALL {
-        println!("{}:\n  {}", workload.about, run(workload, EVENTS));
-        match (instructions(workload, COUNTED), instructions(workload, 2 * COUNTED)) {
-            (Some(once), Some(twice)) => println!("  {} instructions an event", (twice - once) / COUNTED as u64),
-            (None, _) | (_, None) => println!("  instructions: needs valgrind"),
+        let runs: Vec<Figures> = (0..ROUNDS).map(|_| run(workload, EVENTS)).collect();
+        let mut push = |what: &str, unit: &str, values: &[f64]| {
+            rows.push(Row::new(Part::Events, workload.about, what, unit, Spread::of_rounds(values)));
+        };
+        let of_runs = |value: &dyn Fn(&Figures) -> f64| runs.iter().map(value).collect::<Vec<_>>();
+        push("CPU an event", "us", &of_runs(&|run| run.each(run.reader + run.writer)));
+        push("of the reader", "us", &of_runs(&|run| run.each(run.reader)));
+        push("of the writer", "us", &of_runs(&|run| run.each(run.writer)));
+        push("events a second", "", &of_runs(&|run| 1e6 / run.each(run.wall)));
+        // Where others are online to begin with, what they take differs from run to run by more than is looked for.
+        if workload.staying == 0 && !workload.online {
+            match (instructions(workload, COUNTED), instructions(workload, 2 * COUNTED)) {
+                (Some(once), Some(twice)) => println!("  {:.0} instructions an event", (twice - once) / COUNTED as f64),
+                (None, _) | (_, None) => println!("  instructions: needs valgrind"),
+            }
         }
     }
-    println!();
 }
 
 /// The instructions of this program in a run of so many events, by callgrind.
-fn instructions(workload: Workload, events: usize) -> Option<u64> {
+fn instructions(workload: Workload, events: usize) -> Option<f64> {
     let out = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(std::env::current_exe().unwrap())
@@ -201,7 +212,23 @@ fn instructions(workload: Workload, events: usize) -> Option<u64> {
 }
 
 /// How long one event waits where no other comes.
-pub(crate) fn latency() {
+pub(crate) fn latency(rows: &mut Report) {
+    println!("\none event each {PAUSE:?}, answered when it is committed");
+    let mut rounds = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        let times = waited();
+        for (values, percent) in rounds.iter_mut().zip([50, 99]) {
+            values.push(times[times.len() * percent / 100].as_secs_f64() * 1e6);
+        }
+    }
+    for (values, what) in rounds.iter().zip(["median", "p99"]) {
+        let case = format!("one event each {} ms", PAUSE.as_millis());
+        rows.push(Row::new(Part::Latency, &case, what, "us", Spread::of_rounds(values)));
+    }
+}
+
+/// How long each of some single events waits, the shortest first.
+fn waited() -> Vec<Duration> {
     let rig = Rig::start(SINGLE);
     rig.fill(0..1);
     let mut tokens = Vec::new();
@@ -215,6 +242,5 @@ pub(crate) fn latency() {
         })
         .collect();
     times.sort();
-    let at = |percent: usize| times[times.len() * percent / 100].as_micros();
-    println!("one event each {PAUSE:?}: answered after {} us (p50), {} us (p99)\n", at(50), at(99));
+    times
 }

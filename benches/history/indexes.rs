@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use crate::ROUNDS;
 use crate::cpu;
+use crate::rows::{Part, Report, Row, Spread};
 use crate::workload::{CALLERS, Script, Workload, name};
 
 const EVENTS: usize = 100_000;
@@ -44,12 +46,21 @@ const FORMS: &[Form] = &[
 ];
 
 /// The second part of the report.
-pub(crate) fn table() {
-    println!("plain SQL, {CALLERS} events a commit, one thread: us of CPU an event");
-    println!("  {:<36} {:>8} {:>8}", "form of the file", Workload::ALL[0].name, Workload::ALL[2].name);
-    for &form in FORMS {
-        let [small, _, fleet] = Workload::ALL;
-        println!("  {:<36} {:>8.2} {:>8.2}", form.about, run(form, small), run(form, fleet));
+pub(crate) fn table(rows: &mut Report) {
+    println!("\nplain SQL, {CALLERS} events a commit, one thread");
+    let [small, _, fleet] = Workload::ALL;
+    let mut values = vec![[Vec::new(), Vec::new()]; FORMS.len()];
+    for _ in 0..ROUNDS {
+        for (form, values) in FORMS.iter().zip(&mut values) {
+            for (workload, values) in [small, fleet].into_iter().zip(values) {
+                values.push(run(*form, workload));
+            }
+        }
+    }
+    for (form, values) in FORMS.iter().zip(&values) {
+        for (workload, values) in [small, fleet].into_iter().zip(values) {
+            rows.push(Row::new(Part::Indexes, form.about, workload.about, "us", Spread::of_rounds(values)));
+        }
     }
 }
 
@@ -88,7 +99,6 @@ fn run(form: Form, workload: Workload) -> f64 {
     each(cpu(|_| true).saturating_sub(began))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "of a few hundred thousand")]
 fn each(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6 / EVENTS as f64
 }
