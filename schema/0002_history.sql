@@ -2,7 +2,7 @@
 --
 -- An index on the clientid of every row is changed at a place of its own by each connection, and that cost more
 -- than all else. Whoever often asks what one client did can make it again by hand; the driver keeps it.
-DROP INDEX connections_clientid;
+DROP INDEX IF EXISTS connections_clientid;
 
 -- As before: one row a clientid, last_reason is that of the connection that ended last. Without the index a
 -- look-up a client would read the whole table each time, so the row is found on the way: the last by time, then id.

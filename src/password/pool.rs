@@ -3,9 +3,9 @@
 //! Whoever submits a login only puts it down (see [`Intake`]): it is the thread that reads the broker's calls, and
 //! everybody's topic decisions stand behind it. Then a login goes through two stages. First its source is asked for
 //! the stored hash: each source has a thread of its own, so that one that hangs holds up nobody else's. Second, the
-//! password is verified against the hash, by as many workers as there are cores. Before each stage stands a [`Queue`](super::queue), and beside
-//! both a thread, the clerk, that takes new logins into the first queue and denies what is not decided shortly
-//! before the deadline, whatever the others are doing. The others give way: whoever reads the broker's calls, and
+//! password is verified against the hash, by as many workers as there are cores. Before each stage stands a
+//! [`Queue`](super::queue), and beside both a thread, the clerk, that takes new logins into the first queue and
+//! denies what is not decided shortly before the deadline, whatever the others are doing. The others give way: whoever reads the broker's calls, and
 //! the broker itself, go before them wherever they want the same core, and the workers come last.
 //!
 //! Equal checks that are under way together are made once, and a password that was right within the last
@@ -41,9 +41,9 @@ use desk::Desk;
 
 /// How long before the deadline a login is denied at the latest.
 const MARGIN: Duration = Duration::from_millis(250);
-/// How much nicer than the rest of the program a worker is. What a storm's beginning has cost the other threads the system makes them wait for, and
-/// the less a worker weighs, the sooner they are even. On a core that another thread wants all the time it still gets
-/// a tenth: on a busy machine logins take longer, and do not starve.
+/// How much nicer than the rest of the program a worker is. What a storm's beginning has cost the other threads the
+/// system makes them wait for, and the less a worker weighs, the sooner they are even. On a core that another thread
+/// wants all the time it still gets a tenth: on a busy machine logins take longer, and do not starve.
 const WORKER: i32 = 10;
 /// The nicest that a thread can be.
 const NICEST: i32 = 19;

@@ -7,12 +7,9 @@ use std::collections::HashMap;
 
 use super::decide::TopicRule;
 use super::model::{Condition, TextCondition, TextField, Who};
-use super::who::identity;
 use crate::decision::Verdict;
 use crate::event::{Action, Client};
-use crate::text::Identity;
-use crate::topic::Request;
-use crate::topic::index::{Builder, Index as Topics, Lists, Merged, Touched};
+use crate::topic::index::{Builder, Frontier, Index as Topics};
 
 /// So many rules are tried one by one.
 const FEW: usize = 8;
@@ -82,9 +79,19 @@ impl Index<Places> {
 
     /// The rules from `first` on that can be about the client, each once, in order.
     pub(super) fn candidates(&self, client: &Client<'_>, first: usize) -> impl Iterator<Item = usize> {
-        let behind = |places: &'_ Places| places.partition_point(|place| (*place as usize) < first);
-        let lists = self.groups(client).filter_map(|places| places.get(behind(places)..)).collect();
-        Merged(lists).map(|place| place as usize)
+        let behind = |places: &Places| places.partition_point(|place| (*place as usize) < first);
+        let mut heads = self.groups(client).map(|group| group.and_then(|places| places.get(behind(places)..)));
+        std::iter::from_fn(move || {
+            let next = heads.iter().flatten().filter_map(|places| places.first()).min().copied()?;
+            for places in heads.iter_mut().flatten() {
+                if let Some((&place, rest)) = places.split_first()
+                    && place == next
+                {
+                    *places = rest;
+                }
+            }
+            Some(next as usize)
+        })
     }
 
     /// The same rules, found by topics too.
@@ -101,25 +108,19 @@ impl Index<Places> {
 }
 
 impl<G> Index<G> {
-    fn groups(&self, client: &Client<'_>) -> impl Iterator<Item = &G> {
-        let named = [self.by_clientid.get(client.clientid), self.by_username.get(client.username)];
-        named.into_iter().flatten().chain([&self.others])
+    /// The rules that may be about the client.
+    fn groups(&self, client: &Client<'_>) -> [Option<&G>; 3] {
+        [self.by_clientid.get(client.clientid), self.by_username.get(client.username), Some(&self.others)]
     }
 }
 
 impl Index<TopicRules> {
     /// Adds the rules that can be about the client and what it asks for.
-    pub(super) fn find<'i, 'r>(
-        &'i self,
-        client: &Client<'r>,
-        action: Action,
-        request: &'r Request<'r>,
-        candidates: &mut Candidates<'i, 'r>,
-    ) {
-        for group in self.groups(client) {
+    pub(super) fn find<'i>(&'i self, client: &Client<'_>, action: Action, found: &mut Frontier<'i, '_>) {
+        for group in self.groups(client).into_iter().flatten() {
             match &group.by_topic {
-                Some(by_topic) => by_topic.find(action, request, identity(client), candidates),
-                None => candidates.lists.0.push(&group.places),
+                Some(by_topic) => by_topic.find(action, found),
+                None => found.add(&group.places),
             }
         }
     }
@@ -147,53 +148,14 @@ impl TopicRules {
 }
 
 impl ByTopic {
-    fn find<'i, 'r>(
-        &'i self,
-        action: Action,
-        request: &'r Request<'r>,
-        identity: Identity<'r>,
-        Candidates { lists: Merged(lists), touched }: &mut Candidates<'i, 'r>,
-    ) {
+    fn find<'i>(&'i self, action: Action, found: &mut Frontier<'i, '_>) {
         match action {
-            Action::Publish => self.publish.cover(request, identity, lists),
-            Action::Subscribe if request.is_wildcard() => {
-                self.whole.cover(request, identity, lists);
-                touched.add(&self.any);
-            }
+            Action::Publish => self.publish.cover(found),
             Action::Subscribe => {
-                self.whole.cover(request, identity, lists);
-                self.any.cover(request, identity, lists);
+                self.whole.cover(found);
+                if found.request().is_wildcard() { self.any.touch(found) } else { self.any.cover(found) }
             }
         }
-    }
-}
-
-/// The rules to be tried for a request, each once, in order. It is large, and is filled where it stands.
-#[derive(Debug)]
-pub(super) struct Candidates<'i, 'r> {
-    lists: Merged<'i>,
-    touched: Touched<'i, 'r>,
-}
-
-impl<'r> Candidates<'_, 'r> {
-    /// None yet, for a request of this identity.
-    #[inline]
-    pub(super) fn new(request: &'r Request<'r>, identity: Identity<'r>) -> Self {
-        Candidates { lists: Merged(Lists::new()), touched: Touched::new(request, identity) }
-    }
-}
-
-impl Iterator for Candidates<'_, '_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        let next = match (self.lists.peek(), self.touched.peek()) {
-            (Some(listed), Some(touched)) => listed.min(touched),
-            (listed, touched) => listed.or(touched)?,
-        };
-        self.lists.pass(next);
-        self.touched.pass(next);
-        Some(next as usize)
     }
 }
 

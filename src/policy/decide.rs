@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::candidates::{Candidates, Index, Places, TopicRules};
+use super::candidates::{Index, Places, TopicRules};
 use super::lists::Lists;
 use super::model::{
     AclRule, AuthRule, CaptureDef, HistoryDef, Interest, ListDef, LogLines, Model, PasswordDef, PasswordId, Section,
@@ -18,6 +18,7 @@ use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict};
 use crate::event::{Action, Client};
 use crate::hook::Hook;
 use crate::text::Identity;
+use crate::topic::index::Frontier;
 use crate::topic::{Pattern, Patterns, Request};
 
 /// A policy, ready to decide.
@@ -293,9 +294,10 @@ impl Acl {
         mut seen: impl FnMut(usize, Reach),
     ) -> Decision<'_> {
         let mut left_to_broker = None;
-        let mut candidates = Candidates::new(request, identity(client));
-        self.index.find(client, action, request, &mut candidates);
-        for (place, rule) in candidates.by_ref().filter_map(|place| Some((place, self.section.rules.get(place)?))) {
+        let mut found = Frontier::new(request, identity(client));
+        self.index.find(client, action, &mut found);
+        for place in found.by_ref().map(|place| place as usize) {
+            let Some(rule) = self.section.rules.get(place) else { continue };
             let reach = rule.reach(client, action, request, lists);
             seen(place, reach);
             match reach {

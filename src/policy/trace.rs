@@ -1,8 +1,8 @@
 //! How a decision came about: the rules that were tried, and why each of them did not decide.
 //!
 //! A trace is the decision itself, watched: the same code decides, and tells of each rule that it tries. Only the
-//! reasons are found afterwards. Rules that deciding leaves out, because the client surely is not one of theirs, are
-//! told with the condition that fails.
+//! reasons are found afterwards. Rules that deciding leaves out, because the client or the topic surely is not one of
+//! theirs, are told with the condition that fails.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -7,16 +7,16 @@
 //!
 //! The sets are known by numbers, and come in ascending order: of rules, the one that stands first is tried first. A
 //! topic name is walked at once, since few branches fit it. A filter may fit them all, so that its walk is put off as
-//! far as the next number needs it ([`Touched`]).
+//! far as the next number needs it ([`Frontier`]).
 //!
 //! Where a single set is left there may be no need to tell more of it ([`Builder::thinned`]).
 //!
-//! A walk meets each node at most once. Without `+` in the patterns it meets one node a level; with `+` beside words
+//! A walk meets each node at most once, unless values with `/` in them lead to it from several levels. Without `+` in the patterns it meets one node a level; with `+` beside words
 //! at every level it may double at each, as far as there are nodes.
 
 mod build;
+mod frontier;
 mod thin;
-mod touched;
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -29,10 +29,7 @@ use super::request::Request;
 use crate::text::Identity;
 
 pub(crate) use build::Builder;
-pub(crate) use touched::Touched;
-
-/// Lists of numbers that a walk met, each in ascending order.
-pub(crate) type Lists<'i> = SmallVec<[&'i [u32]; 16]>;
+pub(crate) use frontier::Frontier;
 
 type NodeId = u32;
 
@@ -115,32 +112,31 @@ impl Index {
     ///
     /// A set covers a filter only if it matches the shortest topic of it whose wildcards are a word that stands in no
     /// pattern. That is a topic name too, with words that only `+`, `#` and patterns without a beginning match.
-    pub(crate) fn cover<'i>(&'i self, request: &Request<'_>, identity: Identity<'_>, found: &mut Lists<'i>) {
-        self.walk(request, identity, false, found);
+    pub(crate) fn cover<'i>(&'i self, found: &mut Frontier<'i, '_>) {
+        self.walk(false, found);
     }
 
     /// As [`cover`](Self::cover), of single patterns: those that may cover a filter together with others, because they
     /// match topics of it that are longer.
-    pub(crate) fn cover_together<'i>(&'i self, request: &Request<'_>, identity: Identity<'_>, found: &mut Lists<'i>) {
-        self.walk(request, identity, true, found);
+    pub(crate) fn cover_together<'i>(&'i self, found: &mut Frontier<'i, '_>) {
+        self.walk(true, found);
     }
 
-    /// The sets that may have a topic in common with a filter, in ascending order.
-    pub(crate) fn touch<'i, 'r>(&'i self, request: &'r Request<'r>, identity: Identity<'r>) -> Touched<'i, 'r> {
-        let mut touched = Touched::new(request, identity);
-        touched.add(self);
-        touched
+    /// Adds the sets that may have a topic in common with a filter.
+    pub(crate) fn touch<'i>(&'i self, found: &mut Frontier<'i, '_>) {
+        found.add_touched(self);
     }
 
-    fn walk<'i>(&'i self, request: &Request<'_>, identity: Identity<'_>, longer: bool, found: &mut Lists<'i>) {
+    fn walk<'i>(&'i self, longer: bool, found: &mut Frontier<'i, '_>) {
+        let (request, identity) = (found.request(), found.identity());
         let depth = request.least_depth();
         let longer = longer && request.ends_in_hash();
         let mut stack: SmallVec<[(NodeId, usize); 16]> = smallvec![(ROOT, 0)];
         while let Some((id, level)) = stack.pop() {
             let Some(node) = self.node(id) else { continue };
-            add(found, self.numbers(node.open));
+            found.add(self.numbers(node.open));
             if level >= depth {
-                add(found, self.numbers(node.ends));
+                found.add(self.numbers(node.ends));
                 if longer && node.plus != ROOT {
                     stack.push((node.plus, level + 1));
                 }
@@ -157,14 +153,14 @@ impl Index {
                         stack.extend(template_end(parts, request, level, identity).map(|level| (*child, level)));
                     }
                     for beginning in branches.into_iter().flat_map(|branches| branches.beginning(word)) {
-                        add(found, self.numbers_open(beginning.node));
+                        found.add(self.numbers_open(beginning.node));
                     }
                 }
                 // A word that is new.
                 Some(_) | None => {
                     let shortest = branches.and_then(|branches| branches.beginnings.first());
                     if let Some(beginning) = shortest.filter(|beginning| beginning.text.is_empty()) {
-                        add(found, self.numbers_open(beginning.node));
+                        found.add(self.numbers_open(beginning.node));
                     }
                 }
             }
@@ -192,15 +188,14 @@ impl Index {
     }
 }
 
-fn add<'i>(found: &mut Lists<'i>, numbers: &'i [u32]) {
-    if !numbers.is_empty() {
-        found.push(numbers);
-    }
+/// Whether a value holds a `/`, so that the word spans levels.
+fn is_spread(parts: &[Part], identity: Identity<'_>) -> bool {
+    parts.iter().any(|part| part.text(identity).contains('/'))
 }
 
 /// At which level a word with placeholders ends that begins at this one; a value with `/` in it spans levels.
 fn template_end(parts: &[Part], request: &Request<'_>, level: usize, identity: Identity<'_>) -> Option<usize> {
-    if !parts.iter().any(|part| part.text(identity).contains('/')) {
+    if !is_spread(parts, identity) {
         return accepts(parts, request.levels().get(level)?, identity).then_some(level + 1);
     }
     let text: String = parts.iter().map(|part| part.text(identity)).collect();
@@ -232,37 +227,5 @@ impl Run {
     fn of<T>(self, all: &[T]) -> &[T] {
         let start = self.start as usize;
         all.get(start..start + self.count as usize).unwrap_or_default()
-    }
-}
-
-/// The numbers of several lists, each once, in ascending order.
-#[derive(Debug)]
-pub(crate) struct Merged<'i>(pub(crate) Lists<'i>);
-
-impl Merged<'_> {
-    /// The next number, which stays.
-    pub(crate) fn peek(&self) -> Option<u32> {
-        self.0.iter().filter_map(|list| list.first()).min().copied()
-    }
-
-    /// Passes over a number wherever it is next.
-    pub(crate) fn pass(&mut self, number: u32) {
-        for list in &mut self.0 {
-            if let Some((&first, rest)) = list.split_first()
-                && first == number
-            {
-                *list = rest;
-            }
-        }
-    }
-}
-
-impl Iterator for Merged<'_> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        let next = self.peek()?;
-        self.pass(next);
-        Some(next)
     }
 }

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::filter::{Filter, missed_depth, topic_of_depth};
-use super::index::{Builder, Index, Lists, Merged};
+use super::index::{Builder, Frontier, Index};
 use super::machine::CharClass;
 use super::names::Names;
 use super::request::Request;
@@ -168,7 +168,11 @@ impl Patterns {
         };
         match &self.index {
             None => self.all().any(touches),
-            Some(index) => index.touch(request, identity).filter_map(|number| self.one(number)).any(touches),
+            Some(index) => {
+                let mut found = Frontier::new(request, identity);
+                index.touch(&mut found);
+                found.filter_map(|number| self.one(number)).any(touches)
+            }
         }
     }
 
@@ -222,9 +226,9 @@ impl Patterns {
         holds: impl FnMut(One<'p>) -> bool,
     ) -> bool {
         let Some(index) = &self.index else { return self.all().any(holds) };
-        let mut found = Lists::new();
-        index.cover(request, identity, &mut found);
-        Merged(found).filter_map(|number| self.one(number)).any(holds)
+        let mut found = Frontier::new(request, identity);
+        index.cover(&mut found);
+        found.filter_map(|number| self.one(number)).any(holds)
     }
 
     fn allowed_filters<'p>(&'p self, identity: Identity<'p>) -> impl Iterator<Item = &'p Filter> {
@@ -245,9 +249,9 @@ impl Patterns {
         let Some(index) = &self.index else {
             return missed_depth(self.allowed_filters(identity), request, identity);
         };
-        let mut found = Lists::new();
-        index.cover_together(request, identity, &mut found);
-        let filters = Merged(found).filter_map(|number| self.filters.get(number as usize));
+        let mut found = Frontier::new(request, identity);
+        index.cover_together(&mut found);
+        let filters = found.filter_map(|number| self.filters.get(number as usize));
         missed_depth(filters.filter(|filter| filter.uses().safe(identity)), request, identity)
     }
 

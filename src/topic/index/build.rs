@@ -74,7 +74,7 @@ impl Builder {
 
     fn child_of(&mut self, parent: NodeId) -> NodeId {
         self.nodes.push(Draft { parent, plus: ROOT });
-        // More nodes than a `u32` counts do not fit into memory; if they did, what stands there would count as open to all.
+        // More nodes than a `u32` counts do not fit into memory, nor do more numbers.
         u32::try_from(self.nodes.len() - 1).unwrap_or(ROOT)
     }
 

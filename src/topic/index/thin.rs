@@ -1,5 +1,8 @@
 //! A tree with fewer nodes, which tells less and is quicker to walk where it is larger than the caches.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+
 use hashbrown::HashTable;
 
 use super::build::{Builder, Draft};
@@ -75,9 +78,9 @@ fn of(ids: &[Option<NodeId>], old: NodeId) -> Option<NodeId> {
     ids.get(old as usize).copied().flatten()
 }
 
-type ByText<K> = std::collections::HashMap<(NodeId, K), NodeId>;
+type ByText<K> = HashMap<(NodeId, K), NodeId>;
 
-fn moved<K: Eq + std::hash::Hash>(branches: ByText<K>, ids: &[Option<NodeId>]) -> ByText<K> {
+fn moved<K: Eq + Hash>(branches: ByText<K>, ids: &[Option<NodeId>]) -> ByText<K> {
     let ours = branches.into_iter();
     ours.filter_map(|((node, key), child)| Some(((of(ids, node)?, key), of(ids, child)?))).collect()
 }

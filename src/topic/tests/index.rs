@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::topic::index::{Builder, Lists, Merged};
+use crate::topic::index::{Builder, Frontier, Index};
 
 const LEVELS: [&str; 11] =
     ["a", "b", "ab", "", "+", "+", "$a", "${clientid}", "${username}", "a${clientid}", "${username}b${clientid}"];
@@ -54,6 +54,12 @@ fn set(texts: &[String]) -> Patterns {
     patterns(&texts.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+fn touched<'i, 'r>(index: &'i Index, request: &'r Request<'r>, identity: Identity<'r>) -> Frontier<'i, 'r> {
+    let mut found = Frontier::new(request, identity);
+    index.touch(&mut found);
+    found
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -70,10 +76,10 @@ proptest! {
         let index = if thin { builder.thinned() } else { builder }.finish();
         for topic in &topics {
             let Some(request) = Request::parse(Action::Subscribe, topic) else { continue };
-            let mut lists = Lists::new();
-            index.cover(&request, identity, &mut lists);
-            let covering: Vec<u32> = Merged(lists).collect();
-            let touching: Vec<u32> = index.touch(&request, identity).collect();
+            let mut covering = Frontier::new(&request, identity);
+            index.cover(&mut covering);
+            let covering: Vec<u32> = covering.collect();
+            let touching: Vec<u32> = touched(&index, &request, identity).collect();
             for found in [&covering, &touching] {
                 prop_assert!(found.is_sorted_by(|one, next| one < next), "{:?}", found);
             }
@@ -113,11 +119,44 @@ fn what_comes_first_is_found_first() {
     }
     let index = builder.finish();
     let request = Request::parse(Action::Subscribe, "site/#").unwrap();
-    assert_eq!(index.touch(&request, DEVICE).collect::<Vec<_>>(), (0..1_000).collect::<Vec<_>>());
+    assert_eq!(touched(&index, &request, DEVICE).collect::<Vec<_>>(), (0..1_000).collect::<Vec<_>>());
     let request = Request::parse(Action::Subscribe, "site/+/secret").unwrap();
-    assert_eq!(index.touch(&request, DEVICE).take(3).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(touched(&index, &request, DEVICE).take(3).collect::<Vec<_>>(), [0, 1, 2]);
     let request = Request::parse(Action::Subscribe, "site/7/#").unwrap();
-    assert_eq!(index.touch(&request, DEVICE).collect::<Vec<_>>(), [7 ^ 0x155]);
+    assert_eq!(touched(&index, &request, DEVICE).collect::<Vec<_>>(), [7 ^ 0x155]);
     let request = Request::parse(Action::Subscribe, "site/+/open").unwrap();
-    assert_eq!(index.touch(&request, DEVICE).count(), 0);
+    assert_eq!(touched(&index, &request, DEVICE).count(), 0);
+}
+
+/// Forty placeholders in a row, and a value that spans levels: the ways through them are a million of millions.
+#[test]
+fn a_value_that_spans_levels_costs_little() {
+    let mut builder = Builder::default();
+    for number in 0..9_u32 {
+        builder.add(number, &patterns(&[&format!("{}x{number}", "${clientid}/".repeat(40))]));
+    }
+    let index = builder.finish();
+    for (clientid, levels) in [("a/a", 60), ("+", 40), ("a/a", 40)] {
+        let identity = Identity { clientid, username: "" };
+        let filter = format!("{}+", "+/".repeat(levels));
+        let request = Request::parse(Action::Subscribe, &filter).unwrap();
+        // It ends, which it would not if each way were gone.
+        assert!(touched(&index, &request, identity).count() <= 9);
+    }
+}
+
+/// Every mix of `+` and a word at twelve levels matches, and each node has a number of its own.
+#[test]
+fn many_lists_are_merged_in_order() {
+    let mut builder = Builder::default();
+    for number in 0..4_096_u32 {
+        let level = |at: u32| if number >> at & 1 == 0 { "+" } else { "a" };
+        builder.add(number, &patterns(&[&(0..12).map(level).collect::<Vec<_>>().join("/")]));
+    }
+    let index = builder.finish();
+    let topic = ["a"; 12].join("/");
+    let request = Request::parse(Action::Publish, &topic).unwrap();
+    let mut found = Frontier::new(&request, DEVICE);
+    index.cover(&mut found);
+    assert_eq!(found.collect::<Vec<_>>(), (0..4_096).collect::<Vec<_>>());
 }

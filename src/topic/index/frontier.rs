@@ -1,19 +1,25 @@
-//! The sets that a filter may touch, found one after the other.
+//! The sets that a request may be about, found one after the other.
+
+use std::collections::HashSet;
+use std::ptr;
 
 use smallvec::SmallVec;
 
-use super::{Index, NodeId, ROOT, hash, template_end};
+use super::{Index, NodeId, ROOT, hash, is_spread, template_end};
 use crate::text::Identity;
 use crate::topic::request::Request;
 
-/// The numbers of the sets that may have a topic in common with a filter, each once, in ascending order.
+/// The numbers of sets, each once, in ascending order: those of lists, and those that a filter may touch.
 ///
-/// What is still to be looked at lies in a heap, by the least number that may be found there.
+/// What is still to be looked at lies in a heap, by the least number that may be found there. It is large, and is
+/// filled where it stands.
 #[derive(Debug)]
-pub(crate) struct Touched<'i, 'r> {
+pub(crate) struct Frontier<'i, 'r> {
     request: &'r Request<'r>,
     identity: Identity<'r>,
     heap: SmallVec<[Item<'i>; 24]>,
+    /// The nodes that were met, by their index and from which level on, where one may be met by several ways.
+    met: Option<HashSet<(usize, NodeId, From)>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +38,7 @@ enum Work<'i> {
 }
 
 /// What of a node is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum From {
     /// What the filter says from this level on.
     Level(usize),
@@ -40,25 +46,39 @@ enum From {
     Here,
 }
 
-impl<'i, 'r> Touched<'i, 'r> {
-    /// Those of no index yet.
+impl<'i, 'r> Frontier<'i, 'r> {
+    /// Nothing yet, for a request of this identity.
     #[inline]
     pub(crate) fn new(request: &'r Request<'r>, identity: Identity<'r>) -> Self {
-        Touched { request, identity, heap: SmallVec::new() }
+        Frontier { request, identity, heap: SmallVec::new(), met: None }
     }
 
-    /// Those of this index besides.
-    pub(crate) fn add(&mut self, index: &'i Index) {
+    /// The request that the numbers are found for.
+    pub(crate) fn request(&self) -> &'r Request<'r> {
+        self.request
+    }
+
+    /// Whose request it is.
+    pub(super) fn identity(&self) -> Identity<'r> {
+        self.identity
+    }
+
+    /// Adds the numbers of a list, which ascend.
+    #[inline]
+    pub(crate) fn add(&mut self, numbers: &'i [u32]) {
+        if let Some(least) = numbers.first() {
+            self.push(Item { least: *least, work: Work::Numbers(numbers) });
+        }
+    }
+
+    /// Adds the sets of an index that may have a topic in common with the filter.
+    pub(super) fn add_touched(&mut self, index: &'i Index) {
         self.push_node(index, ROOT, From::Level(0));
     }
 
-    /// The next number, which stays.
+    /// The next number, which stays first.
     #[inline]
-    pub(crate) fn peek(&mut self) -> Option<u32> {
-        if self.heap.is_empty() { None } else { self.look() }
-    }
-
-    fn look(&mut self) -> Option<u32> {
+    fn peek(&mut self) -> Option<u32> {
         loop {
             let Item { least, work } = *self.heap.first()?;
             if matches!(work, Work::Numbers(_)) {
@@ -69,26 +89,33 @@ impl<'i, 'r> Touched<'i, 'r> {
         }
     }
 
-    /// Passes over a number if it is the next.
-    pub(crate) fn pass(&mut self, number: u32) {
-        while self.peek() == Some(number)
-            && let Some(Item { work: Work::Numbers(numbers), .. }) = self.pop()
-        {
-            self.push_numbers(numbers.get(1..).unwrap_or_default());
+    /// Passes over the first number of the first list.
+    fn pass(&mut self) {
+        let Some(Item { least, work: Work::Numbers(numbers) }) = self.heap.first_mut() else { return };
+        match numbers.get(1..).and_then(|rest| Some((rest, *rest.first()?))) {
+            Some((rest, next)) => {
+                (*numbers, *least) = (rest, next);
+                self.sink();
+            }
+            None => drop(self.pop()),
         }
     }
 
     fn expand(&mut self, work: Work<'i>) {
         match work {
-            Work::Numbers(numbers) => self.push_numbers(numbers),
+            Work::Numbers(numbers) => self.add(numbers),
             Work::Node(index, id, from) => {
+                let key = (ptr::from_ref(index).addr(), id, from);
+                if self.met.as_mut().is_some_and(|met| !met.insert(key)) {
+                    return;
+                }
                 let Some(node) = index.node(id) else { return };
-                self.push_numbers(index.numbers(node.open));
+                self.add(index.numbers(node.open));
                 match from {
                     From::Level(level) if level < self.request.levels().len() => self.expand_level(index, id, level),
-                    From::Level(_) if !self.request.ends_in_hash() => self.push_numbers(index.numbers(node.ends)),
+                    From::Level(_) if !self.request.ends_in_hash() => self.add(index.numbers(node.ends)),
                     From::Level(_) | From::Here => {
-                        self.push_numbers(index.numbers(node.ends));
+                        self.add(index.numbers(node.ends));
                         self.push_siblings(index, node.children.of(&index.children), From::Here);
                     }
                 }
@@ -107,8 +134,14 @@ impl<'i, 'r> Touched<'i, 'r> {
         let (Some(node), Some(asked)) = (index.node(id), self.request.levels().get(level)) else { return };
         let branches = index.branches_of(node);
         for (parts, child) in branches.map_or(&[][..], |branches| &branches.templates) {
-            if let Some(level) = template_end(parts, self.request, level, self.identity) {
-                self.push_node(index, *child, From::Level(level));
+            if is_spread(parts, self.identity) {
+                self.met.get_or_insert_default();
+            }
+            if let Some(end) = template_end(parts, self.request, level, self.identity)
+                // Where every word is asked for, the child is one of the siblings.
+                && (asked != "+" || end != level + 1)
+            {
+                self.push_node(index, *child, From::Level(end));
             }
         }
         if asked == "+" {
@@ -122,7 +155,7 @@ impl<'i, 'r> Touched<'i, 'r> {
             self.push_node(index, node.plus, From::Level(level + 1));
         }
         for beginning in branches.into_iter().flat_map(|branches| branches.beginning(asked)) {
-            self.push_numbers(index.numbers_open(beginning.node));
+            self.add(index.numbers_open(beginning.node));
         }
     }
 
@@ -132,18 +165,13 @@ impl<'i, 'r> Touched<'i, 'r> {
         }
     }
 
-    fn push_numbers(&mut self, numbers: &'i [u32]) {
-        if let Some(least) = numbers.first() {
-            self.push(Item { least: *least, work: Work::Numbers(numbers) });
-        }
-    }
-
     fn push_siblings(&mut self, index: &'i Index, siblings: &'i [NodeId], from: From) {
         if let Some(first) = siblings.first().and_then(|first| index.node(*first)) {
             self.push(Item { least: first.least, work: Work::Siblings(index, siblings, from) });
         }
     }
 
+    #[inline]
     fn push(&mut self, item: Item<'i>) {
         let mut at = self.heap.len();
         self.heap.push(item);
@@ -162,12 +190,18 @@ impl<'i, 'r> Touched<'i, 'r> {
             return None;
         }
         let first = self.heap.swap_remove(0);
+        self.sink();
+        Some(first)
+    }
+
+    /// Brings the first item to where it belongs.
+    fn sink(&mut self) {
         let mut at = 0;
         loop {
             let (left, right) = (2 * at + 1, 2 * at + 2);
             let below = if self.least(right) < self.least(left) { right } else { left };
             if self.least(at) <= self.least(below) {
-                return Some(first);
+                return;
             }
             self.heap.swap(at, below);
             at = below;
@@ -180,12 +214,15 @@ impl<'i, 'r> Touched<'i, 'r> {
     }
 }
 
-impl Iterator for Touched<'_, '_> {
+impl Iterator for Frontier<'_, '_> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
         let next = self.peek()?;
-        self.pass(next);
+        // Several lists may have it.
+        while self.peek() == Some(next) {
+            self.pass();
+        }
         Some(next)
     }
 }
