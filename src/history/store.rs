@@ -315,6 +315,13 @@ mod tests {
             .query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'connections_clientid'", [], |row| row.get(0))
             .unwrap();
         assert_eq!(indexes, 0);
+        // One whose owner took it away before is brought up too.
+        let without = dir.path().join("without.db");
+        let old = Connection::open(&without).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch("PRAGMA user_version = 1; DROP INDEX connections_clientid").unwrap();
+        drop(old);
+        assert!(Store::open(&without, Sync::Normal).is_ok());
         // Made again by hand, it stays.
         store.db.execute_batch("CREATE INDEX connections_clientid ON connections (clientid, connected_at)").unwrap();
         drop(store);

@@ -1,9 +1,8 @@
 //! Checking passwords: from a login to whether its password is right.
 //!
-//! In the order in which a login meets them: [`Pool`] takes it on (`pool`, by way of `intake`), `state` knows where each login
-//! is and `queue` whose turn it is, a `source` (`file` or `sqlite`) gives what is stored for the user, `cache`
-//! knows what was right a short while ago, and [`StoredHash`] verifies. `edit` changes
-//! password files.
+//! In the order in which a login meets them: [`Pool`] takes it on (`pool`, by way of `intake`), `state` knows where each
+//! login is and `queue` whose turn it is, a `source` (`file` or `sqlite`) gives what is stored for the user, `cache`
+//! knows what was right a short while ago, and [`StoredHash`] verifies. `edit` changes password files.
 //!
 //! A password is never written anywhere, and nothing here knows the policy's rules: where a source does not
 //! know a user, the login itself is asked where to go on.
