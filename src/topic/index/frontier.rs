@@ -18,6 +18,9 @@ pub(crate) struct Frontier<'i, 'r> {
     request: &'r Request<'r>,
     identity: Identity<'r>,
     heap: SmallVec<[Item<'i>; 24]>,
+    /// Whether the heap is one. It is not before the first number is asked for, since all that is found until then is
+    /// put in order at once.
+    ordered: bool,
     /// The nodes that were met, by their index and from which level on, where one may be met by several ways.
     met: Option<HashSet<(usize, NodeId, From)>>,
 }
@@ -50,7 +53,7 @@ impl<'i, 'r> Frontier<'i, 'r> {
     /// Nothing yet, for a request of this identity.
     #[inline]
     pub(crate) fn new(request: &'r Request<'r>, identity: Identity<'r>) -> Self {
-        Frontier { request, identity, heap: SmallVec::new(), met: None }
+        Frontier { request, identity, heap: SmallVec::new(), ordered: false, met: None }
     }
 
     /// The request that the numbers are found for.
@@ -79,6 +82,10 @@ impl<'i, 'r> Frontier<'i, 'r> {
     /// The next number, which stays first.
     #[inline]
     fn peek(&mut self) -> Option<u32> {
+        if !self.ordered {
+            self.ordered = true;
+            (0..self.heap.len() / 2).rev().for_each(|at| self.sink(at));
+        }
         loop {
             let Item { least, work } = *self.heap.first()?;
             if matches!(work, Work::Numbers(_)) {
@@ -95,7 +102,7 @@ impl<'i, 'r> Frontier<'i, 'r> {
         match numbers.get(1..).and_then(|rest| Some((rest, *rest.first()?))) {
             Some((rest, next)) => {
                 (*numbers, *least) = (rest, next);
-                self.sink();
+                self.sink(0);
             }
             None => drop(self.pop()),
         }
@@ -175,7 +182,7 @@ impl<'i, 'r> Frontier<'i, 'r> {
     fn push(&mut self, item: Item<'i>) {
         let mut at = self.heap.len();
         self.heap.push(item);
-        while at > 0 {
+        while self.ordered && at > 0 {
             let above = (at - 1) / 2;
             if self.least(above) <= self.least(at) {
                 return;
@@ -190,13 +197,13 @@ impl<'i, 'r> Frontier<'i, 'r> {
             return None;
         }
         let first = self.heap.swap_remove(0);
-        self.sink();
+        self.sink(0);
         Some(first)
     }
 
-    /// Brings the first item to where it belongs.
-    fn sink(&mut self) {
-        let mut at = 0;
+    /// Brings an item down to where it belongs.
+    #[inline]
+    fn sink(&mut self, mut at: usize) {
         loop {
             let (left, right) = (2 * at + 1, 2 * at + 2);
             let below = if self.least(right) < self.least(left) { right } else { left };
