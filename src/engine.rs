@@ -16,6 +16,7 @@ use crate::clock::now_ms;
 use crate::decision::{Answer, Decision, Found, Mode, Verdict};
 use crate::event::owned::PackedClient;
 use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
+use crate::handler::Handler;
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
@@ -386,5 +387,31 @@ impl Core {
         if lines.events || (lines.connections && comes_or_goes) {
             self.log.line(format_args!("{event}"));
         }
+    }
+}
+
+impl Handler for Engine {
+    fn hooks(&self) -> Vec<Hook> {
+        Engine::hooks(self)
+    }
+
+    fn mode(&self) -> Mode {
+        Engine::mode(self)
+    }
+
+    fn deadline(&self) -> Duration {
+        Engine::deadline(self)
+    }
+
+    fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
+        Engine::handle(self, event, token)
+    }
+
+    fn error_answer(&self, kind: Kind) -> Answer {
+        Engine::error_answer(self, kind)
+    }
+
+    fn finish(&self) {
+        Engine::finish(self);
     }
 }

@@ -112,6 +112,27 @@ pub struct Client<'a> {
     pub is_superuser: bool,
     /// Whether the broker let the client in without a decision of its own.
     pub anonymous: bool,
+    /// What some brokers tell besides.
+    pub extra: Extra<'a>,
+}
+
+/// What only some brokers tell of a client. A field is `None` where the broker does not tell it, and empty where it says
+/// that the client has none: a rule must be able to keep the two apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extra<'a> {
+    /// The name of the broker's cluster.
+    pub cluster: Option<&'a str>,
+    /// The port that the client connects from.
+    pub peerport: Option<u16>,
+    /// The common name of the client's TLS certificate.
+    pub cn: Option<&'a str>,
+    /// The subject of the client's TLS certificate.
+    pub dn: Option<&'a str>,
+}
+
+impl Extra<'_> {
+    /// Of a broker that tells none of it.
+    pub const NONE: Extra<'static> = Extra { cluster: None, peerport: None, cn: None, dn: None };
 }
 
 /// A connection attempt, as the broker describes it before and after the login.
@@ -133,6 +154,8 @@ pub struct Attempt<'a> {
     pub keepalive: u16,
     /// The broker node.
     pub node: &'a str,
+    /// What some brokers tell besides.
+    pub extra: Extra<'a>,
 }
 
 /// A published message.
@@ -149,6 +172,17 @@ pub struct Message<'a> {
     /// When the broker got it, Unix milliseconds.
     pub timestamp: i64,
     /// The broker node.
+    pub node: &'a str,
+    /// The name of the broker's cluster, where the broker tells it.
+    pub cluster: Option<&'a str>,
+}
+
+/// One broker: clientids are unique within its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin<'a> {
+    /// The name of its cluster, where the broker tells it.
+    pub cluster: Option<&'a str>,
+    /// Its node name.
     pub node: &'a str,
 }
 
@@ -294,6 +328,29 @@ impl Event<'_> {
             Event::SessionUnsubscribed { .. } => Hook::SessionUnsubscribed,
             Event::SessionTerminated { .. } => Hook::SessionTerminated,
             Event::MessagePublish(_) => Hook::MessagePublish,
+        }
+    }
+
+    /// The broker that the event comes from.
+    pub fn origin(&self) -> Origin<'_> {
+        match self {
+            Event::Connect(attempt) | Event::Connack { attempt, .. } => {
+                Origin { cluster: attempt.extra.cluster, node: attempt.node }
+            }
+            Event::Connected(client)
+            | Event::Disconnected { client, .. }
+            | Event::Authenticate { client, .. }
+            | Event::CheckAcl { client, .. }
+            | Event::Subscribe(client)
+            | Event::Unsubscribe(client)
+            | Event::SessionCreated(client)
+            | Event::SessionResumed(client)
+            | Event::SessionDiscarded(client)
+            | Event::SessionTakenOver(client)
+            | Event::SessionSubscribed { client, .. }
+            | Event::SessionUnsubscribed { client, .. }
+            | Event::SessionTerminated { client, .. } => Origin { cluster: client.extra.cluster, node: client.node },
+            Event::MessagePublish(message) => Origin { cluster: message.cluster, node: message.node },
         }
     }
 

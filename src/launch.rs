@@ -20,16 +20,12 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decision::{Answer, Mode};
 use crate::engine::Engine;
-use crate::event::Event;
-use crate::hook::{Hook, Kind};
+use crate::handler::Load;
 use crate::log::Log;
 use crate::port::driver;
 use crate::port::frame::Packet;
-use crate::port::handler::{Handler, Load};
 use crate::port::pipes::Pipes;
-use crate::reply::Token;
 
 /// What `python3 -V` answers. The broker wants 3.0 or later; erlport runs on this one.
 const PYTHON_VERSION: &str = "Python 3.8.0";
@@ -271,32 +267,6 @@ fn is_this_program(file: &Path) -> bool {
     let identity = |path: &Path| fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
     let this = identity(Path::new("/proc/self/exe"));
     this.is_some() && identity(file) == this
-}
-
-impl Handler for Engine {
-    fn hooks(&self) -> Vec<Hook> {
-        Engine::hooks(self)
-    }
-
-    fn mode(&self) -> Mode {
-        Engine::mode(self)
-    }
-
-    fn deadline(&self) -> Duration {
-        Engine::deadline(self)
-    }
-
-    fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
-        Engine::handle(self, event, token)
-    }
-
-    fn error_answer(&self, kind: Kind) -> Answer {
-        Engine::error_answer(self, kind)
-    }
-
-    fn finish(&self) {
-        Engine::finish(self);
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 //!   them; it turns a call into an [`event::Event`] and a [`decision::Answer`] into a reply.
 //! - [`hook`], [`event`]: the broker's hooks, one row each, and what a call of each says; [`event::json`] writes it
 //!   as a line and reads it back.
+//! - [`handler`]: what a transport needs of whoever answers.
 //! - [`engine`]: puts the parts together: asks the policy, waits for passwords and commits, logs.
 //! - [`policy`]: one YAML file. Raw file → validated [`policy::model::Model`] → compiled
 //!   [`policy::Policy`], which decides.
@@ -58,6 +59,7 @@ pub mod decision;
 pub mod doctor;
 pub mod engine;
 pub mod event;
+pub mod handler;
 pub mod history;
 pub mod hook;
 pub mod launch;

@@ -24,10 +24,10 @@ use std::thread;
 
 use allocation_counter::measure;
 use exhook_policy::engine::Engine;
+use exhook_policy::handler::Load;
 use exhook_policy::log::Log;
 use exhook_policy::port::driver;
 use exhook_policy::port::frame::Packet;
-use exhook_policy::port::handler::Load;
 use exhook_policy::port::pipes::Pipes;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tempfile::TempDir;

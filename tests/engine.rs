@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::Engine;
-use exhook_policy::event::{Action, Client, Event, Password, Peerhost};
+use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
 use exhook_policy::hook::Kind;
 use exhook_policy::log::Log;
 use exhook_policy::reply::{Sink, Token};
@@ -121,6 +121,7 @@ fn client<'a>(clientid: &'a str, username: &'a str) -> Client<'a> {
         node: "emqx@127.0.0.1",
         is_superuser: false,
         anonymous: false,
+        extra: Extra::NONE,
     }
 }
 

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use exhook_policy::decision::{Answer, Mode};
-use exhook_policy::event::{Action, Attempt, Client, Event, Message, Password, Payload, Peerhost};
+use exhook_policy::event::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost};
 use exhook_policy::history::{Asked, Denial, History, Process, Recorder};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
@@ -183,6 +183,7 @@ fn client(clientid: &str) -> Client<'_> {
         node: "emqx@127.0.0.1",
         is_superuser: false,
         anonymous: false,
+        extra: Extra::NONE,
     }
 }
 
@@ -196,6 +197,7 @@ fn attempt(clientid: &str) -> Attempt<'_> {
         proto_ver: 5,
         keepalive: 60,
         node: "emqx@127.0.0.1",
+        extra: Extra::NONE,
     }
 }
 
@@ -242,8 +244,15 @@ fn every_table_is_kept_where_it_is_asked_for() {
     driver.tell(&Event::SessionCreated(c), 3);
     driver.tell(&Event::Connack { attempt: attempt("c"), code: "success", assigned: None }, 4);
     driver.tell(&Event::SessionSubscribed { client: c, topic: "a/+", qos: 1 }, 5);
-    let message =
-        Message { from: "c", topic: "t", qos: 2, payload: Payload::new(b"\xff\0x"), timestamp: 1234, node: "n" };
+    let message = Message {
+        from: "c",
+        topic: "t",
+        qos: 2,
+        payload: Payload::new(b"\xff\0x"),
+        timestamp: 1234,
+        node: "n",
+        cluster: None,
+    };
     driver.tell(&Event::MessagePublish(message), 6);
     for asked_by_others in [
         Event::Authenticate { client: c, password: Password::new(b"s3cret-word") },

@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::{env, thread};
 
 use exhook_policy::decision::Answer;
-use exhook_policy::event::{Client, Event, Peerhost};
+use exhook_policy::event::{Client, Event, Extra, Peerhost};
 use exhook_policy::history::{History, Recorder};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
@@ -109,6 +109,7 @@ fn a_driver_under_load() {
             node: "emqx@127.0.0.1",
             is_superuser: false,
             anonymous: false,
+            extra: Extra::NONE,
         };
         waits += u64::from(history.record(&Event::Connected(client), token));
         while waits > answered.load(Ordering::Relaxed) + 500 {

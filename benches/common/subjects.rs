@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use exhook_policy::decision::Verdict;
-use exhook_policy::event::{Action, Client as Asking, Peerhost};
+use exhook_policy::event::{Action, Client as Asking, Extra, Peerhost};
 use exhook_policy::policy::{self, Login, Policy};
 use exhook_policy::source;
 
@@ -176,6 +176,7 @@ impl Asked {
             node: "emqx@127.0.0.1",
             is_superuser: false,
             anonymous: false,
+            extra: Extra::NONE,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use exhook_policy::decision::Answer;
-use exhook_policy::event::{Client, Event, Peerhost};
+use exhook_policy::event::{Client, Event, Extra, Peerhost};
 use exhook_policy::history::{History, Process, Recorder};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
@@ -118,6 +118,7 @@ impl Rig {
             node: "emqx@127.0.0.1",
             is_superuser: false,
             anonymous: false,
+            extra: Extra::NONE,
         };
         let event =
             if step.connects { Event::Connected(client) } else { Event::Disconnected { client, reason: "tcp_closed" } };

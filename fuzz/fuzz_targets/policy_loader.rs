@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use exhook_policy::event::{Action, Client, Peerhost};
+use exhook_policy::event::{Extra, Action, Client, Peerhost};
 use exhook_policy::policy::lists::Lists;
 use exhook_policy::policy::{self, Policy};
 use libfuzzer_sys::fuzz_target;
@@ -34,4 +34,5 @@ const CLIENT: Client<'static> = Client {
     node: "emqx@127.0.0.1",
     is_superuser: false,
     anonymous: true,
+    extra: Extra::NONE,
 };

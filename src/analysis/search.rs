@@ -13,7 +13,7 @@ use super::sample::{Field, Fields, Member, Sample, Samples};
 use super::space::{Kind, Origin, Space};
 use super::texts::{Pool, Texts};
 use super::views::{View, Views};
-use crate::event::owned::OwnedClient;
+use crate::event::owned::{OwnedClient, OwnedExtra};
 use crate::policy::lists::Lists;
 use crate::policy::model::{Condition, TextCondition, TextField, Who};
 use crate::policy::who::Holds;
@@ -130,6 +130,7 @@ impl<'w> Search<'_, 'w, '_> {
             node: "emqx@127.0.0.1".into(),
             is_superuser: false,
             anonymous: false,
+            extra: OwnedExtra::default(),
         };
         let lists = self.space.lists.with(&[], |_| false).unwrap_or_else(|| Arc::new([]));
         let known = Fields::default();

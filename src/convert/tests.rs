@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{acl_conf, mosquitto};
 use crate::decision::Verdict;
-use crate::event::{Action, Client, Peerhost};
+use crate::event::{Action, Client, Extra, Peerhost};
 use crate::policy::lists::Lists;
 use crate::policy::{self, Policy};
 
@@ -28,6 +28,7 @@ fn allows(policy: &Policy, who: (&str, &str), action: Action, topic: &str) -> bo
         node: "n",
         is_superuser: false,
         anonymous: false,
+        extra: Extra::NONE,
     };
     policy.check_acl(&client, action, topic, &Lists::default()).verdict == Verdict::Allow
 }

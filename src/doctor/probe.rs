@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Finding;
 use crate::decision::{Mode, Verdict};
-use crate::event::{Client, Peerhost};
+use crate::event::{Client, Extra, Peerhost};
 use crate::mqtt::{Connected, Connection, Login, Refusal, Version, resolve};
 use crate::policy::lists::Lists;
 use crate::policy::{Found, Policy};
@@ -64,6 +64,7 @@ fn refuses(policy: &Policy, lists: &Lists, name: &str) -> bool {
         node: "",
         is_superuser: false,
         anonymous: false,
+        extra: Extra::NONE,
     };
     policy.login(&client, lists, |_| Found::Unknown).verdict == Verdict::Deny
 }

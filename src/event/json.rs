@@ -16,8 +16,8 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::owned::{OwnedAttempt, OwnedClient, OwnedEvent, OwnedMessage, Plain};
-use super::{Action, Attempt, Client, Event, Message, Peerhost};
+use super::owned::{OwnedAttempt, OwnedClient, OwnedEvent, OwnedExtra, OwnedMessage, Plain};
+use super::{Action, Attempt, Client, Event, Extra, Message, Peerhost};
 use crate::decision::{Decision, Found, Verdict};
 use crate::hook::{Hook, Kind};
 
@@ -180,6 +180,10 @@ object! {
         node: Cow<'a, str>,
         is_superuser: bool,
         anonymous: bool,
+        cluster: Cow<'a, str>,
+        peerport: u16,
+        cn: Cow<'a, str>,
+        dn: Cow<'a, str>,
     }
 }
 
@@ -191,6 +195,7 @@ object! {
         size: u64,
         timestamp: i64,
         node: Cow<'a, str>,
+        cluster: Cow<'a, str>,
     }
 }
 
@@ -393,7 +398,7 @@ impl<'a> ClientObject<'a> {
             node: Some(client.node.into()),
             is_superuser: Some(client.is_superuser),
             anonymous: Some(client.anonymous),
-            ..ClientObject::default()
+            ..ClientObject::of_extra(&client.extra)
         }
     }
 
@@ -407,7 +412,27 @@ impl<'a> ClientObject<'a> {
             proto_ver: Some(attempt.proto_ver),
             keepalive: Some(attempt.keepalive),
             node: Some(attempt.node.into()),
+            ..ClientObject::of_extra(&attempt.extra)
+        }
+    }
+
+    fn of_extra(extra: &Extra<'a>) -> Self {
+        ClientObject {
+            cluster: extra.cluster.map(Cow::Borrowed),
+            peerport: extra.peerport,
+            cn: extra.cn.map(Cow::Borrowed),
+            dn: extra.dn.map(Cow::Borrowed),
             ..ClientObject::default()
+        }
+    }
+
+    fn extra(&mut self) -> OwnedExtra {
+        let text = |text: &mut Option<Cow<'_, str>>| text.take().map(|text| text.into_owned().into_boxed_str());
+        OwnedExtra {
+            cluster: text(&mut self.cluster),
+            peerport: self.peerport.take(),
+            cn: text(&mut self.cn),
+            dn: text(&mut self.dn),
         }
     }
 
@@ -422,6 +447,7 @@ impl<'a> ClientObject<'a> {
             node: text(self.node.take(), &default.node),
             is_superuser: self.is_superuser.take().unwrap_or(default.is_superuser),
             anonymous: self.anonymous.take().unwrap_or(default.anonymous),
+            extra: self.extra(),
             clientid: default.clientid,
         };
         done(&self, "the client of this hook").map(|()| client)
@@ -437,6 +463,7 @@ impl<'a> ClientObject<'a> {
             proto_ver: self.proto_ver.take().unwrap_or(4),
             keepalive: self.keepalive.take().unwrap_or(60),
             node: text(self.node.take(), &default.node),
+            extra: self.extra(),
             clientid: default.clientid,
         };
         done(&self, "the client of this hook").map(|()| attempt)
@@ -452,6 +479,7 @@ impl<'a> MessageObject<'a> {
             size: Some(message.payload.size()),
             timestamp: Some(message.timestamp),
             node: Some(message.node.into()),
+            cluster: message.cluster.map(Cow::Borrowed),
         }
     }
 
@@ -463,6 +491,7 @@ impl<'a> MessageObject<'a> {
             size: self.size.unwrap_or_default(),
             timestamp: self.timestamp.unwrap_or_default(),
             node: text(self.node, ""),
+            cluster: self.cluster.map(|cluster| text(Some(cluster), "")),
         })
     }
 }

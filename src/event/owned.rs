@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Action, Attempt, Client, Event, Message, Password, Payload, Peerhost};
+use super::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost};
 use crate::hook::Hook;
 
 /// An [`Event`] of its own.
@@ -97,6 +97,17 @@ pub struct OwnedClient {
     pub node: Box<str>,
     pub is_superuser: bool,
     pub anonymous: bool,
+    pub extra: OwnedExtra,
+}
+
+/// An [`Extra`] of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "the fields are those of `Extra`")]
+pub struct OwnedExtra {
+    pub cluster: Option<Box<str>>,
+    pub peerport: Option<u16>,
+    pub cn: Option<Box<str>>,
+    pub dn: Option<Box<str>>,
 }
 
 /// An [`Attempt`] of its own.
@@ -111,6 +122,7 @@ pub struct OwnedAttempt {
     pub proto_ver: u8,
     pub keepalive: u16,
     pub node: Box<str>,
+    pub extra: OwnedExtra,
 }
 
 /// A [`Message`] of its own, without its bytes.
@@ -124,6 +136,7 @@ pub struct OwnedMessage {
     pub size: u64,
     pub timestamp: i64,
     pub node: Box<str>,
+    pub cluster: Option<Box<str>>,
 }
 
 /// A [`Peerhost`] of its own.
@@ -154,6 +167,29 @@ impl From<Peerhost<'_>> for OwnedPeerhost {
     }
 }
 
+impl OwnedExtra {
+    /// Lends it.
+    pub fn as_extra(&self) -> Extra<'_> {
+        Extra {
+            cluster: self.cluster.as_deref(),
+            peerport: self.peerport,
+            cn: self.cn.as_deref(),
+            dn: self.dn.as_deref(),
+        }
+    }
+}
+
+impl From<Extra<'_>> for OwnedExtra {
+    fn from(extra: Extra<'_>) -> Self {
+        OwnedExtra {
+            cluster: extra.cluster.map(Box::from),
+            peerport: extra.peerport,
+            cn: extra.cn.map(Box::from),
+            dn: extra.dn.map(Box::from),
+        }
+    }
+}
+
 impl OwnedClient {
     /// A client of which only the clientid is known: no username, no address, MQTT on port 1883.
     pub fn named(clientid: &str) -> Self {
@@ -167,6 +203,7 @@ impl OwnedClient {
             node: "".into(),
             is_superuser: false,
             anonymous: false,
+            extra: OwnedExtra::default(),
         }
     }
 
@@ -182,6 +219,7 @@ impl OwnedClient {
             node: &self.node,
             is_superuser: self.is_superuser,
             anonymous: self.anonymous,
+            extra: self.extra.as_extra(),
         }
     }
 }
@@ -198,6 +236,7 @@ impl From<&Client<'_>> for OwnedClient {
             node: client.node.into(),
             is_superuser: client.is_superuser,
             anonymous: client.anonymous,
+            extra: client.extra.into(),
         }
     }
 }
@@ -213,6 +252,8 @@ pub struct PackedClient {
     sockport: u16,
     is_superuser: bool,
     anonymous: bool,
+    /// `None` where the broker told nothing of it.
+    extra: Option<Box<OwnedExtra>>,
 }
 
 impl PackedClient {
@@ -229,6 +270,7 @@ impl PackedClient {
             node: self.text(mountpoint, node),
             is_superuser: self.is_superuser,
             anonymous: self.anonymous,
+            extra: self.extra.as_deref().map(OwnedExtra::as_extra).unwrap_or_default(),
         }
     }
 
@@ -258,6 +300,7 @@ impl From<&Client<'_>> for PackedClient {
             sockport: client.sockport,
             is_superuser: client.is_superuser,
             anonymous: client.anonymous,
+            extra: (client.extra != Extra::default()).then(|| Box::new(client.extra.into())),
         }
     }
 }
@@ -274,6 +317,7 @@ impl OwnedAttempt {
             proto_ver: self.proto_ver,
             keepalive: self.keepalive,
             node: &self.node,
+            extra: self.extra.as_extra(),
         }
     }
 }
@@ -289,6 +333,7 @@ impl From<&Attempt<'_>> for OwnedAttempt {
             proto_ver: attempt.proto_ver,
             keepalive: attempt.keepalive,
             node: attempt.node.into(),
+            extra: attempt.extra.into(),
         }
     }
 }
@@ -303,6 +348,7 @@ impl OwnedMessage {
             payload: Payload::left_out(self.size),
             timestamp: self.timestamp,
             node: &self.node,
+            cluster: self.cluster.as_deref(),
         }
     }
 }
@@ -316,6 +362,7 @@ impl From<&Message<'_>> for OwnedMessage {
             size: message.payload.size(),
             timestamp: message.timestamp,
             node: message.node.into(),
+            cluster: message.cluster.map(Box::from),
         }
     }
 }

@@ -281,6 +281,7 @@ fn find(db: &Connection, key: &Key, now: i64) -> Result<Option<Row>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Extra;
     use crate::event::Peerhost;
     use crate::history::queue::Queue;
     use crate::history::store::Store;
@@ -299,6 +300,7 @@ mod tests {
             node: "n",
             is_superuser: false,
             anonymous: true,
+            extra: Extra::NONE,
         };
         OwnedDenial::of(0, &Denial { client, asked: Asked::Connect, rule: "r", mode: Mode::Enforce })
     }

@@ -1,7 +1,7 @@
 //! What a frame says: a call of a function, and which event it is.
 
 use crate::decision::Mode;
-use crate::event::{Action, Attempt, Client, Event, Message, Password, Payload, Peerhost};
+use crate::event::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost};
 use crate::hook::Hook;
 
 use super::term::{Atom, Error, Head, Reader};
@@ -209,7 +209,18 @@ fn usual_client<'a>(args: &mut Reader<'a>) -> Option<(Client<'a>, Password<'a>)>
     term.list_end(list).ok()?;
     *args = term;
     let peerhost = Peerhost::parse(peerhost);
-    let client = Client { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous };
+    let client = Client {
+        clientid,
+        username,
+        peerhost,
+        sockport,
+        protocol,
+        mountpoint,
+        node,
+        is_superuser,
+        anonymous,
+        extra: Extra::NONE,
+    };
     Some((client, Password::new(password)))
 }
 
@@ -288,6 +299,7 @@ impl<'a> Fields<'a> {
             node: self.node.ok_or(Error::missing("the node"))?,
             is_superuser: self.is_superuser.ok_or(Error::missing("is_superuser"))?,
             anonymous: self.anonymous.ok_or(Error::missing("anonymous"))?,
+            extra: Extra::NONE,
         };
         Ok((client, Password::new(self.password.unwrap_or_default())))
     }
@@ -302,6 +314,7 @@ impl<'a> Fields<'a> {
             proto_ver: self.proto_ver.unwrap_or_default(),
             keepalive: self.keepalive.unwrap_or_default(),
             node: self.node.ok_or(Error::missing("the node"))?,
+            extra: Extra::NONE,
         })
     }
 }
@@ -386,6 +399,7 @@ fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, Error> {
         payload: Payload::new(payload.ok_or(Error::missing("the payload"))?),
         timestamp: timestamp.ok_or(Error::missing("the timestamp"))?,
         node: node.ok_or(Error::missing("the node"))?,
+        cluster: None,
     })
 }
 

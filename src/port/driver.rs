@@ -19,13 +19,13 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 
 use crate::decision::{Answer, Mode};
+use crate::handler::{Handler, Load};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
 use crate::reply::Token;
 
 use super::call::{Call, Incoming};
 use super::frame::{Broken, Frames, Packet};
-use super::handler::{Handler, Load};
 use super::inbox::Inbox;
 use super::output::Output;
 use super::pipes::Pipes;

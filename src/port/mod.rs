@@ -3,13 +3,11 @@
 //! - [`pipes`]: the descriptors, moved out of everybody else's way.
 //! - [`frame`]: bytes to frames; [`term`]: frames to terms; [`call`]: terms to events.
 //! - [`reply`]: answers to frames.
-//! - [`handler`]: what answers the events, as the loop sees it.
 //! - [`driver`]: the loop that reads, asks and answers; `waiting` holds the calls that it still owes an answer.
 
 pub mod call;
 pub mod driver;
 pub mod frame;
-pub mod handler;
 mod inbox;
 mod output;
 pub mod pipes;

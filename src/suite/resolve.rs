@@ -4,7 +4,7 @@ use super::raw::{self, Fields, WhichClient};
 use super::secret::Secret;
 use super::{Case, Expected, Question, Test};
 use crate::decision::{RESERVED, Verdict};
-use crate::event::owned::{OwnedClient, OwnedPeerhost};
+use crate::event::owned::{OwnedClient, OwnedExtra, OwnedPeerhost};
 use crate::event::{Action, Peerhost};
 use crate::policy::Policy;
 use crate::policy::codes::Code;
@@ -148,6 +148,7 @@ impl<'r> Resolver<'r, '_, '_> {
             node: text(fields.node, NODE),
             is_superuser: fields.is_superuser.is_some_and(|at| at.value),
             anonymous: fields.anonymous.is_some_and(|at| at.value),
+            extra: OwnedExtra::default(),
         })
     }
 

@@ -9,7 +9,7 @@ use std::thread;
 
 use bytes::BytesMut;
 use exhook_policy::decision::Verdict;
-use exhook_policy::event::{Action, Client, Peerhost};
+use exhook_policy::event::{Action, Client, Extra, Peerhost};
 use exhook_policy::policy::lists::{List, Lists, Uses};
 use exhook_policy::policy::model::PasswordId;
 use exhook_policy::policy::{self, Found, Policy};
@@ -234,6 +234,7 @@ impl Session {
             node: "stand-in@127.0.0.1",
             is_superuser: false,
             anonymous: false,
+            extra: Extra::NONE,
         }
     }
 

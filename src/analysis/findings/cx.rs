@@ -9,7 +9,7 @@ use super::cuts::Cut;
 use super::near::Near;
 use crate::analysis::{Sample, Space};
 use crate::decision::Verdict;
-use crate::event::{Action, Client, Peerhost, Shown};
+use crate::event::{Action, Client, Extra, Peerhost, Shown};
 use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::lists::Lists;
 use crate::policy::model::{AuthRule, Who};
@@ -224,6 +224,7 @@ impl<'a> Cx<'a> {
             node: "emqx@203.0.113.1",
             is_superuser: false,
             anonymous: false,
+            extra: Extra::NONE,
         };
         let empty = Lists::new(vec![Some(Arc::default()); self.policy.lists().len()]);
         who.holds(&stranger, &empty) == Holds::Yes

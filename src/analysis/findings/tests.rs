@@ -11,7 +11,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
 use crate::decision::Verdict;
-use crate::event::{Action, Client, Peerhost};
+use crate::event::{Action, Client, Extra, Peerhost};
 use crate::policy;
 use crate::policy::lists::{List, Lists};
 use crate::policy::model::{ListSource, Who};
@@ -156,6 +156,7 @@ fn world(policy: &Policy) -> Vec<(Client<'static>, Lists)> {
                     node: "n",
                     is_superuser: false,
                     anonymous: false,
+                    extra: Extra::NONE,
                 };
                 all.push((client, lists.clone()));
             }

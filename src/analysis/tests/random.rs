@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::event::{Client, Peerhost};
+use crate::event::{Client, Extra, Peerhost};
 use crate::policy::lists::{List, Lists};
 use crate::policy::model::ListSource;
 
@@ -124,6 +124,7 @@ fn clients(names: &[String], rules: &str, mut each: impl FnMut(Client<'_>)) {
                                 node: "n",
                                 is_superuser: false,
                                 anonymous: *anonymous,
+                                extra: Extra::NONE,
                             });
                         }
                     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Answered, Covered, File, Ran, Results, wanting};
 use crate::cli::check::json::{Checked, checked};
 use crate::decision::Verdict;
-use crate::event::{Action, Client};
+use crate::event::{Action, Client, Extra};
 use crate::policy::trace::Tried;
 use crate::suite::{Question, Rule};
 
@@ -79,6 +79,14 @@ struct WholeClient<'a> {
     node: &'a str,
     is_superuser: bool,
     anonymous: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peerport: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dn: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -177,9 +185,25 @@ fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
 }
 
 fn client(client: Client<'_>) -> WholeClient<'_> {
-    let Client { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous } = client;
+    let Client { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous, extra } =
+        client;
+    let Extra { cluster, peerport, cn, dn } = extra;
     let peerhost = peerhost.to_string();
-    WholeClient { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous }
+    WholeClient {
+        clientid,
+        username,
+        peerhost,
+        sockport,
+        protocol,
+        mountpoint,
+        node,
+        is_superuser,
+        anonymous,
+        cluster,
+        peerport,
+        cn,
+        dn,
+    }
 }
 
 fn tried<'a>(tried: &'a Tried<'_>) -> TriedRule<'a> {

@@ -16,9 +16,10 @@ const CLIENT: Client<'_> = Client {
     node: "n@h",
     is_superuser: true,
     anonymous: false,
+    extra: Extra { cluster: Some("k"), peerport: Some(40_001), cn: Some(""), dn: None },
 };
 
-const CLIENT_TEXT: &str = r#"{"clientid":"c\"\u0000é","username":"u","peerhost":"unix","sockport":8883,"protocol":"mqtt","mountpoint":"m/","node":"n@h","is_superuser":true,"anonymous":false}"#;
+const CLIENT_TEXT: &str = r#"{"clientid":"c\"\u0000é","username":"u","peerhost":"unix","sockport":8883,"protocol":"mqtt","mountpoint":"m/","node":"n@h","is_superuser":true,"anonymous":false,"cluster":"k","peerport":40001,"cn":""}"#;
 
 #[track_caller]
 fn check_written(event: Event<'_>, expected: &str) {
@@ -36,6 +37,7 @@ fn the_form_of_each_kind_of_event() {
         proto_ver: 5,
         keepalive: 60,
         node: "n",
+        extra: Extra::NONE,
     };
     let attempt_text = r#"{"clientid":"","username":"u","peerhost":"10.0.0.7","sockport":1883,"proto_name":"MQTT","proto_ver":5,"keepalive":60,"node":"n"}"#;
     check_written(
@@ -56,7 +58,15 @@ fn the_form_of_each_kind_of_event() {
         Event::SessionSubscribed { client: CLIENT, topic: "a", qos: 2 },
         r#"{"at":17,"hook":"session.subscribed","client":CLIENT,"topic":"a","qos":2}"#,
     );
-    let message = Message { from: "c", topic: "t", qos: 1, payload: Payload::new(b"secret"), timestamp: -5, node: "n" };
+    let message = Message {
+        from: "c",
+        topic: "t",
+        qos: 1,
+        payload: Payload::new(b"secret"),
+        timestamp: -5,
+        node: "n",
+        cluster: None,
+    };
     check_written(
         Event::MessagePublish(message),
         r#"{"at":17,"hook":"message.publish","message":{"from":"c","topic":"t","qos":1,"size":6,"timestamp":-5,"node":"n"}}"#,
@@ -167,6 +177,15 @@ fn any_host() -> impl Strategy<Value = OwnedPeerhost> {
         .prop_map(|text| Peerhost::parse(&text).into())
 }
 
+prop_compose! {
+    fn any_extra()(
+        [cluster, cn, dn] in [(); 3].map(|()| prop::option::of(any_text())),
+        peerport in prop::option::of(any::<u16>()),
+    ) -> OwnedExtra {
+        OwnedExtra { cluster, peerport, cn, dn }
+    }
+}
+
 // Boxed below, since the values of a choice take the stack of all its arms.
 prop_compose! {
     fn any_client()(
@@ -175,9 +194,10 @@ prop_compose! {
         sockport in any::<u16>(),
         is_superuser in any::<bool>(),
         anonymous in any::<bool>(),
+        extra in any_extra(),
     ) -> OwnedClient {
         let [clientid, username, protocol, mountpoint, node] = texts;
-        OwnedClient { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous }
+        OwnedClient { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous, extra }
     }
 }
 
@@ -188,9 +208,10 @@ prop_compose! {
         sockport in any::<u16>(),
         proto_ver in any::<u8>(),
         keepalive in any::<u16>(),
+        extra in any_extra(),
     ) -> OwnedAttempt {
         let [clientid, username, proto_name, node] = texts;
-        OwnedAttempt { clientid, username, peerhost, sockport, proto_name, proto_ver, keepalive, node }
+        OwnedAttempt { clientid, username, peerhost, sockport, proto_name, proto_ver, keepalive, node, extra }
     }
 }
 
@@ -205,7 +226,8 @@ fn any_event() -> impl Strategy<Value = OwnedEvent> {
         Plain::SessionTakenOver,
     ]);
     let action = prop::sample::select(vec![Action::Publish, Action::Subscribe]);
-    let message = (any_text(), any_text(), any::<u8>(), any::<u64>(), any::<i64>(), any_text());
+    let message =
+        (any_text(), any_text(), any::<u8>(), any::<u64>(), any::<i64>(), any_text(), prop::option::of(any_text()));
     prop_oneof![
         any_attempt().boxed().prop_map(OwnedEvent::Connect),
         (any_attempt().boxed(), any_text(), prop::option::of(any_text()))
@@ -225,8 +247,8 @@ fn any_event() -> impl Strategy<Value = OwnedEvent> {
             .prop_map(|(client, topic)| OwnedEvent::SessionUnsubscribed { client, topic }),
         (any_client().boxed(), any_text())
             .prop_map(|(client, reason)| OwnedEvent::SessionTerminated { client, reason }),
-        message.prop_map(|(from, topic, qos, size, timestamp, node)| {
-            OwnedEvent::MessagePublish(OwnedMessage { from, topic, qos, size, timestamp, node })
+        message.prop_map(|(from, topic, qos, size, timestamp, node, cluster)| {
+            OwnedEvent::MessagePublish(OwnedMessage { from, topic, qos, size, timestamp, node, cluster })
         }),
     ]
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::event::Peerhost;
-use crate::event::owned::OwnedPeerhost;
+use crate::event::owned::{OwnedExtra, OwnedPeerhost};
 use crate::history::retention::{self, Sweep};
 use crate::history::store::Store;
 use crate::policy::model::Sync;
@@ -79,6 +79,7 @@ fn attempt(clientid: &str, proto_ver: u8) -> OwnedAttempt {
         proto_ver,
         keepalive: 60,
         node: "emqx@127.0.0.1".into(),
+        extra: OwnedExtra::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::event::Peerhost;
+use crate::event::{Extra, Peerhost};
 use crate::policy::lists::{List, Uses};
 use crate::policy::model::{Condition, ListId, PasswordSource, PortCondition, Record, Sync, TextCondition, TextField};
 use crate::text::Template;
@@ -41,6 +41,7 @@ fn client<'a>(clientid: &'a str, username: &'a str) -> Client<'a> {
         node: "emqx@127.0.0.1",
         is_superuser: false,
         anonymous: false,
+        extra: Extra::NONE,
     }
 }
 

@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::decision::Verdict;
-use crate::event::{Action, Client, Peerhost};
+use crate::event::{Action, Client, Extra, Peerhost};
 use crate::policy::lists::{List, Lists};
 use crate::policy::{Found, Policy, parse};
 
@@ -53,6 +53,7 @@ fn client<'a>(clientid: &'a str, username: &'a str, peerhost: &'a str) -> Client
         node: "emqx@127.0.0.1",
         is_superuser: false,
         anonymous: false,
+        extra: Extra::NONE,
     }
 }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::Holds::{self, CannotTell, No, Yes};
 use super::*;
+use crate::event::Extra;
 use crate::policy::lists::{List, Uses};
 use crate::policy::model::ListId;
 use crate::text::{Matcher, Template};
@@ -60,6 +61,7 @@ fn client() -> Client<'static> {
         node: "emqx@127.0.0.1",
         is_superuser: false,
         anonymous: true,
+        extra: Extra::NONE,
     }
 }
 

@@ -64,6 +64,7 @@ const CLIENT: Client<'static> = Client {
     node: "emqx@127.0.0.1",
     is_superuser: false,
     anonymous: true,
+    extra: Extra::NONE,
 };
 
 const ATTEMPT: Attempt<'static> = Attempt {
@@ -75,6 +76,7 @@ const ATTEMPT: Attempt<'static> = Attempt {
     proto_ver: 5,
     keepalive: 60,
     node: "emqx@127.0.0.1",
+    extra: Extra::NONE,
 };
 
 fn state(mode: &str) -> Term {
@@ -178,6 +180,7 @@ fn each_hook_has_its_arguments() {
         payload: Payload::new(b"\xFF"),
         timestamp: 1_600_000_000_000,
         node: "emqx@127.0.0.1",
+        cluster: None,
     };
     check(Hook::MessagePublish, &[message], Ok(Event::MessagePublish(published)));
 }

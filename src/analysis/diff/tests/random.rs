@@ -10,7 +10,7 @@ use proptest::sample::{select, subsequence};
 
 use super::*;
 use crate::analysis::Asked;
-use crate::event::{Client, Peerhost};
+use crate::event::{Client, Extra, Peerhost};
 use crate::policy::Found;
 use crate::policy::lists::{List, Lists};
 use crate::policy::model::{ListSource, PasswordId};
@@ -251,6 +251,7 @@ fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Difference, &dyn
                 node: "n",
                 is_superuser: false,
                 anonymous: false,
+                extra: Extra::NONE,
             };
             let mut differs = |question, decisions, topic: &str| {
                 if let Some(found) = differ(policies, question, decisions) {

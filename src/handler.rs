@@ -1,4 +1,4 @@
-//! What the loop needs of whoever answers.
+//! What a transport needs of whoever answers.
 
 use std::sync::Arc;
 use std::time::Duration;
