@@ -96,6 +96,17 @@ pub enum Answer {
     NoOpinion,
 }
 
+impl Answer {
+    /// `allowed`, `denied` or `left to the broker`, for a log.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Answer::Allow => "allowed",
+            Answer::Deny => "denied",
+            Answer::NoOpinion => "left to the broker",
+        }
+    }
+}
+
 impl Mode {
     /// The answer that carries this verdict out in this mode.
     pub fn answer(self, verdict: Verdict) -> Answer {

@@ -15,7 +15,7 @@ use crate::capture::Capture;
 use crate::clock::now_ms;
 use crate::decision::{Answer, Decision, Found, Mode, Verdict};
 use crate::event::owned::PackedClient;
-use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
+use crate::event::{Action, BrokerLoaded, Client, Event, Password, Peerhost, Shown};
 use crate::handler::Handler;
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
@@ -406,6 +406,8 @@ impl Handler for Engine {
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
         Engine::handle(self, event, token)
     }
+
+    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
 
     fn error_answer(&self, kind: Kind) -> Answer {
         Engine::error_answer(self, kind)

@@ -186,6 +186,15 @@ pub struct Origin<'a> {
     pub node: &'a str,
 }
 
+/// A broker said when it was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BrokerLoaded<'a> {
+    /// Which broker.
+    pub origin: Origin<'a>,
+    /// When it was started, Unix milliseconds, exact to a second or so.
+    pub booted_at: i64,
+}
+
 /// Publish or subscribe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -376,6 +385,16 @@ impl Event<'_> {
     }
 }
 
+/// The broker's word for why something ended, without what some brokers put around it: `{shutdown,normal}` is `normal`.
+/// EMQX 5's `takenover` is `takeovered`, as it was before.
+pub fn plain_reason(text: &str) -> &str {
+    let mut reason = text;
+    while let Some(inner) = reason.strip_prefix("{shutdown,").and_then(|rest| rest.strip_suffix('}')) {
+        reason = inner.trim();
+    }
+    if reason == "takenover" { "takeovered" } else { reason }
+}
+
 /// A text that a client chose, as a line for a log shows it: in quotes, escaped, and no more than its
 /// beginning where it is long, since what clients send may be 64 KiB, and ten times that in escapes.
 #[derive(Clone, Copy)]
@@ -425,6 +444,13 @@ impl fmt::Display for Event<'_> {
             | Event::SessionDiscarded(client)
             | Event::SessionTakenOver(client) => client.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node={}", Shown(self.node))?;
+        self.cluster.map_or(Ok(()), |cluster| write!(f, " cluster={}", Shown(cluster)))
     }
 }
 

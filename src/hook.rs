@@ -10,7 +10,8 @@ pub enum Kind {
 }
 
 macro_rules! hooks {
-    ($($(#[$doc:meta])* $variant:ident, $name:literal, $point:literal, $kind:ident;)*) => {
+    ($($(#[$doc:meta])* $variant:ident, $name:literal, $point:literal $(=> $newer_point:literal)?,
+       $method:literal $(=> $newer_method:literal)?, $kind:ident;)*) => {
         /// A hook of the broker.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Hook {
@@ -35,6 +36,21 @@ macro_rules! hooks {
                 }
             }
 
+            /// The name by which EMQX 5.0 and later know it.
+            pub fn newer_point(self) -> &'static str {
+                match self {
+                    $(Hook::$variant => newest(&[$point $(, $newer_point)?]),)*
+                }
+            }
+
+            /// The hook of which a gRPC method with this name tells, `OnClientConnected` say.
+            pub fn of_method(method: &str) -> Option<Hook> {
+                match method {
+                    $($method $(| $newer_method)? => Some(Hook::$variant),)*
+                    _ => None,
+                }
+            }
+
             /// The hook whose callback has this name, `on_client_connected` say.
             pub fn of_callback(function: &[u8]) -> Option<Hook> {
                 match function {
@@ -53,39 +69,44 @@ macro_rules! hooks {
     };
 }
 
+fn newest(names: &[&'static str]) -> &'static str {
+    names.last().copied().unwrap_or_default()
+}
+
+// The name on the port, the broker's own name, and the gRPC method; behind `=>`, what EMQX 5.0 made of a name.
 hooks! {
     /// A CONNECT packet arrived.
-    ClientConnect, "client_connect", "client.connect", Tells;
+    ClientConnect, "client_connect", "client.connect", "OnClientConnect", Tells;
     /// A CONNACK is about to be sent.
-    ClientConnack, "client_connack", "client.connack", Tells;
+    ClientConnack, "client_connack", "client.connack", "OnClientConnack", Tells;
     /// A client is connected.
-    ClientConnected, "client_connected", "client.connected", Tells;
+    ClientConnected, "client_connected", "client.connected", "OnClientConnected", Tells;
     /// A connection ended.
-    ClientDisconnected, "client_disconnected", "client.disconnected", Tells;
+    ClientDisconnected, "client_disconnected", "client.disconnected", "OnClientDisconnected", Tells;
     /// May a client log in?
-    ClientAuthenticate, "client_authenticate", "client.authenticate", Asks;
+    ClientAuthenticate, "client_authenticate", "client.authenticate", "OnClientAuthenticate", Asks;
     /// May a client publish or subscribe?
-    ClientCheckAcl, "client_check_acl", "client.check_acl", Asks;
+    ClientCheckAcl, "client_check_acl", "client.check_acl" => "client.authorize", "OnClientCheckAcl" => "OnClientAuthorize", Asks;
     /// A SUBSCRIBE packet arrived.
-    ClientSubscribe, "client_subscribe", "client.subscribe", Tells;
+    ClientSubscribe, "client_subscribe", "client.subscribe", "OnClientSubscribe", Tells;
     /// An UNSUBSCRIBE packet arrived.
-    ClientUnsubscribe, "client_unsubscribe", "client.unsubscribe", Tells;
+    ClientUnsubscribe, "client_unsubscribe", "client.unsubscribe", "OnClientUnsubscribe", Tells;
     /// A session was created.
-    SessionCreated, "session_created", "session.created", Tells;
+    SessionCreated, "session_created", "session.created", "OnSessionCreated", Tells;
     /// A session was resumed.
-    SessionResumed, "session_resumed", "session.resumed", Tells;
+    SessionResumed, "session_resumed", "session.resumed", "OnSessionResumed", Tells;
     /// An old session was discarded.
-    SessionDiscarded, "session_discarded", "session.discarded", Tells;
+    SessionDiscarded, "session_discarded", "session.discarded", "OnSessionDiscarded", Tells;
     /// An old session was taken over.
-    SessionTakenOver, "session_takeovered", "session.takeovered", Tells;
+    SessionTakenOver, "session_takeovered", "session.takeovered" => "session.takenover", "OnSessionTakeovered" => "OnSessionTakenover", Tells;
     /// A subscription was added.
-    SessionSubscribed, "session_subscribed", "session.subscribed", Tells;
+    SessionSubscribed, "session_subscribed", "session.subscribed", "OnSessionSubscribed", Tells;
     /// A subscription was removed.
-    SessionUnsubscribed, "session_unsubscribed", "session.unsubscribed", Tells;
+    SessionUnsubscribed, "session_unsubscribed", "session.unsubscribed", "OnSessionUnsubscribed", Tells;
     /// A session ended.
-    SessionTerminated, "session_terminated", "session.terminated", Tells;
+    SessionTerminated, "session_terminated", "session.terminated", "OnSessionTerminated", Tells;
     /// A message was published.
-    MessagePublish, "message_publish", "message.publish", Tells;
+    MessagePublish, "message_publish", "message.publish", "OnMessagePublish", Tells;
 }
 
 impl Hook {
@@ -94,10 +115,11 @@ impl Hook {
         Hook::ALL.iter().copied().find(|hook| hook.point() == point)
     }
 
-    /// The denying kind of a function that is not in the table: a name that ends in `authenticate`
-    /// or `check_acl` asks, whatever stands before it.
-    pub fn kind_of_unknown(function: &str) -> Kind {
-        if function.ends_with("authenticate") || function.ends_with("check_acl") { Kind::Asks } else { Kind::Tells }
+    /// The denying kind of a function or method that is not in the table: a name that ends as one that asks does
+    /// asks too, whatever stands before it.
+    pub fn kind_of_unknown(name: &str) -> Kind {
+        let ends = ["authenticate", "check_acl", "authorize", "Authenticate", "CheckAcl", "Authorize"];
+        if ends.iter().any(|end| name.ends_with(end)) { Kind::Asks } else { Kind::Tells }
     }
 }
 
@@ -113,5 +135,22 @@ mod tests {
             assert_eq!(Hook::of_callback(format!("on_{}", hook.name()).as_bytes()), Some(*hook));
         }
         assert_eq!(Hook::of_point("client_connected"), None);
+    }
+
+    #[test]
+    fn methods_are_named_after_the_broker_s_names() {
+        for hook in Hook::ALL {
+            for point in [hook.point(), hook.newer_point()] {
+                let words = point.split(['.', '_']).map(|word| {
+                    let (first, rest) = word.split_at(1);
+                    first.to_uppercase() + rest
+                });
+                let method = format!("On{}", words.collect::<String>());
+                assert_eq!(Hook::of_method(&method), Some(*hook), "{method}");
+                assert_eq!(Hook::kind_of_unknown(&format!("{method}2")), Kind::Tells);
+                assert_eq!(Hook::kind_of_unknown(&method), hook.kind(), "{method}");
+            }
+        }
+        assert_eq!(Hook::of_method("OnProviderLoaded"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Login and topic rules for the EMQX broker in one YAML file, with connection history in SQLite.
 //!
-//! The driver runs as a port program of the broker. Data flows one way, and the modules are listed
+//! The program runs as a port program of the broker, or as a gRPC server that brokers call. Data flows one way, and the modules are listed
 //! in that order:
 //!
 //! ```text
@@ -14,6 +14,8 @@
 //!   `exhook-policy`.
 //! - [`port`]: the transport of EMQX 4.1 and 4.2: frames of Erlang terms on a pair of pipes. It alone knows
 //!   them; it turns a call into an [`event::Event`] and a [`decision::Answer`] into a reply.
+//! - `grpc`: the transport of EMQX 4.3 and later: methods of a gRPC service, which the broker calls. It alone knows its
+//!   messages, and stands beside [`port`].
 //! - [`hook`], [`event`]: the broker's hooks, one row each, and what a call of each says; [`event::json`] writes it
 //!   as a line and reads it back.
 //! - [`handler`]: what a transport needs of whoever answers.
@@ -48,7 +50,7 @@
 //! - **Nothing but frames reaches the broker's pipe.** The descriptor is moved away at start.
 //! - **No password** is in a log, a `Debug`, an error or a database: [`event::Password`] cannot be
 //!   printed.
-//! - **Nothing of a transport** is in [`event`] or [`decision`]; the next one stands beside [`port`].
+//! - **Nothing of a transport** is in [`event`] or [`decision`].
 
 pub mod analysis;
 pub mod capture;
@@ -59,6 +61,8 @@ pub mod decision;
 pub mod doctor;
 pub mod engine;
 pub mod event;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod handler;
 pub mod history;
 pub mod hook;

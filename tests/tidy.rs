@@ -34,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "reply", "source",
         ],
     ),
+    ("grpc", &["clock", "decision", "event", "handler", "hook", "log", "reply"]),
     ("port", &["decision", "event", "handler", "hook", "log", "reply"]),
     ("replay", &["decision", "event", "hook", "policy", "port"]),
     ("launch", &["engine", "handler", "log", "port"]),
@@ -44,8 +45,9 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "analysis", "convert", "decision", "doctor", "event", "history", "hook", "launch", "live", "log", "mqtt",
-            "password", "policy", "port", "replay", "reverse", "source", "suite", "text", "topic",
+            "analysis", "convert", "decision", "doctor", "engine", "event", "grpc", "history", "hook", "launch",
+            "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source", "suite", "text",
+            "topic",
         ],
     ),
     ("main", &["cli", "launch"]),

@@ -18,6 +18,8 @@ pub mod install;
 pub mod passwd;
 pub mod replay;
 pub mod schema;
+#[cfg(feature = "grpc")]
+pub mod serve;
 pub mod test;
 pub mod world;
 
@@ -53,6 +55,9 @@ pub enum Command {
     Passwd(passwd::Args),
     /// Make the folder that the broker starts the driver from, and print the broker's settings
     Install(install::Args),
+    /// Serve a policy to EMQX 4.3 and later, over gRPC
+    #[cfg(feature = "grpc")]
+    Serve(serve::Args),
     /// Look for what fails open in a broker's settings and files
     Doctor(doctor::Args),
     /// Play recorded traffic of a real broker through a driver, and show what becomes of it
@@ -82,6 +87,8 @@ pub fn run() -> ExitCode {
         Command::History(args) => history::run(&args),
         Command::Passwd(args) => passwd::run(&args),
         Command::Install(args) => install::run(&args),
+        #[cfg(feature = "grpc")]
+        Command::Serve(args) => serve::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Convert(args) => convert::run(&args),

@@ -32,7 +32,7 @@ const LONGEST_MESSAGE: usize = 300;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
     /// An event.
-    Told(Told),
+    Told(Box<Told>),
     /// Here so many lines are missing, because the disk did not keep up.
     Dropped(u64),
 }
@@ -327,7 +327,7 @@ impl<'a> Object<'a> {
             Kind::Tells => None,
         };
         done(&self, hook.point())?;
-        Ok(Line::Told(Told { at, event, decision }))
+        Ok(Line::Told(Box::new(Told { at, event, decision })))
     }
 
     fn event(&mut self, hook: Hook) -> Result<OwnedEvent, JsonError> {

@@ -1,7 +1,7 @@
 //! What a frame says: a call of a function, and which event it is.
 
 use crate::decision::Mode;
-use crate::event::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost};
+use crate::event::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost, plain_reason};
 use crate::hook::Hook;
 
 use super::term::{Atom, Error, Head, Reader};
@@ -337,12 +337,13 @@ fn action(args: &mut Reader<'_>) -> Result<Action, Error> {
 fn reason<'a>(args: &mut Reader<'a>) -> Result<&'a str, Error> {
     let mut term = Reader::new(args.skip()?);
     let bytes = term.bytes("a reason").unwrap_or_default();
-    Ok(match std::str::from_utf8(bytes) {
+    let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             bytes.get(..error.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default()
         }
-    })
+    };
+    Ok(plain_reason(text))
 }
 
 /// The clientid that the broker chose, among the properties of a CONNACK.

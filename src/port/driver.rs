@@ -260,7 +260,7 @@ impl<H: Handler> Driver<H> {
                 "a call of on_{} was not answered within {:?}: {}",
                 call.hook.name(),
                 self.deadline,
-                in_words(answer)
+                answer.in_words()
             ));
             self.reply(token, &call.id, Outcome::Answer(answer));
         }
@@ -294,7 +294,7 @@ impl<H: Handler> Driver<H> {
                 (None, _) => {
                     let function = call.function.to_text();
                     let answer = self.error_answer(Hook::kind_of_unknown(&function), call.state());
-                    self.log.line(format_args!("no such function, {function}: {}", in_words(answer)));
+                    self.log.line(format_args!("no such function, {function}: {}", answer.in_words()));
                     self.reply_at_once(token, call, Outcome::Answer(answer));
                 }
             },
@@ -354,13 +354,13 @@ impl<H: Handler> Driver<H> {
             format!("the policy {module} is in force, not {}", call.module)
         };
         let answer = handler.error_answer(hook.kind());
-        self.log.line(format_args!("a call of on_{}: {problem}: {}", hook.name(), in_words(answer)));
+        self.log.line(format_args!("a call of on_{}: {problem}: {}", hook.name(), answer.in_words()));
         Some(answer)
     }
 
     fn unreadable(&mut self, call: &Call<'_>, kind: Kind, token: Token, error: &Error) {
         let answer = self.error_answer(kind, call.state());
-        self.log.line(format_args!("a call of {}: {error}: {}", call.function, in_words(answer)));
+        self.log.line(format_args!("a call of {}: {error}: {}", call.function, answer.in_words()));
         self.reply_at_once(token, call, Outcome::Answer(answer));
     }
 
@@ -465,14 +465,6 @@ impl<H: Handler> Driver<H> {
         if written.is_err() {
             self.log.line(format_args!("an answer is too long for this --packet, and cannot be given"));
         }
-    }
-}
-
-fn in_words(answer: Answer) -> &'static str {
-    match answer {
-        Answer::Allow => "allowed",
-        Answer::Deny => "denied",
-        Answer::NoOpinion => "left to the broker",
     }
 }
 

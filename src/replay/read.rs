@@ -23,7 +23,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
     /// An event.
-    Told(Told),
+    Told(Box<Told>),
     /// So many lines are missing here.
     Dropped(u64),
     /// A frame that is no call of a hook: `init`, a message, an answer of the driver.
@@ -177,7 +177,7 @@ fn of_frame(frame: &[u8]) -> Entry {
     match whole.and_then(|()| Incoming::read(frame)) {
         Ok(Incoming::Call(call)) => match call.hook() {
             Some(hook) => match call.event(hook) {
-                Ok(event) => Entry::Told(Told { at: None, event: OwnedEvent::from(&event), decision: None }),
+                Ok(event) => Entry::Told(Box::new(Told { at: None, event: OwnedEvent::from(&event), decision: None })),
                 Err(error) => Entry::Unreadable(format!("{}: {error}", hook.point())),
             },
             None => Entry::Other,

@@ -89,7 +89,10 @@ fn decisions_and_gaps_are_lines_too() {
     let text = write_decided(&event, 17, Decision { verdict: Verdict::Deny, rule: "no-t" }, std::iter::empty());
     assert!(text.ends_with(r#","topic":"t","decision":{"verdict":"deny","rule":"no-t"}}"#), "{text}");
     let decision = Some(Decided { verdict: Verdict::Deny, rule: "no-t".into(), passwords: BTreeMap::new() });
-    assert_eq!(read_line(&text), Ok(Line::Told(Told { at: Some(17), event: OwnedEvent::from(&event), decision })));
+    assert_eq!(
+        read_line(&text),
+        Ok(Line::Told(Box::new(Told { at: Some(17), event: OwnedEvent::from(&event), decision })))
+    );
     let login = Event::Authenticate { client: client.as_client(), password: Password::left_out(true) };
     let said = [("staff", Found::Wrong), ("devices", Found::Unknown)];
     let text = write_decided(&login, 17, Decision { verdict: Verdict::Deny, rule: "staff" }, said.into_iter());
@@ -105,7 +108,7 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(read(r#"{"client":{"clientid":"c"},"hook":"client.authenticate"}"#), Ok(login));
     let told = read_line(r#" {"hook":"session.created","client":{"clientid":"c"}} "#);
     let event = OwnedEvent::Plain(Plain::SessionCreated, OwnedClient::named("c"));
-    assert_eq!(told, Ok(Line::Told(Told { at: None, event, decision: None })));
+    assert_eq!(told, Ok(Line::Told(Box::new(Told { at: None, event, decision: None }))));
 }
 
 #[track_caller]
@@ -265,12 +268,12 @@ proptest! {
         prop_assert_eq!(&OwnedEvent::from(&event.as_event()), &event);
         let text = write(&event.as_event(), at);
         prop_assert!(!text.contains(|c: char| c < ' '));
-        prop_assert_eq!(read_line(&text), Ok(Line::Told(Told { at: Some(at), event: event.clone(), decision: None })));
+        prop_assert_eq!(read_line(&text), Ok(Line::Told(Box::new(Told { at: Some(at), event: event.clone(), decision: None }))));
         if event.hook().kind() == Kind::Asks {
             let said = passwords.iter().map(|(source, found)| (&**source, *found));
             let text = write_decided(&event.as_event(), at, Decision { verdict, rule: &rule }, said);
             let decision = Some(Decided { verdict, rule, passwords });
-            prop_assert_eq!(read_line(&text), Ok(Line::Told(Told { at: Some(at), event, decision })));
+            prop_assert_eq!(read_line(&text), Ok(Line::Told(Box::new(Told { at: Some(at), event, decision }))));
         }
     }
 

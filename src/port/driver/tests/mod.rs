@@ -16,7 +16,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::*;
-use crate::event::Event;
+use crate::event::{BrokerLoaded, Event};
 use crate::port::frame;
 use crate::reply::Sink;
 
@@ -43,6 +43,8 @@ struct Fake {
 }
 
 impl Handler for Fake {
+    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
+
     fn hooks(&self) -> Vec<Hook> {
         vec![Hook::ClientAuthenticate, Hook::MessagePublish]
     }

@@ -1,0 +1,251 @@
+//! Connections: where they come from, what is asked of them, TLS.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::net::sockopt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+use crate::log::Log;
+
+/// How long a client may take for its TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A broker that was silent for so long is asked whether it is still there.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+/// Where no connection can be accepted, it is tried again after so long.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+/// The files that TLS needs, in PEM form.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// This server's certificate, and those between it and the root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// The roots of the certificates that clients must have; `None` asks them for none.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which file it is, and what is wrong with it.
+    pub(super) fn acceptor(&self) -> Result<TlsAcceptor, String> {
+        let provider = Arc::new(ring::default_provider());
+        let problem = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+        let chain = certificates(&self.certificate)?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| problem(&self.key, &error))?;
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = match &self.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => {
+                let mut roots = RootCertStore::empty();
+                for root in certificates(path)? {
+                    roots.add(root).map_err(|error| problem(path, &error))?;
+                }
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                builder.with_client_cert_verifier(verifier.build().map_err(|error| problem(path, &error))?)
+            }
+        };
+        let mut config = builder.with_single_cert(chain, key).map_err(|error| problem(&self.certificate, &error))?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|error| problem(&error))?.collect();
+    match found {
+        Ok(found) if found.is_empty() => Err(problem(&"it has no certificate")),
+        Ok(found) => Ok(found),
+        Err(error) => Err(problem(&error)),
+    }
+}
+
+/// Accepts connections for ever, and hands over those that are ready to be served. What is refused is logged.
+pub(super) async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    ready: mpsc::Sender<io::Result<Connection>>,
+    log: Log,
+) {
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                log.line(format_args!("no connection can be accepted: {error}"));
+                sleep(TRY_AGAIN).await;
+                continue;
+            }
+        };
+        let socket = Socket::of(stream, peer);
+        match tls.clone() {
+            None => {
+                if ready.send(Ok(Connection::Plain(socket))).await.is_err() {
+                    return;
+                }
+            }
+            Some(tls) => {
+                let (ready, log) = (ready.clone(), log.clone());
+                tokio::spawn(async move {
+                    let refused = match timeout(HANDSHAKE, tls.accept(socket)).await {
+                        Ok(Ok(stream)) => {
+                            let _ = ready.send(Ok(Connection::Tls(Box::new(stream)))).await;
+                            return;
+                        }
+                        Ok(Err(error)) => error.to_string(),
+                        Err(_) => format!("no TLS handshake within {HANDSHAKE:?}"),
+                    };
+                    log.line(format_args!("a connection from {peer} is refused: {refused}"));
+                });
+            }
+        }
+    }
+}
+
+/// Where a call comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// A connection that is ready to be served.
+pub(super) enum Connection {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        match self {
+            Connection::Plain(socket) => socket.peer,
+            Connection::Tls(stream) => stream.get_ref().0.peer,
+        }
+    }
+}
+
+/// A TCP stream that acknowledges at once what it reads. EMQX's client up to 4.3.15, 4.4.4 and 5.0.3 sends a call in two
+/// pieces and holds the second back until the first is acknowledged, for which the kernel takes 40 ms by itself.
+pub(super) struct Socket {
+    stream: TcpStream,
+    peer: Peer,
+}
+
+impl Socket {
+    fn of(stream: TcpStream, peer: SocketAddr) -> Self {
+        // Without these it works all the same.
+        let _ = stream.set_nodelay(true);
+        let _ = sockopt::set_socket_keepalive(&stream, true);
+        let _ = sockopt::set_tcp_keepidle(&stream, KEEPALIVE);
+        Socket { stream, peer: Peer(peer.ip().to_canonical()) }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            // The kernel forgets it after a while, so it is said each time.
+            let _ = sockopt::set_tcp_quickack(&self.stream, true);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+/// Hands each method on to the stream that it is.
+macro_rules! either {
+    ($connection:ident, $stream:ident => $call:expr) => {
+        match &mut *$connection {
+            Connection::Plain(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Connection::Tls(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, stream => stream.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, stream => stream.poll_write_vectored(cx, pieces))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Connection::Plain(stream) => stream.is_write_vectored(),
+            Connection::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The transport of EMQX 4.3 and later: the broker calls methods of a gRPC service, `emqx.exhook.v1`, `v2` or
+//! `v3.HookProvider`.
+//!
+//! - [`proto`]: the messages, of all versions at once; made from `exhook.proto`, which says how they differ.
+//! - `dialect`: what the brokers' versions make of names and of answers.
+//! - `request`: messages to events; `answer`: answers to messages.
+//! - `peers`: what a broker said of itself when it loaded this provider, for those that say it no other time.
+//! - `calls`: the calls that wait for an answer.
+//! - `codec`: how a message is carried.
+//! - `service`: one call: read, ask, wait no longer than the deadline, answer.
+//! - `listen`: connections, TLS.
+//! - [`server`]: all of it running, from the first connection to the end.
+//!
+//! **Whatever happens, a call is answered, and never with a gRPC error**: some brokers wait on one until their own
+//! time-out, and all take it for permission unless they are told otherwise.
+
+mod answer;
+mod calls;
+mod codec;
+mod dialect;
+mod listen;
+mod peers;
+#[expect(missing_docs, clippy::pedantic, reason = "made by a program")]
+#[rustfmt::skip]
+pub mod proto;
+mod request;
+pub mod server;
+mod service;
+
+pub use listen::Tls;
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+/// Without the password.
+impl fmt::Debug for proto::Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({:?}, {:?})", self.clientid, self.username)
+    }
+}
+
+/// Without the bytes of the message.
+impl fmt::Debug for proto::Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({:?}, {} bytes)", self.topic, self.payload.len())
+    }
+}
+
+impl Drop for proto::Client {
+    fn drop(&mut self) {
+        self.password.zeroize();
+    }
+}

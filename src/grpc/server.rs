@@ -1,0 +1,142 @@
+//! The server, from its first connection to its end.
+
+use std::future::pending;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{interval, sleep};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::calls::Calls;
+use super::listen::{Tls, accept};
+use super::service::Provider;
+use crate::handler::Handler;
+use crate::log::Log;
+use crate::reply::Sink;
+
+/// Connections that were accepted and are not yet served.
+const ACCEPTED: usize = 64;
+/// At the end, calls under way may take so much longer than the deadline.
+const GRACE: Duration = Duration::from_secs(1);
+/// Brokers give up calls by the hundred where something was slow; that is no attack.
+const RESETS: usize = 100_000;
+/// What a stream may send before it is read. A message may be large, a call is small.
+const WINDOW: u32 = 1 << 20;
+/// The services whose health may be asked for; the nameless one is all of it.
+const SERVICES: [&str; 4] =
+    ["", "emqx.exhook.v1.HookProvider", "emqx.exhook.v2.HookProvider", "emqx.exhook.v3.HookProvider"];
+
+/// Serves on these sockets until the process is told to end, and comes to an end in order: no new connections, answers to
+/// the calls under way, and what is queued for the history written.
+///
+/// `load` makes what answers. Without it everything is denied, and the health that is told is that of a service which
+/// does not serve.
+///
+/// # Errors
+/// The files of TLS cannot be used, or the system gives no threads or signals.
+pub fn run<H: Handler + Sync>(
+    sockets: Vec<TcpListener>,
+    tls: Option<&Tls>,
+    load: impl FnOnce(Sink) -> Option<H>,
+    log: &Log,
+) -> Result<(), String> {
+    let tls = tls.map(Tls::acceptor).transpose()?;
+    let calls = Arc::new(Calls::default());
+    let handler = Arc::new(load(calls.sink()));
+    let serving = if handler.is_some() { ServingStatus::Serving } else { ServingStatus::NotServing };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("grpc")
+        .build()
+        .map_err(|error| format!("no threads can be started: {error}"))?;
+    let served = runtime.block_on(async {
+        let (end, ended) = oneshot::channel();
+        let reporter = HealthReporter::new();
+        report(&reporter, serving).await;
+        let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
+        let provider = Provider::new(Arc::clone(&handler), calls, health, log.clone());
+
+        let (ready, connections) = mpsc::channel(ACCEPTED);
+        let mut acceptors = Vec::new();
+        for socket in sockets {
+            socket.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(socket)?;
+            acceptors.push(tokio::spawn(accept(listener, tls.clone(), ready.clone(), log.clone())));
+        }
+        drop(ready);
+        let server = Server::builder()
+            .max_concurrent_streams(None)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .http2_max_pending_accept_reset_streams(Some(RESETS))
+            .http2_max_local_error_reset_streams(Some(RESETS))
+            .serve_with_incoming_shutdown(provider, ReceiverStream::new(connections), async {
+                let _ = ended.await;
+            });
+        let server = tokio::spawn(server);
+
+        let told = told_to_end()?;
+        tell(&[NotifyState::Ready]);
+        let watched = tokio::spawn(keep_alive());
+        told.await;
+        tell(&[NotifyState::Stopping]);
+        log.line(format_args!("told to end: no new connections are taken"));
+        report(&reporter, ServingStatus::NotServing).await;
+        acceptors.iter().for_each(tokio::task::JoinHandle::abort);
+        let _ = end.send(());
+        // Whoever does not let go of a connection is left behind.
+        tokio::select! {
+            _ = server => {}
+            () = sleep(handler.deadline() + GRACE) => log.line(format_args!("some calls were not answered")),
+        }
+        watched.abort();
+        Ok(())
+    });
+    // What is queued may take seconds, and its answers still go out.
+    handler.finish();
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    served.map_err(|error: io::Error| format!("it cannot be served: {error}"))
+}
+
+async fn report(reporter: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+/// Ends with the first signal that asks for the end.
+fn told_to_end() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Tells systemd, where that started the program.
+fn tell(states: &[NotifyState<'_>]) {
+    // Without anybody who listens nothing is to be done.
+    let _ = sd_notify::notify(states);
+}
+
+/// Tells systemd's watchdog that calls are being answered.
+async fn keep_alive() {
+    let Some(within) = sd_notify::watchdog_enabled() else { return pending().await };
+    let mut beat = interval(within / 2);
+    loop {
+        beat.tick().await;
+        tell(&[NotifyState::Watchdog]);
+    }
+}

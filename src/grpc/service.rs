@@ -1,0 +1,299 @@
+//! One call: read, ask, wait no longer than the deadline, answer.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+
+use super::calls::Calls;
+use super::codec::{error_of, fixed, unary};
+use super::dialect::{self, Dialect, Method, Package};
+use super::listen::Peer;
+use super::peers::{Peers, uptime_of_text};
+use super::request::Request;
+use super::{answer, proto};
+use crate::clock::now_ms;
+use crate::event::{BrokerLoaded, Origin, Shown};
+use crate::handler::Handler;
+use crate::hook::{Hook, Kind};
+use crate::log::Log;
+
+/// The answer goes out so much before the deadline, or a twentieth of it.
+const MARGIN: Duration = Duration::from_millis(20);
+
+type Response = http::Response<Body>;
+
+/// Answers all calls. Clones are the same.
+pub(super) struct Provider<H> {
+    shared: Arc<Shared<H>>,
+    health: HealthServer<HealthService>,
+}
+
+/// What all calls share.
+struct Shared<H> {
+    handler: Arc<H>,
+    calls: Arc<Calls>,
+    peers: Peers,
+    log: Log,
+}
+
+impl<H> Clone for Provider<H> {
+    fn clone(&self) -> Self {
+        Provider { shared: Arc::clone(&self.shared), health: self.health.clone() }
+    }
+}
+
+impl<H: Handler + Sync> Provider<H> {
+    /// `calls` are those whose sink the handler has.
+    pub(super) fn new(handler: Arc<H>, calls: Arc<Calls>, health: HealthServer<HealthService>, log: Log) -> Self {
+        Provider { shared: Arc::new(Shared { handler, calls, peers: Peers::default(), log }), health }
+    }
+}
+
+impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let path = request.uri().path();
+        if path.starts_with("/grpc.health.v1.Health/") {
+            return self.health.call(request);
+        }
+        let Some((package, name)) = dialect::parse(path) else {
+            return Box::pin(std::future::ready(Ok(Status::unimplemented("there is no such service").into_http())));
+        };
+        let method = Method::of(name);
+        let peer = request.extensions().get::<Peer>().map(|Peer(address)| *address);
+        let call = Call { shared: Arc::clone(&self.shared), package, peer };
+        Box::pin(async move { Ok(call.answer(method, request).await) })
+    }
+}
+
+/// A call, and whence it comes.
+struct Call<H> {
+    shared: Arc<Shared<H>>,
+    package: Package,
+    peer: Option<IpAddr>,
+}
+
+impl<H: Handler + Sync> Call<H> {
+    async fn answer(&self, method: Method, request: http::Request<Body>) -> Response {
+        match method {
+            Method::Loaded => self.loaded(request).await,
+            Method::Unloaded => {
+                self.shared.log.line(format_args!("a broker unloads this provider, and will ask no more"));
+                fixed(proto::Empty {}).await
+            }
+            Method::Unknown(kind) => {
+                let path = request.uri().path();
+                self.failed(kind, &format!("{} of no hook", Shown(path))).await
+            }
+            Method::Hook(hook) => self.hook(hook, request).await,
+        }
+    }
+
+    /// The message that each hook comes with.
+    async fn hook(&self, hook: Hook, request: http::Request<Body>) -> Response {
+        match hook {
+            Hook::ClientConnect => self.ask::<proto::Connect>(hook, request).await,
+            Hook::ClientConnack => self.ask::<proto::Connack>(hook, request).await,
+            Hook::ClientConnected
+            | Hook::SessionCreated
+            | Hook::SessionResumed
+            | Hook::SessionDiscarded
+            | Hook::SessionTakenOver => self.ask::<proto::Plain>(hook, request).await,
+            Hook::ClientDisconnected | Hook::SessionTerminated => self.ask::<proto::Ended>(hook, request).await,
+            Hook::ClientAuthenticate => self.ask::<proto::Authenticate>(hook, request).await,
+            Hook::ClientCheckAcl => self.ask::<proto::Authorize>(hook, request).await,
+            Hook::ClientSubscribe | Hook::ClientUnsubscribe => self.ask::<proto::Filters>(hook, request).await,
+            Hook::SessionSubscribed => self.ask::<proto::Subscribed>(hook, request).await,
+            Hook::SessionUnsubscribed => self.ask::<proto::Unsubscribed>(hook, request).await,
+            Hook::MessagePublish => self.ask::<proto::Published>(hook, request).await,
+        }
+    }
+
+    /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error.
+    async fn ask<M: Request>(&self, hook: Hook, request: http::Request<Body>) -> Response {
+        let patience = patience(self.shared.handler.deadline(), request.headers());
+        let asked = unary(request, |message: M| self.decide(hook, message));
+        let problem = match timeout_at(Instant::now() + patience, asked).await {
+            Ok(response) => match error_of(&response) {
+                None => return response,
+                Some(error) => error.message().to_owned(),
+            },
+            Err(_) => format!("was not answered within {patience:?}"),
+        };
+        self.failed(hook.kind(), &format!("{}: {problem}", hook.point())).await
+    }
+
+    async fn decide<M: Request>(&self, hook: Hook, message: M) -> proto::Valued {
+        let Shared { handler, calls, log, .. } = &*self.shared;
+        let dialect = self.dialect(&message);
+        let mut waiting = calls.begin();
+        let token = waiting.token;
+        let ask = || message.event(hook, dialect).map(|event| handler.handle(&event, token));
+        let asked = match catch_unwind(AssertUnwindSafe(ask)) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(unreadable)) => Err(unreadable.to_string()),
+            Err(_) => Err("this program failed".to_owned()),
+        };
+        // From here on there is no password.
+        let published = message.into_message();
+        let answer = match asked {
+            Ok(Some(answer)) => answer,
+            Ok(None) => waiting.answer().await.unwrap_or_else(|| handler.error_answer(hook.kind())),
+            Err(problem) => {
+                let answer = handler.error_answer(hook.kind());
+                log.line(format_args!("a call of {}: {problem}: {}", hook.point(), answer.in_words()));
+                answer
+            }
+        };
+        if hook == Hook::MessagePublish {
+            return answer::message(published, dialect);
+        }
+        answer::of(answer, hook.kind(), dialect)
+    }
+
+    /// How the broker that sent this is to be understood. What it said once, without its name, is passed on here.
+    fn dialect(&self, message: &impl Request) -> Dialect {
+        let said = message.meta().map(|meta| meta.version.as_str());
+        match (self.package, said, self.peer) {
+            (Package::V1, None, Some(peer)) => {
+                let node = message.node().filter(|node| !node.is_empty());
+                let recall = |version: Option<&str>| Dialect::of(self.package, version);
+                let (dialect, booted_at) = self.shared.peers.recall(peer, node, recall);
+                if let (Some(booted_at), Some(node)) = (booted_at, node) {
+                    let origin = Origin { cluster: None, node };
+                    self.shared.handler.broker_loaded(&BrokerLoaded { origin, booted_at });
+                }
+                dialect
+            }
+            (Package::V1 | Package::V2, said, _) => Dialect::of(self.package, said),
+        }
+    }
+
+    /// The broker loads this provider, and is told its hooks.
+    async fn loaded(&self, request: http::Request<Body>) -> Response {
+        let said = |version: &str, uptime: Option<i64>, meta: Option<&proto::Meta>| {
+            std::future::ready(self.told(version, uptime, meta))
+        };
+        let response = match self.package {
+            Package::V1 => {
+                let read = |message: proto::LoadedByText| {
+                    let broker = message.broker.unwrap_or_default();
+                    said(&broker.version, uptime_of_text(&broker.uptime), message.meta.as_ref())
+                };
+                unary(request, read).await
+            }
+            Package::V2 => {
+                let read = |message: proto::Loaded| {
+                    let broker = message.broker.unwrap_or_default();
+                    said(&broker.version, Some(broker.uptime), message.meta.as_ref())
+                };
+                unary(request, read).await
+            }
+        };
+        match error_of(&response) {
+            None => response,
+            Some(error) => {
+                self.shared.log.line(format_args!("a broker loads this provider: {}", error.message()));
+                fixed(self.told("", None, None)).await
+            }
+        }
+    }
+
+    /// `uptime` is in milliseconds.
+    fn told(&self, version: &str, uptime: Option<i64>, meta: Option<&proto::Meta>) -> proto::Hooks {
+        let Shared { handler, peers, log, .. } = &*self.shared;
+        let booted_at = uptime.map(|uptime| now_ms().saturating_sub(uptime));
+        if let Some(meta) = meta {
+            let cluster = Some(meta.cluster_name.as_str()).filter(|name| !name.is_empty());
+            let origin = Origin { cluster, node: &meta.node };
+            if let Some(booted_at) = booted_at {
+                handler.broker_loaded(&BrokerLoaded { origin, booted_at });
+            }
+            log.line(format_args!("{origin}, EMQX {version}, loads this provider"));
+        } else {
+            if let Some(peer) = self.peer {
+                peers.loaded(peer, version, booted_at);
+            }
+            log.line(format_args!("a broker, EMQX {version}, loads this provider"));
+        }
+        let hook = |hook| proto::Hook { name: dialect::name(self.package, hook).to_owned(), topics: Vec::new() };
+        proto::Hooks { hooks: handler.hooks().into_iter().map(hook).collect() }
+    }
+
+    /// The answer to a call of this kind where anything went wrong.
+    async fn failed(&self, kind: Kind, problem: &str) -> Response {
+        let answer = self.shared.handler.error_answer(kind);
+        self.shared.log.line(format_args!("a call of {problem}: {}", answer.in_words()));
+        fixed(answer::of(answer, kind, Dialect::of(self.package, None))).await
+    }
+}
+
+/// How long a call may wait: within the policy's deadline, and within the broker's.
+fn patience(deadline: Duration, headers: &http::HeaderMap) -> Duration {
+    let timeout = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
+    let longest = timeout.map_or(deadline, |timeout| deadline.min(timeout));
+    longest.saturating_sub(MARGIN.min(longest / 20))
+}
+
+/// The value of `grpc-timeout`: at most eight digits and a unit.
+fn timeout(value: &str) -> Option<Duration> {
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    let count: u32 = digits.parse().ok()?;
+    let unit = match unit {
+        "H" => Duration::from_secs(3600),
+        "M" => Duration::from_secs(60),
+        "S" => Duration::from_secs(1),
+        "m" => Duration::from_millis(1),
+        "u" => Duration::from_micros(1),
+        "n" => Duration::from_nanos(1),
+        _ => return None,
+    };
+    unit.checked_mul(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_patience(header: Option<&'static str>, expected: Duration) {
+        let mut headers = http::HeaderMap::new();
+        if let Some(header) = header {
+            headers.insert("grpc-timeout", http::HeaderValue::from_static(header));
+        }
+        assert_eq!(patience(Duration::from_secs(2), &headers), expected, "{header:?}");
+    }
+
+    #[test]
+    fn the_answer_comes_within_both_deadlines() {
+        check_patience(None, Duration::from_millis(1980));
+        check_patience(Some("5S"), Duration::from_millis(1980));
+        check_patience(Some("1S"), Duration::from_millis(980));
+        check_patience(Some("100m"), Duration::from_millis(95));
+        check_patience(Some("1000u"), Duration::from_micros(950));
+        check_patience(Some("0m"), Duration::ZERO);
+        for nothing in ["", "m", "5", "5x", "é", "99999999999S", "-1S"] {
+            check_patience(Some(nothing).filter(|text| text.is_ascii()), Duration::from_millis(1980));
+        }
+        check_patience(Some("99999999H"), Duration::from_millis(1980));
+    }
+}
