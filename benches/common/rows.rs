@@ -43,6 +43,9 @@ pub struct Row {
     pub ours: Spread,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constant: Option<Spread>,
+    /// Ours by the constant's, round by round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<Spread>,
     /// What is asked for at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub goal: Option<f64>,
@@ -58,6 +61,7 @@ pub enum Part {
     Events,
     Latency,
     Indexes,
+    Grpc,
 }
 
 /// The middle of several values, the least and the largest.
@@ -94,7 +98,7 @@ impl Row {
     /// A row of a case that has one size and nothing to stand beside.
     pub fn new(part: Part, case: &str, what: &str, unit: &str, ours: Spread) -> Self {
         let [case, what, unit] = [case, what, unit].map(str::to_owned);
-        Row { part, case, size: None, what, unit, ours, constant: None, goal: None }
+        Row { part, case, size: None, what, unit, ours, constant: None, ratio: None, goal: None }
     }
 }
 
@@ -104,6 +108,9 @@ impl fmt::Display for Row {
         write!(f, "{case:<58} {:<22} {:<30} {:<3}", self.what, self.ours.to_string(), self.unit)?;
         if let Some(constant) = self.constant {
             write!(f, " constant {constant}")?;
+        }
+        if let Some(ratio) = self.ratio {
+            write!(f, " ratio {ratio}")?;
         }
         if let Some(goal) = self.goal {
             write!(f, " goal {goal:.3}")?;

@@ -289,7 +289,7 @@ pub fn cell(spread: Option<Spread>) -> String {
 }
 
 /// The same of a ratio, all with as many places.
-fn ratio_cell(spread: Option<Spread>) -> String {
+pub fn ratio_cell(spread: Option<Spread>) -> String {
     spread.map_or_else(String::new, |Spread { median, min, max }| format!("{median:.2} ({min:.2} – {max:.2})"))
 }
 

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use crate::lines::{self, Chart, Line};
 use crate::plot::{Scale, number};
 use crate::rows::{Part, Report, Row, Spread};
-use crate::tables::{Goal, Table, cell};
+use crate::tables::{Goal, Table, cell, ratio_cell};
 
-/// The files of `cargo bench --bench frames` and `cargo bench --bench history`.
-pub const FILES: [&str; 2] = ["frames", "indexes"];
+/// The files of `cargo bench --bench frames`, `history` and `grpc`.
+pub const FILES: [&str; 3] = ["frames", "indexes", "grpc"];
 
 /// A section of the page.
 pub struct Section {
@@ -34,6 +34,7 @@ pub fn sections(rows: &Report) -> Vec<Section> {
     add("events", Part::Events, by_what);
     add("latency", Part::Latency, by_what);
     add("indexes", Part::Indexes, indexes);
+    add("grpc", Part::Grpc, grpc);
     sections
 }
 
@@ -132,6 +133,22 @@ fn indexes(rows: &[&Row]) -> (String, Option<String>) {
             cells.push(more.map_or_else(String::new, |(this, plain)| format!("{:+.2}", this.median - plain.median)));
         }
         table.row(&cells.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    (table.text, None)
+}
+
+/// Ours beside the constant, with what is hoped for of their ratio.
+fn grpc(rows: &[&Row]) -> (String, Option<String>) {
+    let mut table = Table::new(&["", "constant", "exhook-policy", "ratio", "goal"]);
+    for row in rows {
+        let goal = match row.what.as_str() {
+            "calls" => Goal::Least(0.9),
+            "CPU a call" => Goal::Most(1.3),
+            _ => Goal::None,
+        };
+        let goal = goal.cell(row.ratio.map(|ratio| ratio.median));
+        let name = format!("{}: {}", row.case, measure(row).replace("calls, /s", "calls/s"));
+        table.row(&[&name, &cell(row.constant), &cell(Some(row.ours)), &ratio_cell(row.ratio), &goal]);
     }
     (table.text, None)
 }
