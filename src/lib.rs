@@ -16,6 +16,7 @@
 //!   them; it turns a call into an [`event::Event`] and a [`decision::Answer`] into a reply.
 //! - `grpc`: the transport of EMQX 4.3 and later: methods of a gRPC service, which the broker calls. It alone knows its
 //!   messages, and stands beside [`port`].
+//! - [`emqx`]: the versions of the broker, and how each asks.
 //! - [`hook`], [`event`]: the broker's hooks, one row each, and what a call of each says; [`event::json`] writes it
 //!   as a line and reads it back.
 //! - [`handler`]: what a transport needs of whoever answers.
@@ -59,6 +60,7 @@ pub mod clock;
 pub mod convert;
 pub mod decision;
 pub mod doctor;
+pub mod emqx;
 pub mod engine;
 pub mod event;
 #[cfg(feature = "grpc")]
