@@ -27,7 +27,7 @@ pub enum Transport {
     Grpc(Package),
 }
 
-/// The gRPC packages of ExHook; a broker calls `HookProvider` in one of them.
+/// The gRPC packages of `ExHook`; a broker calls `HookProvider` in one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Package {
     /// `emqx.exhook.v1`
@@ -61,8 +61,8 @@ const KNOWN: [(Version, Transport); 18] = [
 ];
 
 impl Version {
-    /// A line of releases, without a patch release.
-    const fn new(major: u8, minor: u8) -> Self {
+    /// A line of releases that is known, without a patch release.
+    pub(crate) const fn new(major: u8, minor: u8) -> Self {
         Version { major, minor, patch: None }
     }
 

@@ -73,6 +73,68 @@ fn what_cannot_be_looked_at() {
     check("empty", &[ALL, &nobody, &["--policy", "gone.yaml"], &["--data", "etc"], &[]]);
 }
 
+/// As `ALL`, as of a version.
+fn as_of<'a>(version: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [ALL, &["--emqx", version], more].concat()
+}
+
+#[test]
+fn a_broker_with_the_plugin_as_it_is_delivered() {
+    check("plugin-stock", &[ALL, &as_of("4.3.7", &[])]);
+}
+
+#[test]
+fn a_broker_with_the_plugin_that_fails_closed() {
+    check("plugin-closed", &[ALL, &as_of("4.4.19", &[])]);
+}
+
+#[test]
+fn settings_of_the_plugin_that_open() {
+    check("plugin-mistakes", &[ALL]);
+}
+
+#[test]
+fn a_broker_with_hocon_as_it_is_delivered() {
+    let runs = ["5.0.3", "5.0", "5.0.26", "6.0", "6.2.2"].map(|version| as_of(version, &[]));
+    let runs: Vec<&[&str]> = [ALL].into_iter().chain(runs.iter().map(Vec::as_slice)).collect();
+    check("hocon-stock", &runs);
+}
+
+#[test]
+fn a_broker_with_hocon_that_fails_closed() {
+    check("hocon-closed", &[ALL, &as_of("5.0.3", &[]), &as_of("6.2", &[]), &["--etc", "etc"]]);
+}
+
+#[test]
+fn settings_in_hocon_that_open() {
+    check("hocon-mistakes", &[ALL, &as_of("5.9.0", &[])]);
+}
+
+#[test]
+fn files_come_before_each_other() {
+    let old = ["--data", "old"];
+    check(
+        "hocon-order",
+        &[ALL, &as_of("5.8.0", &[]), &as_of("5.8.4", &old), &as_of("5.0.22", &old), &as_of("5.0.22", &[])],
+    );
+}
+
+#[test]
+fn a_policy_in_audit_mode_with_hocon() {
+    let stock = ["--etc", "stock", "--policy", "policy/rules.yaml", "--user", "root", "--emqx", "6.0"];
+    check("hocon-audit", &[ALL, &as_of("5.9", &[]), &stock]);
+}
+
+#[test]
+fn a_policy_that_decides_a_part_with_hocon() {
+    check("hocon-part", &[ALL]);
+}
+
+#[test]
+fn hocon_that_cannot_be_looked_at() {
+    check("hocon-unread", &[ALL, &as_of("5.8", &["--data", "gone"])]);
+}
+
 #[test]
 fn launchers_are_this_program() {
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -18,7 +20,7 @@ fn shipped() -> Vec<PathBuf> {
         }
     }
     found.sort();
-    assert!(found.len() >= 5, "{found:?}");
+    assert!(found.len() >= 8, "{found:?}");
     found
 }
 
@@ -71,7 +73,13 @@ fn the_passwords_that_an_example_tells_are_those_of_its_hashes() {
         assert!(StoredHash::parse(hash).unwrap().verify(password.as_bytes()), "{file}: {username}");
         assert!(!text.contains(password), "{file}");
     }
-    for file in ["rules/secrets/devices.passwd", "rules/secrets/people.passwd"] {
+    for file in [
+        "rules/secrets/devices.passwd",
+        "rules/secrets/people.passwd",
+        "examples/docker-compose/secrets/devices.passwd",
+        "examples/kubernetes/secrets/devices.passwd",
+        "examples/systemd/secrets/devices.passwd",
+    ] {
         let text = fs::read_to_string(root.join(file)).unwrap();
         assert!(text.lines().all(|line| line.starts_with('#')), "{file} is shipped with somebody in it");
     }
@@ -87,4 +95,131 @@ fn every_shipped_policy_does_what_its_tests_say() {
         let schema = if policy.to_str().unwrap().contains("/examples/") { "../../schema/" } else { "../schema/" };
         assert!(tests.starts_with(&format!("# yaml-language-server: $schema={schema}tests.schema.json\n")));
     }
+}
+
+/// Examples with the settings of a broker beside the policy.
+const BROKERS: [&str; 2] = ["docker-compose", "kubernetes"];
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+#[test]
+fn the_settings_of_a_broker_are_those_that_install_prints() {
+    for name in BROKERS {
+        let folder = example(name);
+        let output = run("install", &folder.join("rules.yaml"), &["--emqx", "5.8", "--policy"]);
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let settings = fs::read_to_string(folder.join("emqx.conf")).unwrap();
+        let mut sections = settings.split("\n\n");
+        assert!(sections.next().unwrap().contains("node {"), "{name}");
+        let sections: Vec<&str> = sections.map(str::trim_end).collect();
+        for section in &sections {
+            assert!(
+                printed.contains(&format!("\n{section}\n")),
+                "{name}: install does not print\n{section}\n{printed}"
+            );
+        }
+        // And all of it.
+        let is_setting =
+            |line: &&str| line.starts_with(['}', ']']) || line.ends_with(['{', '[']) && !line.starts_with(' ');
+        let of_example: Vec<&str> = sections.iter().flat_map(|section| section.lines()).filter(is_setting).collect();
+        assert_eq!(printed.lines().filter(is_setting).collect::<Vec<_>>(), of_example, "{name}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_nothing_in_the_settings_of_a_broker() {
+    for name in BROKERS {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |from: &str, to: &str| {
+            let to = folder.path().join(to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(example(name).join(from), &to).unwrap();
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o640)).unwrap();
+        };
+        put("emqx.conf", "etc/emqx.conf");
+        put("rules.yaml", "policy/rules.yaml");
+        put("secrets/devices.passwd", "policy/secrets/devices.passwd");
+        fs::create_dir(folder.path().join("data")).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+            .args(["doctor", "--deny-warnings", "--emqx", "5.8", "--user", "root", "--etc", "etc", "--policy"])
+            .arg("policy/rules.yaml")
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{name}: {said}");
+        assert!(said.contains("\n0 problems, 0 warnings, ") && !said.contains("looked at"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn yaml_of_others_can_be_read() {
+    let mut found = 0;
+    for name in BROKERS {
+        for entry in fs::read_dir(example(name)).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            if path.extension().is_none_or(|ending| ending != "yaml") {
+                continue;
+            }
+            let documents: Vec<BTreeMap<String, serde_json::Value>> =
+                serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let is_object = |document: &BTreeMap<String, serde_json::Value>| {
+                document.contains_key("kind") && document.contains_key("apiVersion")
+            };
+            if name == "kubernetes" && !path.file_name().unwrap().to_str().unwrap().starts_with("rules") {
+                assert!(documents.iter().all(is_object), "{}", path.display());
+            }
+            found += documents.len();
+        }
+    }
+    assert!(found >= 9, "{found}");
+}
+
+/// The broker calls where the provider listens, in every example.
+#[test]
+fn the_provider_listens_where_the_broker_calls() {
+    for (file, expected) in [
+        ("docker-compose/emqx.conf", "url = \"http://127.0.0.1:9000\""),
+        ("docker-compose/compose.yaml", "\"--listen\", \"127.0.0.1:9000\"]"),
+        ("kubernetes/emqx.conf", "url = \"http://127.0.0.1:9000\""),
+        ("kubernetes/statefulset.yaml", "--listen, \"0.0.0.0:9000\"]"),
+        ("kubernetes/statefulset.yaml", "grpc: { port: 9000 }"),
+        ("systemd/exhook-policy.socket", "\nListenStream=127.0.0.1:9000\n"),
+        ("systemd/exhook-policy.service", " --listen 127.0.0.1:9000\n"),
+    ] {
+        assert!(fs::read_to_string(example(file)).unwrap().contains(expected), "{file}: {expected}");
+    }
+    let policy = fs::read_to_string(example("kubernetes/networkpolicy.yaml")).unwrap();
+    assert!(!policy.contains("port: 9000"), "other pods reach the provider");
+}
+
+#[test]
+fn units_of_systemd_have_sections_and_settings() {
+    for (name, sections) in [
+        ("exhook-policy.service", ["Unit", "Service", "Install"]),
+        ("exhook-policy.socket", ["Unit", "Socket", "Install"]),
+    ] {
+        let text = fs::read_to_string(example("systemd").join(name)).unwrap();
+        let mut found = Vec::new();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            if let Some(section) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                found.push(section);
+            } else {
+                let (key, _) = line.split_once('=').unwrap_or_else(|| panic!("{name}: {line}"));
+                assert!(key.chars().all(|c| c.is_ascii_alphanumeric()) && !found.is_empty(), "{name}: {line}");
+            }
+        }
+        assert_eq!(found, sections, "{name}");
+    }
+    let service = fs::read_to_string(example("systemd/exhook-policy.service")).unwrap();
+    for setting in
+        ["Type=notify", "Requires=exhook-policy.socket", "StateDirectory=exhook-policy", "NoNewPrivileges=yes"]
+    {
+        assert!(service.lines().any(|line| line == setting), "{setting}");
+    }
+    let policy = fs::read_to_string(example("systemd/rules.yaml")).unwrap();
+    assert!(policy.contains("database: /var/lib/exhook-policy/"), "the service writes only to its state directory");
 }

@@ -42,11 +42,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),
     ("live", &["decision", "event", "mqtt", "suite", "topic"]),
-    ("doctor", &["convert", "decision", "event", "launch", "mqtt", "policy"]),
+    ("doctor", &["convert", "decision", "emqx", "event", "launch", "mqtt", "policy"]),
     (
         "cli",
         &[
-            "analysis", "convert", "decision", "doctor", "engine", "event", "grpc", "history", "hook", "launch",
+            "analysis", "convert", "decision", "doctor", "emqx", "engine", "event", "grpc", "history", "hook", "launch",
             "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source", "suite", "text",
             "topic",
         ],

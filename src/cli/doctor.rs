@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::doctor::{self, Decides, Etc, Finding, State, launcher};
+use crate::emqx::{Transport, Version};
 use crate::policy::{self, Loaded, Policy};
 use crate::source;
 
@@ -24,15 +25,19 @@ pub struct Args {
     /// The broker's folder with emqx.conf, acl.conf and plugins/
     #[arg(long, value_name = "DIR", group = "what")]
     etc: Option<PathBuf>,
-    /// The broker's folder with `loaded_plugins`, where it is not where emqx.conf says
+    /// The broker's folder with `loaded_plugins` or `configs`, where it is not where emqx.conf says
     #[arg(long, value_name = "DIR", requires = "etc")]
     data: Option<PathBuf>,
-    /// The folder that `install` made
+    /// The broker's version, such as 5.8 or 5.8.3, where its files do not tell
+    #[arg(long, value_name = "VERSION")]
+    emqx: Option<Version>,
+    /// The folder that `install` made, for EMQX 4.1 and 4.2
     #[arg(long, value_name = "DIR", group = "what")]
     launchers: Option<PathBuf>,
-    /// The user that the broker runs as, by name or number: it must be able to read the policy
-    #[arg(long, value_name = "NAME", default_value = "emqx")]
-    user: String,
+    /// The user that the broker runs as, by name or number, or from EMQX 4.3 on the provider: it must be able to read
+    /// the policy. `emqx` or `exhook-policy` if it is not given
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// Try a login that must be refused, at this broker; TLS is not spoken
     #[arg(long, value_name = "HOST:PORT", group = "what")]
     broker: Option<String>,
@@ -91,10 +96,13 @@ fn look(args: &Args, loaded: Option<Loaded>) -> Vec<Finding> {
     let decides = loaded.as_ref().map(|loaded| Decides::of(&loaded.model));
     let policy = decides.as_ref().zip(args.policy.as_deref());
     let mut drivers = Vec::new();
+    let mut transport = args.emqx.map_or(Transport::Port, Version::transport);
     if let Some(folder) = &args.etc {
-        let (of_etc, started) = doctor::check_etc(&Etc { folder, data: args.data.as_deref(), policy });
-        found.extend(of_etc);
-        drivers = started;
+        let etc = Etc { folder, data: args.data.as_deref(), version: args.emqx, policy };
+        let looked = doctor::check_etc(&etc);
+        found.extend(looked.found);
+        drivers = looked.drivers;
+        transport = looked.transport;
     }
     if let Some(folder) = &args.launchers {
         if drivers.is_empty() {
@@ -103,7 +111,11 @@ fn look(args: &Args, loaded: Option<Loaded>) -> Vec<Finding> {
         found.extend(launcher::check(folder, &drivers));
     }
     if let (Some(file), Some(loaded)) = (&args.policy, &loaded) {
-        found.extend(doctor::check_files(file, &loaded.model, &args.user));
+        let (who, user) = match transport {
+            Transport::Port => ("broker", "emqx"),
+            Transport::Grpc(_) => ("provider", "exhook-policy"),
+        };
+        found.extend(doctor::check_files(file, &loaded.model, args.user.as_deref().unwrap_or(user), who));
     }
     if let Some(broker) = &args.broker {
         found.push(probe(broker, loaded));

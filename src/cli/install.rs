@@ -1,5 +1,7 @@
 //! `install`: the folder that the broker starts the driver from, and the broker's settings.
 
+mod grpc;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
@@ -13,22 +15,31 @@ use clap::ValueEnum;
 
 use crate::decision::Mode;
 use crate::doctor::launcher::is_ours;
-use crate::doctor::{Decides, Share, call_timeout};
+use crate::doctor::{Decides, Share, Url, call_timeout};
+use crate::emqx::{Transport, Version};
 use crate::policy;
 use crate::policy::model::Model;
 
 /// The arguments of `install`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder to make, for the broker's service alone: its PATH will begin with it
-    dir: PathBuf,
-    /// The driver that the broker's settings name; the launcher of the other does no harm
-    #[arg(long, value_enum, default_value_t = Slot::Python3)]
-    slot: Slot,
+    /// EMQX 4.1 and 4.2: the folder to make, for the broker's service alone; its PATH will begin with it
+    #[arg(required_unless_present = "emqx")]
+    dir: Option<PathBuf>,
+    /// The broker's version, such as 5.8 or 5.8.3: from 4.3 on only settings are printed
+    #[arg(long, value_name = "VERSION")]
+    emqx: Option<Version>,
+    /// From EMQX 4.3 on: where the broker calls `exhook-policy serve`, http or https
+    #[arg(long, value_name = "URL", requires = "emqx")]
+    url: Option<Url>,
+    /// EMQX 4.1 and 4.2: the driver that the broker's settings name, `python3` if it is not given; the launcher of the
+    /// other does no harm
+    #[arg(long, value_enum)]
+    slot: Option<Slot>,
     /// The policy file that the broker is to use; what it decides determines the settings
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-    /// Copy this program instead of linking to it: an upgrade then needs another `install`
+    /// EMQX 4.1 and 4.2: copy this program instead of linking to it: an upgrade then needs another `install`
     #[arg(long)]
     copy: bool,
     /// The systemd unit of the broker
@@ -87,21 +98,52 @@ fn install(args: &Args) -> Result<String, Failure> {
         Some(path) => Some((Decides::of(&load(path)?), absolute(path)?)),
         None => None,
     };
+    let transport = args.emqx.map_or(Transport::Port, Version::transport);
+    let policy = decides.as_ref().map(|(decides, path)| (decides, path.as_path()));
+    let dir = match (transport, args.emqx, &args.dir, &args.url) {
+        (Transport::Port, _, Some(dir), None) => dir,
+        (Transport::Grpc(package), Some(version), None, url) if args.slot.is_none() && !args.copy => {
+            let url = url.clone().unwrap_or_else(default_url);
+            return Ok(grpc::instructions(&grpc::Plan { version, package, url: &url, service: &args.service, policy }));
+        }
+        (transport, version, _, _) => return Err(misplaced(transport, version)),
+    };
     let program = std::env::current_exe().map_err(|error| Failure::io("find", Path::new("this program"), &error))?;
-    fs::create_dir_all(&args.dir).map_err(|error| Failure::io("make", &args.dir, &error))?;
-    let dir = absolute(&args.dir)?;
+    fs::create_dir_all(dir).map_err(|error| Failure::io("make", dir, &error))?;
+    let dir = absolute(dir)?;
     for slot in Slot::ALL {
         put(&program, &dir.join(slot.name()), args.copy)?;
     }
     Ok(instructions(&Plan {
         dir: &dir,
-        slot: args.slot,
+        slot: args.slot.unwrap_or(Slot::Python3),
         program: &program,
         copy: args.copy,
         service: &args.service,
         on_own_path: on_path(&dir),
-        policy: decides.as_ref().map(|(decides, path)| (decides, path.as_path())),
+        policy,
     }))
+}
+
+/// Where the broker calls a provider on its own machine.
+fn default_url() -> Url {
+    Url { tls: false, host: "127.0.0.1".to_owned(), port: 9000 }
+}
+
+/// An argument that is for the other kind of broker, or is missing for this one.
+fn misplaced(transport: Transport, version: Option<Version>) -> Failure {
+    let version = version.map(|version| format!(" {version}")).unwrap_or_default();
+    let message = match transport {
+        Transport::Port => format!(
+            "error: EMQX{version} starts the driver itself, from a folder, and calls no address\n\
+             help: name the folder, and leave --url out"
+        ),
+        Transport::Grpc(_) => format!(
+            "error: EMQX{version} starts no driver from a folder: it calls the address that --url says\n\
+             help: leave the folder, --slot and --copy out"
+        ),
+    };
+    Failure { message, code: 2 }
 }
 
 fn load(path: &Path) -> Result<Model, Failure> {
@@ -159,7 +201,7 @@ fn instructions(plan: &Plan<'_>) -> String {
     let _ = write_launcher(&mut text, plan);
     let _ = write_service(&mut text, plan);
     let _ = write_plugin(&mut text, plan);
-    let _ = write_closing(&mut text, plan);
+    let _ = write_closing(&mut text, plan.policy.map(|(decides, _)| *decides), &DRIVER);
     text
 }
 
@@ -235,8 +277,17 @@ exhook.drivers.{name}.call_timeout = {timeout}s
     )
 }
 
-fn write_closing(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
-    let decides = plan.policy.map(|(decides, _)| *decides);
+/// What the broker asks, and when it does without.
+struct Asked {
+    who: &'static str,
+    away: &'static str,
+}
+
+const DRIVER: Asked = Asked { who: "driver", away: "While the driver is not loaded, starting or late" };
+
+/// The settings of EMQX 4 that deny where nobody was asked.
+fn write_closing(text: &mut String, decides: Option<Decides>, asked: &Asked) -> std::fmt::Result {
+    let Asked { who, away } = asked;
     let (logins, topics) = decides.map_or((Share::All, Share::All), |decides| (decides.logins, decides.topics));
     if (logins, topics) == (Share::None, Share::None) {
         return writeln!(text, "\nThis policy decides nothing, so the broker's own settings stay as they are.");
@@ -244,7 +295,7 @@ fn write_closing(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
     writeln!(
         text,
         "
-3. Make the broker itself fail closed. While the driver is not loaded, starting or late, the broker lets
+3. Make the broker itself fail closed. {away}, the broker lets
    everyone in and everything through, unless it is told otherwise."
     )?;
     match decides.map(|decides| decides.mode) {
@@ -253,7 +304,7 @@ fn write_closing(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
         }
         Some(Mode::Audit) => writeln!(
             text,
-            "   NOT YET: this policy is in audit mode, in which the driver has no opinion and the broker's own
+            "   NOT YET: this policy is in audit mode, in which the {who} has no opinion and the broker's own
    settings decide. Applied now, these would shut everyone out. Apply them together with `mode: enforce`."
         )?,
         None => writeln!(

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::conf::{Conf, duration};
-use super::{Decides, Finding, Share, State};
+use super::{Asked, Decides, Finding, Share, State};
 use crate::decision::Mode;
 
 /// Decisions that are remembered for longer are worth a look.
@@ -12,16 +12,16 @@ const LONG_CACHE: Duration = Duration::from_secs(10 * 60);
 /// What the broker does where the file does not say.
 const DEFAULT_CACHE: &str = "1m";
 
-pub(super) fn check(conf: &Conf, file: &Path, decides: &Decides) -> Vec<Finding> {
+pub(super) fn check(conf: &Conf, file: &Path, decides: &Decides, asked: &Asked) -> Vec<Finding> {
     let mut found = vec![
-        fallback(conf, file, &LOGINS, decides.mode, decides.logins),
-        fallback(conf, file, &TOPICS, decides.mode, decides.topics),
+        fallback(conf, file, &LOGINS, (decides.mode, decides.logins), asked),
+        fallback(conf, file, &TOPICS, (decides.mode, decides.topics), asked),
     ];
     if decides.topics != Share::None {
         found.push(cache(conf, file));
         found.push(deny_action(conf, file));
     }
-    found.extend(listeners(conf).iter().map(|listener| listener_finding(conf, file, listener, decides)));
+    found.extend(listeners(conf).iter().map(|listener| listener_finding(conf, file, listener, decides, asked)));
     found
 }
 
@@ -53,7 +53,7 @@ const TOPICS: Fallback = Fallback {
     section: "acl",
 };
 
-fn fallback(conf: &Conf, file: &Path, setting: &Fallback, mode: Mode, share: Share) -> Finding {
+fn fallback(conf: &Conf, file: &Path, setting: &Fallback, (mode, share): (Mode, Share), asked: &Asked) -> Finding {
     let Fallback { key, open, closed, then, else_then, section } = setting;
     let read = conf.get(key);
     let value = read.map_or(*closed, |setting| &setting.value);
@@ -79,7 +79,7 @@ fn fallback(conf: &Conf, file: &Path, setting: &Fallback, mode: Mode, share: Sha
     } else {
         let state = if share == Share::All { State::Problem } else { State::Warning };
         let rest = if share == Share::All { "" } else { ", as where the policy says `ignore`" };
-        let message = format!("{is}: while the driver is not loaded, starting or late, {then}{rest}");
+        let message = format!("{is}: {}, {then}{rest}", asked.away);
         Finding::new(state, *key, message).fix(close)
     };
     finding.at(file, read.map(|setting| setting.line))
@@ -161,8 +161,8 @@ impl Listener<'_> {
     }
 }
 
-fn listener_finding(conf: &Conf, file: &Path, listener: &Listener<'_>, decides: &Decides) -> Finding {
-    let zone = listener.zone;
+fn listener_finding(conf: &Conf, file: &Path, listener: &Listener<'_>, decides: &Decides, asked: &Asked) -> Finding {
+    let (zone, who) = (listener.zone, asked.who);
     let of_zone = |key: &str| conf.get(&format!("zone.{zone}.{key}"));
     let is = |key: &str, value: &str| of_zone(key).is_some_and(|setting| setting.value == value);
     // A zone that has any setting has them all, with defaults of their own: in it, ACLs are off.
@@ -172,18 +172,18 @@ fn listener_finding(conf: &Conf, file: &Path, listener: &Listener<'_>, decides: 
     let mut open = Vec::new();
     if decides.logins != Share::None {
         if is("bypass_auth_plugins", "true") {
-            open.push(("bypass_auth_plugins", "false", "logins are not asked for"));
+            open.push(("bypass_auth_plugins", "false", "logins are not asked for".to_owned()));
         }
         if is("allow_anonymous", "true") {
-            open.push(("allow_anonymous", "false", "everyone gets in while the driver is away"));
+            open.push(("allow_anonymous", "false", format!("everyone gets in while the {who} is away")));
         }
     }
     if decides.topics != Share::None {
         if without_acl {
-            open.push(("enable_acl", "on", "topics are not asked for"));
+            open.push(("enable_acl", "on", "topics are not asked for".to_owned()));
         }
         if is("acl_nomatch", "allow") {
-            open.push(("acl_nomatch", "deny", "everything gets through while the driver is away"));
+            open.push(("acl_nomatch", "deny", format!("everything gets through while the {who} is away")));
         }
     }
     if decides.mode == Mode::Audit {
@@ -192,10 +192,10 @@ fn listener_finding(conf: &Conf, file: &Path, listener: &Listener<'_>, decides: 
     let line = conf.get(listener.key).map(|setting| setting.line);
     let about = format!("{} ({})", listener.key, listener.address);
     let Some((first, _, _)) = open.first() else {
-        return Finding::fine(about, format!("its zone `{zone}` asks the driver")).at(file, line);
+        return Finding::fine(about, format!("its zone `{zone}` asks the {who}")).at(file, line);
     };
     let line = of_zone(first).map(|setting| setting.line).or(line);
-    let reasons: Vec<&str> = open.iter().map(|(_, _, reason)| *reason).collect();
+    let reasons: Vec<&str> = open.iter().map(|(_, _, reason)| reason.as_str()).collect();
     let message = format!("in its zone `{zone}` {}", reasons.join(", "));
     let finding = if listener.is_local() {
         Finding::warning(about, format!("{message}; only this machine reaches it"))

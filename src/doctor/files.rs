@@ -56,13 +56,15 @@ const WRITE: u32 = 2;
 const ENTER: u32 = 1;
 const STICKY: u32 = 0o1000;
 
-/// Looks at the policy file and at what it names, for the broker's user, by name or number.
-pub fn check_files(policy: &Path, model: &Model, user: &str) -> Vec<Finding> {
+/// Looks at the policy file and at what it names, for the user, by name or number, whom `who` runs as: the broker, or
+/// the provider.
+pub fn check_files(policy: &Path, model: &Model, user: &str, who: &str) -> Vec<Finding> {
     let known = User::find(user);
     let mut found = check_for(policy, model, known.as_ref());
     if known.is_none() {
-        let message = "there is no such user here, so that nobody knows whether the broker can read the policy";
-        found.push(Finding::warning(format!("user {user}"), message).fix("--user NAME says whom the broker runs as"));
+        let message = format!("there is no such user here, so that nobody knows whether the {who} can read the policy");
+        let fix = format!("--user NAME says whom the {who} runs as");
+        found.push(Finding::warning(format!("user {user}"), message).fix(fix));
     }
     found
 }

@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 use super::{Conf, Etc, Finding, Share};
 use crate::convert::{Term, Value, consult};
 
-/// The plugin that asks the driver.
-const PLUGIN: &str = "emqx_extension_hook";
-const LOAD: &str = "emqx_ctl plugins load emqx_extension_hook";
 /// Where packages put the files.
 const PACKAGED: &str = "/var/lib/emqx";
 
@@ -59,8 +56,8 @@ pub(super) fn names(text: &str) -> Result<Vec<(usize, String)>, String> {
     Ok(terms.iter().filter_map(name).collect())
 }
 
-/// Whether the plugin is loaded at the broker's start, and what else decides beside it.
-pub(super) fn check_plugins(file: Option<&Path>, etc: &Etc<'_>) -> Vec<Finding> {
+/// Whether the plugin that asks about the policy is loaded at the broker's start, and what else decides beside it.
+pub(super) fn check_plugins(file: Option<&Path>, etc: &Etc<'_>, plugin: &str) -> Vec<Finding> {
     let about = "the plugin";
     let Some(file) = file else {
         let message = "no file loaded_plugins was found, which says whether the plugin is loaded at the broker's start";
@@ -72,13 +69,13 @@ pub(super) fn check_plugins(file: Option<&Path>, etc: &Etc<'_>) -> Vec<Finding> 
         Err(error) => return vec![Finding::unseen(about, format!("the file cannot be read: {error}")).at(file, None)],
     };
     let mut found = Vec::new();
-    let ours = names.iter().position(|(_, name)| name == PLUGIN);
+    let ours = names.iter().position(|(_, name)| name == plugin);
     if let Some((line, _)) = ours.and_then(|at| names.get(at)) {
-        let message = format!("{PLUGIN} is loaded at the broker's start");
+        let message = format!("{plugin} is loaded at the broker's start");
         found.push(Finding::fine(about, message).at(file, Some(*line)));
     } else {
-        let message = format!("{PLUGIN} is not loaded at the broker's start: the policy is not asked for anything");
-        found.push(Finding::problem(about, message).at(file, None).fix(LOAD));
+        let message = format!("{plugin} is not loaded at the broker's start: the policy is not asked for anything");
+        found.push(Finding::problem(about, message).at(file, None).fix(format!("emqx_ctl plugins load {plugin}")));
     }
     for (at, (line, name)) in names.iter().enumerate() {
         if !name.starts_with("emqx_auth_") {

@@ -4,14 +4,23 @@
 //! environment or its console are in no file, and are not seen.
 
 mod acl_conf;
+mod authn;
+mod authz;
 mod conf;
 mod decides;
 mod emqx_conf;
+mod exhook_conf;
 mod files;
+mod hocon;
 pub mod launcher;
+mod layout;
 mod loaded;
 mod plugin;
 mod probe;
+mod rules;
+mod server;
+mod settings;
+mod url;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -21,6 +30,10 @@ pub use decides::{Decides, Share};
 pub use files::check_files;
 pub use plugin::{Drivers, call_timeout};
 pub use probe::probe;
+pub use url::Url;
+
+use crate::emqx::{Fact, Has, Transport, Version};
+use layout::{Layout, Recognised};
 
 use serde::Serialize;
 
@@ -121,13 +134,15 @@ impl fmt::Display for Finding {
     }
 }
 
-/// The files of a broker, as EMQX 4.1 and 4.2 lay them out.
+/// The files of a broker.
 #[derive(Debug)]
 pub struct Etc<'a> {
     /// The folder with `emqx.conf`.
     pub folder: &'a Path,
-    /// The folder with `loaded_plugins`, where it is not where `emqx.conf` says.
+    /// The folder with `loaded_plugins` or `configs`, where it is not where `emqx.conf` says.
     pub data: Option<&'a Path>,
+    /// The broker's version, where it is not to be found out.
+    pub version: Option<Version>,
     /// What the policy decides, and its file.
     pub policy: Option<(&'a Decides, &'a Path)>,
 }
@@ -143,21 +158,83 @@ impl Etc<'_> {
     }
 }
 
-/// Looks at the settings of a broker. Also gives the drivers that they name.
-pub fn check_etc(etc: &Etc<'_>) -> (Vec<Finding>, Drivers) {
+/// What was found in a broker's settings.
+#[derive(Debug)]
+pub struct Looked {
+    /// All of it, in the order of the files.
+    pub found: Vec<Finding>,
+    /// The drivers that the settings name.
+    pub drivers: Drivers,
+    /// How the broker asks about the policy.
+    pub transport: Transport,
+}
+
+/// What the broker asks about the policy, as it is called in messages.
+#[derive(Debug)]
+struct Asked {
+    who: &'static str,
+    /// When it is not asked.
+    away: &'static str,
+}
+
+const DRIVER: Asked = Asked { who: "driver", away: "while the driver is not loaded, starting or late" };
+const PROVIDER: Asked = Asked { who: "provider", away: "until the provider is loaded" };
+const OPEN_PROVIDER: Asked = Asked { who: "provider", away: "while the provider is not loaded, fails or is late" };
+
+/// Looks at the settings of a broker.
+pub fn check_etc(etc: &Etc<'_>) -> Looked {
+    let Recognised { layout, version, finding } = layout::recognise(etc);
+    let mut found: Vec<Finding> = finding.into_iter().collect();
+    let mut drivers = Vec::new();
+    match layout {
+        Layout::Driver => {
+            let (conf, modules, plugins) = check_conf(etc, &DRIVER, &mut found);
+            found.extend(acl_conf::check(etc, conf.as_ref(), modules.as_deref(), &DRIVER));
+            let (of_plugin, named) = plugin::check(etc);
+            found.extend(of_plugin);
+            found.extend(loaded::check_plugins(plugins.as_deref(), etc, "emqx_extension_hook"));
+            drivers = named;
+        }
+        Layout::Plugin => {
+            let asked = if version.has(Fact::FailsClosed) == Has::No { &OPEN_PROVIDER } else { &PROVIDER };
+            let (conf, modules, plugins) = check_conf(etc, asked, &mut found);
+            found.extend(acl_conf::check(etc, conf.as_ref(), modules.as_deref(), asked));
+            found.extend(exhook_conf::check(etc, version));
+            found.extend(loaded::check_plugins(plugins.as_deref(), etc, "emqx_exhook"));
+        }
+        Layout::Hocon => {
+            if let Some(settings) = settings::read(etc, version, &mut found) {
+                found.extend(server::check(&settings, etc, version));
+                found.extend(authn::check(&settings, etc, version));
+                found.extend(authz::check(&settings, etc, version));
+            }
+        }
+    }
+    Looked { found, drivers, transport: version.transport() }
+}
+
+/// Looks at `emqx.conf` of EMQX 4. Gives it, and where `loaded_modules` and `loaded_plugins` are.
+fn check_conf(
+    etc: &Etc<'_>,
+    asked: &Asked,
+    found: &mut Vec<Finding>,
+) -> (Option<Conf>, Option<PathBuf>, Option<PathBuf>) {
     let main = etc.folder.join("emqx.conf");
-    let mut found = Vec::new();
-    let conf = read_conf(&main, &mut found);
+    let conf = read_conf(&main, found);
     if let Some(conf) = &conf {
-        found.extend(emqx_conf::check(conf, &main, &etc.decides()));
+        found.extend(emqx_conf::check(conf, &main, &etc.decides(), asked));
     }
     let modules = loaded::file(etc, conf.as_ref(), loaded::Kind::Modules);
     let plugins = loaded::file(etc, conf.as_ref(), loaded::Kind::Plugins);
-    found.extend(acl_conf::check(etc, conf.as_ref(), modules.as_deref()));
-    let (of_plugin, drivers) = plugin::check(etc);
-    found.extend(of_plugin);
-    found.extend(loaded::check_plugins(plugins.as_deref(), etc));
-    (found, drivers)
+    (conf, modules, plugins)
+}
+
+/// Says which later version does what this one does not.
+fn first_with(finding: Finding, version: Version, fact: Fact, does: &str) -> Finding {
+    match version.first_with(fact) {
+        Some(later) => finding.fix(format!("EMQX {later} is the first that {does}")),
+        None => finding,
+    }
 }
 
 fn read_conf(path: &Path, found: &mut Vec<Finding>) -> Option<Conf> {

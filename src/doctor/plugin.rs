@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::conf::{Conf, duration};
-use super::{Etc, Finding, read_conf};
+use super::emqx_conf::unknown_value;
+use super::{Decides, Etc, Finding, read_conf};
+use crate::decision::Mode;
 use crate::launch;
 
 /// The names of drivers that the plugin accepts and this program answers to.
@@ -94,23 +96,64 @@ fn timeout(etc: &Etc<'_>, conf: &Conf, file: &Path, driver: &str) -> Finding {
     let setting = conf.get(&key);
     let value = setting.map_or(DEFAULT_TIMEOUT, |setting| &setting.value);
     let line = setting.map(|setting| setting.line);
-    let Some(timeout) = duration(value) else {
-        let message = format!("{value:?} is no duration, so that the broker will not start");
-        return Finding::problem(key, message).at(file, line);
+    let decides = etc.policy.map(|(decides, _)| decides);
+    patience(&key, value, duration(value), decides, Late::LetThrough).at(file, line)
+}
+
+/// What the broker does with what takes longer than it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Late {
+    LetThrough,
+    Refused,
+}
+
+/// What the broker does where a provider fails, as it should be.
+pub(super) fn failed_action(about: &str, key: &str, value: &str, mode: Mode) -> Finding {
+    match (value, mode) {
+        ("deny", Mode::Enforce) => Finding::fine(about, "where the provider fails or is late, the broker refuses"),
+        ("deny", Mode::Audit) => {
+            let message = "where the provider fails or is late, the broker refuses, though the policy is in audit mode";
+            Finding::warning(about, message).fix(format!("{key} = ignore"))
+        }
+        ("ignore", Mode::Enforce) => {
+            let message = "it is `ignore`: where the provider fails or is late, the broker's own settings decide";
+            Finding::problem(about, message).fix(format!("{key} = deny"))
+        }
+        ("ignore", Mode::Audit) => {
+            let message =
+                "the broker's own settings decide until the policy leaves audit mode: close it together with that";
+            Finding::fine(about, message)
+        }
+        (other, _) => unknown_value(about, other, &["deny", "ignore"]),
+    }
+}
+
+/// Whether a time-out of the broker goes with the policy's deadline.
+pub(super) fn patience(
+    key: &str,
+    value: &str,
+    timeout: Option<Duration>,
+    decides: Option<&Decides>,
+    late: Late,
+) -> Finding {
+    let Some(timeout) = timeout else {
+        return Finding::problem(key, format!("{value:?} is no duration, so that the broker will not start"));
     };
-    let Some((decides, _)) = etc.policy else {
-        return Finding::fine(key, format!("the broker waits {value} for an answer")).at(file, line);
+    let Some(decides) = decides else {
+        return Finding::fine(key, format!("the broker waits {value} for an answer"));
     };
     let deadline = decides.deadline;
     let fix = format!("{key} = {}s", call_timeout(deadline).as_secs());
     let waits = format!("the broker waits {value} for an answer, the policy's deadline is {deadline:?}");
     if timeout <= deadline {
-        let message = format!("{waits}: what takes longer is let through");
-        Finding::problem(key, message).fix(fix)
+        let finding = match late {
+            Late::LetThrough => Finding::problem(key, format!("{waits}: what takes longer is let through")),
+            Late::Refused => Finding::warning(key, format!("{waits}: what takes longer is refused")),
+        };
+        finding.fix(fix)
     } else if timeout < deadline + LEAST_MARGIN {
         Finding::warning(key, format!("{waits}, which leaves little time for the way")).fix(fix)
     } else {
         Finding::fine(key, waits)
     }
-    .at(file, line)
 }

@@ -33,7 +33,8 @@ pub fn probe(broker: &str, patience: Duration, policy: Option<(&Policy, &Lists)>
                 "a client of an unknown name, {name}, gets in with a password that nobody gave it: the policy is not enforced"
             );
             Finding::problem(about, message)
-                .fix("emqx_ctl plugins list          # is emqx_extension_hook active?")
+                .fix("emqx_ctl plugins list          # are emqx_extension_hook or emqx_exhook active?")
+                .fix("from EMQX 5 on, the dashboard's page of ExHook says whether the provider is connected")
                 .fix("the broker's log says why a plugin or a driver did not start")
         }
         Ok(Connected::Refused(refusal @ Refusal::NotAuthorized(_))) => {

@@ -73,11 +73,15 @@ impl Version {
     pub fn has(self, fact: Fact) -> Has {
         let came = fact.since().iter().rev().find(|since| since.line() <= self.line());
         match came {
-            None => Has::No,
             Some(since) if *since <= self || since.line() < self.line() => Has::Yes,
             Some(since) if self.patch.is_none() => Has::From(*since),
-            Some(_) => Has::No,
+            Some(_) | None => Has::No,
         }
+    }
+
+    /// The first version after it that has something, where it does not.
+    pub fn first_with(self, fact: Fact) -> Option<Version> {
+        fact.since().iter().copied().find(|since| *since > self)
     }
 }
 
@@ -126,6 +130,16 @@ mod tests {
         check("4.4.19", Fact::AsksAfterSources, Has::Yes);
         check("5.0.7", Fact::AsksAfterSources, Has::No);
         check("5.1.0", Fact::AsksAfterSources, Has::Yes);
+    }
+
+    #[test]
+    fn what_is_missing_came_later() {
+        let first = |version: &str, fact| version.parse::<Version>().unwrap().first_with(fact).map(|v| v.to_string());
+        assert_eq!(first("4.3.7", Fact::FailsClosed).as_deref(), Some("4.3.8"));
+        assert_eq!(first("5.0.3", Fact::AsksAfterSources).as_deref(), Some("5.0.8"));
+        assert_eq!(first("5.9.1", Fact::VerifiesProvider).as_deref(), Some("5.9.2"));
+        assert_eq!(first("5.7.0", Fact::VerifiesProvider).as_deref(), Some("5.8.8"));
+        assert_eq!(first("6.2.2", Fact::SecurityProfile), None);
     }
 
     #[test]

@@ -1,0 +1,128 @@
+//! `authentication` of EMQX 5 and later: whom the broker lets in before it asks about the policy, or without.
+
+use super::hocon::{Kind, Value};
+use super::server::is_enabled;
+use super::settings::Settings;
+use super::{Etc, Finding, Share, first_with};
+use crate::decision::Mode;
+use crate::emqx::{Fact, Has, Version};
+
+/// What refuses whom neither it nor the policy knows. It knows nobody by itself.
+const CLOSED: &str = "authentication = [{ mechanism = scram, backend = built_in_database }]";
+
+pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
+    let decides = etc.decides();
+    if decides.logins == Share::None {
+        return Vec::new();
+    }
+    let root = settings.get(&["authentication"]);
+    let mut found = Vec::new();
+    match root.map(authenticators) {
+        Some(None) => {
+            let finding = Finding::unseen("authentication", "it is no list of authenticators that can be read here");
+            found.push(settings.at(finding, root));
+        }
+        Some(Some(list)) if !list.is_empty() => {
+            found.extend(list.iter().map(|one| authenticator(settings, one, "authentication", version)));
+        }
+        Some(Some(_)) | None => found.push(settings.at(none(decides.mode, version), root)),
+    }
+    found.extend(listeners(settings, version));
+    found
+}
+
+/// Those that are enabled; one alone needs no list.
+fn authenticators(value: &Value) -> Option<Vec<&Value>> {
+    if value.get(&["mechanism"]).is_some() {
+        return Some(vec![value].into_iter().filter(|one| is_enabled(one)).collect());
+    }
+    Some(value.list()?.into_iter().filter(|one| is_enabled(one)).collect())
+}
+
+/// No authenticator is there.
+fn none(mode: Mode, version: Version) -> Finding {
+    let about = "authentication";
+    let lets_in = version.has(Fact::IgnoreLetsIn) == Has::Yes;
+    if mode == Mode::Audit {
+        return if lets_in {
+            Finding::fine(about, "there is none, so that everyone gets in until the policy leaves audit mode")
+        } else {
+            let message = "there is none, so that nobody gets in: this version refuses a login about which the provider \
+                           has no opinion, and in audit mode it has none";
+            Finding::warning(about, message)
+        };
+    }
+    let open = "there is none, so that everyone gets in until the provider is loaded";
+    match version.has(Fact::AsksAfterAuthenticators) {
+        Has::Yes => Finding::problem(about, open).fix(CLOSED),
+        Has::From(from) => Finding::problem(about, open).fix(CLOSED).fix(format!("it needs EMQX {from}")),
+        Has::No => {
+            let finding = Finding::warning(about, open);
+            first_with(finding, version, Fact::AsksAfterAuthenticators, "can be closed")
+        }
+    }
+}
+
+fn authenticator(settings: &Settings, value: &Value, about: &str, version: Version) -> Finding {
+    let text = |key: &str| value.get(&[key]).and_then(Value::text).unwrap_or("?");
+    let (mechanism, backend) = (text("mechanism"), text("backend"));
+    let about = match backend {
+        "?" => format!("{about}: {mechanism}"),
+        backend => format!("{about}: {mechanism}, {backend}"),
+    };
+    let finding = match version.has(Fact::AsksAfterAuthenticators) {
+        Has::No => {
+            let message = format!("EMQX {version} asks about no login where there is an authenticator");
+            Finding::problem(about, message)
+        }
+        Has::Yes | Has::From(_) if (mechanism, backend) == ("scram", "built_in_database") => {
+            Finding::fine(about, "whom neither it nor the policy knows is refused; it knows those who log in by SCRAM")
+        }
+        Has::Yes | Has::From(_) => {
+            let message = "it is asked before the policy, and whom it knows, the policy is not asked about; no topic is \
+                           asked for of those whom it makes superusers";
+            Finding::warning(about, message)
+        }
+    };
+    settings.at(finding, value.get(&["mechanism"]).or(Some(value)))
+}
+
+/// What listeners say for themselves.
+fn listeners(settings: &Settings, version: Version) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let Some(Kind::Object(kinds)) = settings.get(&["listeners"]).map(|value| &value.kind) else { return found };
+    for (kind, of_kind) in kinds {
+        let Kind::Object(named) = &of_kind.kind else { continue };
+        for (name, listener) in named.iter().filter(|(_, listener)| is_enabled(listener)) {
+            let key = format!("listeners.{kind}.{name}");
+            let asks = listener.get(&["enable_authn"]);
+            if asks.and_then(Value::text) == Some("false") {
+                let about = format!("{key}.enable_authn");
+                let finding = if is_local(listener) {
+                    Finding::warning(about, "logins are not asked for; only this machine reaches it")
+                } else {
+                    Finding::problem(about, "logins are not asked for")
+                };
+                found.push(settings.at(finding.fix(format!("{key}.enable_authn = true")), asks));
+            }
+            if let Some(own) = listener.get(&["authentication"]) {
+                let about = format!("{key}.authentication");
+                match authenticators(own) {
+                    Some(list) if !list.is_empty() => {
+                        found.extend(list.iter().map(|one| authenticator(settings, one, &about, version)));
+                    }
+                    Some(_) | None => {
+                        let message = "it is set, and takes the place of the general one";
+                        found.push(settings.at(Finding::warning(about, message), Some(own)));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+fn is_local(listener: &Value) -> bool {
+    let bind = listener.get(&["bind"]).and_then(Value::text).unwrap_or_default();
+    ["127.", "[::1]", "::1:", "localhost:"].iter().any(|start| bind.starts_with(start))
+}
