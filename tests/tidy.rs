@@ -35,7 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "reply", "source",
         ],
     ),
-    ("grpc", &["clock", "decision", "event", "handler", "hook", "log", "reply"]),
+    ("grpc", &["clock", "decision", "emqx", "event", "handler", "hook", "log", "reply"]),
     ("port", &["decision", "event", "handler", "hook", "log", "reply"]),
     ("replay", &["decision", "event", "hook", "policy", "port"]),
     ("launch", &["engine", "handler", "log", "port"]),
@@ -46,9 +46,9 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "analysis", "convert", "decision", "doctor", "emqx", "engine", "event", "grpc", "history", "hook", "launch",
-            "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source", "suite", "text",
-            "topic",
+            "analysis", "convert", "decision", "doctor", "emqx", "engine", "event", "grpc", "history", "hook",
+            "launch", "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source", "suite",
+            "text", "topic",
         ],
     ),
     ("main", &["cli", "launch"]),

@@ -4,16 +4,9 @@
 //! places, and the oldest brokers do not tell of certificates. These are told by the version that the broker gave when it
 //! loaded the provider, and from 4.3.14 on with each call.
 
+use crate::decision::Mode;
+use crate::emqx::Package;
 use crate::hook::{Hook, Kind};
-
-/// The version of the gRPC package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Package {
-    /// EMQX 4.2 Enterprise, 4.3, 4.4.
-    V1,
-    /// EMQX 5.0 and later.
-    V2,
-}
 
 /// What a method of the service is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +24,13 @@ pub(super) enum Method {
 /// The package and the method of a request's path; `None` for another service.
 pub(super) fn parse(path: &str) -> Option<(Package, &str)> {
     let (version, method) = path.strip_prefix("/emqx.exhook.v")?.split_once(".HookProvider/")?;
-    // What a later version changes is not known; its numbers will go on from those of today.
-    Some((if version == "1" { Package::V1 } else { Package::V2 }, method))
+    let package = match version {
+        "1" => Package::V1,
+        "2" => Package::V2,
+        // What a later version changes is not known; its numbers will go on from those of today.
+        _ => Package::V3,
+    };
+    Some((package, method))
 }
 
 impl Method {
@@ -65,7 +63,7 @@ impl Dialect {
     /// `version` is what the broker said of itself, with the call or before.
     pub(super) fn of(package: Package, version: Option<&str>) -> Self {
         match (package, version.map(numbers)) {
-            (Package::V2, _) => Dialect::V2,
+            (Package::V2 | Package::V3, _) => Dialect::V2,
             (Package::V1, None) => Dialect::Old,
             (Package::V1, Some(version)) if version < [4, 3, 3] => {
                 Dialect::Oldest { tells_certificates: version >= [4, 3, 0] }
@@ -107,8 +105,14 @@ impl Dialect {
 pub(super) fn name(package: Package, hook: Hook) -> &'static str {
     match package {
         Package::V1 => hook.point(),
-        Package::V2 => hook.newer_point(),
+        Package::V2 | Package::V3 => hook.newer_point(),
     }
+}
+
+/// Whether a broker should call a hook. EMQX 5.0 to 5.8 take "no opinion" of a login for a denial, unless an authenticator of
+/// theirs has let the client in: in audit mode they must not ask.
+pub(super) fn should_call(package: Package, hook: Hook, mode: Mode) -> bool {
+    (package, hook, mode) != (Package::V2, Hook::ClientAuthenticate, Mode::Audit)
 }
 
 /// The three numbers of a version; what is no number is 0.
@@ -136,12 +140,12 @@ mod tests {
         check_path("/emqx.exhook.v2.HookProvider/OnProviderUnloaded", Some((Package::V2, Unloaded)));
         let acl = Some((Package::V1, Method::Hook(Hook::ClientCheckAcl)));
         check_path("/emqx.exhook.v1.HookProvider/OnClientCheckAcl", acl);
-        let acl = Some((Package::V2, Method::Hook(Hook::ClientCheckAcl)));
+        let acl = Some((Package::V3, Method::Hook(Hook::ClientCheckAcl)));
         check_path("/emqx.exhook.v3.HookProvider/OnClientAuthorize", acl);
-        let taken = Some((Package::V2, Method::Hook(Hook::SessionTakenOver)));
+        let taken = Some((Package::V3, Method::Hook(Hook::SessionTakenOver)));
         check_path("/emqx.exhook.v4.HookProvider/OnSessionTakenover", taken);
-        check_path("/emqx.exhook.v3.HookProvider/OnTenantAuthorize", Some((Package::V2, Unknown(Kind::Asks))));
-        check_path("/emqx.exhook.v3.HookProvider/OnMessageAcked", Some((Package::V2, Unknown(Kind::Tells))));
+        check_path("/emqx.exhook.v3.HookProvider/OnTenantAuthorize", Some((Package::V3, Unknown(Kind::Asks))));
+        check_path("/emqx.exhook.v3.HookProvider/OnMessageAcked", Some((Package::V3, Unknown(Kind::Tells))));
         check_path("/emqx.exhook.v1.Other/OnClientCheckAcl", None);
         check_path("/grpc.health.v1.Health/Check", None);
         check_path("", None);

@@ -18,12 +18,13 @@ use tonic_health::server::HealthService;
 
 use super::calls::Calls;
 use super::codec::{error_of, fixed, unary};
-use super::dialect::{self, Dialect, Method, Package};
+use super::dialect::{self, Dialect, Method, should_call};
 use super::listen::Peer;
 use super::peers::{Peers, uptime_of_text};
 use super::request::Request;
 use super::{answer, proto};
 use crate::clock::now_ms;
+use crate::emqx::Package;
 use crate::event::{BrokerLoaded, Origin, Shown};
 use crate::handler::Handler;
 use crate::hook::{Hook, Kind};
@@ -184,7 +185,7 @@ impl<H: Handler + Sync> Call<H> {
                 }
                 dialect
             }
-            (Package::V1 | Package::V2, said, _) => Dialect::of(self.package, said),
+            (Package::V1 | Package::V2 | Package::V3, said, _) => Dialect::of(self.package, said),
         }
     }
 
@@ -201,7 +202,7 @@ impl<H: Handler + Sync> Call<H> {
                 };
                 unary(request, read).await
             }
-            Package::V2 => {
+            Package::V2 | Package::V3 => {
                 let read = |message: proto::Loaded| {
                     let broker = message.broker.unwrap_or_default();
                     said(&broker.version, Some(broker.uptime), message.meta.as_ref())
@@ -235,8 +236,15 @@ impl<H: Handler + Sync> Call<H> {
             }
             log.line(format_args!("a broker, EMQX {version}, loads this provider"));
         }
+        let (hooks, left_out): (Vec<Hook>, Vec<Hook>) =
+            handler.hooks().into_iter().partition(|hook| should_call(self.package, *hook, handler.mode()));
+        if !left_out.is_empty() {
+            log.line(format_args!(
+                "it is not told to ask about logins: EMQX before 5.9 would refuse them all, as the policy is in audit mode"
+            ));
+        }
         let hook = |hook| proto::Hook { name: dialect::name(self.package, hook).to_owned(), topics: Vec::new() };
-        proto::Hooks { hooks: handler.hooks().into_iter().map(hook).collect() }
+        proto::Hooks { hooks: hooks.into_iter().map(hook).collect() }
     }
 
     /// The answer to a call of this kind where anything went wrong.
