@@ -18,13 +18,17 @@ const ROOM: usize = 512;
 /// So much is written before the rest is made. No answer has more but one that brings a message back.
 const AT_ONCE: usize = 32 << 10;
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// An empty message, as a client sends it.
 const EMPTY: &str = "\0\0\0\0\0";
 
 /// Reads the message of a request and writes the answer that `answer` makes of it. Where there is no such message, the
 /// response is a gRPC error.
-pub(super) async fn unary<I, O, F, Answer>(request: http::Request<Body>, mut answer: F) -> http::Response<Body>
+pub(super) async fn unary<B, I, O, F, Answer>(request: http::Request<B>, mut answer: F) -> http::Response<Body>
 where
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<BoxError> + Send,
     I: Message + Default + 'static,
     O: Message + 'static,
     F: FnMut(I) -> Answer,
@@ -43,7 +47,7 @@ where
 
 /// The response with this message, whatever the request was.
 pub(super) async fn fixed(message: impl Message + Clone + 'static) -> http::Response<Body> {
-    let request = http::Request::new(Body::new(EMPTY.to_owned()));
+    let request = http::Request::new(EMPTY.to_owned());
     unary(request, |_: super::proto::Empty| std::future::ready(message.clone())).await
 }
 

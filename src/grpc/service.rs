@@ -2,13 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
@@ -80,7 +80,7 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
             return Box::pin(std::future::ready(Ok(Status::unimplemented("there is no such service").into_http())));
         };
         let method = Method::of(name);
-        let peer = request.extensions().get::<Peer>().map(|Peer(address)| *address);
+        let peer = request.extensions().get::<Peer>().cloned();
         let call = Call { shared: Arc::clone(&self.shared), package, peer };
         Box::pin(async move { Ok(call.answer(method, request).await) })
     }
@@ -90,7 +90,7 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
 struct Call<H> {
     shared: Arc<Shared<H>>,
     package: Package,
-    peer: Option<IpAddr>,
+    peer: Option<Peer>,
 }
 
 impl<H: Handler + Sync> Call<H> {
@@ -132,7 +132,7 @@ impl<H: Handler + Sync> Call<H> {
     /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error.
     async fn ask<M: Request>(&self, hook: Hook, request: http::Request<Body>) -> Response {
         let patience = patience(self.shared.handler.deadline(), request.headers());
-        let asked = unary(request, |message: M| self.decide(hook, message));
+        let asked = unary(self.acknowledged(request), |message: M| self.decide(hook, message));
         let problem = match timeout_at(Instant::now() + patience, asked).await {
             Ok(response) => match error_of(&response) {
                 None => return response,
@@ -158,7 +158,10 @@ impl<H: Handler + Sync> Call<H> {
         let published = message.into_message();
         let answer = match asked {
             Ok(Some(answer)) => answer,
-            Ok(None) => waiting.answer().await.unwrap_or_else(|| handler.error_answer(hook.kind())),
+            Ok(None) => {
+                self.acknowledge();
+                waiting.answer().await.unwrap_or_else(|| handler.error_answer(hook.kind()))
+            }
             Err(problem) => {
                 let answer = handler.error_answer(hook.kind());
                 log.line(format_args!("a call of {}: {problem}: {}", hook.point(), answer.in_words()));
@@ -174,11 +177,11 @@ impl<H: Handler + Sync> Call<H> {
     /// How the broker that sent this is to be understood. What it said once, without its name, is passed on here.
     fn dialect(&self, message: &impl Request) -> Dialect {
         let said = message.meta().map(|meta| meta.version.as_str());
-        match (self.package, said, self.peer) {
+        match (self.package, said, &self.peer) {
             (Package::V1, None, Some(peer)) => {
                 let node = message.node().filter(|node| !node.is_empty());
                 let recall = |version: Option<&str>| Dialect::of(self.package, version);
-                let (dialect, booted_at) = self.shared.peers.recall(peer, node, recall);
+                let (dialect, booted_at) = self.shared.peers.recall(peer.address, node, recall);
                 if let (Some(booted_at), Some(node)) = (booted_at, node) {
                     let origin = Origin { cluster: None, node };
                     self.shared.handler.broker_loaded(&BrokerLoaded { origin, booted_at });
@@ -231,8 +234,8 @@ impl<H: Handler + Sync> Call<H> {
             }
             log.line(format_args!("{origin}, EMQX {version}, loads this provider"));
         } else {
-            if let Some(peer) = self.peer {
-                peers.loaded(peer, version, booted_at);
+            if let Some(peer) = &self.peer {
+                peers.loaded(peer.address, version, booted_at);
             }
             log.line(format_args!("a broker, EMQX {version}, loads this provider"));
         }
@@ -247,11 +250,53 @@ impl<H: Handler + Sync> Call<H> {
         proto::Hooks { hooks: hooks.into_iter().map(hook).collect() }
     }
 
+    /// The request, whose sender learns that its beginning has come if the rest is late.
+    fn acknowledged(&self, request: http::Request<Body>) -> http::Request<Unhurried> {
+        let peer = self.peer.clone();
+        request.map(|body| Unhurried { body, peer })
+    }
+
+    fn acknowledge(&self) {
+        self.peer.iter().for_each(Peer::acknowledge);
+    }
+
     /// The answer to a call of this kind where anything went wrong.
     async fn failed(&self, kind: Kind, problem: &str) -> Response {
         let answer = self.shared.handler.error_answer(kind);
         self.shared.log.line(format_args!("a call of {problem}: {}", answer.in_words()));
         fixed(answer::of(answer, kind, Dialect::of(self.package, None))).await
+    }
+}
+
+/// A body that acknowledges what came when it has to wait for the first time.
+struct Unhurried {
+    body: Body,
+    peer: Option<Peer>,
+}
+
+impl http_body::Body for Unhurried {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_pending()
+            && let Some(peer) = self.peer.take()
+        {
+            peer.acknowledge();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
     }
 }
 
