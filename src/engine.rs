@@ -48,13 +48,13 @@ struct Core {
 }
 
 impl Engine {
-    /// Loads and compiles the policy and starts what it needs. `slot` is the name by which the broker
-    /// called the driver.
+    /// Loads and compiles the policy and starts what it needs. `recorder` says whose events it is about to
+    /// be told of.
     ///
     /// # Errors
     /// The diagnostics as `check` prints them, where the policy's text is at fault. Sources that cannot be
     /// read are no error: they are logged and tried again.
-    pub fn load(path: &Path, slot: &str, sink: Sink, log: Log) -> Result<Engine, String> {
+    pub fn load(path: &Path, recorder: Recorder, sink: Sink, log: Log) -> Result<Engine, String> {
         // To open a FIFO would keep the broker waiting.
         if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             return Err(format!("{}: this is no regular file", path.display()));
@@ -63,15 +63,13 @@ impl Engine {
         if !loaded.warnings.is_empty() {
             log.text(&loaded.warnings.to_string());
         }
-        Ok(Engine::start(Policy::compile(loaded.model), slot, sink, log))
+        Ok(Engine::start(Policy::compile(loaded.model), recorder, sink, log))
     }
 
     /// Starts what a compiled policy needs.
-    pub fn start(policy: Policy, slot: &str, sink: Sink, log: Log) -> Engine {
+    pub fn start(policy: Policy, recorder: Recorder, sink: Sink, log: Log) -> Engine {
         let deadline = policy.deadline();
-        let history = policy
-            .history()
-            .map(|def| History::start(def, Recorder::of_this_process(slot), deadline, Arc::clone(&sink), &log));
+        let history = policy.history().map(|def| History::start(def, recorder, deadline, Arc::clone(&sink), &log));
         let capture = policy.capture().map(|def| Capture::start(def, &log));
         let sources = Sources::start(policy.lists(), &log, FIRST_LOAD.min(deadline / 2));
         let core = Arc::new(Core { policy, sources, history, capture, sink, concluded: Mutex::default(), log });

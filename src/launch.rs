@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::handler::Load;
+use crate::history::Recorder;
 use crate::log::Log;
 use crate::port::driver;
 use crate::port::frame::Packet;
@@ -187,7 +188,7 @@ fn serve(language: Language, options: &[OsString], args: &[OsString], log: &Log)
     let log_of_engine = log.clone();
     let load: Load<Engine> = Arc::new(move |module, sink| {
         let file = find_policy(module, &path)?;
-        Engine::load(&file, language.as_str(), sink, log_of_engine.clone())
+        Engine::load(&file, Recorder::of_this_process(language.as_str()), sink, log_of_engine.clone())
     });
     driver::run(pipes, options.packet, load, log).map_err(|failure| failure.to_string())
 }

@@ -25,6 +25,7 @@ use std::thread;
 use allocation_counter::measure;
 use exhook_policy::engine::Engine;
 use exhook_policy::handler::Load;
+use exhook_policy::history::Recorder;
 use exhook_policy::log::Log;
 use exhook_policy::port::driver;
 use exhook_policy::port::frame::Packet;
@@ -67,7 +68,8 @@ fn allocations(folder: &Path, calls: &[Vec<u8>], times: usize) -> u64 {
     fcntl_setfl(&output, fcntl_getfl(&output).unwrap() | OFlags::NONBLOCK).unwrap();
     let log = Log::to(io::sink());
     let (file, log_of_engine) = (folder.join("rules.yaml"), log.clone());
-    let load: Load<Engine> = Arc::new(move |_, sink| Engine::load(&file, "python3", sink, log_of_engine.clone()));
+    let load: Load<Engine> =
+        Arc::new(move |_, sink| Engine::load(&file, Recorder::of_this_process("python3"), sink, log_of_engine.clone()));
     thread::scope(|scope| {
         let broker = scope.spawn(move || ask(to_driver, from_driver, calls, times));
         let counted = measure(|| driver::run(Pipes { input, output }, Packet::Four, load, &log).unwrap());

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::Engine;
 use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy::history::Recorder;
 use exhook_policy::hook::Kind;
 use exhook_policy::log::Log;
 use exhook_policy::reply::{Sink, Token};
@@ -99,7 +100,7 @@ fn start(path: &Path, log: &Arc<Mutex<Vec<u8>>>) -> (Engine, Receiver<(Token, An
         }
     });
     let lines = Log::to(Shared(Arc::clone(log)));
-    (Engine::load(path, "python3", sink, lines.clone()).unwrap(), later, lines)
+    (Engine::load(path, Recorder::of_this_process("python3"), sink, lines.clone()).unwrap(), later, lines)
 }
 
 fn rows(database: &Path) -> Vec<String> {
@@ -255,13 +256,17 @@ fn a_policy_that_is_wrong_does_not_start() {
     let path = folder.path().join("rules.yaml");
     std::fs::write(&path, "version: 1\nauht: {}\n").unwrap();
     let sink: Sink = Arc::new(|_| {});
-    let report = Engine::load(&path, "python3", sink, Log::to(std::io::sink())).map(|_| ()).unwrap_err();
+    let report = Engine::load(&path, Recorder::of_this_process("python3"), sink, Log::to(std::io::sink()))
+        .map(|_| ())
+        .unwrap_err();
     assert!(report.contains("auht") && report.contains("did you mean `auth`?"), "{report}");
 
     let fifo = folder.path().join("fifo.yaml");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let sink: Sink = Arc::new(|_| {});
-    let report = Engine::load(&fifo, "python3", sink, Log::to(std::io::sink())).map(|_| ()).unwrap_err();
+    let report = Engine::load(&fifo, Recorder::of_this_process("python3"), sink, Log::to(std::io::sink()))
+        .map(|_| ())
+        .unwrap_err();
     assert_eq!(report, format!("{}: this is no regular file", fifo.display()));
 }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use exhook_policy::decision::{Answer, Mode};
 use exhook_policy::event::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost};
-use exhook_policy::history::{Asked, Denial, History, Process, Recorder};
+use exhook_policy::history::{Asked, Denial, History, Process, Recorder, Serves};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
 use rusqlite::Connection;
@@ -66,11 +66,10 @@ impl World {
     fn recorder(&self, slot: &str, broker: i32, driver: i32) -> Recorder {
         let dead = Arc::clone(&self.dead);
         Recorder {
-            slot: slot.to_owned(),
+            serves: Serves::Parent { slot: slot.to_owned(), process: Process { pid: broker, started: 100 } },
             boot_id: "boot-1".to_owned(),
             pid_ns: "pid:[1]".to_owned(),
-            broker: Process { pid: broker, started: 100 },
-            driver: Process { pid: driver, started: 200 },
+            process: Process { pid: driver, started: 200 },
             alive: Arc::new(move |process| !dead.lock().unwrap().contains(&process)),
         }
     }
@@ -88,7 +87,7 @@ impl World {
             told.1.notify_all();
         };
         let log = Console::default();
-        let process = recorder.driver;
+        let process = recorder.process;
         let history = History::start(&def, recorder, Duration::from_secs(2), Arc::new(sink), &Log::to(log.clone()));
         Driver { history, answered, log, process }
     }

@@ -38,7 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("grpc", &["clock", "decision", "emqx", "event", "handler", "hook", "log", "reply"]),
     ("port", &["decision", "event", "handler", "hook", "log", "reply"]),
     ("replay", &["decision", "event", "hook", "policy", "port"]),
-    ("launch", &["engine", "handler", "log", "port"]),
+    ("launch", &["engine", "handler", "history", "log", "port"]),
     ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),
     ("live", &["decision", "event", "mqtt", "suite", "topic"]),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use exhook_policy::decision::Answer;
 use exhook_policy::event::{Client, Event, Extra, Peerhost};
-use exhook_policy::history::{History, Process, Recorder};
+use exhook_policy::history::{History, Process, Recorder, Serves};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
 use tempfile::TempDir;
@@ -97,7 +97,7 @@ impl Rig {
             }
         };
         let recorder = Recorder {
-            broker: Process { pid: 1, started: 1 },
+            serves: Serves::Parent { slot: "python3".to_owned(), process: Process { pid: 1, started: 1 } },
             alive: Arc::new(|_| true),
             ..Recorder::of_this_process("python3")
         };

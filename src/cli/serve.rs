@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::grpc::{Tls, server};
+use crate::history::Recorder;
 use crate::log::Log;
 
-/// The name by which the history knows this way of being run.
-const SLOT: &str = "serve";
 /// How long the console may take for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -66,7 +65,7 @@ fn serve(args: &Args, log: &Log) -> Result<(), String> {
         log.line(format_args!("listening on {address}{}", Guarded { tls: tls.as_ref(), address }));
     }
     let policy = &args.policy;
-    let load = |sink| match Engine::load(policy, SLOT, sink, log.clone()) {
+    let load = |sink| match Engine::load(policy, Recorder::server(), sink, log.clone()) {
         Ok(engine) => {
             log.line(format_args!("the policy {} is in force, mode {}", policy.display(), engine.mode().as_str()));
             Some(engine)

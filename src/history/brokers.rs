@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::process::{Process, Recorder};
+use super::process::{Process, Recorder, Serves};
 
 /// A broker of another pid namespace that was not heard of for so long is gone: milliseconds.
 const SILENT: i64 = 60_000;
@@ -34,26 +34,32 @@ pub(super) struct Place {
 ///
 /// `previous` is what an earlier call said, where this driver only opened the database anew.
 pub(super) fn register(db: &Connection, me: &Recorder, previous: Option<Place>, now: i64) -> Result<Role> {
+    let slot = me.serves.slot();
+    // A server that runs stands for the brokers that call it.
+    let process = match me.serves {
+        Serves::Parent { process, .. } => process,
+        Serves::Callers => me.process,
+    };
     let known: Option<(i64, String, i64)> = db
         .prepare_cached(
             "SELECT id, slot, last_alive FROM broker_processes
              WHERE boot_id = ?1 AND pid_ns = ?2 AND pid = ?3 AND started = ?4",
         )?
-        .query_row(params![me.boot_id, me.pid_ns, me.broker.pid, me.broker.started], |row| {
+        .query_row(params![me.boot_id, me.pid_ns, process.pid, process.started], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let broker = if let Some((broker, slot, last_alive)) = known {
-        if slot != me.slot && is_taken(db, me, broker, last_alive, now)? {
-            return Ok(Role::Standby { slot });
+    let broker = if let Some((broker, recording, last_alive)) = known {
+        if recording != slot && is_taken(db, me, broker, last_alive, now)? {
+            return Ok(Role::Standby { slot: recording });
         }
-        db.execute("UPDATE broker_processes SET slot = ?2 WHERE id = ?1", params![broker, me.slot])?;
+        db.execute("UPDATE broker_processes SET slot = ?2 WHERE id = ?1", params![broker, slot])?;
         broker
     } else {
         db.execute(
             "INSERT INTO broker_processes (boot_id, pid_ns, pid, started, slot, last_alive)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![me.boot_id, me.pid_ns, me.broker.pid, me.broker.started, me.slot, now],
+            params![me.boot_id, me.pid_ns, process.pid, process.started, slot, now],
         )?;
         db.last_insert_rowid()
     };
@@ -63,7 +69,7 @@ pub(super) fn register(db: &Connection, me: &Recorder, previous: Option<Place>, 
             account_for_drivers(db, me, broker, now)?;
             db.execute(
                 "INSERT INTO drivers (broker, pid, started, registered_at) VALUES (?1, ?2, ?3, ?4)",
-                params![broker, me.driver.pid, me.driver.started, now],
+                params![broker, me.process.pid, me.process.started, now],
             )?;
             db.last_insert_rowid()
         }
@@ -91,7 +97,7 @@ fn is_taken(db: &Connection, me: &Recorder, broker: i64, last_alive: i64, now: i
 fn is_registered(db: &Connection, me: &Recorder, driver: i64) -> Result<bool> {
     db.query_row(
         "SELECT count(*) FROM drivers WHERE id = ?1 AND pid = ?2 AND started = ?3 AND ended = 0",
-        params![driver, me.driver.pid, me.driver.started],
+        params![driver, me.process.pid, me.process.started],
         |row| row.get(0),
     )
 }

@@ -32,7 +32,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use denials::{Asked, Denial};
-pub use process::{Process, Recorder};
+pub use process::{Process, Recorder, Serves};
 pub use store::open_read_only;
 
 use crate::clock::now_ms;

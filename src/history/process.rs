@@ -1,4 +1,4 @@
-//! Which processes these are: the driver itself, and the broker that started it.
+//! Which processes these are: the one that records, and the broker where that started it.
 //!
 //! A process id alone is used again by the next process, so a [`Process`] also has its start time,
 //! and a [`Recorder`] the boot and the pid namespace in which both mean something.
@@ -19,26 +19,38 @@ pub struct Process {
     pub started: i64,
 }
 
-/// Who records: one driver of one broker process.
+/// Who records: one process.
 #[derive(Clone)]
 pub struct Recorder {
-    /// The driver's name in the broker's configuration: `python3` or `java`.
-    pub slot: String,
+    /// Whose events it records.
+    pub serves: Serves,
     /// Names this run of the kernel.
     pub boot_id: String,
     /// Names the namespace that the process ids belong to.
     pub pid_ns: String,
-    /// The broker: the process that started the driver.
-    pub broker: Process,
-    /// The driver.
-    pub driver: Process,
+    /// The process that records.
+    pub process: Process,
     /// Whether a process of this boot and namespace still runs.
     pub alive: Arc<dyn Fn(Process) -> bool + Send + Sync>,
 }
 
+/// Whose events a process records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Serves {
+    /// A driver: those of the broker that started it.
+    Parent {
+        /// The driver's name in the broker's configuration: `python3` or `java`.
+        slot: String,
+        /// The broker's process.
+        process: Process,
+    },
+    /// A server: those of whichever brokers call it.
+    Callers,
+}
+
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Recorder({} {:?} of {:?})", self.slot, self.driver, self.broker)
+        write!(f, "Recorder({:?} {:?})", self.process, self.serves)
     }
 }
 
@@ -47,14 +59,31 @@ impl Recorder {
     /// `erl_child_setup`, of which each node has one, as long as the node lives.
     pub fn of_this_process(slot: &str) -> Self {
         let parent = rustix::process::getppid().map_or(0, Pid::as_raw_pid);
-        let own = rustix::process::getpid().as_raw_pid();
+        Recorder::here(Serves::Parent { slot: slot.to_owned(), process: Process::running(parent) })
+    }
+
+    /// This process, which brokers call over a network.
+    pub fn server() -> Self {
+        Recorder::here(Serves::Callers)
+    }
+
+    fn here(serves: Serves) -> Self {
         Recorder {
-            slot: slot.to_owned(),
+            serves,
             boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
             pid_ns: fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned(),
-            broker: Process::running(parent),
-            driver: Process::running(own),
+            process: Process::running(rustix::process::getpid().as_raw_pid()),
             alive: Arc::new(Process::is_alive),
+        }
+    }
+}
+
+impl Serves {
+    /// The name of what records.
+    pub(super) fn slot(&self) -> &str {
+        match self {
+            Serves::Parent { slot, .. } => slot,
+            Serves::Callers => "serve",
         }
     }
 }
@@ -128,10 +157,12 @@ mod tests {
     #[test]
     fn this_process_is_alive_and_its_successor_is_another() {
         let me = Recorder::of_this_process("python3");
-        assert!(me.driver.started > 0 && me.broker.pid > 0, "{me:?}");
-        assert!((me.alive)(me.driver));
-        assert!((me.alive)(me.broker));
-        assert!(!(me.alive)(Process { started: me.driver.started - 1, ..me.driver }));
+        let Serves::Parent { process: broker, .. } = me.serves else { panic!("{me:?}") };
+        assert!(me.process.started > 0 && broker.pid > 0, "{me:?}");
+        assert!((me.alive)(me.process));
+        assert!((me.alive)(broker));
+        assert!(!(me.alive)(Process { started: me.process.started - 1, ..me.process }));
+        assert_eq!(Recorder::server().process, me.process);
         assert!(!me.boot_id.is_empty() && me.pid_ns.starts_with("pid:["), "{} {}", me.boot_id, me.pid_ns);
     }
 

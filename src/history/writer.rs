@@ -216,7 +216,7 @@ impl Running {
                 if matches!(self.stage, Stage::Standby { .. }) {
                     self.with.queue.set_standby(false);
                     self.standby_said = false;
-                    self.say(format_args!("history: this driver, {}, records now", self.with.me.slot));
+                    self.say(format_args!("history: this driver, {}, records now", self.with.me.serves.slot()));
                 }
                 self.with.queue.usable();
                 self.previous = Some(place);
@@ -237,7 +237,7 @@ impl Running {
         if !mem::replace(&mut self.standby_said, true) {
             self.say(format_args!(
                 "history: the driver {slot} of this broker records; this one, {}, records nothing",
-                self.with.me.slot
+                self.with.me.serves.slot()
             ));
         }
         self.stage = Stage::Standby { check: Instant::now() + CHECK };
