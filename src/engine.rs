@@ -95,6 +95,11 @@ impl Engine {
         self.core.policy.deadline()
     }
 
+    /// Takes note of when a broker was started: what it had open before ended, or what it told meanwhile was missed.
+    pub fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
+        self.core.history.iter().for_each(|history| history.broker_loaded(broker));
+    }
+
     /// The answer to a call of this kind where anything went wrong.
     pub fn error_answer(&self, kind: Kind) -> Answer {
         error_answer(self.mode(), kind)
@@ -327,7 +332,7 @@ impl Core {
 
     fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str) -> Answer {
         if let Some(history) = &self.history {
-            history.heard(client.clientid);
+            history.heard(client);
         }
         let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
         self.decided(&Question::now(client, Asked::Topic(action, topic)), decision)
@@ -405,7 +410,9 @@ impl Handler for Engine {
         Engine::handle(self, event, token)
     }
 
-    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
+    fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
+        Engine::broker_loaded(self, broker);
+    }
 
     fn error_answer(&self, kind: Kind) -> Answer {
         Engine::error_answer(self, kind)

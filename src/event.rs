@@ -317,6 +317,13 @@ impl fmt::Debug for Password<'_> {
     }
 }
 
+impl Client<'_> {
+    /// The broker that the client is connected to.
+    pub fn origin(&self) -> Origin<'_> {
+        Origin { cluster: self.extra.cluster, node: self.node }
+    }
+}
+
 impl Event<'_> {
     /// The hook that this is a call of.
     pub fn hook(&self) -> Hook {
@@ -358,7 +365,7 @@ impl Event<'_> {
             | Event::SessionTakenOver(client)
             | Event::SessionSubscribed { client, .. }
             | Event::SessionUnsubscribed { client, .. }
-            | Event::SessionTerminated { client, .. } => Origin { cluster: client.extra.cluster, node: client.node },
+            | Event::SessionTerminated { client, .. } => client.origin(),
             Event::MessagePublish(message) => Origin { cluster: message.cluster, node: message.node },
         }
     }

@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use exhook_policy::decision::{Answer, Mode};
-use exhook_policy::event::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost};
+use exhook_policy::event::{
+    Action, Attempt, BrokerLoaded, Client, Event, Extra, Message, Origin, Password, Payload, Peerhost,
+};
 use exhook_policy::history::{Asked, Denial, History, Process, Recorder, Serves};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
@@ -67,6 +69,7 @@ impl World {
         let dead = Arc::clone(&self.dead);
         Recorder {
             serves: Serves::Parent { slot: slot.to_owned(), process: Process { pid: broker, started: 100 } },
+            host: "host-1".to_owned(),
             boot_id: "boot-1".to_owned(),
             pid_ns: "pid:[1]".to_owned(),
             process: Process { pid: driver, started: 200 },
@@ -96,6 +99,14 @@ impl World {
     fn driver(&self, pid: i32) -> Driver {
         let driver = self.start(self.recorder("python3", 10, pid));
         until(|| self.path().exists() && self.count("SELECT count(*) FROM drivers") > 0);
+        driver
+    }
+
+    /// A server that brokers call.
+    fn server(&self, pid: i32) -> Driver {
+        let driver = self.start(Recorder { serves: Serves::Callers, ..self.recorder("", 0, pid) });
+        let registered = format!("SELECT count(*) FROM servers WHERE pid = {pid}");
+        until(|| self.path().exists() && self.count(&registered) > 0);
         driver
     }
 
@@ -516,7 +527,7 @@ fn a_driver_started_anew_closes_nothing_and_is_not_sure() {
     let login = Event::Authenticate { client: client("a"), password: Password::new(b"") };
     assert!(!driver.history.record(&login, 2));
     assert!(!driver.history.record(&published("b"), 3));
-    driver.history.heard("c");
+    driver.history.heard(&client("c"));
     driver.tell(&connected("d"), 4);
     until(|| world.unsure() == ["a 1", "b 0", "c 0", "d 0", "e 0"]);
     assert_eq!(world.rows(STATES), ["a open", "b open", "c open", "d superseded", "e open", "d open"]);
@@ -668,4 +679,192 @@ fn old_rows_are_removed_and_open_ones_are_not() {
     let _driver = world.driver(2);
     until(|| world.rows(STATES) == ["open open", "recent event"]);
     until(|| world.count("SELECT (SELECT count(*) FROM denials) + (SELECT count(*) FROM messages)") == 0);
+}
+
+const EU: Origin<'_> = Origin { cluster: Some("eu"), node: "emqx@10.0.0.1" };
+const EU_2: Origin<'_> = Origin { cluster: Some("eu"), node: "emqx@10.0.0.2" };
+const US: Origin<'_> = Origin { cluster: Some("us"), node: "emqx@10.0.0.1" };
+
+/// A client of this broker, from this port.
+fn at<'a>(origin: Origin<'a>, clientid: &'a str, port: u16) -> Client<'a> {
+    let extra = Extra { cluster: origin.cluster, peerport: Some(port), cn: Some("a name"), dn: None };
+    Client { node: origin.node, extra, ..client(clientid) }
+}
+
+fn ends<'a>(client: Client<'a>, reason: &'a str) -> Event<'a> {
+    Event::Disconnected { client, reason }
+}
+
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+impl Driver {
+    fn loaded(&self, origin: Origin<'_>, booted_at: i64) {
+        self.history.broker_loaded(&BrokerLoaded { origin, booted_at });
+    }
+}
+
+impl World {
+    /// The rows as `cluster clientid node state`.
+    fn states(&self) -> Vec<String> {
+        self.rows(
+            "SELECT cluster || ' ' || clientid || ' ' || substr(node, -1) || ' ' ||
+                    coalesce(closed_by, iif(id IN (SELECT id FROM online WHERE unsure), 'unsure', 'open'))
+             FROM connections ORDER BY id",
+        )
+    }
+}
+
+#[test]
+fn a_server_keeps_clusters_apart() {
+    let world = World::new(EVERYTHING);
+    let server = world.server(1);
+    server.tell(&Event::Connected(at(EU, "c", 1)), 1);
+    server.tell(&Event::Connected(at(US, "c", 1)), 2);
+    server.tell(&Event::SessionSubscribed { client: at(EU, "c", 1), topic: "t", qos: 0 }, 3);
+    server.tell(&Event::SessionSubscribed { client: at(US, "c", 1), topic: "t", qos: 1 }, 4);
+    server.history.denied(&Denial { client: at(EU, "c", 1), asked: Asked::Connect, rule: "r", mode: Mode::Enforce });
+    server.history.denied(&Denial { client: at(US, "c", 1), asked: Asked::Connect, rule: "r", mode: Mode::Enforce });
+    server.tell(&ends(at(EU, "c", 1), "normal"), 5);
+    // Within a cluster, from one node to another.
+    server.tell(&Event::Connected(at(EU, "d", 1)), 6);
+    server.tell(&Event::SessionSubscribed { client: at(EU, "d", 1), topic: "t", qos: 0 }, 7);
+    server.tell(&ends(at(EU, "d", 1), "takenover"), 8);
+    server.tell(&Event::Connected(at(EU_2, "d", 2)), 9);
+    server.tell(&Event::SessionTakenOver(at(EU, "d", 1)), 10);
+    server.history.finish();
+    assert_eq!(world.states(), ["eu c 1 event", "us c 1 open", "eu d 1 takeover", "eu d 2 open"]);
+    assert_eq!(world.rows("SELECT cluster || ' ' || count FROM denials ORDER BY cluster"), ["eu 1", "us 1"]);
+    assert_eq!(
+        world.rows(
+            "SELECT subscriptions.cluster || ' ' || clientid || ' ' || qos || ' ' || node FROM subscriptions
+             JOIN broker_processes ON id = broker ORDER BY 1"
+        ),
+        ["eu c 0 emqx@10.0.0.1", "eu d 0 emqx@10.0.0.2", "us c 1 emqx@10.0.0.1"]
+    );
+    assert_eq!(server.log(), "");
+}
+
+#[test]
+fn a_broker_that_booted_anew_is_seen_by_its_time_of_boot() {
+    let world = World::new(EVERYTHING);
+    let server = world.server(1);
+    let booted = now() - 60_000;
+    server.loaded(EU, booted);
+    server.tell(&Event::Connected(at(EU, "a", 1)), 1);
+    server.tell(&Event::SessionSubscribed { client: at(EU, "a", 1), topic: "t", qos: 0 }, 2);
+    server.tell(&Event::Connected(at(EU_2, "b", 1)), 3);
+    server.tell(&Event::Connected(at(US, "c", 1)), 4);
+    // It was restarted, and its first client is another.
+    server.loaded(EU, now() + 3_000);
+    server.tell(&Event::Connected(at(EU, "d", 1)), 5);
+    assert_eq!(world.states(), ["eu a 1 restart", "eu b 2 open", "us c 1 open", "eu d 1 open"]);
+    assert_eq!(world.count("SELECT count(*) FROM subscriptions"), 0);
+    let lasted = "SELECT disconnected_at - connected_at BETWEEN 0 AND 2000 FROM connections WHERE clientid = 'a'";
+    assert_eq!(world.count(lasted), 1);
+    assert_eq!(world.count("SELECT count(*) FROM broker_processes"), 3);
+}
+
+#[test]
+fn a_broker_that_comes_again_without_a_boot_missed_something() {
+    let world = World::new(CONNECTIONS);
+    let server = world.server(1);
+    let booted = now() - 60_000;
+    server.loaded(EU, booted);
+    server.tell(&Event::Connected(at(EU, "a", 1)), 1);
+    server.tell(&Event::Connected(at(EU, "b", 2)), 2);
+    server.tell(&Event::Connected(at(US, "a", 1)), 3);
+    server.tell(&Event::Connected(at(EU_2, "e", 1)), 4);
+    // The time is told to a second or so.
+    server.loaded(EU, booted + 1_500);
+    // Of this one it was never told.
+    server.loaded(EU_2, booted);
+    server.tell(&Event::Connected(at(EU, "c", 3)), 5);
+    until(|| world.states() == ["eu a 1 unsure", "eu b 1 unsure", "us a 1 open", "eu e 2 unsure", "eu c 1 open"]);
+    // Another client of the name, and the same at another connection, say nothing of it.
+    let published = |client| Event::CheckAcl { client, action: Action::Publish, topic: "t" };
+    until(|| {
+        // The clients are listened for a moment after the rows say so.
+        server.history.record(&published(at(US, "a", 1)), 6);
+        server.history.record(&published(at(EU, "b", 9)), 7);
+        server.history.record(&published(at(EU, "a", 1)), 8);
+        world.states() == ["eu a 1 open", "eu b 1 unsure", "us a 1 open", "eu e 2 unsure", "eu c 1 open"]
+    });
+    server.tell(&ends(at(EU, "b", 2), "normal"), 9);
+    assert_eq!(world.states()[1], "eu b 1 event");
+}
+
+#[test]
+fn after_a_restart_of_the_server_what_is_open_is_unsure() {
+    let world = World::new(CONNECTIONS);
+    let server = world.server(1);
+    server.tell(&Event::Connected(at(EU, "a", 1)), 1);
+    server.tell(&Event::Connected(at(US, "b", 1)), 2);
+    drop(server);
+    let server = world.server(2);
+    assert_eq!(world.states(), ["eu a 1 unsure", "us b 1 unsure"]);
+    server.tell(&Event::Connected(at(EU, "c", 1)), 1);
+    server.history.record(&Event::Subscribe(at(EU, "a", 1)), 2);
+    until(|| world.states() == ["eu a 1 open", "us b 1 unsure", "eu c 1 open"]);
+    // The broker of one was started anew meanwhile.
+    server.loaded(US, now() + 3_000);
+    server.tell(&Event::Connected(at(US, "d", 1)), 3);
+    assert_eq!(world.states(), ["eu a 1 open", "us b 1 restart", "eu c 1 open", "us d 1 open"]);
+}
+
+#[test]
+fn of_two_servers_each_broker_is_recorded_by_one() {
+    let world = World::new(CONNECTIONS);
+    let first = world.server(1);
+    first.tell(&Event::Connected(at(EU, "a", 1)), 1);
+    let second = world.server(2);
+    second.tell(&Event::Connected(at(US, "b", 1)), 1);
+    assert_eq!(world.states(), ["eu a 1 open", "us b 1 open"]);
+    // A broker that calls both.
+    first.tell(&Event::Connected(at(EU, "c", 1)), 2);
+    second.tell(&Event::Connected(at(EU, "c", 1)), 2);
+    second.loaded(EU, now() + 3_000);
+    second.history.denied(&Denial { client: at(EU, "c", 1), asked: Asked::Connect, rule: "r", mode: Mode::Enforce });
+    second.history.denied(&Denial { client: at(US, "b", 1), asked: Asked::Connect, rule: "r", mode: Mode::Enforce });
+    until(|| world.count("SELECT count(*) FROM denials") > 0);
+    assert_eq!(world.rows("SELECT cluster FROM denials"), ["us"]);
+    assert_eq!(world.states(), ["eu a 1 open", "us b 1 open", "eu c 1 open"]);
+    assert_eq!(
+        second.log(),
+        "exhook-policy: history: another server records the events of \"emqx@10.0.0.1\" of cluster \"eu\"; \
+         this one keeps none of them\n"
+    );
+    // The first dies, and the second records what comes to it.
+    world.dies(first.process);
+    second.tell(&Event::Connected(at(EU, "d", 1)), 3);
+    assert_eq!(world.states(), ["eu a 1 unsure", "us b 1 open", "eu c 1 unsure", "eu d 1 open"]);
+    second.wait_for_line("history: this server records the events of \"emqx@10.0.0.1\" of cluster \"eu\" now\n");
+    until(|| {
+        second.history.record(&Event::Subscribe(at(EU, "a", 1)), 4);
+        world.states()[0] == "eu a 1 open"
+    });
+}
+
+#[test]
+fn a_driver_and_a_server_leave_each_others_brokers_alone() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    driver.tell(&connected("a"), 1);
+    let server = world.server(2);
+    server.tell(&Event::Connected(at(EU, "b", 1)), 1);
+    drop(driver);
+    let driver = world.driver(3);
+    driver.tell(&connected("c"), 1);
+    assert_eq!(world.states(), [" a 1 unsure", "eu b 1 open", " c 1 open"]);
+    drop(server);
+    let server = world.server(4);
+    driver.tell(&connected("d"), 2);
+    assert_eq!(world.states()[1..], ["eu b 1 unsure", " c 1 open", " d 1 open"]);
+    world.broker_dies(10);
+    let other = world.start(world.recorder("python3", 11, 5));
+    other.tell(&connected("e"), 1);
+    assert_eq!(world.states(), [" a 1 restart", "eu b 1 unsure", " c 1 restart", " d 1 restart", " e 1 open"]);
+    drop(server);
 }

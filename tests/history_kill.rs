@@ -1,5 +1,7 @@
 //! What was acknowledged survives `kill -9`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use std::{env, thread};
 
 use exhook_policy::decision::Answer;
-use exhook_policy::event::{Client, Event, Extra, Peerhost};
+use exhook_policy::event::{BrokerLoaded, Client, Event, Extra, Origin, Peerhost};
 use exhook_policy::history::{History, Recorder};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
@@ -16,20 +18,33 @@ use rusqlite::Connection;
 
 /// Names the database, in the process that is to be killed.
 const DATABASE: &str = "EXHOOK_POLICY_TEST_DATABASE";
+/// Set, the process is a server and no driver.
+const IS_SERVER: &str = "EXHOOK_POLICY_TEST_SERVER";
 const ROUNDS: usize = 5;
 
 #[test]
 fn no_acknowledged_connection_is_lost() {
+    check(false);
+}
+
+#[test]
+fn no_acknowledged_connection_is_lost_by_servers() {
+    check(true);
+}
+
+#[track_caller]
+fn check(are_servers: bool) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("history.db");
     let mut acknowledged = Vec::new();
     for round in 0..ROUNDS {
-        // Two drivers at once, as in a pool.
+        // Two drivers at once, as in a pool; or two servers, each of brokers of its own.
         let mut drivers: Vec<_> = (0..2)
             .map(|_| {
                 Command::new(env::current_exe().unwrap())
                     .args(["--exact", "a_driver_under_load", "--nocapture"])
                     .env(DATABASE, &path)
+                    .envs(are_servers.then_some((IS_SERVER, "1")))
                     .stdout(Stdio::piped())
                     .spawn()
                     .unwrap()
@@ -93,11 +108,17 @@ fn a_driver_under_load() {
         let _ = std::io::stdout().lock().flush();
         count.fetch_add(answers.len() as u64, Ordering::Relaxed);
     };
-    let recorder = Recorder::of_this_process("python3");
+    let is_server = env::var_os(IS_SERVER).is_some();
+    let recorder = if is_server { Recorder::server() } else { Recorder::of_this_process("python3") };
     let history = History::start(&def, recorder, Duration::from_secs(2), Arc::new(sink), &Log::stderr());
     let (mut token, mut waits) = (0, 0);
+    let node = if is_server { format!("emqx-{me}@127.0.0.1") } else { "emqx@127.0.0.1".to_owned() };
     loop {
         token += 1;
+        let cluster = is_server.then_some(if token % 2 == 0 { "eu" } else { "us" });
+        if token % 100 == 0 {
+            history.broker_loaded(&BrokerLoaded { origin: Origin { cluster, node: &node }, booted_at: 0 });
+        }
         let clientid = format!("{me}-{token}");
         let client = Client {
             clientid: &clientid,
@@ -106,10 +127,10 @@ fn a_driver_under_load() {
             sockport: 1883,
             protocol: "mqtt",
             mountpoint: "",
-            node: "emqx@127.0.0.1",
+            node: &node,
             is_superuser: false,
             anonymous: false,
-            extra: Extra::NONE,
+            extra: Extra { cluster, ..Extra::NONE },
         };
         waits += u64::from(history.record(&Event::Connected(client), token));
         while waits > answered.load(Ordering::Relaxed) + 500 {

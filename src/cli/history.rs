@@ -51,6 +51,9 @@ pub struct Filter {
     /// Only this client
     #[arg(long)]
     pub clientid: Option<String>,
+    /// Only clients of this cluster
+    #[arg(long)]
+    pub cluster: Option<String>,
     /// Only clients of this user name
     #[arg(long)]
     pub username: Option<String>,
@@ -104,7 +107,8 @@ enum Shown {
     Limited,
 }
 
-/// One kind of rows: a table or view, and how the filters apply to it.
+/// One kind of rows: a table or view, and how the filters apply to it. `CLUSTER` stands for the column, which older
+/// files do not have.
 struct Report {
     from: &'static str,
     columns: &'static [Column],
@@ -119,15 +123,22 @@ struct Report {
 struct Column {
     name: &'static str,
     is_time: bool,
+    /// Whether a table goes without it where it is empty in every row.
+    is_optional: bool,
 }
 
 const fn text(name: &'static str) -> Column {
-    Column { name, is_time: false }
+    Column { name, is_time: false, is_optional: false }
 }
 
 const fn time(name: &'static str) -> Column {
-    Column { name, is_time: true }
+    Column { name, is_time: true, is_optional: false }
 }
+
+const CLUSTER: Column = Column { name: "cluster", is_time: false, is_optional: true };
+
+/// From this schema version on there are clusters.
+const HAS_CLUSTERS: i64 = 3;
 
 const ONLINE: Report = Report {
     from: "online",
@@ -141,6 +152,7 @@ const ONLINE: Report = Report {
         text("node"),
         time("connected_at"),
         text("unsure"),
+        CLUSTER,
     ],
     order: "connected_at DESC, id DESC",
     username: "username = ?",
@@ -158,9 +170,10 @@ const CLIENTS: Report = Report {
         time("last_connected_at"),
         time("last_disconnected_at"),
         text("last_reason"),
+        CLUSTER,
     ],
-    order: "last_connected_at DESC, clientid",
-    username: "clientid IN (SELECT clientid FROM connections WHERE username = ?)",
+    order: "last_connected_at DESC, clientid, CLUSTER",
+    username: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE username = ?)",
     // Seen at some time between the two.
     since: "(online = 1 OR last_disconnected_at >= ?)",
     until: "first_connected_at <= ?",
@@ -180,6 +193,7 @@ const CONNECTIONS: Report = Report {
         time("disconnected_at"),
         text("reason"),
         text("closed_by"),
+        CLUSTER,
     ],
     order: "id DESC",
     username: "username = ?",
@@ -200,6 +214,7 @@ const DENIALS: Report = Report {
         text("rule"),
         text("mode"),
         text("count"),
+        CLUSTER,
     ],
     order: "id DESC",
     username: "username = ?",
@@ -219,7 +234,8 @@ impl What {
 }
 
 impl Report {
-    fn query(&self, filter: &Filter) -> (String, Vec<Value>) {
+    fn query(&self, filter: &Filter, version: i64) -> (String, Vec<Value>) {
+        let cluster = if version < HAS_CLUSTERS { "''" } else { "cluster" };
         let mut conditions = vec!["1".to_owned()];
         let mut values = Vec::new();
         let mut add = |condition: &str, value: Option<Value>| {
@@ -229,17 +245,20 @@ impl Report {
             }
         };
         add("clientid = ?", filter.clientid.clone().map(Value::Text));
+        add("CLUSTER = ?", filter.cluster.clone().map(Value::Text));
         add(self.username, filter.username.clone().map(Value::Text));
         add(self.since, filter.since.map(Value::Integer));
         add(self.until, filter.until.map(Value::Integer));
-        let columns: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
+        let columns: Vec<&str> =
+            self.columns.iter().map(|column| if column.is_optional { "CLUSTER" } else { column.name }).collect();
         let mut sql = format!(
             "SELECT {} FROM {} WHERE {} ORDER BY {}",
             columns.join(", "),
             self.from,
             conditions.join(" AND "),
             self.order
-        );
+        )
+        .replace("CLUSTER", cluster);
         if filter.limit > 0 {
             // One more shows that there are more.
             let _ = write!(sql, " LIMIT {}", u64::from(filter.limit) + 1);
@@ -307,7 +326,8 @@ impl From<csv::Error> for Failure {
 }
 
 fn print(report: &Report, filter: &Filter, db: &Connection, out: &mut impl Write) -> Result<Shown, Failure> {
-    let (sql, values) = report.query(filter);
+    let version = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let (sql, values) = report.query(filter, version);
     let mut statement = db.prepare(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut printer = Printer::start(filter.format, report.columns, out)?;
@@ -381,9 +401,17 @@ impl<'a, W: Write> Printer<'a, W> {
                     .map(|index| cells.iter().filter_map(|line| line.get(index)).map(|cell| width(cell)).max())
                     .map(Option::unwrap_or_default)
                     .collect();
+                let is_shown: Vec<bool> = columns
+                    .iter()
+                    .enumerate()
+                    .map(|(index, column)| {
+                        let mut rows = cells.iter().skip(1).filter_map(|line| line.get(index));
+                        !column.is_optional || rows.any(|cell| !cell.is_empty())
+                    })
+                    .collect();
                 for line in cells {
                     let mut text = String::new();
-                    for (cell, wide) in line.iter().zip(&widths) {
+                    for ((cell, wide), _) in line.iter().zip(&widths).zip(&is_shown).filter(|(_, shown)| **shown) {
                         text.push_str(cell);
                         text.extend(std::iter::repeat_n(' ', wide - width(cell) + 2));
                     }

@@ -1,10 +1,9 @@
-//! Broker processes and drivers: who records, what became of those before, and what they missed.
+//! Broker processes that start their drivers: who records, what became of those before, and what they missed.
 
-use std::collections::HashSet;
+use rusqlite::{Connection, OptionalExtension, Params, Result, params};
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
-
-use super::process::{Process, Recorder, Serves};
+use super::process::{Process, Recorder};
+use super::queue::Unsure;
 
 /// A broker of another pid namespace that was not heard of for so long is gone: milliseconds.
 const SILENT: i64 = 60_000;
@@ -33,13 +32,14 @@ pub(super) struct Place {
 /// closed, and where a driver of this broker was away, open rows become unsure.
 ///
 /// `previous` is what an earlier call said, where this driver only opened the database anew.
-pub(super) fn register(db: &Connection, me: &Recorder, previous: Option<Place>, now: i64) -> Result<Role> {
-    let slot = me.serves.slot();
-    // A server that runs stands for the brokers that call it.
-    let process = match me.serves {
-        Serves::Parent { process, .. } => process,
-        Serves::Callers => me.process,
-    };
+pub(super) fn register(
+    db: &Connection,
+    me: &Recorder,
+    slot: &str,
+    process: Process,
+    previous: Option<Place>,
+    now: i64,
+) -> Result<Role> {
     let known: Option<(i64, String, i64)> = db
         .prepare_cached(
             "SELECT id, slot, last_alive FROM broker_processes
@@ -163,17 +163,23 @@ pub(super) fn close_gone(db: &Connection, me: &Recorder, own: i64, node: Option<
         if !broker.is_gone(me, node, now) {
             continue;
         }
-        db.prepare_cached(
-            "UPDATE connections SET disconnected_at = max(?2, connected_at), closed_by = 'restart'
-             WHERE broker = ?1 AND disconnected_at IS NULL",
-        )?
-        .execute(params![broker.id, broker.last_alive])?;
-        // Sessions live in the broker's memory.
-        db.prepare_cached("DELETE FROM subscriptions WHERE broker = ?1")?.execute(params![broker.id])?;
+        close_rows(db, broker.id, broker.last_alive)?;
         db.prepare_cached("DELETE FROM drivers WHERE broker = ?1")?.execute(params![broker.id])?;
         db.prepare_cached("UPDATE broker_processes SET gone = 1 WHERE id = ?1")?.execute(params![broker.id])?;
     }
     Ok(())
+}
+
+/// The process that opened them is gone, and was last known to be alive then.
+pub(super) fn close_rows(db: &Connection, broker: i64, last_alive: i64) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE connections SET disconnected_at = max(?2, connected_at), closed_by = 'restart'
+         WHERE broker = ?1 AND disconnected_at IS NULL",
+    )?
+    .execute(params![broker, last_alive])?;
+    // Sessions live in the broker's memory. Those that brokers from 5.7 on can keep on disk look alike, and are told
+    // anew when the client subscribes.
+    db.prepare_cached("DELETE FROM subscriptions WHERE broker = ?1")?.execute(params![broker]).map(|_| ())
 }
 
 struct Broker {
@@ -187,7 +193,8 @@ struct Broker {
 
 fn others(db: &Connection, own: i64) -> Result<Vec<Broker>> {
     db.prepare_cached(
-        "SELECT id, boot_id, pid_ns, pid, started, node, last_alive FROM broker_processes WHERE gone = 0 AND id <> ?1",
+        "SELECT id, boot_id, pid_ns, pid, started, node, last_alive FROM broker_processes 
+         WHERE gone = 0 AND pid IS NOT NULL AND id <> ?1",
     )?
     .query_map(params![own], |row| {
         Ok(Broker {
@@ -225,11 +232,14 @@ fn account_for_drivers(db: &Connection, me: &Recorder, broker: i64, now: i64) ->
             db.prepare_cached("DELETE FROM drivers WHERE id = ?1")?.execute(params![driver.id])?;
         }
     }
-    if away { doubt(db, broker, now) } else { Ok(()) }
+    if away {
+        doubt(db, broker, now)?;
+    }
+    Ok(())
 }
 
-/// Marks the broker's open rows of before this time as unsure.
-pub(super) fn doubt(db: &Connection, broker: i64, before: i64) -> Result<()> {
+/// Marks the broker's open rows of before this time as unsure. True where there are any that were not.
+pub(super) fn doubt(db: &Connection, broker: i64, before: i64) -> Result<bool> {
     let marked = db
         .prepare_cached(
             "INSERT OR IGNORE INTO unsure SELECT id FROM connections
@@ -239,7 +249,7 @@ pub(super) fn doubt(db: &Connection, broker: i64, before: i64) -> Result<()> {
     if marked > 0 {
         db.prepare_cached("UPDATE broker_processes SET gaps = gaps + 1 WHERE id = ?1")?.execute(params![broker])?;
     }
-    Ok(())
+    Ok(marked > 0)
 }
 
 /// How often rows of this broker became unsure. Drivers of a pool see by it that they have to look.
@@ -248,11 +258,23 @@ pub(super) fn gaps(db: &Connection, broker: i64) -> Result<i64> {
 }
 
 /// The clients of this broker whose connection is unsure.
-pub(super) fn unsure(db: &Connection, broker: i64) -> Result<HashSet<Box<str>>> {
-    db.prepare_cached(
-        "SELECT clientid FROM unsure CROSS JOIN connections ON id = connection
+pub(super) fn unsure(db: &Connection, broker: i64) -> Result<Unsure> {
+    gather(
+        db,
+        "SELECT cluster, clientid FROM unsure CROSS JOIN connections ON id = connection
          WHERE disconnected_at IS NULL AND broker = ?1",
-    )?
-    .query_map(params![broker], |row| row.get(0))?
-    .collect()
+        params![broker],
+    )
+}
+
+/// Rows of a cluster and a clientid.
+pub(super) fn gather(db: &Connection, sql: &str, params: impl Params) -> Result<Unsure> {
+    let mut unsure = Unsure::new();
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    while let Some(row) = rows.next()? {
+        let cluster: Box<str> = row.get(0)?;
+        unsure.entry(cluster).or_default().insert(row.get(1)?);
+    }
+    Ok(unsure)
 }

@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use rusqlite::{CachedStatement, Connection, Result, params};
 
+use super::origins::OriginId;
 use crate::decision::Mode;
 use crate::event::{Action, Client};
 
@@ -62,11 +63,14 @@ struct Key {
     topic: Box<str>,
     rule: Box<str>,
     mode: &'static str,
+    cluster: Box<str>,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct OwnedDenial {
     at: i64,
+    /// The broker that asked.
+    pub(super) origin: OriginId,
     key: Key,
     count: u64,
 }
@@ -79,6 +83,7 @@ impl OwnedDenial {
         };
         OwnedDenial {
             at,
+            origin: OriginId::PARENT,
             key: Key {
                 clientid: denial.client.clientid.into(),
                 username: denial.client.username.into(),
@@ -87,6 +92,7 @@ impl OwnedDenial {
                 topic: topic.into(),
                 rule: denial.rule.into(),
                 mode: denial.mode.as_str(),
+                cluster: denial.client.extra.cluster.unwrap_or_default().into(),
             },
             count: 1,
         }
@@ -94,21 +100,31 @@ impl OwnedDenial {
 
     /// What it takes in memory, in bytes, about.
     pub(super) fn size(&self) -> usize {
-        let Key { clientid, username, peerhost, action: _, topic, rule, mode: _ } = &self.key;
-        let texts: usize = [clientid, username, peerhost, topic, rule].into_iter().map(|text| text.len()).sum();
+        let Key { clientid, username, peerhost, action: _, topic, rule, mode: _, cluster } = &self.key;
+        let texts: usize =
+            [clientid, username, peerhost, topic, rule, cluster].into_iter().map(|text| text.len()).sum();
         size_of::<OwnedDenial>() + texts
     }
 
     /// Refusals of which nothing but their number is known.
     pub(super) fn nameless(at: i64, count: u64) -> Self {
-        OwnedDenial { at, key: Key::rest(REST), count }
+        OwnedDenial { at, origin: OriginId::PARENT, key: Key::rest(REST), count }
     }
 }
 
 impl Key {
     fn rest(mode: &'static str) -> Self {
         let rest = || Box::from(REST);
-        Key { clientid: rest(), username: rest(), peerhost: rest(), action: REST, topic: rest(), rule: rest(), mode }
+        Key {
+            clientid: rest(),
+            username: rest(),
+            peerhost: rest(),
+            action: REST,
+            topic: rest(),
+            rule: rest(),
+            mode,
+            cluster: rest(),
+        }
     }
 }
 
@@ -225,8 +241,8 @@ impl Rows {
 
     fn insert(&mut self, db: &Connection, key: &Key, denial: &OwnedDenial) -> Result<()> {
         db.prepare_cached(
-            "INSERT INTO denials (at, clientid, username, peerhost, action, topic, rule, mode, count)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO denials (at, clientid, username, peerhost, action, topic, rule, mode, count, cluster)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             denial.at,
@@ -237,7 +253,8 @@ impl Rows {
             key.topic,
             key.rule,
             key.mode,
-            denial.count.cast_signed()
+            denial.count.cast_signed(),
+            key.cluster
         ])?;
         self.known.insert(self.digest(key), Row { id: db.last_insert_rowid(), at: denial.at });
         Ok(())
@@ -254,7 +271,7 @@ impl Row {
 /// prepare it anew each time, for many times what it takes to run.
 const LIKE_IT: &str = "SELECT id, at FROM denials
      WHERE clientid = ?1 AND at > ?8 AND username = ?2 AND peerhost = ?3 AND action = ?4 AND topic = ?5 AND rule = ?6
-       AND mode = ?7";
+       AND mode = ?7 AND cluster = ?9";
 
 fn find(db: &Connection, key: &Key, now: i64) -> Result<Option<Row>> {
     let mut statement = db.prepare_cached(LIKE_IT)?;
@@ -266,7 +283,8 @@ fn find(db: &Connection, key: &Key, now: i64) -> Result<Option<Row>> {
         key.topic,
         key.rule,
         key.mode,
-        now.saturating_sub(MINUTE)
+        now.saturating_sub(MINUTE),
+        key.cluster
     ])?;
     let mut newest: Option<Row> = None;
     while let Some(row) = rows.next()? {
@@ -281,8 +299,7 @@ fn find(db: &Connection, key: &Key, now: i64) -> Result<Option<Row>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Extra;
-    use crate::event::Peerhost;
+    use crate::event::{Extra, Origin, Peerhost};
     use crate::history::queue::Queue;
     use crate::history::store::Store;
     use crate::policy::model::Sync;
@@ -322,9 +339,9 @@ mod tests {
     /// Clients choose their names, and a locked database must not turn them into memory.
     #[test]
     fn denials_that_wait_are_bounded_in_bytes_and_the_rest_is_counted() {
-        let queue = Queue::new(Duration::from_secs(1));
+        let queue = Queue::new(Duration::from_secs(1), false);
         for n in 0..1000 {
-            queue.push_denial(denial(&format!("{n:065535}")));
+            queue.push_denial(Origin { cluster: None, node: "n" }, denial(&format!("{n:065535}")));
         }
         let (mut waiting, dropped) = queue.take_denials();
         assert_eq!(waiting.len() as u64 + dropped, 1000);

@@ -8,7 +8,10 @@
 //! - [`record`]: what is kept of an event. No password can get in: logins are not kept at all.
 //! - [`queue`]: the bounded queue, and when an event is no longer waited for.
 //! - [`apply`]: what an event does to the rows; here are the rules of take-overs.
+//! - [`origins`]: the brokers that events come from, each by a small number.
+//! - [`registry`]: under which broker's row an event is written, and whether it is written here.
 //! - [`brokers`]: which broker process and which drivers are alive, and what they missed.
+//! - [`servers`]: the same where brokers call a server.
 //! - [`process`]: how one process is told from a later one.
 //! - [`denials`]: refusals, folded by the minute.
 //! - [`retention`]: old rows go.
@@ -19,10 +22,13 @@
 mod apply;
 mod brokers;
 mod denials;
+mod origins;
 mod process;
 mod queue;
 mod record;
+mod registry;
 mod retention;
+mod servers;
 mod store;
 mod writer;
 
@@ -36,7 +42,7 @@ pub use process::{Process, Recorder, Serves};
 pub use store::open_read_only;
 
 use crate::clock::now_ms;
-use crate::event::Event;
+use crate::event::{BrokerLoaded, Client, Event};
 use crate::log::Log;
 use crate::policy::model::{HistoryDef, Record};
 use crate::reply::{Sink, Token};
@@ -66,7 +72,7 @@ impl History {
     /// `deadline` is the time within which the transport answers every call by itself. `sink` gets
     /// the answers of the calls for which [`History::record`] said so.
     pub fn start(def: &HistoryDef, recorder: Recorder, deadline: Duration, sink: Sink, log: &Log) -> Self {
-        let queue = Arc::new(queue::Queue::new(OVERDUE.min(deadline)));
+        let queue = Arc::new(queue::Queue::new(OVERDUE.min(deadline), matches!(recorder.serves, Serves::Callers)));
         let writer = writer::Writer {
             queue: Arc::clone(&queue),
             def: def.clone(),
@@ -89,11 +95,11 @@ impl History {
     ///
     /// False too, though it is written, while a commit is overdue by a second.
     pub fn record(&self, event: &Event<'_>, token: Token) -> bool {
-        if record::shows_life(event) {
-            self.heard(event.clientid());
+        if let Some(sign) = record::Sign::in_event(event) {
+            self.queue.heard(now_ms, event.origin(), sign);
         }
         match record::Owned::of(event, self.record) {
-            Some(owned) => self.queue.push(now_ms(), owned, Some(token)),
+            Some(owned) => self.queue.push(now_ms(), event.origin(), owned, Some(token)),
             None => false,
         }
     }
@@ -101,14 +107,20 @@ impl History {
     /// Takes note of a refusal. Never waits, and nobody is told when it is written.
     pub fn denied(&self, denial: &Denial<'_>) {
         if self.record.denials {
-            self.queue.push_denial(denials::OwnedDenial::of(now_ms(), denial));
+            self.queue.push_denial(denial.client.origin(), denials::OwnedDenial::of(now_ms(), denial));
         }
     }
 
     /// Takes note that this client is connected, because it did something. [`History::record`] does so
     /// by itself. Costs next to nothing where no client is unsure.
-    pub fn heard(&self, clientid: &str) {
-        self.queue.heard(now_ms, clientid);
+    pub fn heard(&self, client: &Client<'_>) {
+        self.queue.heard(now_ms, client.origin(), record::Sign::of(client));
+    }
+
+    /// Takes note that a broker that calls this server is there. Where it booted after it was last heard of, what it
+    /// had open ended then; where not, what came meanwhile was missed. Never waits.
+    pub fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
+        self.queue.push_loaded(now_ms(), broker.origin, broker.booted_at);
     }
 
     /// At the end of input: writes what is queued, trying for up to nine seconds, and returns at once

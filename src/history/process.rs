@@ -24,6 +24,8 @@ pub struct Process {
 pub struct Recorder {
     /// Whose events it records.
     pub serves: Serves,
+    /// The machine's name, which a container that is started anew often keeps.
+    pub host: String,
     /// Names this run of the kernel.
     pub boot_id: String,
     /// Names the namespace that the process ids belong to.
@@ -70,6 +72,7 @@ impl Recorder {
     fn here(serves: Serves) -> Self {
         Recorder {
             serves,
+            host: fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
             boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
             pid_ns: fs::read_link("/proc/self/ns/pid").unwrap_or_default().to_string_lossy().into_owned(),
             process: Process::running(rustix::process::getpid().as_raw_pid()),
@@ -79,11 +82,11 @@ impl Recorder {
 }
 
 impl Serves {
-    /// The name of what records.
-    pub(super) fn slot(&self) -> &str {
+    /// What the process calls itself.
+    pub(super) fn word(&self) -> &'static str {
         match self {
-            Serves::Parent { slot, .. } => slot,
-            Serves::Callers => "serve",
+            Serves::Parent { .. } => "driver",
+            Serves::Callers => "server",
         }
     }
 }

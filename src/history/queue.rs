@@ -1,12 +1,15 @@
 //! The bounded queue between the thread that reads the broker's calls and the one that writes.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::denials::{self, Bound, OwnedDenial};
-use super::record::Owned;
+use super::origins::{Named, OriginId, Origins};
+use super::record::{Entry, Owned, Sign, Whose};
+use crate::event::Origin;
 use crate::reply::Token;
 
 /// Records that may wait, and their bytes.
@@ -14,6 +17,9 @@ const MAX_RECORDS: usize = 200_000;
 const MAX_BYTES: usize = 64 << 20;
 /// Denials that may wait; more than this are counted without their names.
 const MAX_DENIALS: Bound = denials::MAX_WAITING;
+
+/// The clients whose connection is unsure, by cluster.
+pub(super) type Unsure = HashMap<Box<str>, HashSet<Box<str>>>;
 
 /// A record on its way to the database.
 #[derive(Debug)]
@@ -24,7 +30,9 @@ pub(super) struct Item {
     pub(super) arrived: Instant,
     /// The call to answer once it is written.
     pub(super) token: Option<Token>,
-    pub(super) record: Owned,
+    /// The broker that it comes from.
+    pub(super) origin: OriginId,
+    pub(super) entry: Entry,
 }
 
 /// What the writer is woken for.
@@ -51,6 +59,8 @@ pub(super) struct Queue {
     ended: Condvar,
     /// A commit that is late by this much is waited for no longer.
     patience: Duration,
+    /// Whether events may come from several brokers.
+    has_callers: bool,
     /// Some client is unsure. Only tells whether `State::unsure` is worth a look.
     any_unsure: AtomicBool,
 }
@@ -73,7 +83,8 @@ struct State {
     /// Records were dropped, so the database misses ends of connections.
     gap: bool,
     lapses: Lapses,
-    unsure: HashSet<Box<str>>,
+    unsure: Unsure,
+    origins: Origins,
     writer_waits: bool,
     closing: Option<Closing>,
     writer_ended: bool,
@@ -87,12 +98,13 @@ struct Closing {
 }
 
 impl Queue {
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) fn new(patience: Duration, has_callers: bool) -> Self {
         Queue {
             state: Mutex::default(),
             wake: Condvar::new(),
             ended: Condvar::new(),
             patience,
+            has_callers,
             any_unsure: AtomicBool::new(false),
         }
     }
@@ -103,13 +115,18 @@ impl Queue {
     }
 
     /// Queues a record; true where its call is answered once it is committed.
-    pub(super) fn push(&self, at: i64, record: Owned, token: Option<Token>) -> bool {
+    pub(super) fn push(&self, at: i64, origin: Origin<'_>, record: Owned, token: Option<Token>) -> bool {
         let now = Instant::now();
+        let entry = Entry::Event(record);
+        let size = entry.size();
         let mut state = self.state();
         if state.standby || state.writer_ended {
             return false;
         }
-        let size = record.size();
+        let Some(origin) = self.origin(&mut state, origin) else {
+            state.lapses.dropped += 1;
+            return false;
+        };
         if state.records.len() >= MAX_RECORDS || state.bytes + size > MAX_BYTES {
             state.lapses.dropped += 1;
             state.gap = true;
@@ -121,16 +138,35 @@ impl Queue {
             state.lapses.answered_early += 1;
         }
         state.bytes += size;
-        state.records.push_back(Item { at, arrived: now, token, record });
+        state.records.push_back(Item { at, arrived: now, token, origin, entry });
         self.wake(&mut state);
         token.is_some()
     }
 
-    pub(super) fn push_denial(&self, denial: OwnedDenial) {
+    fn origin(&self, state: &mut State, origin: Origin<'_>) -> Option<OriginId> {
+        if self.has_callers { state.origins.id(origin) } else { Some(OriginId::PARENT) }
+    }
+
+    /// Queues what a broker said of itself, however much waits: it comes once in a while.
+    pub(super) fn push_loaded(&self, at: i64, origin: Origin<'_>, booted_at: i64) {
+        let mut state = self.state();
+        if state.standby || state.writer_ended || !self.has_callers {
+            return;
+        }
+        let Some(origin) = self.origin(&mut state, origin) else { return };
+        let entry = Entry::Loaded { booted_at };
+        state.bytes += entry.size();
+        state.records.push_back(Item { at, arrived: Instant::now(), token: None, origin, entry });
+        self.wake(&mut state);
+    }
+
+    pub(super) fn push_denial(&self, origin: Origin<'_>, mut denial: OwnedDenial) {
         let mut state = self.state();
         if state.standby || state.writer_ended {
             return;
         }
+        let Some(origin) = self.origin(&mut state, origin) else { return };
+        denial.origin = origin;
         let bytes = state.denial_bytes + denial.size();
         if !MAX_DENIALS.allows(state.denials.len() + 1, bytes) {
             state.denials_dropped += 1;
@@ -142,17 +178,26 @@ impl Queue {
     }
 
     /// Notes that this client is there, in case it was in doubt.
-    pub(super) fn heard(&self, now: impl FnOnce() -> i64, clientid: &str) {
+    pub(super) fn heard(&self, now: impl FnOnce() -> i64, origin: Origin<'_>, sign: Sign<'_>) {
         if !self.any_unsure.load(Ordering::Relaxed) {
             return;
         }
         let mut state = self.state();
-        let Some(clientid) = state.unsure.take(clientid) else { return };
+        let cluster = origin.cluster.unwrap_or_default();
+        let Some(clients) = state.unsure.get_mut(cluster) else { return };
+        if !clients.remove(sign.clientid) {
+            return;
+        }
+        if clients.is_empty() {
+            state.unsure.remove(cluster);
+        }
         self.any_unsure.store(!state.unsure.is_empty(), Ordering::Relaxed);
-        if state.records.len() < MAX_RECORDS {
-            let record = Owned::Heard { clientid };
-            state.bytes += record.size();
-            state.records.push_back(Item { at: now(), arrived: Instant::now(), token: None, record });
+        if state.records.len() < MAX_RECORDS
+            && let Some(origin) = self.origin(&mut state, origin)
+        {
+            let entry = Entry::Event(Owned::Heard { whose: Whose::from(sign) });
+            state.bytes += entry.size();
+            state.records.push_back(Item { at: now(), arrived: Instant::now(), token: None, origin, entry });
             self.wake(&mut state);
         }
     }
@@ -192,13 +237,15 @@ impl Queue {
         }
     }
 
-    /// Moves up to `limit` records to `batch`, in the order in which they came.
-    pub(super) fn take(&self, batch: &mut Vec<Item>, limit: usize) {
+    /// Moves up to `limit` records to `batch`, in the order in which they came, and to `origins` the brokers that are
+    /// not there yet.
+    pub(super) fn take(&self, batch: &mut Vec<Item>, limit: usize, origins: &mut Vec<Arc<Named>>) {
         let mut state = self.state();
         let count = limit.min(state.records.len());
         batch.extend(state.records.drain(..count));
-        state.bytes = state.bytes.saturating_sub(batch.iter().map(|item| item.record.size()).sum());
+        state.bytes = state.bytes.saturating_sub(batch.iter().map(|item| item.entry.size()).sum());
         state.in_flight = batch.first().map(|item| item.arrived);
+        origins.extend_from_slice(state.origins.since(origins.len()));
     }
 
     /// Whether the oldest record has waited for too long.
@@ -253,10 +300,10 @@ impl Queue {
         std::mem::take(&mut state.records).into_iter().filter_map(|item| item.token).collect()
     }
 
-    pub(super) fn set_unsure(&self, clientids: HashSet<Box<str>>) {
+    pub(super) fn set_unsure(&self, clients: Unsure) {
         let mut state = self.state();
-        self.any_unsure.store(!clientids.is_empty(), Ordering::Relaxed);
-        state.unsure = clientids;
+        self.any_unsure.store(!clients.is_empty(), Ordering::Relaxed);
+        state.unsure = clients;
     }
 
     /// Whether records were dropped, and everything that came before them is written.

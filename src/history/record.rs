@@ -1,8 +1,17 @@
 //! What is written of an event: owned, and without a field for a password.
 
-use crate::event::Event;
-use crate::event::owned::{OwnedAttempt, OwnedClient};
+use crate::event::owned::{OwnedAttempt, OwnedClient, OwnedPeerhost};
+use crate::event::{Attempt, Client, Event, Extra, Peerhost};
 use crate::policy::model::Record;
+
+/// What is on its way to the database.
+#[derive(Debug, Clone)]
+pub(super) enum Entry {
+    /// An event that is to be written.
+    Event(Owned),
+    /// The broker said that it is there, and when it booted, Unix milliseconds.
+    Loaded { booted_at: i64 },
+}
 
 /// An event that is to be written.
 #[derive(Debug, Clone)]
@@ -15,14 +24,14 @@ pub(super) enum Owned {
     },
     Connected(OwnedClient),
     Disconnected {
-        clientid: Box<str>,
+        whose: Whose,
         reason: Box<str>,
     },
     Discarded {
-        clientid: Box<str>,
+        whose: Whose,
     },
     TakenOver {
-        clientid: Box<str>,
+        whose: Whose,
     },
     SessionCreated {
         clientid: Box<str>,
@@ -48,8 +57,45 @@ pub(super) enum Owned {
     },
     /// Something was heard of a client whose connection was unsure.
     Heard {
-        clientid: Box<str>,
+        whose: Whose,
     },
+}
+
+/// Which connection something was told of, as far as that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Whose {
+    pub(super) clientid: Box<str>,
+    /// Where the broker tells the client's port.
+    pub(super) peer: Option<Peer>,
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) host: OwnedPeerhost,
+    pub(super) port: u16,
+}
+
+impl From<&Client<'_>> for Whose {
+    fn from(client: &Client<'_>) -> Self {
+        Whose::from(Sign::of(client))
+    }
+}
+
+impl From<Sign<'_>> for Whose {
+    fn from(sign: Sign<'_>) -> Self {
+        let peer = sign.peer.map(|(host, port)| Peer { host: host.into(), port });
+        Whose { clientid: sign.clientid.into(), peer }
+    }
+}
+
+/// No row has the other columns that a broker may tell.
+fn without_names(extra: Extra<'_>) -> Extra<'_> {
+    Extra { peerport: extra.peerport, ..Extra::NONE }
+}
+
+fn owned_attempt(attempt: &Attempt<'_>) -> OwnedAttempt {
+    OwnedAttempt::from(&Attempt { extra: without_names(attempt.extra), ..*attempt })
 }
 
 impl Owned {
@@ -59,18 +105,20 @@ impl Owned {
             return None;
         }
         Some(match *event {
-            Event::Connect(attempt) => Owned::Connect(OwnedAttempt::from(&attempt)),
+            Event::Connect(attempt) => Owned::Connect(owned_attempt(&attempt)),
             Event::Connack { attempt, code, assigned } => Owned::Connack {
-                attempt: OwnedAttempt::from(&attempt),
+                attempt: owned_attempt(&attempt),
                 code: code.into(),
                 assigned: assigned.map(Box::from),
             },
-            Event::Connected(client) => Owned::Connected(OwnedClient::from(&client)),
-            Event::Disconnected { client, reason } => {
-                Owned::Disconnected { clientid: client.clientid.into(), reason: reason.into() }
+            Event::Connected(client) => {
+                Owned::Connected(OwnedClient::from(&Client { extra: without_names(client.extra), ..client }))
             }
-            Event::SessionDiscarded(client) => Owned::Discarded { clientid: client.clientid.into() },
-            Event::SessionTakenOver(client) => Owned::TakenOver { clientid: client.clientid.into() },
+            Event::Disconnected { client, reason } => {
+                Owned::Disconnected { whose: Whose::from(&client), reason: reason.into() }
+            }
+            Event::SessionDiscarded(client) => Owned::Discarded { whose: Whose::from(&client) },
+            Event::SessionTakenOver(client) => Owned::TakenOver { whose: Whose::from(&client) },
             Event::SessionCreated(client) => Owned::SessionCreated { clientid: client.clientid.into() },
             Event::SessionTerminated { client, reason: _ } => {
                 Owned::SessionTerminated { clientid: client.clientid.into() }
@@ -96,28 +144,23 @@ impl Owned {
         })
     }
 
-    /// About how many bytes of memory the record takes.
-    pub(super) fn size(&self) -> usize {
-        let texts = match self {
+    /// About how many bytes of memory its texts take.
+    fn texts(&self) -> usize {
+        match self {
             Owned::Connect(attempt) | Owned::Connack { attempt, .. } => attempt.clientid.len() + attempt.username.len(),
             Owned::Connected(client) => client.clientid.len() + client.username.len(),
-            Owned::Disconnected { clientid, reason } => clientid.len() + reason.len(),
-            Owned::Discarded { clientid }
-            | Owned::TakenOver { clientid }
-            | Owned::SessionCreated { clientid }
-            | Owned::SessionTerminated { clientid }
-            | Owned::Heard { clientid } => clientid.len(),
+            Owned::Disconnected { whose, reason } => whose.clientid.len() + reason.len(),
+            Owned::Discarded { whose } | Owned::TakenOver { whose } | Owned::Heard { whose } => whose.clientid.len(),
+            Owned::SessionCreated { clientid } | Owned::SessionTerminated { clientid } => clientid.len(),
             Owned::Subscribed { clientid, topic, .. } | Owned::Unsubscribed { clientid, topic } => {
                 clientid.len() + topic.len()
             }
             Owned::Message { clientid, topic, payload, .. } => clientid.len() + topic.len() + payload.len(),
-        };
-        // The record itself, and what the allocator adds for its short texts.
-        texts + 256
+        }
     }
 
     /// The broker node, where the record tells it.
-    pub(super) fn node(&self) -> Option<&str> {
+    fn node(&self) -> Option<&str> {
         match self {
             Owned::Connect(attempt) | Owned::Connack { attempt, .. } => Some(&attempt.node),
             Owned::Connected(client) => Some(&client.node),
@@ -134,25 +177,60 @@ impl Owned {
     }
 }
 
-/// Whether the event comes from a connection that was there before it, and so shows that it still is.
-/// The events of a login may be another connection's with the same clientid.
-pub(super) fn shows_life(event: &Event<'_>) -> bool {
-    match event {
-        Event::CheckAcl { .. }
-        | Event::Subscribe(_)
-        | Event::Unsubscribe(_)
-        | Event::SessionSubscribed { .. }
-        | Event::SessionUnsubscribed { .. }
-        | Event::MessagePublish(_) => true,
-        Event::Connect(_)
-        | Event::Connack { .. }
-        | Event::Connected(_)
-        | Event::Disconnected { .. }
-        | Event::Authenticate { .. }
-        | Event::SessionCreated(_)
-        | Event::SessionResumed(_)
-        | Event::SessionDiscarded(_)
-        | Event::SessionTakenOver(_)
-        | Event::SessionTerminated { .. } => false,
+impl Entry {
+    /// About how many bytes of memory it takes.
+    pub(super) fn size(&self) -> usize {
+        let texts = match self {
+            Entry::Event(owned) => owned.texts(),
+            Entry::Loaded { .. } => 0,
+        };
+        // The entry itself, and what the allocator adds for its short texts.
+        texts + 256
+    }
+
+    /// The broker node, where the entry tells it.
+    pub(super) fn node(&self) -> Option<&str> {
+        match self {
+            Entry::Event(owned) => owned.node(),
+            Entry::Loaded { .. } => None,
+        }
+    }
+}
+
+/// Something that a connection did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sign<'a> {
+    pub(super) clientid: &'a str,
+    /// Where the connection comes from, where that is told.
+    pub(super) peer: Option<(Peerhost<'a>, u16)>,
+}
+
+impl<'a> Sign<'a> {
+    pub(super) fn of(client: &Client<'a>) -> Self {
+        let peer = client.extra.peerport.map(|port| (client.peerhost, port));
+        Sign { clientid: client.clientid, peer }
+    }
+
+    /// `None` where the event does not show that a connection is there that was before it. The events of a login may
+    /// be another connection's with the same clientid.
+    pub(super) fn in_event(event: &Event<'a>) -> Option<Self> {
+        match event {
+            Event::CheckAcl { client, .. }
+            | Event::Subscribe(client)
+            | Event::Unsubscribe(client)
+            | Event::SessionSubscribed { client, .. }
+            | Event::SessionUnsubscribed { client, .. } => Some(Sign::of(client)),
+            Event::MessagePublish(message) => Some(Sign { clientid: message.from, peer: None }),
+            Event::Connect(_)
+            | Event::Connack { .. }
+            | Event::Connected(_)
+            | Event::Disconnected { .. }
+            | Event::Authenticate { .. }
+            | Event::SessionCreated(_)
+            | Event::SessionResumed(_)
+            | Event::SessionDiscarded(_)
+            | Event::SessionTakenOver(_)
+            | Event::SessionTerminated { .. } => None,
+        }
     }
 }

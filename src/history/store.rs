@@ -16,8 +16,11 @@ use crate::policy::model::Sync;
 
 /// The files of `schema/`, in their order. The number of those that were applied is the database's
 /// `user_version`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../../schema/0001_history.sql"), include_str!("../../schema/0002_history.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../schema/0001_history.sql"),
+    include_str!("../../schema/0002_history.sql"),
+    include_str!("../../schema/0003_history.sql"),
+];
 
 /// `application_id` of a history database; the first migration sets it.
 const APPLICATION_ID: i32 = 0x6578_686b;
@@ -330,6 +333,65 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_version_2_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.execute_batch(MIGRATIONS[1]).unwrap();
+        old.execute_batch(
+            "PRAGMA user_version = 2;
+             CREATE INDEX connections_clientid ON connections (clientid, connected_at);
+             INSERT INTO connections VALUES (1, 'a', 'u', '::1', 1883, 'mqtt', 4, 'n', 10, NULL, NULL, NULL, 7);
+             INSERT INTO denials VALUES (1, 5, 'a', 'u', '::1', 'publish', 't', 'r', 'enforce', 3);
+             INSERT INTO attempts VALUES (1, 5, 'a', 'u', '::1', 1883, 'MQTT', 4, 60, 'n', NULL);
+             INSERT INTO subscriptions VALUES ('a', 't', 1, 20, 7), ('a', 'u', 2, 30, 7);
+             INSERT INTO messages VALUES (1, 5, 'a', 't', 0, x'00');
+             INSERT INTO broker_processes VALUES (7, 'boot', 'pid:[1]', 10, 100, 'n', 'python3', 40, 2, 0);
+             INSERT INTO drivers VALUES (3, 7, 11, 200, 15, 0);
+             INSERT INTO handovers VALUES ('a', 1, 50);
+             INSERT INTO unsure VALUES (1);",
+        )
+        .unwrap();
+        drop(old);
+        let store = Store::open(&path, Sync::Normal).unwrap();
+        assert_eq!(check(&store.db).unwrap(), MIGRATIONS.len());
+        let rows = |sql: &str| -> Vec<String> {
+            store.db.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        let one = |sql: &str, expected: &str| assert_eq!(rows(sql), [expected], "{sql}");
+        one("SELECT concat_ws(' ', clientid, unsure, cluster || '-', peerport) FROM online", "a 1 -");
+        one("SELECT concat_ws(' ', clientid, online, connections, cluster || '-') FROM clients", "a 1 1 -");
+        one("SELECT clientid || cluster || count FROM denials", "a3");
+        one("SELECT clientid || cluster || keepalive FROM attempts", "a60");
+        one("SELECT clientid || cluster || hex(payload) FROM messages", "a00");
+        assert_eq!(
+            rows(
+                "SELECT concat_ws(' ', clientid, cluster || '-', topic, qos, subscribed_at, broker) FROM subscriptions"
+            ),
+            ["a - t 1 20 7", "a - u 2 30 7"]
+        );
+        one(
+            "SELECT concat_ws(' ', id, boot_id, pid_ns, pid, started, node, slot, last_alive, gaps, gone, cluster || '-',
+                              booted_at, server) FROM broker_processes",
+            "7 boot pid:[1] 10 100 n python3 40 2 0 -",
+        );
+        one("SELECT concat_ws(' ', clientid, connection, until, told, cluster || '-') FROM handovers", "a 1 50 -");
+        // A clientid is connected once in a cluster, and in two at once.
+        let connect = |cluster: &str| {
+            store.db.execute(
+                "INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at, broker,
+                                          cluster) VALUES ('a', '', '', 1, '', '', 1, 1, ?1)",
+                [cluster],
+            )
+        };
+        assert!(connect("").is_err() && connect("eu").is_ok() && connect("eu").is_err() && connect("us").is_ok());
+        assert_eq!(rows("SELECT cluster FROM clients ORDER BY 1"), ["", "eu", "us"]);
+        // What its owner made stays.
+        assert!(store.db.execute_batch("DROP INDEX connections_clientid").is_ok());
+    }
+
+    #[test]
     fn a_wal_that_has_grown_is_moved_and_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap();
@@ -366,7 +428,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.db");
         Store::open(&path, Sync::Normal).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-        unfit(&path, "it has schema version 99, and this program knows versions up to 2");
+        unfit(&path, "it has schema version 99, and this program knows versions up to 3");
     }
 
     #[test]

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::apply::Apply;
-use super::brokers::{self, Place, Role};
 use super::denials::{self, OwnedDenial};
 use super::now_ms;
-use super::process::Recorder;
+use super::origins::Named;
+use super::process::{Recorder, Serves};
 use super::queue::{Item, Queue};
+use super::record::Entry;
+use super::registry::{Before, Opened, Registry};
 use super::retention::Sweep;
 use super::store::{Fault, Store};
 use crate::decision::Answer;
@@ -55,7 +57,8 @@ impl Writer {
         let now = Instant::now();
         let mut running = Running {
             stage: Stage::Closed { retry: now },
-            previous: None,
+            before: None,
+            origins: Vec::new(),
             batch: Vec::with_capacity(BATCH),
             one_by_one: false,
             denials: Vec::new(),
@@ -65,6 +68,7 @@ impl Writer {
             input_ended: None,
             next_denials: now,
             next_beat: now,
+            next_unsure: now,
             next_check: now + CHECK,
             next_sweep: now,
             sweep_busy_from: now,
@@ -118,9 +122,7 @@ enum Stage {
 
 struct Recording {
     store: Store,
-    place: Place,
-    gaps: i64,
-    node_known: bool,
+    registry: Box<Registry>,
 }
 
 /// What was said of a database that does not commit.
@@ -134,7 +136,9 @@ struct Complaint {
 struct Running {
     with: Writer,
     stage: Stage,
-    previous: Option<Place>,
+    before: Option<Before>,
+    /// The brokers that were heard of, by their number.
+    origins: Vec<Arc<Named>>,
     /// Taken from the queue and not committed.
     batch: Vec<Item>,
     /// A record of the batch cannot be written: find out which.
@@ -148,6 +152,7 @@ struct Running {
     input_ended: Option<i64>,
     next_denials: Instant,
     next_beat: Instant,
+    next_unsure: Instant,
     next_check: Instant,
     next_sweep: Instant,
     sweep_busy_from: Instant,
@@ -202,26 +207,24 @@ impl Running {
         let mut store = Store::open(&self.with.def.database, self.with.def.sync)?;
         let now = now_ms();
         let transaction = store.begin()?;
-        let role = brokers::register(&transaction, &self.with.me, self.previous, now)?;
-        match role {
-            Role::Standby { slot } => {
+        match Registry::open(&transaction, &self.with.me, self.before, now)? {
+            Opened::Standby { slot } => {
                 transaction.rollback()?;
                 self.stand_by(&slot);
             }
-            Role::Recording(place) => {
-                let gaps = brokers::gaps(&transaction, place.broker)?;
-                let unsure = brokers::unsure(&transaction, place.broker)?;
+            Opened::Recording(registry) => {
+                let unsure = registry.unsure(&transaction)?;
                 transaction.commit()?;
                 self.with.queue.set_unsure(unsure);
                 if matches!(self.stage, Stage::Standby { .. }) {
                     self.with.queue.set_standby(false);
                     self.standby_said = false;
-                    self.say(format_args!("history: this driver, {}, records now", self.with.me.serves.slot()));
+                    self.say(format_args!("history: this driver{}, records now", self.own_slot()));
                 }
                 self.with.queue.usable();
-                self.previous = Some(place);
+                self.before = Some(registry.before());
                 self.rows.forget();
-                self.stage = Stage::Recording(Recording { store, place, gaps, node_known: false });
+                self.stage = Stage::Recording(Recording { store, registry: Box::new(registry) });
                 self.next_beat = Instant::now() + BEAT;
             }
         }
@@ -236,8 +239,8 @@ impl Running {
         self.complaint = Complaint::default();
         if !mem::replace(&mut self.standby_said, true) {
             self.say(format_args!(
-                "history: the driver {slot} of this broker records; this one, {}, records nothing",
-                self.with.me.serves.slot()
+                "history: the driver {slot} of this broker records; this one{}, records nothing",
+                self.own_slot()
             ));
         }
         self.stage = Stage::Standby { check: Instant::now() + CHECK };
@@ -245,7 +248,7 @@ impl Running {
 
     fn write(&mut self) -> Result<(), Fault> {
         if self.batch.is_empty() {
-            self.with.queue.take(&mut self.batch, BATCH);
+            self.with.queue.take(&mut self.batch, BATCH, &mut self.origins);
         }
         if !self.batch.is_empty() {
             self.write_batch()?;
@@ -268,11 +271,11 @@ impl Running {
         let beat = Instant::now() >= self.next_beat;
         let missed = beat && self.with.queue.take_gap();
         match self.commit_batch(beat, missed) {
-            Ok(gaps) => {
+            Ok(()) => {
                 if beat {
                     self.next_beat = Instant::now() + BEAT;
                 }
-                self.committed(gaps)
+                self.committed()
             }
             Err(fault) => {
                 if missed {
@@ -283,51 +286,55 @@ impl Running {
         }
     }
 
-    /// Returns how often rows of this broker became unsure. `missed`: events before these were not kept.
-    fn commit_batch(&mut self, beat: bool, missed: bool) -> Result<i64, Fault> {
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(0) };
-        let Place { broker, .. } = recording.place;
-        if beat && recording.store.is_replaced() {
+    /// `missed`: events before these were not kept.
+    fn commit_batch(&mut self, beat: bool, missed: bool) -> Result<(), Fault> {
+        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+        if beat && store.is_replaced() {
             return Err(replaced());
         }
-        let transaction = recording.store.begin()?;
-        if !recording.node_known
-            && let Some(node) = self.batch.iter().find_map(|item| item.record.node())
-        {
-            if brokers::name_node(&transaction, broker, node)? {
-                brokers::close_gone(&transaction, &self.with.me, broker, Some(node), now_ms())?;
-            }
-            recording.node_known = true;
-        }
-        let apply = Apply { db: &transaction, broker, record: self.with.def.record };
+        let me = &self.with.me;
+        let transaction = store.begin()?;
+        registry.begin(&transaction, me, &self.batch, now_ms())?;
         for item in &self.batch {
+            let mut write = || -> rusqlite::Result<()> {
+                let Some(named) = self.origins.get(item.origin.index()) else { return Ok(()) };
+                let record = match &item.entry {
+                    Entry::Loaded { booted_at } => {
+                        return registry.loaded(&transaction, me, item.at, (item.origin, named), *booted_at);
+                    }
+                    Entry::Event(record) => record,
+                };
+                let Some(broker) = registry.broker(&transaction, me, item.at, item.origin, named)? else {
+                    return Ok(());
+                };
+                let cluster = &*named.cluster;
+                Apply { db: &transaction, broker, cluster, record: self.with.def.record }.apply(item.at, record)
+            };
             if !self.one_by_one {
-                apply.apply(item.at, &item.record)?;
+                write()?;
                 continue;
             }
             transaction.execute_batch("SAVEPOINT record")?;
-            match apply.apply(item.at, &item.record).map_err(Fault::from) {
+            match write().map_err(Fault::from) {
                 Ok(()) => transaction.execute_batch("RELEASE record")?,
                 Err(Fault::Record(error)) => {
                     transaction.execute_batch("ROLLBACK TO record; RELEASE record")?;
+                    registry.undone();
                     self.with.log.line(format_args!("history: a record was left out: {error}"));
                 }
                 Err(fault) => return Err(fault),
             }
         }
         if missed {
-            brokers::doubt(&transaction, broker, now_ms())?;
+            registry.missed(&transaction, now_ms())?;
         }
-        let mut gaps = recording.gaps;
         if beat {
-            brokers::alive(&transaction, broker, now_ms())?;
-            gaps = brokers::gaps(&transaction, broker)?;
+            registry.beat(&transaction, me, now_ms())?;
         }
-        transaction.commit()?;
-        Ok(gaps)
+        Ok(transaction.commit()?)
     }
 
-    fn committed(&mut self, gaps: i64) -> Result<(), Fault> {
+    fn committed(&mut self) -> Result<(), Fault> {
         self.with.queue.committed();
         self.one_by_one = false;
         if self.unmoved == 0 {
@@ -352,16 +359,21 @@ impl Running {
         if !self.with.queue.is_overdue() {
             self.recovered();
         }
-        self.look_for_gaps(gaps)
+        self.registry_changed()
     }
 
-    /// Another driver of the pool found rows to be unsure: their clients are listened for here too.
-    fn look_for_gaps(&mut self, gaps: i64) -> Result<(), Fault> {
-        if let Stage::Recording(recording) = &mut self.stage
-            && gaps != recording.gaps
-        {
-            let unsure = brokers::unsure(&recording.store.db, recording.place.broker)?;
-            recording.gaps = gaps;
+    /// Says what the registry has to say. Where other rows are unsure than before, their clients are listened for.
+    fn registry_changed(&mut self) -> Result<(), Fault> {
+        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+        self.before = Some(registry.before());
+        for line in registry.take_lines() {
+            self.with.log.line(format_args!("history: {line}"));
+        }
+        // There may be very many of them.
+        let now = Instant::now();
+        if now >= self.next_unsure && registry.take_changed() {
+            self.next_unsure = now + BEAT;
+            let unsure = registry.unsure(&store.db)?;
             self.with.queue.set_unsure(unsure);
         }
         Ok(())
@@ -379,10 +391,11 @@ impl Running {
             return Ok(());
         }
         self.denials = denials::fold(mem::take(&mut self.denials));
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
+        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+        self.denials.retain(|denial| !registry.stands_by(denial.origin));
         let rows = &mut self.rows;
         let pending = &self.denials;
-        let written = recording.store.begin().and_then(|transaction| {
+        let written = store.begin().and_then(|transaction| {
             rows.write(&transaction, pending)?;
             Ok(transaction.commit()?)
         });
@@ -403,6 +416,9 @@ impl Running {
 
     fn failed(&mut self, fault: &Fault) {
         self.complaint.fault = Some(fault.to_string());
+        if let Stage::Recording(recording) = &mut self.stage {
+            recording.registry.undone();
+        }
         let retry = match fault {
             // The lock was waited for already.
             Fault::Busy if matches!(self.stage, Stage::Recording(_)) => return,
@@ -430,6 +446,14 @@ impl Running {
         };
     }
 
+    /// The driver's name, for a line that has it in commas.
+    fn own_slot(&self) -> String {
+        match &self.with.me.serves {
+            Serves::Parent { slot, .. } => format!(", {slot}"),
+            Serves::Callers => String::new(),
+        }
+    }
+
     fn say(&self, text: std::fmt::Arguments<'_>) {
         self.with.log.line(text);
     }
@@ -438,17 +462,16 @@ impl Running {
         let lost = self.batch.len() + self.with.queue.len();
         if lost > 0 {
             self.say(format_args!(
-                "history: {lost} events are lost: {} could not be written before the driver ended",
-                self.with.def.database.display()
+                "history: {lost} events are lost: {} could not be written before the {} ended",
+                self.with.def.database.display(),
+                self.with.me.serves.word()
             ));
         }
         answer(&self.with.sink, &self.batch.drain(..).filter_map(|item| item.token).collect::<Vec<_>>());
-        let Stage::Recording(recording) = &mut self.stage else { return };
-        let place = recording.place;
+        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return };
         // Where this fails, the process is still seen to be gone.
-        let _ = recording.store.begin().and_then(|transaction| {
-            brokers::alive(&transaction, place.broker, input_ended)?;
-            brokers::driver_ends(&transaction, place, input_ended)?;
+        let _ = store.begin().and_then(|transaction| {
+            registry.end(&transaction, input_ended)?;
             Ok(transaction.commit()?)
         });
     }

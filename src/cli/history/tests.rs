@@ -35,12 +35,12 @@ fn sample() -> (tempfile::TempDir, PathBuf) {
         .unwrap()
         .execute_batch(
             "INSERT INTO connections VALUES
-               (1, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 4, 'n1', 1714564800000, 1714564860500, 'normal', 'event', 1),
-               (2, 'dev-2', '', '::1', 8883, 'mqtt', NULL, 'n1', 1714564900000, NULL, NULL, NULL, 1),
-               (3, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 5, 'n1', 1714565000000, NULL, NULL, NULL, 1);
+               (1, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 4, 'n1', 1714564800000, 1714564860500, 'normal', 'event', 1, '', NULL),
+               (2, 'dev-2', '', '::1', 8883, 'mqtt', NULL, 'n1', 1714564900000, NULL, NULL, NULL, 1, '', 4001),
+               (3, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 5, 'n1', 1714565000000, NULL, NULL, NULL, 1, '', NULL);
              INSERT INTO unsure VALUES (2);
              INSERT INTO denials VALUES
-               (1, 1714564800000, 'evil' || char(27) || '[2J' || char(10) || 'x', 'a,\"b\"', '10.0.0.9', 'connect', '', 'default', 'enforce', 3);",
+               (1, 1714564800000, 'evil' || char(27) || '[2J' || char(10) || 'x', 'a,\"b\"', '10.0.0.9', 'connect', '', 'default', 'enforce', 3, '');",
         )
         .unwrap();
     (dir, path)
@@ -54,7 +54,12 @@ fn args_of(line: &str, path: &Path) -> Args {
 #[track_caller]
 fn check(line: &str, expected: &str) {
     let (_dir, path) = sample();
-    let args = args_of(line, &path);
+    check_in(&path, line, expected);
+}
+
+#[track_caller]
+fn check_in(path: &Path, line: &str, expected: &str) {
+    let args = args_of(line, path);
     let (report, filter) = args.what.report();
     let mut out = Vec::new();
     show(report, filter, &mut out).unwrap();
@@ -81,7 +86,7 @@ fn clients() {
     );
     check(
         "clients --username alice --format csv",
-        "clientid,online,connections,first_connected_at,last_connected_at,last_disconnected_at,last_reason\ndev-1,1,2,1714564800000,1714565000000,1714564860500,normal\n",
+        "clientid,online,connections,first_connected_at,last_connected_at,last_disconnected_at,last_reason,cluster\ndev-1,1,2,1714564800000,1714565000000,1714564860500,normal,\n",
     );
 }
 
@@ -90,12 +95,63 @@ fn connections_as_json() {
     check(
         "connections --clientid dev-1 --format json",
         r#"[
-  {"clientid": "dev-1", "username": "alice", "peerhost": "10.0.0.1", "sockport": 1883, "protocol": "mqtt", "proto_ver": 5, "node": "n1", "connected_at": 1714565000000, "disconnected_at": null, "reason": null, "closed_by": null},
-  {"clientid": "dev-1", "username": "alice", "peerhost": "10.0.0.1", "sockport": 1883, "protocol": "mqtt", "proto_ver": 4, "node": "n1", "connected_at": 1714564800000, "disconnected_at": 1714564860500, "reason": "normal", "closed_by": "event"}
+  {"clientid": "dev-1", "username": "alice", "peerhost": "10.0.0.1", "sockport": 1883, "protocol": "mqtt", "proto_ver": 5, "node": "n1", "connected_at": 1714565000000, "disconnected_at": null, "reason": null, "closed_by": null, "cluster": ""},
+  {"clientid": "dev-1", "username": "alice", "peerhost": "10.0.0.1", "sockport": 1883, "protocol": "mqtt", "proto_ver": 4, "node": "n1", "connected_at": 1714564800000, "disconnected_at": 1714564860500, "reason": "normal", "closed_by": "event", "cluster": ""}
 ]
 "#,
     );
     check("connections --clientid nobody --format json", "[]\n");
+}
+
+#[test]
+fn clusters_are_shown_where_there_are_any() {
+    let (_dir, path) = sample();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch(
+            "INSERT INTO connections VALUES
+               (4, 'dev-1', 'bob', '10.0.0.7', 1883, 'mqtt', 5, 'n2', 1714565100000, NULL, NULL, NULL, 2, 'eu', 4002);",
+        )
+        .unwrap();
+    check_in(
+        &path,
+        "online --clientid dev-1",
+        "CLIENTID  USERNAME  PEERHOST  SOCKPORT  PROTOCOL  PROTO_VER  NODE  CONNECTED_AT          UNSURE  CLUSTER\n\
+         dev-1     bob       10.0.0.7  1883      mqtt      5          n2    2024-05-01T12:05:00Z  0       eu\n\
+         dev-1     alice     10.0.0.1  1883      mqtt      5          n1    2024-05-01T12:03:20Z  0\n",
+    );
+    let names =
+        "clientid,online,connections,first_connected_at,last_connected_at,last_disconnected_at,last_reason,cluster\n";
+    let of_eu = format!("{names}dev-1,1,1,1714565100000,1714565100000,,,eu\n");
+    check_in(&path, "clients --cluster eu --format csv", &of_eu);
+    // Whoever has this name in one cluster need not have it in another.
+    check_in(&path, "clients --username bob --format csv", &of_eu);
+}
+
+/// What an older driver writes, and a newer one has not opened yet.
+#[test]
+fn a_file_of_an_older_version_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    let old = Connection::open(&path).unwrap();
+    for file in ["0001_history.sql", "0002_history.sql"] {
+        old.execute_batch(&std::fs::read_to_string(schema.join(file)).unwrap()).unwrap();
+    }
+    old.execute_batch(
+        "PRAGMA user_version = 2;
+         INSERT INTO connections VALUES
+           (1, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 4, 'n1', 1714564800000, NULL, NULL, NULL, 1);",
+    )
+    .unwrap();
+    check_in(
+        &path,
+        "clients --username alice",
+        "CLIENTID  ONLINE  CONNECTIONS  FIRST_CONNECTED_AT    LAST_CONNECTED_AT     LAST_DISCONNECTED_AT  LAST_REASON\n\
+         dev-1     1       1            2024-05-01T12:00:00Z  2024-05-01T12:00:00Z  -                     -\n",
+    );
+    check_in(&path, "connections --cluster eu --format json", "[]\n");
+    check_in(&path, "denials", "AT  CLIENTID  USERNAME  PEERHOST  ACTION  TOPIC  RULE  MODE  COUNT\n");
 }
 
 #[test]
@@ -131,8 +187,8 @@ fn a_name_cannot_write_on_the_terminal() {
     );
     check(
         "denials --format csv",
-        "at,clientid,username,peerhost,action,topic,rule,mode,count\n\
-         1714564800000,\"evil\u{1b}[2J\nx\",\"a,\"\"b\"\"\",10.0.0.9,connect,,default,enforce,3\n",
+        "at,clientid,username,peerhost,action,topic,rule,mode,count,cluster\n\
+         1714564800000,\"evil\u{1b}[2J\nx\",\"a,\"\"b\"\"\",10.0.0.9,connect,,default,enforce,3,\n",
     );
     assert_eq!(visible("a\u{202e}b"), "a\\u{202e}b");
 }
@@ -167,6 +223,7 @@ fn a_policy_names_the_database() {
         database: None,
         policy: Some(policy.clone()),
         clientid: None,
+        cluster: None,
         username: None,
         since: None,
         until: None,

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::event::Peerhost;
 use crate::event::owned::{OwnedExtra, OwnedPeerhost};
+use crate::history::record::Peer;
 use crate::history::retention::{self, Sweep};
 use crate::history::store::Store;
 use crate::policy::model::Sync;
@@ -27,16 +28,21 @@ impl Book {
     }
 
     fn apply(&mut self, at: i64, record: &Owned) {
+        self.apply_in("", at, record);
+    }
+
+    fn apply_in(&mut self, cluster: &str, at: i64, record: &Owned) {
         let transaction = self.store.begin().unwrap();
-        Apply { db: &transaction, broker: 1, record: ALL }.apply(at, record).unwrap();
+        Apply { db: &transaction, broker: 1, cluster, record: ALL }.apply(at, record).unwrap();
         transaction.commit().unwrap();
     }
 
-    /// Lines of a time and an event; a line that is indented less than needed is still one.
+    /// Lines of a time and an event, with `in` and a cluster where it has a name; a line that is indented less than needed is still one.
     fn play(&mut self, script: &str) {
         for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (at, event) = line.split_once(' ').unwrap();
-            self.apply(at.parse().unwrap(), &event_of(event.trim()));
+            let (event, cluster) = event.trim().split_once(" in ").unwrap_or((event.trim(), ""));
+            self.apply_in(cluster, at.parse().unwrap(), &event_of(event));
         }
     }
 
@@ -66,7 +72,12 @@ impl Book {
 }
 
 fn client(clientid: &str) -> OwnedClient {
-    OwnedClient { username: "alice".into(), node: "emqx@127.0.0.1".into(), ..OwnedClient::named(clientid) }
+    OwnedClient {
+        username: "alice".into(),
+        peerhost: OwnedPeerhost::from(Peerhost::parse("127.0.0.1")),
+        node: "emqx@127.0.0.1".into(),
+        ..OwnedClient::named(clientid)
+    }
 }
 
 fn attempt(clientid: &str, proto_ver: u8) -> OwnedAttempt {
@@ -83,27 +94,35 @@ fn attempt(clientid: &str, proto_ver: u8) -> OwnedAttempt {
     }
 }
 
-/// The clientid is `c` where the event does not name one with `as`; `nobody` sent an empty one.
+/// The clientid is `c` where the event does not name one with `as`; `nobody` sent an empty one. Where the broker tells
+/// the client's port, it stands behind `from`.
 fn event_of(text: &str) -> Owned {
+    let (text, port) = match text.split_once(" from ") {
+        Some((text, port)) => (text, Some(port.parse().unwrap())),
+        None => (text, None),
+    };
+    let extra = OwnedExtra { peerport: port, ..OwnedExtra::default() };
     let (text, id) = text.split_once(" as ").unwrap_or((text, "c"));
     let id = if id == "nobody" { "" } else { id };
     let mut words = text.split(' ');
     let (event, rest) = (words.next().unwrap(), words.collect::<Vec<_>>());
     let clientid: Box<str> = id.into();
+    let client = OwnedClient { extra: extra.clone(), ..client(id) };
+    let attempt = |version: &str| OwnedAttempt { extra: extra.clone(), ..attempt(id, version.parse().unwrap()) };
+    let whose = Whose::from(&client.as_client());
     match (event, rest.as_slice()) {
-        ("connect", [version]) => Owned::Connect(attempt(id, version.parse().unwrap())),
+        ("connect", [version]) => Owned::Connect(attempt(version)),
         ("connack", [version, code]) => {
-            Owned::Connack { attempt: attempt(id, version.parse().unwrap()), code: (*code).into(), assigned: None }
+            Owned::Connack { attempt: attempt(version), code: (*code).into(), assigned: None }
         }
-        ("connack", [version, code, assigned]) => Owned::Connack {
-            attempt: attempt(id, version.parse().unwrap()),
-            code: (*code).into(),
-            assigned: Some((*assigned).into()),
-        },
-        ("connected", []) => Owned::Connected(client(id)),
-        ("disconnected", [reason]) => Owned::Disconnected { clientid, reason: (*reason).into() },
-        ("discarded", []) => Owned::Discarded { clientid },
-        ("takeovered", []) => Owned::TakenOver { clientid },
+        ("connack", [version, code, assigned]) => {
+            Owned::Connack { attempt: attempt(version), code: (*code).into(), assigned: Some((*assigned).into()) }
+        }
+        ("connected", []) => Owned::Connected(client),
+        ("disconnected", [reason]) => Owned::Disconnected { whose, reason: (*reason).into() },
+        ("discarded", []) => Owned::Discarded { whose },
+        ("takeovered", []) => Owned::TakenOver { whose },
+        ("heard", []) => Owned::Heard { whose },
         ("created", []) => Owned::SessionCreated { clientid },
         ("terminated", []) => Owned::SessionTerminated { clientid },
         ("subscribed", [topic, qos]) => {
@@ -181,6 +200,166 @@ fn the_end_of_the_old_connection_comes_after_the_new_one() {
         "10 20 event tcp_closed \n 20 30 event normal",
     );
     check("10 connected \n 20 connected \n 10020 disconnected normal", "10 20 event normal \n 20 - - -");
+}
+
+#[test]
+fn a_take_over_that_is_told_of_the_connection_too() {
+    // From 5.0.10 on, in the order in which the broker does it: the old connection, the new one, the old session.
+    check(
+        "10 connected \n 20 disconnected discarded \n 21 connected \n 22 discarded \n 30 disconnected normal",
+        "10 20 takeover discarded \n 21 30 event normal",
+    );
+    check(
+        "10 connected \n 20 disconnected takenover \n 21 connected \n 22 takeovered \n 30 disconnected normal",
+        "10 20 takeover takeovered \n 21 30 event normal",
+    );
+    // The two that follow the first come in either order.
+    check(
+        "10 connected \n 20 disconnected takenover \n 21 takeovered \n 22 connected",
+        "10 20 takeover takeovered \n 22 - - -",
+    );
+    // Calls that overtake each other.
+    for (first, second) in [("disconnected takenover", "takeovered"), ("takeovered", "disconnected takenover")] {
+        check(
+            &format!("10 connected \n 20 connected \n 21 {first} \n 22 {second} \n 30 disconnected normal"),
+            "10 20 takeover takeovered \n 20 30 event normal",
+        );
+    }
+    check(
+        "10 connected \n 20 takeovered \n 21 disconnected takenover \n 22 connected",
+        "10 21 takeover takeovered \n 22 - - -",
+    );
+    check(
+        "10 connected \n 20 takeovered \n 21 connected \n 22 disconnected takenover",
+        "10 21 takeover takeovered \n 21 - - -",
+    );
+}
+
+#[test]
+fn a_take_over_is_told_twice_of_each_of_many_connections() {
+    check(
+        "10 connected \n 20 connected \n 21 discarded \n 22 disconnected discarded
+         30 connected \n 31 discarded \n 32 disconnected discarded",
+        "10 20 takeover discarded \n 20 30 takeover discarded \n 30 - - -",
+    );
+    check(
+        "10 connected \n 20 connected \n 30 connected \n 31 disconnected discarded \n 32 disconnected discarded
+         33 discarded \n 34 discarded \n 40 disconnected normal",
+        "10 20 takeover discarded \n 20 30 takeover discarded \n 30 40 event normal",
+    );
+    // The old connection ended by itself, and then its session was taken over.
+    check(
+        "10 connected \n 20 connected \n 25 disconnected tcp_closed \n 26 disconnected takenover \n 27 takeovered
+         30 disconnected normal",
+        "10 20 event tcp_closed \n 20 30 event normal",
+    );
+}
+
+#[test]
+fn the_session_of_a_long_connection_is_taken_over_before_the_new_one_comes() {
+    check(
+        "10 connected \n 20000 takeovered \n 20001 connected \n 20002 disconnected normal",
+        "10 20001 takeover takeovered \n 20001 20002 event normal",
+    );
+    // What is about to come may fail.
+    check("10 connected \n 20000 takeovered", "10 - - -");
+    check("10 connected \n 20000 takeovered \n 20001 disconnected normal", "10 20001 event normal");
+    check("10 connected \n 20000 takeovered \n 40000 connected", "10 40000 superseded - \n 40000 - - -");
+}
+
+#[test]
+fn where_the_port_is_told_an_end_is_of_the_connection_that_comes_from_there() {
+    check(
+        "10 connected from 1 \n 20 connected from 2 \n 30 disconnected normal from 2 \n 31 disconnected tcp_closed from 1",
+        "10 20 event tcp_closed \n 20 30 event normal",
+    );
+    // However late, and whatever else is expected.
+    check(
+        "10 connected from 1 \n 20 connected from 2 \n 90000 disconnected tcp_closed from 1",
+        "10 20 superseded - \n 20 - - -",
+    );
+    check(
+        "10 connected from 1 \n 20 connected from 2 \n 21 discarded from 1 \n 22 disconnected discarded from 1
+         23 disconnected normal from 2",
+        "10 20 takeover discarded \n 20 23 event normal",
+    );
+    check(
+        "10 connected from 1 \n 20 disconnected takenover from 1 \n 21 connected from 2 \n 22 takeovered from 1",
+        "10 20 takeover takeovered \n 21 - - -",
+    );
+    // An offline session, discarded a moment after the new connection came.
+    check(
+        "10 connected from 1 \n 20 disconnected normal from 1 \n 30 connected from 2
+         31 disconnected discarded from 1 \n 32 discarded from 1",
+        "10 20 event normal \n 30 - - -",
+    );
+    check("10 connected from 1 \n 20 disconnected normal from 2", "10 - - -");
+    check("10 connected \n 20 disconnected normal from 2", "10 - - -");
+    check(
+        "10 connected from 1 \n 20 connected from 2 \n 30 connected from 3
+         31 disconnected b from 2 \n 32 disconnected a from 1 \n 33 disconnected c from 3",
+        "10 20 event a \n 20 30 event b \n 30 33 event c",
+    );
+    // The host counts as well.
+    let mut book = Book::new();
+    book.play("10 connected from 1");
+    let peer = Some(Peer { host: OwnedPeerhost::from(Peerhost::parse("10.0.0.9")), port: 1 });
+    let whose = Whose { clientid: "c".into(), peer };
+    book.apply(20, &Owned::Disconnected { whose, reason: "normal".into() });
+    assert_eq!(book.connections(), "10 - - -\n");
+}
+
+/// A proxy may tell the same port of all clients.
+#[test]
+fn of_two_connections_from_the_same_port_the_older_ends_first() {
+    check(
+        "10 connected from 443 \n 20 connected from 443 \n 21 disconnected tcp_closed from 443",
+        "10 20 event tcp_closed \n 20 - - -",
+    );
+    check(
+        "10 connected from 443 \n 20 connected from 443 \n 21 disconnected takenover from 443
+         22 takeovered from 443 \n 30 disconnected normal from 443",
+        "10 20 takeover takeovered \n 20 30 event normal",
+    );
+}
+
+#[test]
+fn what_is_unsure_ended_where_the_client_was_connected_from_elsewhere() {
+    let mut book = Book::new();
+    book.play("10 connected from 1");
+    book.store.db.execute("INSERT INTO unsure SELECT id FROM connections", []).unwrap();
+    // A newer connection, of which nothing was told, says nothing of this one as long as it lasts.
+    book.play("20 heard from 2");
+    assert_eq!(book.rows("SELECT unsure FROM online"), "1\n");
+    book.play("30 disconnected normal from 2");
+    assert_eq!(book.connections(), "10 30 superseded -\n");
+    book.play("40 connected from 3");
+    book.store.db.execute("INSERT OR REPLACE INTO unsure SELECT id FROM connections", []).unwrap();
+    book.play("50 heard from 3");
+    assert_eq!(book.rows("SELECT connected_at, unsure, peerport FROM online"), "40 0 3\n");
+}
+
+#[test]
+fn clusters_have_clientids_of_their_own() {
+    let mut book = Book::new();
+    book.play(
+        "10 connected in eu \n 20 connected in us \n 25 connected \n 30 disconnected normal in eu
+         40 connect 5 in us \n 41 connect 4 in eu \n 42 connack 4 success in eu \n 43 connack 5 success in us
+         50 subscribed t 0 in eu \n 51 subscribed t 1 in us \n 52 terminated in eu",
+    );
+    let rows = "SELECT cluster, connected_at, disconnected_at, proto_ver FROM connections ORDER BY id";
+    assert_eq!(book.rows(rows), "eu 10 30 -\nus 20 - 5\n 25 - -\n");
+    assert_eq!(book.rows("SELECT cluster, connack FROM attempts ORDER BY id"), "us success\neu success\n");
+    assert_eq!(book.rows("SELECT cluster, qos FROM subscriptions"), "us 1\n");
+    assert_eq!(
+        book.rows("SELECT cluster, online, connections, last_reason FROM clients ORDER BY cluster"),
+        " 1 1 -\neu 0 1 normal\nus 1 1 -\n"
+    );
+    book.play("60 connected in us \n 61 disconnected tcp_closed in us");
+    assert_eq!(book.rows(rows), "eu 10 30 -\nus 20 60 5\n 25 - -\nus 60 - -\n");
+    book.store.db.execute("INSERT INTO unsure SELECT id FROM online", []).unwrap();
+    book.play("70 heard in us");
+    assert_eq!(book.rows("SELECT cluster, unsure FROM online ORDER BY id"), " 1\nus 0\n");
 }
 
 #[test]
@@ -299,7 +478,7 @@ fn the_views() {
         ),
         "a 1 3 10 50 40 second\nb 1 1 60 60 - -\n"
     );
-    book.apply(70, &Owned::Heard { clientid: "b".into() });
+    book.play("70 heard as b");
     assert_eq!(book.rows("SELECT clientid, unsure FROM online ORDER BY id"), "a 0\nb 0\n");
 }
 
@@ -311,7 +490,11 @@ fn what_most_events_run_is_prepared_once() {
         book.apply(10 * at, &event_of(&format!("connected as {}", at % 3)));
         book.apply(10 * at + 1, &event_of(&format!("disconnected r{at} as {}", at % 2)));
     }
-    for sql in [BEGIN, END, EXPECTED] {
+    for at in 0..20 {
+        book.play(&format!("{} connected as p from {at}", 1000 + 2 * at));
+        book.play(&format!("{} disconnected normal as p from {at}", 1001 + 2 * at));
+    }
+    for sql in [BEGIN, END, END_OF_PEER, HANDOVERS] {
         let statement = book.store.db.prepare_cached(sql).unwrap();
         assert!(statement.get_status(StatementStatus::Run) >= 10, "{sql}");
         assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
@@ -322,7 +505,7 @@ fn what_most_events_run_is_prepared_once() {
 #[test]
 fn what_most_events_run_builds_no_table_of_its_own() {
     let book = Book::new();
-    for sql in [BEGIN, END, EXPECTED] {
+    for sql in [BEGIN, END, END_OF_PEER, HANDOVERS] {
         let mut explained = book.store.db.prepare(&format!("EXPLAIN {sql}")).unwrap();
         let mut steps = explained.raw_query();
         while let Some(step) = steps.next().unwrap() {
@@ -390,17 +573,45 @@ enum Turn {
     EndsLateThenTakenOver,
     /// The old session was an offline one.
     ReconnectDiscard,
+    /// The end of the old connection is told, then the newer one comes, then the session is taken over.
+    TakeOverToldFirst,
+    /// A newer connection comes; the take-over is told of the session, and then of the connection.
+    TakeOverToldTwice,
+    /// A newer connection comes; the old one ends by itself, and then its take-over is told of it and of the session.
+    EndsLateThenToldTwice,
+}
+
+impl Turn {
+    /// Whether a broker does so that tells a take-over of the session alone, or one that tells it of the connection
+    /// too.
+    fn is_of(self, tells_both: bool) -> bool {
+        match self {
+            Turn::Reconnect | Turn::ReconnectDiscard => true,
+            Turn::Discard | Turn::TakeOver | Turn::EndsLate | Turn::EndsLateThenTakenOver => !tells_both,
+            Turn::TakeOverToldFirst | Turn::TakeOverToldTwice | Turn::EndsLateThenToldTwice => tells_both,
+        }
+    }
+
+    fn ends_by_itself(self) -> bool {
+        matches!(self, Turn::EndsLate | Turn::EndsLateThenTakenOver | Turn::EndsLateThenToldTwice)
+    }
 }
 
 fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    use Turn::{Discard, EndsLate, EndsLateThenTakenOver, Reconnect, ReconnectDiscard, TakeOver};
+    use Turn::{
+        Discard, EndsLate, EndsLateThenTakenOver, EndsLateThenToldTwice, Reconnect, ReconnectDiscard, TakeOver,
+        TakeOverToldFirst, TakeOverToldTwice,
+    };
     let turn = prop_oneof![
         Just(Reconnect),
         Just(Discard),
         Just(TakeOver),
         Just(EndsLate),
         Just(EndsLateThenTakenOver),
-        Just(ReconnectDiscard)
+        Just(ReconnectDiscard),
+        Just(TakeOverToldFirst),
+        Just(TakeOverToldTwice),
+        Just(EndsLateThenToldTwice)
     ];
     prop::collection::vec(turn, 0..8)
 }
@@ -410,40 +621,58 @@ proptest! {
 
     /// Whatever the take-overs, each connection gets its own end, and the client is online throughout.
     #[test]
-    fn each_connection_gets_its_own_end(turns in turns(), ends in any::<bool>(), pace in 1_i64..500) {
+    fn each_connection_gets_its_own_end(
+        turns in turns(), ends in any::<bool>(), pace in 1_i64..500,
+        are_ports_told in any::<bool>(), tells_both in any::<bool>()
+    ) {
         let mut book = Book::new();
         let mut at = 1_000;
         let mut expected = String::new();
         let mut tick = || { at += pace; at };
+        let from = |port: usize| if are_ports_told { format!(" from {port}") } else { String::new() };
         let mut begun = tick();
-        book.play(&format!("{begun} connected"));
-        for turn in turns {
+        book.play(&format!("{begun} connected{}", from(0)));
+        // Where ports are told it is all the same.
+        let turns: Vec<Turn> = turns.into_iter().filter(|turn| are_ports_told || turn.is_of(tells_both)).collect();
+        let count = turns.len();
+        for (port, turn) in turns.into_iter().enumerate() {
+            let (old, new) = (from(port), from(port + 1));
             let (mut next, mut end, mut closed) = (0, 0, "event gone");
-            if matches!(turn, Turn::Reconnect | Turn::ReconnectDiscard) {
+            if matches!(turn, Turn::Reconnect | Turn::ReconnectDiscard | Turn::TakeOverToldFirst) {
                 end = tick();
-                book.play(&format!("{end} disconnected gone"));
+                let reason = if matches!(turn, Turn::TakeOverToldFirst) { "takenover" } else { "gone" };
+                book.play(&format!("{end} disconnected {reason}{old}"));
                 next = tick();
-                book.play(&format!("{next} connected"));
+                book.play(&format!("{next} connected{new}"));
             }
-            if matches!(turn, Turn::Discard | Turn::TakeOver | Turn::EndsLate | Turn::EndsLateThenTakenOver) {
+            if matches!(turn, Turn::Discard | Turn::TakeOver | Turn::TakeOverToldTwice) || turn.ends_by_itself() {
                 next = tick();
                 end = next;
-                book.play(&format!("{next} connected"));
+                book.play(&format!("{next} connected{new}"));
                 prop_assert_eq!(book.rows("SELECT count(*) FROM online"), "1\n");
             }
-            if matches!(turn, Turn::EndsLate | Turn::EndsLateThenTakenOver) {
+            if turn.ends_by_itself() {
                 let late = tick();
-                book.play(&format!("{late} disconnected gone"));
+                book.play(&format!("{late} disconnected gone{old}"));
+            }
+            if matches!(turn, Turn::EndsLateThenToldTwice) {
+                book.play(&format!("{} disconnected takenover{old}", tick()));
             }
             let event = match turn {
                 Turn::Discard => { closed = "takeover discarded"; Some("discarded") }
-                Turn::TakeOver => { closed = "takeover takeovered"; Some("takeovered") }
-                Turn::EndsLateThenTakenOver => Some("takeovered"),
+                Turn::TakeOver | Turn::TakeOverToldFirst | Turn::TakeOverToldTwice => {
+                    closed = "takeover takeovered";
+                    Some("takeovered")
+                }
+                Turn::EndsLateThenTakenOver | Turn::EndsLateThenToldTwice => Some("takeovered"),
                 Turn::ReconnectDiscard => Some("discarded"),
                 Turn::Reconnect | Turn::EndsLate => None,
             };
             if let Some(event) = event {
-                book.play(&format!("{} {event}", tick()));
+                book.play(&format!("{} {event}{old}", tick()));
+            }
+            if matches!(turn, Turn::TakeOverToldTwice) {
+                book.play(&format!("{} disconnected takenover{old}", tick()));
             }
             prop_assert_eq!(book.rows("SELECT connected_at FROM online"), format!("{next}\n"));
             writeln!(expected, "{begun} {end} {closed}").unwrap();
@@ -451,7 +680,7 @@ proptest! {
         }
         if ends {
             let end = tick();
-            book.play(&format!("{end} disconnected last"));
+            book.play(&format!("{end} disconnected last{}", from(count)));
             writeln!(expected, "{begun} {end} event last").unwrap();
         } else {
             writeln!(expected, "{begun} - - -").unwrap();
@@ -461,13 +690,18 @@ proptest! {
 
     /// Any order of any events writes, leaves a clientid one open row at most, and no time runs backwards.
     #[test]
-    fn any_order_leaves_one_open_row(events in prop::collection::vec((0..6_usize, 0..3_usize, 0_i64..40_000), 0..60)) {
-        const EVENTS: [&str; 6] =
-            ["connected", "connected", "disconnected x", "discarded", "takeovered", "connack 4 success"];
+    fn any_order_leaves_one_open_row(
+        events in prop::collection::vec((0..7_usize, 0..3_usize, 0_i64..40_000, 0..4_u16), 0..60)
+    ) {
+        const EVENTS: [&str; 7] = [
+            "connected", "connected", "disconnected x", "discarded", "takeovered", "connack 4 success",
+            "disconnected takenover"
+        ];
         let mut book = Book::new();
         let mut connected = 0;
-        for (event, client, at) in events {
-            book.play(&format!("{at} {} as {client}", EVENTS[event]));
+        for (event, client, at, port) in events {
+            let from = if port == 0 { String::new() } else { format!(" from {port}") };
+            book.play(&format!("{at} {} as {client}{from}", EVENTS[event]));
             connected += i64::from(event < 2);
         }
         prop_assert_eq!(book.rows("SELECT clientid FROM online GROUP BY clientid HAVING count(*) > 1"), "");

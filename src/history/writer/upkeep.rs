@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BEAT, CHECK, Running, Stage, replaced};
+use super::{BEAT, CHECK, Recording, Running, Stage, replaced};
+use crate::history::now_ms;
 use crate::history::queue::Lapses;
 use crate::history::retention::{self, Sweep};
 use crate::history::store::Fault;
-use crate::history::{brokers, now_ms};
 
 /// How often old rows are looked for, and for how long only while no events wait.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -20,25 +20,22 @@ impl Running {
     /// The heartbeat of an idle broker, and what else is to be looked at now and then.
     pub(super) fn beat(&mut self) -> Result<(), Fault> {
         self.next_beat = Instant::now() + BEAT;
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
-        if recording.store.is_replaced() {
+        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+        if store.is_replaced() {
             return Err(replaced());
         }
         let missed = self.with.queue.take_gap();
-        let transaction = recording.store.begin();
-        let place = recording.place;
-        let beaten = transaction.and_then(|transaction| {
+        let me = &self.with.me;
+        let beaten = store.begin().and_then(|transaction| {
             let now = now_ms();
-            brokers::alive(&transaction, place.broker, now)?;
             if missed {
-                brokers::doubt(&transaction, place.broker, now)?;
+                registry.missed(&transaction, now)?;
             }
-            let gaps = brokers::gaps(&transaction, place.broker)?;
-            transaction.commit()?;
-            Ok(gaps)
+            registry.beat(&transaction, me, now)?;
+            Ok(transaction.commit()?)
         });
         match beaten {
-            Ok(gaps) => self.look_for_gaps(gaps),
+            Ok(()) => self.registry_changed(),
             Err(fault) => {
                 if missed {
                     self.with.queue.restore_gap();
@@ -50,10 +47,11 @@ impl Running {
 
     pub(super) fn check(&mut self) -> Result<(), Fault> {
         self.next_check = Instant::now() + CHECK;
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
-        let transaction = recording.store.begin()?;
-        brokers::close_gone(&transaction, &self.with.me, recording.place.broker, None, now_ms())?;
-        Ok(transaction.commit()?)
+        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+        let transaction = store.begin()?;
+        registry.check(&transaction, &self.with.me, now_ms())?;
+        transaction.commit()?;
+        self.registry_changed()
     }
 
     /// One step of the removal of old rows, where no event waits for it.

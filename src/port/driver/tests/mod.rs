@@ -43,8 +43,6 @@ struct Fake {
 }
 
 impl Handler for Fake {
-    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
-
     fn hooks(&self) -> Vec<Hook> {
         vec![Hook::ClientAuthenticate, Hook::MessagePublish]
     }
@@ -68,6 +66,10 @@ impl Handler for Fake {
             "fault" => panic!("a fault"),
             other => panic!("no such client, {other}"),
         }
+    }
+
+    fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
+        panic!("the port tells of no start, {broker:?}")
     }
 
     fn error_answer(&self, kind: Kind) -> Answer {
