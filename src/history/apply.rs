@@ -15,6 +15,9 @@ use crate::policy::model::Record;
 
 /// For so long after a connection was superseded, its end is expected: milliseconds.
 const HANDOVER: i64 = 10_000;
+/// Of an offline session it is told no later than this after the new connection came that it is taken over: the broker
+/// calls for both at once. Milliseconds.
+const AT_ONCE: i64 = 2_000;
 /// By so much the clocks of events may disagree before an expectation counts as another time's.
 const SLACK: i64 = 10_000;
 
@@ -240,7 +243,7 @@ impl Apply<'_> {
         // one is older than that, it is the one that is taken over, and the new one is about to come.
         match self.open_row(&whose.clientid)? {
             Some((id, connected_at))
-                if at.saturating_sub(connected_at) > HANDOVER && self.is_of(id, State::Open, whose)? =>
+                if at.saturating_sub(connected_at) > AT_ONCE && self.is_of(id, State::Open, whose)? =>
             {
                 self.expect(at, &whose.clientid, id, Some(end.reason))
             }

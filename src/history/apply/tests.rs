@@ -256,7 +256,11 @@ fn a_take_over_is_told_twice_of_each_of_many_connections() {
 }
 
 #[test]
-fn the_session_of_a_long_connection_is_taken_over_before_the_new_one_comes() {
+fn the_session_of_a_connection_is_taken_over_before_the_new_one_comes() {
+    check(
+        "10 connected \n 3000 takeovered \n 3001 connected \n 3002 disconnected normal",
+        "10 3001 takeover takeovered \n 3001 3002 event normal",
+    );
     check(
         "10 connected \n 20000 takeovered \n 20001 connected \n 20002 disconnected normal",
         "10 20001 takeover takeovered \n 20001 20002 event normal",
