@@ -1,0 +1,18 @@
+//! `exhook-policy serve` before brokers of every version, as they speak by definitions of their own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test fails by a panic"
+)]
+
+mod both;
+mod broker;
+mod decisions;
+mod dialect;
+mod generated;
+mod port;
+mod server;
+mod story;
