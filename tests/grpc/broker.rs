@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, ReflectMessage as _, Value};
 use serde_json::{Value as Json, json};
@@ -81,6 +82,11 @@ impl Broker {
         let renamed = [("client.check_acl", "client.authorize"), ("session.takeovered", "session.takenover")];
         let newer = renamed.iter().find(|(older, newer)| *older == call.hook() && self.dialect.knows(newer));
         self.dialect.method(newer.map_or(call.hook(), |(_, newer)| newer))
+    }
+
+    /// The bytes of a call's message.
+    pub(crate) fn bytes(&self, call: &Call) -> Bytes {
+        message(&self.method(call).input(), &self.request(call)).encode_to_vec().into()
     }
 
     async fn send(&self, method: &MethodDescriptor, request: &Json) -> Result<DynamicMessage, Status> {

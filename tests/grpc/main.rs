@@ -8,11 +8,17 @@
     reason = "a test fails by a panic"
 )]
 
+mod acknowledged;
 mod both;
 mod broker;
 mod decisions;
 mod dialect;
+mod faults;
 mod generated;
 mod port;
+mod secrets;
 mod server;
 mod story;
+mod system;
+mod tls;
+mod wire;

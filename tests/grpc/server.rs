@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -60,17 +60,20 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// The command that serves the policy, at a port that the system chooses.
+    /// The command that serves the policy.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--policy"]).arg(self.path("rules.yaml"));
-        command.current_dir(self.0.path());
+        command.args(["serve", "--policy"]).arg(self.path("rules.yaml"));
+        command.current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
+    /// Serves it at a port that the system chooses.
     #[track_caller]
     pub(crate) fn serve(&self) -> Server {
-        self.start(self.command())
+        let mut command = self.command();
+        command.args(["--listen", "127.0.0.1:0"]);
+        self.start(command)
     }
 
     /// Starts a command that serves, and waits for its address.
@@ -78,8 +81,7 @@ impl Place {
     pub(crate) fn start(&self, mut command: Command) -> Server {
         let number = fs::read_dir(self.0.path()).unwrap().count();
         let console = self.path(&format!("{number}.console"));
-        let child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&console).unwrap()).spawn();
+        let child = command.stdout(Stdio::null()).stderr(fs::File::create(&console).unwrap()).spawn();
         let mut server = Server { child: child.unwrap(), address: ([0; 4], 0).into(), console };
         let line = server.wait_for_line("listening on ");
         server.address = line.split_whitespace().next().unwrap().parse().unwrap();
@@ -111,6 +113,23 @@ impl Place {
             Ok(text.join(" "))
         });
         rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Every file in it, with its bytes.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        fn walk(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, files);
+                } else {
+                    files.push((path.clone(), fs::read(path).unwrap()));
+                }
+            }
+        }
+        let mut files = Vec::new();
+        walk(self.0.path(), &mut files);
+        files
     }
 }
 
@@ -176,7 +195,7 @@ impl Drop for Server {
 }
 
 /// A hash as `mosquitto_passwd` makes it, with few rounds.
-fn mosquitto_hash(password: &[u8]) -> String {
+pub(crate) fn mosquitto_hash(password: &[u8]) -> String {
     let salt = b"twelve bytes";
     let mut hash = [0; 64];
     pbkdf2::pbkdf2_hmac::<sha2::Sha512>(password, salt, 101, &mut hash);
