@@ -26,6 +26,8 @@ pub mod proto;
 mod request;
 pub mod server;
 mod service;
+#[cfg(test)]
+mod service_tests;
 
 pub use listen::Tls;
 

@@ -1,0 +1,139 @@
+//! What becomes of calls whose handler fails them.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+use tonic_prost::ProstCodec;
+
+use super::calls::Calls;
+use super::proto::{self, valued::Value};
+use super::service::Provider;
+use crate::decision::{Answer, Mode};
+use crate::event::{BrokerLoaded, Event};
+use crate::handler::Handler;
+use crate::hook::{Hook, Kind};
+use crate::log::Log;
+use crate::reply::{Sink, Token};
+
+/// What a handler does with a call.
+#[derive(Debug, Clone, Copy)]
+struct Does {
+    /// Comes through the sink before anything else.
+    first: &'static [Answer],
+    panics: bool,
+    says: Option<Answer>,
+    /// Comes through the sink from another thread, after a while.
+    later: (Duration, &'static [Answer]),
+    /// To a call of this token and so many more.
+    beside: Token,
+}
+
+const NOTHING: Does = Does { first: &[], panics: false, says: None, later: (SOON, &[]), beside: 0 };
+const SOON: Duration = Duration::from_millis(10);
+const DEADLINE: Duration = Duration::from_millis(200);
+const TOO_LATE: Duration = Duration::from_millis(300);
+
+struct Fake {
+    sink: Sink,
+    mode: Mode,
+    does: Does,
+}
+
+impl Handler for Fake {
+    fn hooks(&self) -> Vec<Hook> {
+        Hook::ALL.to_vec()
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn deadline(&self) -> Duration {
+        DEADLINE
+    }
+
+    fn handle(&self, _: &Event<'_>, token: Token) -> Option<Answer> {
+        let to = |answers: &[Answer]| answers.iter().map(|answer| (token + self.does.beside, *answer)).collect();
+        let (after, answers) = self.does.later;
+        let (sink, first, later): (_, Vec<_>, Vec<_>) = (Arc::clone(&self.sink), to(self.does.first), to(answers));
+        sink(&first);
+        thread::spawn(move || {
+            thread::sleep(after);
+            sink(&later);
+        });
+        assert!(!self.does.panics, "as it is meant to");
+        self.does.says
+    }
+
+    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
+
+    fn error_answer(&self, kind: Kind) -> Answer {
+        match (self.mode, kind) {
+            (Mode::Enforce, Kind::Asks) => Answer::Deny,
+            (Mode::Enforce | Mode::Audit, _) => Answer::NoOpinion,
+        }
+    }
+
+    fn finish(&self) {}
+}
+
+/// Asks in this mode, and gives the answer; and then whether the next call is answered as well.
+#[track_caller]
+fn check(mode: Mode, does: Does, expected: Answer) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answers = runtime.block_on(async {
+        let calls = Arc::new(Calls::default());
+        let handler = Arc::new(Fake { sink: calls.sink(), mode, does });
+        let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
+        let provider = Provider::new(handler, calls, health, Log::stderr());
+        [ask(&provider).await, ask(&provider).await]
+    });
+    let (kind, value) = match expected {
+        Answer::Allow => (2, Some(Value::BoolResult(true))),
+        Answer::Deny => (2, Some(Value::BoolResult(false))),
+        Answer::NoOpinion => (1, None),
+    };
+    let expected = proto::Valued { r#type: kind, value };
+    assert_eq!(answers, [expected.clone(), expected], "{does:?}");
+}
+
+async fn ask(provider: &Provider<Fake>) -> proto::Valued {
+    let request = proto::Authorize { clientinfo: Some(proto::Client::default()), ..proto::Authorize::default() };
+    let path = PathAndQuery::from_static("/emqx.exhook.v2.HookProvider/OnClientAuthorize");
+    let codec = ProstCodec::<proto::Authorize, proto::Valued>::default();
+    Grpc::new(provider.clone()).unary(tonic::Request::new(request), path, codec).await.unwrap().into_inner()
+}
+
+#[test]
+fn a_call_is_answered_once_and_in_time_whatever_its_handler_does() {
+    use Answer::{Allow, Deny};
+    for (does, expected) in [
+        (Does { says: Some(Allow), ..NOTHING }, Allow),
+        (Does { says: Some(Deny), ..NOTHING }, Deny),
+        (Does { later: (SOON, &[Allow]), ..NOTHING }, Allow),
+        (Does { first: &[Allow], ..NOTHING }, Allow),
+        // Of two, the first counts, and what it says itself.
+        (Does { later: (SOON, &[Allow, Deny]), ..NOTHING }, Allow),
+        (Does { first: &[Allow], later: (SOON, &[Deny]), ..NOTHING }, Allow),
+        (Does { first: &[Deny], says: Some(Allow), ..NOTHING }, Allow),
+        // Whoever else is answered.
+        (Does { first: &[Allow], beside: 1000, ..NOTHING }, Deny),
+        (Does { later: (TOO_LATE, &[Allow]), ..NOTHING }, Deny),
+        (NOTHING, Deny),
+        (Does { panics: true, ..NOTHING }, Deny),
+        (Does { first: &[Allow], panics: true, ..NOTHING }, Deny),
+    ] {
+        check(Mode::Enforce, does, expected);
+    }
+}
+
+#[test]
+fn in_audit_mode_a_handler_that_fails_refuses_nobody() {
+    check(Mode::Audit, NOTHING, Answer::NoOpinion);
+    check(Mode::Audit, Does { panics: true, ..NOTHING }, Answer::NoOpinion);
+}
