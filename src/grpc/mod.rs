@@ -3,7 +3,7 @@
 //!
 //! - [`proto`]: the messages, of all versions at once; made from `exhook.proto`, which says how they differ.
 //! - `dialect`: what the brokers' versions make of names and of answers.
-//! - `request`: messages to events; `answer`: answers to messages.
+//! - `request`: messages to events, also apart from any connection ([`event`]); `answer`: answers to messages.
 //! - `peers`: what a broker said of itself when it loaded this provider, for those that say it no other time.
 //! - `calls`: the calls that wait for an answer.
 //! - `codec`: how a message is carried.
@@ -30,6 +30,7 @@ mod service;
 mod service_tests;
 
 pub use listen::Tls;
+pub use request::event;
 
 use std::fmt;
 

@@ -6,8 +6,11 @@
 
 use std::fmt;
 
-use super::dialect::Dialect;
+use prost::Message as _;
+
+use super::dialect::{self, Dialect, Method};
 use super::proto;
+use crate::event::owned::OwnedEvent;
 use crate::event::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost, plain_reason};
 use crate::hook::Hook;
 
@@ -37,6 +40,32 @@ pub(super) trait Request: prost::Message + Default + 'static {
         None
     }
 }
+
+/// The message that each hook comes with: it stands for `$message` in what is done.
+macro_rules! by_message {
+    ($hook:expr, $message:ident => $does:expr) => {
+        by_message!(@ $hook, $message => $does;
+            ClientConnect => Connect,
+            ClientConnack => Connack,
+            ClientConnected | SessionCreated | SessionResumed | SessionDiscarded | SessionTakenOver => Plain,
+            ClientDisconnected | SessionTerminated => Ended,
+            ClientAuthenticate => Authenticate,
+            ClientCheckAcl => Authorize,
+            ClientSubscribe | ClientUnsubscribe => Filters,
+            SessionSubscribed => Subscribed,
+            SessionUnsubscribed => Unsubscribed,
+            MessagePublish => Published)
+    };
+    (@ $hook:expr, $message:ident => $does:expr; $($($variant:ident)|+ => $of:ident),+) => {
+        match $hook {
+            $($($crate::hook::Hook::$variant)|+ => {
+                type $message = $crate::grpc::proto::$of;
+                $does
+            })+
+        }
+    };
+}
+pub(super) use by_message;
 
 /// The parts that most messages have.
 macro_rules! request {
@@ -222,4 +251,20 @@ fn defined(text: &str) -> &str {
 fn without_share(topic: &str) -> &str {
     let of_group = || topic.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map(|(_, filter)| filter);
     topic.strip_prefix("$queue/").or_else(of_group).unwrap_or(topic)
+}
+
+/// Reads a request apart from any connection: the path that it came to, and its message. A broker of v1 that does not say
+/// its version with the request is taken for one that did not say it before either.
+///
+/// # Errors
+/// Why it is no event: the path is no hook's, or the message cannot be read.
+pub fn event(path: &str, message: &[u8]) -> Result<OwnedEvent, String> {
+    let (package, name) = dialect::parse(path).ok_or("the path is no hook provider's")?;
+    let Method::Hook(hook) = Method::of(name) else { return Err("the path is no hook's".to_owned()) };
+    by_message!(hook, Message => {
+        let message = Message::decode(message).map_err(|error| error.to_string())?;
+        let dialect = Dialect::of(package, message.meta().map(|meta| meta.version.as_str()));
+        let event = message.event(hook, dialect).map_err(|unreadable| unreadable.to_string())?;
+        Ok(OwnedEvent::from(&event))
+    })
 }

@@ -21,7 +21,7 @@ use super::codec::{error_of, fixed, unary};
 use super::dialect::{self, Dialect, Method, should_call};
 use super::listen::Peer;
 use super::peers::{Peers, uptime_of_text};
-use super::request::Request;
+use super::request::{Request, by_message};
 use super::{answer, proto};
 use crate::clock::now_ms;
 use crate::emqx::Package;
@@ -105,27 +105,7 @@ impl<H: Handler + Sync> Call<H> {
                 let path = request.uri().path();
                 self.failed(kind, &format!("{} of no hook", Shown(path))).await
             }
-            Method::Hook(hook) => self.hook(hook, request).await,
-        }
-    }
-
-    /// The message that each hook comes with.
-    async fn hook(&self, hook: Hook, request: http::Request<Body>) -> Response {
-        match hook {
-            Hook::ClientConnect => self.ask::<proto::Connect>(hook, request).await,
-            Hook::ClientConnack => self.ask::<proto::Connack>(hook, request).await,
-            Hook::ClientConnected
-            | Hook::SessionCreated
-            | Hook::SessionResumed
-            | Hook::SessionDiscarded
-            | Hook::SessionTakenOver => self.ask::<proto::Plain>(hook, request).await,
-            Hook::ClientDisconnected | Hook::SessionTerminated => self.ask::<proto::Ended>(hook, request).await,
-            Hook::ClientAuthenticate => self.ask::<proto::Authenticate>(hook, request).await,
-            Hook::ClientCheckAcl => self.ask::<proto::Authorize>(hook, request).await,
-            Hook::ClientSubscribe | Hook::ClientUnsubscribe => self.ask::<proto::Filters>(hook, request).await,
-            Hook::SessionSubscribed => self.ask::<proto::Subscribed>(hook, request).await,
-            Hook::SessionUnsubscribed => self.ask::<proto::Unsubscribed>(hook, request).await,
-            Hook::MessagePublish => self.ask::<proto::Published>(hook, request).await,
+            Method::Hook(hook) => by_message!(hook, Message => self.ask::<Message>(hook, request).await),
         }
     }
 

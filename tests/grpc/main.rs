@@ -11,6 +11,7 @@
 mod acknowledged;
 mod both;
 mod broker;
+mod damaged;
 mod decisions;
 mod dialect;
 mod faults;
