@@ -43,7 +43,8 @@ type Case<'a> = (&'a str, &'a str, &'a [(&'static str, &'a str)], &'a [u8], &'a 
 
 #[tokio::test]
 async fn what_is_no_call_is_denied_and_the_connection_goes_on() {
-    let place = Place::new(RULES);
+    // So nothing else denies.
+    let place = Place::new("version: 1\nacl: { default: allow }\n");
     let mut server = place.serve();
     let wire = Wire::connect(server.address).await;
     let broker = Broker::at(named("v2b"), server.address);
@@ -59,7 +60,7 @@ async fn what_is_no_call_is_denied_and_the_connection_goes_on() {
     zipped[0] = 1;
     let odd_flag = [&[7], &body[1..]].concat();
     let neither = framed(&[&good[..], &[16, 2]].concat());
-    let port = framed(&[10, 4, 0x30, 0xff, 0xff, 0x7f]);
+    let port = framed(&[&good[..], &[10, 4, 0x30, 0xff, 0xff, 0x7f]].concat());
 
     let cases: &[Case<'_>] = &[
         ("a good call", AUTHORIZE, &[], &body, &YES),
@@ -97,9 +98,14 @@ async fn what_is_no_call_is_denied_and_the_connection_goes_on() {
         assert_eq!(reply, answered(expected), "{name}");
         assert_eq!(wire.call(&broker, allowed()).await, answered(&YES), "after {name}");
     }
-    let other = wire.send("/other.Service/OnClientAuthorize", &[], body).await.reply().await;
+    let other = wire.send("/other.Service/OnClientAuthorize", &[], body.clone()).await.reply().await;
     assert_eq!((other.status.as_str(), other.bytes.len()), ("12", 0));
-    server.wait_for_line("a call of client.check_acl: ");
+    // Each was said, and why.
+    server.wait_for_line("a call of \"/emqx.exhook.v2.HookProvider/\" of no hook: left to the broker");
+    let console = server.console();
+    let refused = cases.iter().filter(|(.., answer)| *answer == NO).count();
+    assert_eq!(console.matches(": denied\n").count(), refused, "{console}");
+    assert!(refused > 15 && console.contains("a call of client.check_acl: the clientinfo is missing: denied\n"));
 }
 
 /// What is not answered by anything else is answered in time.
