@@ -55,7 +55,7 @@ fn story() -> Vec<Call> {
         Connected(nameless),
         Connack(nameless, "success", None),
         Publish(nameless, "up/read-1/t"),
-        Subscribed(nameless, None, "kept/#", 1),
+        Subscribed(nameless, Some("group"), "kept/#", 1),
         Connect(empty),
         Authenticate(empty, b"something"),
         Created(empty),

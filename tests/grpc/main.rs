@@ -8,7 +8,6 @@
     reason = "a test fails by a panic"
 )]
 
-mod acknowledged;
 mod both;
 mod broker;
 mod damaged;
@@ -16,6 +15,7 @@ mod decisions;
 mod dialect;
 mod faults;
 mod generated;
+mod pieces;
 mod port;
 mod secrets;
 mod server;
