@@ -406,6 +406,13 @@ impl Handler for Engine {
         Engine::deadline(self)
     }
 
+    fn may_wait(&self, hook: Hook) -> bool {
+        match hook.kind() {
+            Kind::Asks => hook == Hook::ClientAuthenticate && self.passwords.is_some(),
+            Kind::Tells => self.core.history.is_some(),
+        }
+    }
+
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
         Engine::handle(self, event, token)
     }

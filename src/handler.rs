@@ -19,6 +19,10 @@ pub trait Handler: Send + 'static {
     fn mode(&self) -> Mode;
     /// Every call is answered within it.
     fn deadline(&self) -> Duration;
+    /// Whether the answer to a call of this hook may come through the sink.
+    fn may_wait(&self, _: Hook) -> bool {
+        true
+    }
     /// Takes an event. `None`: the answer comes through the sink. Must not wait.
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer>;
     /// Takes note of when a broker was started. It may be said at any time, any number of times, or never.
@@ -42,6 +46,10 @@ impl<H: Handler> Handler for Option<H> {
 
     fn deadline(&self) -> Duration {
         self.as_ref().map_or(NOTHING_TO_WAIT_FOR, H::deadline)
+    }
+
+    fn may_wait(&self, hook: Hook) -> bool {
+        self.as_ref().is_some_and(|handler| handler.may_wait(hook))
     }
 
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {

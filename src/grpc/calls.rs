@@ -1,19 +1,20 @@
 //! The calls that wait for an answer.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use tokio::sync::oneshot;
 
 use crate::decision::Answer;
 use crate::reply::{Sink, Token};
 
-/// All of them, by their tokens.
+/// All of them, by their tokens. These are counted, so that nobody can choose them badly.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     next: AtomicU64,
-    waiting: Mutex<HashMap<Token, oneshot::Sender<Answer>>>,
+    waiting: Mutex<HashMap<Token, oneshot::Sender<Answer>, FixedState>>,
 }
 
 /// A call that may come to wait. Dropped, it waits no longer.
@@ -21,7 +22,7 @@ pub(super) struct Calls {
 pub(super) struct Waiting<'c> {
     calls: &'c Calls,
     pub(super) token: Token,
-    answer: oneshot::Receiver<Answer>,
+    answer: Option<oneshot::Receiver<Answer>>,
 }
 
 impl Calls {
@@ -30,7 +31,12 @@ impl Calls {
         let token = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.waiting().insert(token, sender);
-        Waiting { calls: self, token, answer }
+        Waiting { calls: self, token, answer: Some(answer) }
+    }
+
+    /// A call that will not wait.
+    pub(super) fn pass(&self) -> Waiting<'_> {
+        Waiting { calls: self, token: self.next.fetch_add(1, Ordering::Relaxed), answer: None }
     }
 
     /// Takes answers to them.
@@ -51,7 +57,7 @@ impl Calls {
         })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Token, oneshot::Sender<Answer>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Token, oneshot::Sender<Answer>, FixedState>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -59,13 +65,15 @@ impl Calls {
 impl Waiting<'_> {
     /// The answer, when it comes; `None` where it never will.
     pub(super) async fn answer(&mut self) -> Option<Answer> {
-        (&mut self.answer).await.ok()
+        self.answer.as_mut()?.await.ok()
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.calls.waiting().remove(&self.token);
+        if self.answer.is_some() {
+            self.calls.waiting().remove(&self.token);
+        }
     }
 }
 
@@ -79,6 +87,7 @@ mod tests {
         let sink = calls.sink();
         let (mut one, mut two) = (calls.begin(), calls.begin());
         let gone = calls.begin().token;
+        assert_eq!(calls.pass().answer().await, None);
         sink(&[(gone, Answer::Allow), (two.token, Answer::Deny), (one.token, Answer::Allow), (99, Answer::Allow)]);
         assert_eq!(one.answer().await, Some(Answer::Allow));
         assert_eq!(two.answer().await, Some(Answer::Deny));

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -82,7 +82,13 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
         let method = Method::of(name);
         let peer = request.extensions().get::<Peer>().cloned();
         let call = Call { shared: Arc::clone(&self.shared), package, peer };
-        Box::pin(async move { Ok(call.answer(method, request).await) })
+        // Each in a box of its own size: what all of them need is some kilobytes, which are copied.
+        match method {
+            Method::Hook(hook) => by_message!(hook, Message => Box::pin(call.ask::<Message>(hook, request))),
+            Method::Loaded => Box::pin(call.loaded(request)),
+            Method::Unloaded => Box::pin(call.unloaded()),
+            Method::Unknown(kind) => Box::pin(call.unknown(kind, request)),
+        }
     }
 }
 
@@ -94,39 +100,26 @@ struct Call<H> {
 }
 
 impl<H: Handler + Sync> Call<H> {
-    async fn answer(&self, method: Method, request: http::Request<Body>) -> Response {
-        match method {
-            Method::Loaded => self.loaded(request).await,
-            Method::Unloaded => {
-                self.shared.log.line(format_args!("a broker unloads this provider, and will ask no more"));
-                fixed(proto::Empty {}).await
-            }
-            Method::Unknown(kind) => {
-                let path = request.uri().path();
-                self.failed(kind, &format!("{} of no hook", Shown(path))).await
-            }
-            Method::Hook(hook) => by_message!(hook, Message => self.ask::<Message>(hook, request).await),
-        }
-    }
-
     /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error.
-    async fn ask<M: Request>(&self, hook: Hook, request: http::Request<Body>) -> Response {
+    async fn ask<M: Request>(self, hook: Hook, request: http::Request<Body>) -> Result<Response, Infallible> {
         let patience = patience(self.shared.handler.deadline(), request.headers());
-        let asked = unary(self.acknowledged(request), |message: M| self.decide(hook, message));
+        let asked = pin!(unary(self.acknowledged(request), |message: M| self.decide(hook, message)));
         let problem = match timeout_at(Instant::now() + patience, asked).await {
             Ok(response) => match error_of(&response) {
-                None => return response,
+                None => return Ok(response),
                 Some(error) => error.message().to_owned(),
             },
             Err(_) => format!("was not answered within {patience:?}"),
         };
-        self.failed(hook.kind(), &format!("{}: {problem}", hook.point())).await
+        let problem = format!("{}: {problem}", hook.point());
+        // In a box, so that the others need not carry the room for it.
+        Ok(Box::pin(self.failed(hook.kind(), &problem)).await)
     }
 
     async fn decide<M: Request>(&self, hook: Hook, message: M) -> proto::Valued {
         let Shared { handler, calls, log, .. } = &*self.shared;
         let dialect = self.dialect(&message);
-        let mut waiting = calls.begin();
+        let mut waiting = if handler.may_wait(hook) { calls.begin() } else { calls.pass() };
         let token = waiting.token;
         let ask = || message.event(hook, dialect).map(|event| handler.handle(&event, token));
         let asked = match catch_unwind(AssertUnwindSafe(ask)) {
@@ -173,7 +166,7 @@ impl<H: Handler + Sync> Call<H> {
     }
 
     /// The broker loads this provider, and is told its hooks.
-    async fn loaded(&self, request: http::Request<Body>) -> Response {
+    async fn loaded(self, request: http::Request<Body>) -> Result<Response, Infallible> {
         let said = |version: &str, uptime: Option<i64>, meta: Option<&proto::Meta>| {
             std::future::ready(self.told(version, uptime, meta))
         };
@@ -193,13 +186,19 @@ impl<H: Handler + Sync> Call<H> {
                 unary(request, read).await
             }
         };
-        match error_of(&response) {
-            None => response,
-            Some(error) => {
-                self.shared.log.line(format_args!("a broker loads this provider: {}", error.message()));
-                fixed(self.told("", None, None)).await
-            }
-        }
+        let Some(error) = error_of(&response) else { return Ok(response) };
+        self.shared.log.line(format_args!("a broker loads this provider: {}", error.message()));
+        Ok(fixed(self.told("", None, None)).await)
+    }
+
+    async fn unloaded(self) -> Result<Response, Infallible> {
+        self.shared.log.line(format_args!("a broker unloads this provider, and will ask no more"));
+        Ok(fixed(proto::Empty {}).await)
+    }
+
+    async fn unknown(self, kind: Kind, request: http::Request<Body>) -> Result<Response, Infallible> {
+        let path = request.uri().path();
+        Ok(self.failed(kind, &format!("{} of no hook", Shown(path))).await)
     }
 
     /// `uptime` is in milliseconds.
