@@ -273,7 +273,7 @@ fn the_schema_is_what_the_types_say() {
 
 /// The mistakes that the schema can see. Where a policy has no other, the schema must refuse it, and it must
 /// accept what has none of them.
-const STRUCTURAL: [Code; 20] = [
+const STRUCTURAL: [Code; 21] = [
     Code::NotAString,
     Code::EmptyValue,
     Code::BareHash,
@@ -286,6 +286,7 @@ const STRUCTURAL: [Code; 20] = [
     Code::BadDuration,
     Code::BadSize,
     Code::BadNumber,
+    Code::BadBroker,
     Code::BadPort,
     Code::NoEffect,
     Code::NoTopics,

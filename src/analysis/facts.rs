@@ -12,7 +12,7 @@ use crate::text::{Identity, Matcher, Template};
 /// What kinds of client ask about.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'w> {
-    texts: [TextFacts<'w>; 5],
+    texts: [TextFacts<'w>; 8],
     pub(super) hosts: HostFacts<'w>,
     /// The fields that are asked about.
     pub(super) fields: Fields,
@@ -60,6 +60,9 @@ fn place(field: TextField) -> usize {
         TextField::Protocol => 2,
         TextField::Mountpoint => 3,
         TextField::Node => 4,
+        TextField::Cluster => 5,
+        TextField::Cn => 6,
+        TextField::Dn => 7,
     }
 }
 
@@ -87,13 +90,16 @@ impl<'w> Facts<'w> {
     }
 
     pub(super) fn text(&self, field: TextField) -> &TextFacts<'w> {
-        let [clientid, username, protocol, mountpoint, node] = &self.texts;
+        let [clientid, username, protocol, mountpoint, node, cluster, cn, dn] = &self.texts;
         match field {
             TextField::Clientid => clientid,
             TextField::Username => username,
             TextField::Protocol => protocol,
             TextField::Mountpoint => mountpoint,
             TextField::Node => node,
+            TextField::Cluster => cluster,
+            TextField::Cn => cn,
+            TextField::Dn => dn,
         }
     }
 
@@ -117,20 +123,15 @@ impl<'w> Facts<'w> {
     }
 
     fn condition(&mut self, policy: usize, condition: &'w Condition, lists: &SharedLists) {
+        self.fields.insert(Field::of(condition));
         match condition {
             Condition::Text(field, condition) => {
-                self.fields.insert(Field::Text(*field));
                 if let Some(text) = self.texts.get_mut(place(*field)) {
                     text.add(policy, condition, lists);
                 }
             }
-            Condition::Peerhost(condition) => {
-                self.fields.insert(Field::Peerhost);
-                self.hosts.add(policy, condition, lists);
-            }
-            Condition::Sockport(_) => self.fields.insert(Field::Sockport),
-            Condition::IsSuperuser(_) => self.fields.insert(Field::IsSuperuser),
-            Condition::Anonymous(_) => self.fields.insert(Field::Anonymous),
+            Condition::Peerhost(condition) => self.hosts.add(policy, condition, lists),
+            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {}
         }
     }
 }

@@ -22,7 +22,8 @@
 //! ```
 //!
 //! - [`Space`]: the policies that are asked, with the lists that they share. Inline lists are as they are written;
-//!   whether a list from a file or a database holds a value is free, and each sample says what it assumes.
+//!   whether a list from a file or a database holds a value is free, and each sample says what it assumes. Brokers are
+//!   taken to tell every field that some policy asks about.
 //! - `facts`: what conditions compare each field with, taken apart; `views`: how placeholders tie fields together.
 //! - `roles`: what placeholders make of a value in topics.
 //! - `texts`, `words`, `hosts`: values of a field, of which every other one is treated as one of them is. `words`

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::event::owned::OwnedClient;
 use crate::event::{Client, Shown};
 use crate::policy::lists::Lists;
-use crate::policy::model::TextField;
+use crate::policy::model::{Condition, TextField};
 
 /// Clients of which every real one of the focus is treated as one of them is.
 #[derive(Debug, Clone)]
@@ -45,13 +45,34 @@ pub(super) enum Field {
     Text(TextField),
     Peerhost,
     Sockport,
+    Peerport,
     IsSuperuser,
     Anonymous,
 }
 
 impl Field {
-    pub(super) const TEXTS: [TextField; 5] =
-        [TextField::Clientid, TextField::Username, TextField::Protocol, TextField::Mountpoint, TextField::Node];
+    pub(super) const TEXTS: [TextField; 8] = [
+        TextField::Clientid,
+        TextField::Username,
+        TextField::Protocol,
+        TextField::Mountpoint,
+        TextField::Node,
+        TextField::Cluster,
+        TextField::Cn,
+        TextField::Dn,
+    ];
+
+    /// The field that the condition is on.
+    pub(super) fn of(condition: &Condition) -> Self {
+        match condition {
+            Condition::Text(field, _) => Field::Text(*field),
+            Condition::Peerhost(_) => Field::Peerhost,
+            Condition::Sockport(_) => Field::Sockport,
+            Condition::Peerport(_) => Field::Peerport,
+            Condition::IsSuperuser(_) => Field::IsSuperuser,
+            Condition::Anonymous(_) => Field::Anonymous,
+        }
+    }
 
     fn bit(self) -> u16 {
         match self {
@@ -64,18 +85,11 @@ impl Field {
             Field::Sockport => 1 << 6,
             Field::IsSuperuser => 1 << 7,
             Field::Anonymous => 1 << 8,
+            Field::Text(TextField::Cluster) => 1 << 9,
+            Field::Text(TextField::Cn) => 1 << 10,
+            Field::Text(TextField::Dn) => 1 << 11,
+            Field::Peerport => 1 << 12,
         }
-    }
-}
-
-/// The name of the field in a policy.
-fn name(field: TextField) -> &'static str {
-    match field {
-        TextField::Clientid => "clientid",
-        TextField::Username => "username",
-        TextField::Protocol => "protocol",
-        TextField::Mountpoint => "mountpoint",
-        TextField::Node => "node",
     }
 }
 
@@ -135,11 +149,12 @@ impl fmt::Display for Sample {
         let client = self.client();
         let mut before = "";
         for field in Field::TEXTS.into_iter().filter(|field| self.fields.contains(Field::Text(*field))) {
-            match (field, field.of(&client)) {
-                (TextField::Clientid | TextField::Username | TextField::Mountpoint, "") => {
-                    write!(f, "{before}no {}", name(field))?;
-                }
-                (_, text) => write!(f, "{before}{} {}", name(field), Shown(text))?,
+            match (field, field.of(&client).unwrap_or_default()) {
+                (
+                    TextField::Clientid | TextField::Username | TextField::Mountpoint | TextField::Cn | TextField::Dn,
+                    "",
+                ) => write!(f, "{before}no {}", field.name())?,
+                (_, text) => write!(f, "{before}{} {}", field.name(), Shown(text))?,
             }
             self.fmt_members(f, Field::Text(field))?;
             before = ", ";
@@ -151,6 +166,10 @@ impl fmt::Display for Sample {
         }
         if self.fields.contains(Field::Sockport) {
             write!(f, "{before}on port {}", client.sockport)?;
+            before = ", ";
+        }
+        if let Some(port) = client.extra.peerport.filter(|_| self.fields.contains(Field::Peerport)) {
+            write!(f, "{before}from port {port}")?;
             before = ", ";
         }
         for (field, is, word) in [

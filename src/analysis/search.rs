@@ -13,7 +13,7 @@ use super::sample::{Field, Fields, Member, Sample, Samples};
 use super::space::{Kind, Origin, Space};
 use super::texts::{Pool, Texts};
 use super::views::{View, Views};
-use crate::event::owned::{OwnedClient, OwnedExtra};
+use crate::event::owned::OwnedClient;
 use crate::policy::lists::Lists;
 use crate::policy::model::{Condition, TextCondition, TextField, Who};
 use crate::policy::who::Holds;
@@ -78,7 +78,7 @@ fn address(who: &Who) -> usize {
 impl<'w> Search<'_, 'w, '_> {
     fn run(mut self) -> Samples {
         let mut drafts = self.identities();
-        for field in [TextField::Protocol, TextField::Mountpoint, TextField::Node] {
+        for field in Field::TEXTS.into_iter().filter(|field| super::texts::placeholder_of(*field).is_none()) {
             drafts = self.other_texts(drafts, field);
         }
         let mut settled = Vec::new();
@@ -130,7 +130,7 @@ impl<'w> Search<'_, 'w, '_> {
             node: "emqx@127.0.0.1".into(),
             is_superuser: false,
             anonymous: false,
-            extra: OwnedExtra::default(),
+            extra: self.space.extra().into(),
         };
         let lists = self.space.lists.with(&[], |_| false).unwrap_or_else(|| Arc::new([]));
         let known = Fields::default();
@@ -226,7 +226,7 @@ impl<'w> Search<'_, 'w, '_> {
             self.complete &= pool.complete;
             return pool;
         }
-        let value = field.of(&self.start().client.as_client()).to_owned();
+        let value = field.of(&self.start().client.as_client()).unwrap_or_default().to_owned();
         let class = texts.class(field, &value);
         Pool { texts: vec![(value, class)], complete: true }
     }
@@ -257,8 +257,8 @@ impl<'w> Search<'_, 'w, '_> {
                     break;
                 }
                 let tied: Vec<bool> = templates.iter().map(|template| template.equals(identity, text)).collect();
-                let others = [client.clientid, client.username, client.protocol, client.mountpoint];
-                let same: Vec<bool> = others.iter().map(|other| *other == text).collect();
+                let others = Field::TEXTS.into_iter().take_while(|other| *other != field);
+                let same: Vec<bool> = others.map(|other| other.of(&client) == Some(text)).collect();
                 if !seen.insert((*class, tied, same)) {
                     continue;
                 }
@@ -267,6 +267,9 @@ impl<'w> Search<'_, 'w, '_> {
                     TextField::Protocol => next.client.protocol = text.as_str().into(),
                     TextField::Mountpoint => next.client.mountpoint = text.as_str().into(),
                     TextField::Node => next.client.node = text.as_str().into(),
+                    TextField::Cluster => next.client.extra.cluster = Some(text.as_str().into()),
+                    TextField::Cn => next.client.extra.cn = Some(text.as_str().into()),
+                    TextField::Dn => next.client.extra.dn = Some(text.as_str().into()),
                     TextField::Clientid | TextField::Username => {}
                 }
                 if self.allows(&next) {
@@ -288,9 +291,11 @@ impl<'w> Search<'_, 'w, '_> {
         }
         let unsettled = open.into_iter().find_map(|(policy, condition)| match condition {
             Condition::Text(_, condition) => self.elsewhere(policy, condition, &draft.settled),
-            Condition::Peerhost(_) | Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
-                None
-            }
+            Condition::Peerhost(_)
+            | Condition::Sockport(_)
+            | Condition::Peerport(_)
+            | Condition::IsSuperuser(_)
+            | Condition::Anonymous(_) => None,
         });
         let Some(list) = unsettled else {
             all.push(draft);
@@ -299,7 +304,7 @@ impl<'w> Search<'_, 'w, '_> {
         let client = draft.client.as_client();
         let fields: Vec<TextField> =
             Field::TEXTS.into_iter().filter(|field| self.facts.text(*field).elsewhere.contains(&list)).collect();
-        let mut values: Vec<&str> = fields.iter().map(|field| field.of(&client)).collect();
+        let mut values: Vec<&str> = fields.iter().map(|field| field.of(&client).unwrap_or_default()).collect();
         values.sort_unstable();
         values.dedup();
         for choice in 0..1_u32 << values.len() {
@@ -313,7 +318,7 @@ impl<'w> Search<'_, 'w, '_> {
             let mut next = draft.clone();
             next.settled.insert(list);
             next.members.extend(fields.iter().map(|field| {
-                let text = field.of(&client);
+                let text = field.of(&client).unwrap_or_default();
                 let name = self.space.lists.name(list);
                 Member { list, name, field: Field::Text(*field), text: text.into(), holds: holds(text) }
             }));
@@ -442,6 +447,7 @@ impl<'w> Search<'_, 'w, '_> {
             }
             Condition::Peerhost(_) => draft.known.contains(Field::Peerhost),
             Condition::Sockport(_) => draft.known.contains(Field::Sockport),
+            Condition::Peerport(_) => draft.known.contains(Field::Peerport),
             Condition::IsSuperuser(_) => draft.known.contains(Field::IsSuperuser),
             Condition::Anonymous(_) => draft.known.contains(Field::Anonymous),
         };

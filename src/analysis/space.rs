@@ -10,6 +10,8 @@ use super::roles::Rules;
 use super::sample::{Member, Samples};
 use super::search;
 use super::words::Automaton;
+use crate::event::Extra;
+use crate::policy::brokers::{Asked, Brokers};
 use crate::policy::lists::{List, Lists};
 use crate::policy::model::{ListDef, ListId, ListSource, Who};
 use crate::policy::{Policy, TopicRule};
@@ -39,6 +41,7 @@ impl<'w> From<&'w Who> for Kind<'w> {
 #[derive(Debug)]
 pub struct Space {
     rules: Rules,
+    extra: Extra<'static>,
     pub(super) lists: SharedLists,
     automata: RefCell<HashMap<Box<str>, Option<Rc<Automaton>>>>,
 }
@@ -80,8 +83,15 @@ impl Space {
     /// Takes what is needed of the policies. Their order is that of [`Kind::policy`].
     pub fn new(policies: &[&Policy]) -> Self {
         let rules = Rules::of(policies.iter().flat_map(|policy| policy.acl_rules()));
+        let extra = Asked::by(policies).of(Brokers::default().usual_extra());
         let automata = RefCell::default();
-        Space { rules, lists: SharedLists::of(policies), automata }
+        Space { rules, extra, lists: SharedLists::of(policies), automata }
+    }
+
+    /// What only some brokers tell, of a client of which nothing of it matters: as far as some policy asks about it. Every
+    /// broker is taken to tell that.
+    pub(super) fn extra(&self) -> Extra<'static> {
+        self.extra
     }
 
     /// Clients of the focus, of which every real one is treated as one of them is: by these other kinds, by the focus, and

@@ -109,6 +109,9 @@ impl<'a, 'w> Texts<'a, 'w> {
             TextField::Protocol => &["mqtt", "other"],
             TextField::Mountpoint => &["somewhere/"],
             TextField::Node => &["emqx@127.0.0.1", "other@127.0.0.1"],
+            TextField::Cluster => &["emqxcl", "other-cluster"],
+            TextField::Cn => &["somebody", "somebody-else"],
+            TextField::Dn => &["CN=somebody", "CN=somebody-else"],
         };
         let first = names.first().copied().unwrap_or_default();
         let numbered = (1..).map(|number: u32| format!("{first}-{number}"));
@@ -231,6 +234,7 @@ impl<'a, 'w> Texts<'a, 'w> {
                 Condition::Text(..)
                 | Condition::Peerhost(_)
                 | Condition::Sockport(_)
+                | Condition::Peerport(_)
                 | Condition::IsSuperuser(_)
                 | Condition::Anonymous(_) => None,
             }),
@@ -260,7 +264,12 @@ pub(super) fn placeholder_of(field: TextField) -> Option<Placeholder> {
     match field {
         TextField::Clientid => Some(Placeholder::Clientid),
         TextField::Username => Some(Placeholder::Username),
-        TextField::Protocol | TextField::Mountpoint | TextField::Node => None,
+        TextField::Protocol
+        | TextField::Mountpoint
+        | TextField::Node
+        | TextField::Cluster
+        | TextField::Cn
+        | TextField::Dn => None,
     }
 }
 
@@ -274,6 +283,7 @@ fn required<'w>(who: &'w Who, field: TextField, needed: &mut Vec<&'w Matcher>) {
             Condition::Text(..)
             | Condition::Peerhost(_)
             | Condition::Sockport(_)
+            | Condition::Peerport(_)
             | Condition::IsSuperuser(_)
             | Condition::Anonymous(_) => None,
         })),

@@ -230,7 +230,12 @@ impl Views {
         match field {
             TextField::Clientid => self.clientid.clone(),
             TextField::Username => self.username.clone(),
-            TextField::Protocol | TextField::Mountpoint | TextField::Node => vec![View::of(field)],
+            TextField::Protocol
+            | TextField::Mountpoint
+            | TextField::Node
+            | TextField::Cluster
+            | TextField::Cn
+            | TextField::Dn => vec![View::of(field)],
         }
     }
 

@@ -114,6 +114,14 @@ impl Serialize for Sample {
             node: &'a str,
             is_superuser: bool,
             anonymous: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cluster: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            peerport: Option<u16>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cn: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            dn: Option<&'a str>,
         }
         #[derive(Serialize)]
         struct ListObject<'a> {
@@ -132,6 +140,10 @@ impl Serialize for Sample {
             node: client.node,
             is_superuser: client.is_superuser,
             anonymous: client.anonymous,
+            cluster: client.extra.cluster,
+            peerport: client.extra.peerport,
+            cn: client.extra.cn,
+            dn: client.extra.dn,
         };
         let lists = self.assumed().map(|(list, entry, holds)| ListObject { list, entry, holds }).collect();
         Object { client, lists }.serialize(serializer)

@@ -237,16 +237,22 @@ fn coverage<'s>(files: &[File<'s>], args: &Args) -> Vec<Covered<'s>> {
     covered.collect()
 }
 
-/// What a failed case wants for an answer: the lists and password sources that nothing stands in for.
+/// What a failed case wants for an answer: the lists and password sources that nothing stands in for, and the fields that
+/// are not told.
 fn wanting(answered: &Answered<'_>, trace: &Trace<'_>) -> Option<String> {
     if answered.decision.rule != ERROR {
         return None;
     }
-    let (lists, sources) = suite::wanting(trace);
+    let suite::Wanting { lists, sources, fields } = suite::wanting(trace);
     let lists = lists.iter().map(|name| format!("list `{name}` under `lists`"));
     let sources = sources.iter().map(|name| format!("password source `{name}` under `passwords`"));
     let all: Vec<String> = lists.chain(sources).collect();
-    (!all.is_empty()).then(|| format!("nothing stands in for {}", all.join(" and ")))
+    let stand_ins = (!all.is_empty()).then(|| format!("nothing stands in for {}", all.join(" and ")));
+    let fields: Vec<String> = fields.iter().map(|name| format!("`{name}`")).collect();
+    let untold = (!fields.is_empty())
+        .then(|| format!("the client has no {}, which a broker of the policy does not tell", fields.join(" and no ")));
+    let wanting: Vec<String> = stand_ins.into_iter().chain(untold).collect();
+    (!wanting.is_empty()).then(|| wanting.join("; "))
 }
 
 /// A text of the file on one line, with nothing that a terminal acts on.

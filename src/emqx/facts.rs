@@ -30,6 +30,14 @@ pub enum Fact {
     DeniesNoMatch,
     /// `EMQX_SECURITY_PROFILE=hardened` closes what is open by default.
     SecurityProfile,
+    /// It tells the name and the subject in the client's certificate.
+    TellsCertificate,
+    /// It tells the name of its cluster.
+    TellsCluster,
+    /// It tells the port that the client connects from.
+    TellsPeerport,
+    /// It says of every client that it is anonymous.
+    AllAnonymous,
 }
 
 /// Whether a version has something.
@@ -45,7 +53,7 @@ pub enum Has {
 
 impl Fact {
     /// The first version of each line in which it came; it stayed in all lines after the last.
-    const fn since(self) -> &'static [Version] {
+    pub const fn since(self) -> &'static [Version] {
         const fn line(major: u8, minor: u8) -> Version {
             Version::new(major, minor)
         }
@@ -64,6 +72,10 @@ impl Fact {
             Fact::VerifiesProvider => const { &[release(5, 8, 8), release(5, 9, 2), release(5, 10, 1), line(6, 0)] },
             Fact::DeniesNoMatch => const { &[line(6, 0)] },
             Fact::SecurityProfile => const { &[release(6, 2, 1)] },
+            Fact::TellsCertificate => const { &[line(4, 3)] },
+            Fact::TellsCluster => const { &[release(4, 3, 14), release(4, 4, 3), line(5, 0)] },
+            Fact::TellsPeerport => const { &[line(5, 4)] },
+            Fact::AllAnonymous => const { &[line(5, 0)] },
         }
     }
 }
@@ -150,5 +162,20 @@ mod tests {
         check("5.10", Fact::VerifiesProvider, from("5.10.1"));
         check("6.2", Fact::SecurityProfile, from("6.2.1"));
         check("6.1", Fact::SecurityProfile, Has::No);
+    }
+
+    #[test]
+    fn what_is_told_of_a_client_came_bit_by_bit() {
+        check("4.2.14", Fact::TellsCertificate, Has::No);
+        check("4.3.0", Fact::TellsCertificate, Has::Yes);
+        check("4.3.13", Fact::TellsCluster, Has::No);
+        check("4.3", Fact::TellsCluster, from("4.3.14"));
+        check("4.4.2", Fact::TellsCluster, Has::No);
+        check("4.4.3", Fact::TellsCluster, Has::Yes);
+        check("5.0.0", Fact::TellsCluster, Has::Yes);
+        check("5.3", Fact::TellsPeerport, Has::No);
+        check("5.4.0", Fact::TellsPeerport, Has::Yes);
+        check("4.4", Fact::AllAnonymous, Has::No);
+        check("5.0", Fact::AllAnonymous, Has::Yes);
     }
 }

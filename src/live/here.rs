@@ -1,9 +1,11 @@
 //! What the broker will see of a client that logs in from here, and what it can therefore show.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::decision::Verdict;
+use crate::emqx::Fact;
 use crate::event::Action;
 use crate::event::owned::{OwnedClient, OwnedPeerhost};
 use crate::mqtt::Version;
@@ -36,7 +38,7 @@ struct Field {
 }
 
 /// The fields of which it is known what they will be.
-const KNOWN: [Field; 5] = [
+const KNOWN: [Field; 7] = [
     Field {
         name: "peerhost",
         set: |here, client| client.peerhost = OwnedPeerhost::Addr(here.local.ip()),
@@ -62,10 +64,21 @@ const KNOWN: [Field; 5] = [
         set: |_, client| client.is_superuser = false,
         show: |client| client.is_superuser.to_string(),
     },
+    // This client has no certificate.
+    Field {
+        name: "cn",
+        set: |_, client| client.extra.cn = client.extra.cn.take().map(|_| "".into()),
+        show: |client| told(client.extra.cn.as_ref()),
+    },
+    Field {
+        name: "dn",
+        set: |_, client| client.extra.dn = client.extra.dn.take().map(|_| "".into()),
+        show: |client| told(client.extra.dn.as_ref()),
+    },
 ];
 
 /// The fields that may be anything.
-const UNKNOWN: [Field; 2] = [
+const UNKNOWN: [Field; 8] = [
     Field {
         name: "node",
         set: |_, client| client.node = format!("{}-or-another", client.node).into(),
@@ -76,7 +89,46 @@ const UNKNOWN: [Field; 2] = [
         set: |_, client| client.anonymous = !client.anonymous,
         show: |client| client.anonymous.to_string(),
     },
+    Field {
+        name: "cluster",
+        set: |_, client| {
+            let another = |name: &str| format!("{name}-or-another").into();
+            client.extra.cluster = client.extra.cluster.as_deref().map(another);
+        },
+        show: |client| told(client.extra.cluster.as_ref()),
+    },
+    Field {
+        name: "peerport",
+        set: |_, client| client.extra.peerport = client.extra.peerport.map(|port| port ^ 1),
+        show: |client| told(client.extra.peerport.as_ref()),
+    },
+    // Whether the broker tells them, and so all that only some do.
+    Field {
+        name: "cluster",
+        set: |here, client| here.not_told(Fact::TellsCluster, &mut client.extra.cluster),
+        show: |client| told(client.extra.cluster.as_ref()),
+    },
+    Field {
+        name: "peerport",
+        set: |here, client| here.not_told(Fact::TellsPeerport, &mut client.extra.peerport),
+        show: |client| told(client.extra.peerport.as_ref()),
+    },
+    Field {
+        name: "cn",
+        set: |here, client| here.not_told(Fact::TellsCertificate, &mut client.extra.cn),
+        show: |client| told(client.extra.cn.as_ref()),
+    },
+    Field {
+        name: "dn",
+        set: |here, client| here.not_told(Fact::TellsCertificate, &mut client.extra.dn),
+        show: |client| told(client.extra.dn.as_ref()),
+    },
 ];
+
+/// What is known of a field that only some brokers tell.
+fn told<T: fmt::Debug>(value: Option<&T>) -> String {
+    value.map_or_else(|| "not told".to_owned(), |value| format!("{value:?}"))
+}
 
 /// The longest text that MQTT carries, in bytes.
 const MAX_TEXT: usize = u16::MAX as usize;
@@ -126,6 +178,14 @@ impl<'s> Here<'s> {
                 let value = (field.show)(&seen);
                 Err(format!("it is so where `{}` is {value}, which is not known of this broker", field.name))
             }
+        }
+    }
+
+    /// Takes the value away, unless the brokers that the policy is for surely tell it.
+    fn not_told<T>(&self, fact: Fact, value: &mut Option<T>) {
+        let brokers = self.suite.policy.brokers();
+        if brokers.versions().is_empty() || !brokers.all_have(fact) {
+            *value = None;
         }
     }
 

@@ -168,9 +168,18 @@ fn keys(who: &Who) -> Option<Vec<Key<'_>>> {
         Who::All(conditions) => conditions.iter().find_map(|condition| match condition {
             Condition::Text(TextField::Clientid, condition) => literals(condition, Key::Clientid),
             Condition::Text(TextField::Username, condition) => literals(condition, Key::Username),
-            Condition::Text(TextField::Protocol | TextField::Mountpoint | TextField::Node, _)
+            Condition::Text(
+                TextField::Protocol
+                | TextField::Mountpoint
+                | TextField::Node
+                | TextField::Cluster
+                | TextField::Cn
+                | TextField::Dn,
+                _,
+            )
             | Condition::Peerhost(_)
             | Condition::Sockport(_)
+            | Condition::Peerport(_)
             | Condition::IsSuperuser(_)
             | Condition::Anonymous(_) => None,
         }),

@@ -165,6 +165,17 @@ codes! {
         "A whole number is needed here. The message says between which bounds it must be.",
         bad "capture: { file: events.jsonl, max_files: none }",
         good "capture: { file: events.jsonl, max_files: 4 }";
+    BadBroker, "bad-broker", Error, "No version of the broker, or one that is not known",
+        "`broker` says which versions of EMQX the policy is for, `\"5.8\"` or `\"5.8.3\"`, or several in a list. The message lists \
+         those that are known. Without quotes `5.10` is the number 5.1 to YAML; it is read here as it is written.",
+        bad "broker: latest",
+        good "broker: 5.10";
+    NotTold, "not-told", Error, "A condition on what no broker of the policy tells",
+        "Not every version of EMQX tells everything of a client: `cn` and `dn` come with 4.3, `cluster` with 4.3.14, 4.4.3 and 5.0, \
+         `peerport` with 5.4. None of those under `broker` tells this. Whether such a condition holds is never known, so a rule \
+         that comes to need it denies with the id `error`, whatever it says.",
+        bad "broker: \"5.3\"\nauth: { rules: [{ deny: { peerport: 1024 } }] }",
+        good "broker: \"5.4\"\nauth: { rules: [{ deny: { peerport: 1024 } }] }";
     UnknownName, "unknown-name", Error, "A name that is declared nowhere",
         "A rule or condition names a list, a kind of client or a password source that does not stand under `lists`, `clients` or \
          `passwords`. In a test file: something stands in for a list or a password source that the policy does not have, or a \
@@ -199,6 +210,7 @@ codes! {
         good "acl: { rules: [{ deny: everyone, topics: [{ glob: \"ops/**/key\" }, \"dev/+\"] }] }";
     BadPlaceholder, "bad-placeholder", Error, "A placeholder that the policy language does not have",
         "`${clientid}` and `${username}` are the only placeholders, and they stand in plain texts and in topic patterns. \
+         The name in a certificate is compared with one: `cn: \"${clientid}\"`. \
          `%c` and `%u` are the broker's own spelling, which would be taken literally here.",
         bad "acl: { rules: [{ deny: everyone, topics: [\"dev/%c/#\"] }] }",
         good "acl: { rules: [{ deny: everyone, topics: [\"dev/${clientid}/#\"] }] }";
@@ -276,7 +288,8 @@ codes! {
         good "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }, { allow: { peerhost: 10.0.0.0/8 } }] }";
     UnverifiedClientid, "unverified-clientid", Warning, "`${clientid}` topics, but nobody verifies the clientid",
         "A client chooses its clientid freely. Topics with `${clientid}` keep clients apart only where a login rule with a \
-         password ties the clientid to the verified username: `{ clientid: \"${username}\" }`.",
+         password ties the clientid to the verified username, `{ clientid: \"${username}\" }`, or a rule ties it to the client's \
+         certificate, which the broker's listener must verify: `{ cn: \"${clientid}\" }`.",
         bad "auth: { rules: [{ allow: { peerhost: 10.0.0.0/8 } }] }\nacl: { rules: [{ allow: everyone, publish: [\"dev/${clientid}/up\"] }] }",
         good "passwords: { devices: { file: devices.passwd } }\nauth: { rules: [{ allow: { clientid: \"${username}\" }, password: devices }] }\nacl: { rules: [{ allow: everyone, publish: [\"dev/${clientid}/up\"] }] }";
     NeverDecides, "never-decides", Warning, "A rule that can never decide",
@@ -322,8 +335,16 @@ codes! {
         "The broker does not ask about the topics of superusers, so in `acl` the flag is always false.",
         bad "acl: { rules: [{ allow: { is_superuser: true }, topics: [\"ops/#\"] }] }",
         good "acl: { rules: [{ allow: { username: root }, topics: [\"ops/#\"] }] }";
-    MessagesEnterprise, "messages-enterprise", Warning, "Only the Enterprise edition sends message hooks",
-        "The community edition's plugin calls no message hooks, so the table `messages` stays empty there.";
+    MessagesEnterprise, "messages-enterprise", Warning, "Before 4.3 only the Enterprise edition sends message hooks",
+        "The plugin of the community edition calls no message hooks in EMQX 4.1 and 4.2, so the table `messages` stays empty \
+         there. From 4.3 on all editions send them: a policy that says so with `broker` is not warned about.";
+    NotToldEverywhere, "not-told-everywhere", Warning, "A condition on what some brokers of the policy do not tell",
+        "Not every version of EMQX tells everything of a client: `cn` and `dn` come with 4.3, `cluster` with 4.3.14, 4.4.3 and 5.0, \
+         `peerport` with 5.4. Where the broker does not tell it, nobody knows whether the condition holds, so a rule that comes \
+         to need it denies with the id `error`, whatever it says. Give these brokers a policy of their own, or tell their \
+         clients apart before, by `node` say.",
+        bad "broker: [\"4.2\", \"5.8\"]\nauth: { rules: [{ allow: { cn: \"${clientid}\" } }] }",
+        good "broker: [\"4.4\", \"5.8\"]\nauth: { rules: [{ allow: { cn: \"${clientid}\" } }] }";
     CapturesNothing, "captures-nothing", Warning, "`capture` waits for events that the policy is never told of",
         "`capture` writes what reaches the driver, and asks the broker for nothing more, since every hook holds up its client. \
          Logins come where the policy has `auth`, topics where it has `acl`, connections and sessions where `history` records \
@@ -343,7 +364,8 @@ codes! {
     AdmitsNameless, "admits-nameless", Warning, "A condition lets clients without a name through",
         "An absent username is the empty text, which is different from every name, so `{ not: admin }` holds for clients that \
          give none. Write `{ not: [\"\", admin] }`. A glob or regex that matches the empty text, `*` say, lets them through as \
-         well: write `?*`. Where that is meant, say so: `[\"\", { glob: \"op-*\" }]`.",
+         well: write `?*`. Where that is meant, say so: `[\"\", { glob: \"op-*\" }]`. The same goes for `cn` and `dn`, which are \
+         empty for clients without a certificate.",
         bad "auth: { rules: [{ allow: { username: { not: admin } } }] }",
         good "auth: { rules: [{ allow: { username: { not: [\"\", admin] } } }] }";
     NoEntries, "no-entries", Warning, "A list or password source is empty",
@@ -397,12 +419,12 @@ codes! {
         good "auth: { rules: [{ deny: { clientid: \"dev-1\" } }] }";
     NoSuchValue, "no-such-value", Warning, "A value that the broker never gives",
         "`protocol` is `mqtt` whatever the transport and the listener, and every `node` is called `NAME@HOST`. A condition on \
-         another value never holds, and its `not` always.",
+         another value never holds, and its `not` always. From EMQX 5.0 on `anonymous` is true of every client.",
         bad "auth: { rules: [{ deny: { protocol: mqtts } }] }",
         good "auth: { rules: [{ deny: { sockport: 8883 } }] }";
-    LongDeadline, "long-deadline", Warning, "The deadline is not under the broker's usual `call_timeout`",
-        "When the broker's `call_timeout` (5s unless it was changed) passes before the answer comes, the broker goes on as if \
-         there were no policy, and lets the client through. The deadline must be shorter.",
+    LongDeadline, "long-deadline", Warning, "The deadline is not under the broker's usual time-out",
+        "When the broker's `call_timeout`, from EMQX 4.3 on its `request_timeout` (5s unless it was changed), passes before the \
+         answer comes, the broker goes on as if there were no policy, and may let the client through. The deadline must be shorter.",
         bad "deadline: 5s",
         good "deadline: 2s";
     CommentAfterPattern, "comment-after-pattern", Warning, "A comment that looks like a part of the topic",

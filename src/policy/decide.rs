@@ -2,11 +2,12 @@
 //!
 //! Deciding reads the client and the [`Lists`] and nothing else: no file, no clock, no lock. It
 //! cannot fail. Rules are tried in the order of the file, and the first that matches decides; where
-//! it cannot be told whether a rule matches, because a list could not be read, the answer is
-//! [`Decision::ERROR`], whatever the rule would have said.
+//! it cannot be told whether a rule matches, because a list could not be read or the broker does not
+//! tell a field, the answer is [`Decision::ERROR`], whatever the rule would have said.
 
 use std::time::Duration;
 
+use super::brokers::Brokers;
 use super::candidates::{Index, Places, TopicRules};
 use super::lists::Lists;
 use super::model::{
@@ -25,6 +26,7 @@ use crate::topic::{Pattern, Patterns, Request};
 #[derive(Debug)]
 pub struct Policy {
     mode: Mode,
+    brokers: Brokers,
     deadline: Duration,
     lists: Vec<ListDef>,
     passwords: Vec<PasswordDef>,
@@ -90,9 +92,10 @@ struct Topics {
 impl Policy {
     /// Makes a validated policy ready.
     pub fn compile(model: Model) -> Self {
-        let Model { mode, deadline, lists, passwords, auth, acl, log, history, capture } = model;
+        let Model { mode, brokers, deadline, lists, passwords, auth, acl, log, history, capture } = model;
         Policy {
             mode,
+            brokers,
             deadline,
             lists,
             passwords,
@@ -225,6 +228,11 @@ impl Policy {
         self.acl.as_ref().map(|acl| acl.section.default)
     }
 
+    /// Which brokers it is for.
+    pub fn brokers(&self) -> &Brokers {
+        &self.brokers
+    }
+
     /// Whether decisions are carried out.
     pub fn mode(&self) -> Mode {
         self.mode
@@ -334,7 +342,7 @@ pub(super) enum Step {
 pub(super) enum Reach {
     /// Not at all.
     None,
-    /// A list that decides it could not be read.
+    /// A list that decides it could not be read, or a field is not told.
     CannotTell,
     /// It is an `ignore` rule about some of the topics. The request as a whole is decided below it.
     Part,

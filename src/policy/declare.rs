@@ -25,7 +25,7 @@ pub(crate) fn exactly_one(schema: &mut schemars::Schema, groups: Vec<Vec<&str>>)
 }
 
 /// A mapping with fixed keys. After the fields may stand `exactly one of a, b: Code`, more than once, and `at least one of
-/// a, b: Code`.
+/// a, b: Code`, and `no key of: why`, which says of an unknown key why there is none.
 macro_rules! record {
     (
         $(#[doc = $about:literal])+
@@ -34,6 +34,7 @@ macro_rules! record {
         }
         $(exactly one of $($one:ident),+: $none:ident)*
         $(at least one of $($some:ident),+: $nothing:ident)?
+        $(no key of: $why:path)?
     ) => {
         $(#[doc = $about])+
         #[derive(Debug)]
@@ -59,7 +60,8 @@ macro_rules! record {
                 let mut seen = $crate::policy::decode::Seen::default();
                 $(let mut $field = None;)*
                 for (key, value) in entries {
-                    let name = cx.key(key, &[$(stringify!($field)),*], &mut seen);
+                    let why: fn(&str) -> Option<&'static str> = $crate::policy::declare::record!(@why $($why)?);
+                    let name = cx.key(key, &[$(stringify!($field)),*], &mut seen, why);
                     $(if name == Some(stringify!($field)) {
                         $field = cx.at(key, value);
                     })*
@@ -102,6 +104,12 @@ macro_rules! record {
             }
         }
     };
+    (@why) => {
+        |_| None
+    };
+    (@why $why:path) => {
+        $why
+    };
     (@required $cx:ident, $yaml:ident, $seen:expr, $field:ident) => {
         $cx.require($yaml, $seen, stringify!($field), Self::WHAT)
     };
@@ -135,7 +143,7 @@ macro_rules! choice {
                 let mut seen = $crate::policy::decode::Seen::default();
                 let mut chosen = None;
                 for (key, value) in entries {
-                    let name = cx.key(key, KEYS, &mut seen);
+                    let name = cx.key(key, KEYS, &mut seen, |_| None);
                     $(if name == Some($key) {
                         chosen = cx.at(key, value).map($name::$variant);
                     })*

@@ -48,6 +48,8 @@ pub(crate) struct Seen {
     known: Vec<(&'static str, Span)>,
     /// What unknown keys were most likely meant to be.
     meant: Vec<&'static str>,
+    /// Of an unknown key it was said why there is none.
+    explained: bool,
 }
 
 impl Seen {
@@ -123,8 +125,15 @@ impl<'t> Cx<'t> {
         None
     }
 
-    /// Which of the known keys this is. Unknown keys and those seen before are reported.
-    pub(crate) fn key(&mut self, key: &Yaml, known: &[&'static str], seen: &mut Seen) -> Option<&'static str> {
+    /// Which of the known keys this is. Unknown keys and those seen before are reported; `why` may say of an unknown one
+    /// why there is none.
+    pub(crate) fn key(
+        &mut self,
+        key: &Yaml,
+        known: &[&'static str],
+        seen: &mut Seen,
+        why: fn(&str) -> Option<&'static str>,
+    ) -> Option<&'static str> {
         let Node::Text(name) = &key.node else {
             let listed = format!("a key, {}", listed(known, "or"));
             self.wrong_type(key, &listed);
@@ -132,6 +141,11 @@ impl<'t> Cx<'t> {
         };
         let Some(known_name) = known.iter().copied().find(|known| *known == &**name) else {
             let diagnostic = Diagnostic::new(Code::UnknownKey, key.span, format!("unknown key {}", quote(name)));
+            if let Some(why) = why(name) {
+                seen.explained = true;
+                self.push(diagnostic.help(why));
+                return None;
+            }
             seen.meant.extend(
                 nearest(name, known.iter().copied()).and_then(|near| known.iter().find(|known| **known == near)),
             );
@@ -188,7 +202,7 @@ impl<'t> Cx<'t> {
 
     /// Reports where none of the keys is there.
     pub(crate) fn at_least_one(&mut self, yaml: &Yaml, seen: &Seen, names: &[&'static str], what: &str, missing: Code) {
-        if seen.of(names).is_empty() && !seen.was_meant(names) {
+        if seen.of(names).is_empty() && !seen.was_meant(names) && !seen.explained {
             let message = format!("{what} needs {}", listed(names, "or"));
             self.push(Diagnostic::new(missing, yaml.span, message));
         }

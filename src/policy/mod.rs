@@ -1,5 +1,6 @@
 //! The policy: from the file to decisions.
 mod accepts;
+pub mod brokers;
 mod candidates;
 pub mod codes;
 pub mod decide;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::brokers::Brokers;
 use crate::decision::{Mode, Verdict};
 use crate::hook::{Hook, Kind};
 use crate::text::{Matcher, Template};
@@ -26,6 +27,8 @@ pub struct PasswordId(pub usize);
 pub struct Model {
     /// Whether decisions are carried out.
     pub mode: Mode,
+    /// Which brokers it is for.
+    pub brokers: Brokers,
     /// Every call is answered within it.
     pub deadline: Duration,
     /// The named lists, addressed by [`ListId`].
@@ -116,6 +119,8 @@ pub enum Condition {
     Peerhost(HostCondition),
     /// On the listener's port.
     Sockport(PortCondition),
+    /// On the port that the client connects from.
+    Peerport(PortCondition),
     /// On the broker's superuser flag.
     IsSuperuser(bool),
     /// On the broker's anonymous flag.
@@ -124,13 +129,16 @@ pub enum Condition {
 
 /// The fields that are text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are the broker's, described at `Client`")]
+#[expect(missing_docs, reason = "the names are the broker's, described at `Client` and `Extra`")]
 pub enum TextField {
     Clientid,
     Username,
     Protocol,
     Mountpoint,
     Node,
+    Cluster,
+    Cn,
+    Dn,
 }
 
 /// A condition on a text.

@@ -4,7 +4,9 @@
 //! [`Model`](super::model::Model) of them, in which nothing can be wrong any more.
 
 mod accept;
+mod broker;
 mod capture;
+mod untold;
 mod who;
 
 use std::borrow::Cow;
@@ -18,6 +20,7 @@ use super::diag::{Diagnostic, quote};
 use super::duration::Duration;
 use super::yaml::{Node, Yaml};
 pub(crate) use accept::{Accept, Accepted};
+pub(crate) use broker::Broker;
 pub(crate) use capture::{Capture, Events};
 pub(crate) use who::{Condition, Kind, PeerhostOperator, Port, PortOperator, TextOperator, Who};
 
@@ -26,9 +29,12 @@ record! {
     Policy("a policy") {
         /// The version of the policy language.
         required version: Version,
+        /// The version of EMQX that it is for, or several. `check` then says what they do not tell or do.
+        optional broker: OneOrMany<Broker>,
         /// Whether decisions are carried out (default: enforce).
         optional mode: Mode,
-        /// Every call is answered within it (default: 2s). It must be shorter than the broker's `call_timeout`.
+        /// Every call is answered within it (default: 2s). It must be shorter than the broker waits: its `call_timeout`, from 4.3
+        /// on its `request_timeout`.
         optional deadline: Duration,
         /// Named sets of texts, addresses or networks.
         optional lists: Named<List>,
@@ -326,6 +332,7 @@ record! {
     }
     exactly one of allow, deny, ignore: NoEffect
     at least one of topics, publish, subscribe: NoTopics
+    no key of: untold::why
 }
 
 /// Topics.
@@ -410,7 +417,7 @@ words! {
         Attempts("attempts"),
         /// The subscriptions as they stand.
         Subscriptions("subscriptions"),
-        /// The messages, where the broker sends message hooks: the Enterprise edition does.
+        /// The messages, where the broker sends message hooks: from 4.3 on, and before in the Enterprise edition.
         Messages("messages"),
     }
 }

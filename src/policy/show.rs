@@ -71,7 +71,7 @@ impl<'p> Words<'p> {
                 Peerhost::Addr(address) => format!("{field} {address} {said}"),
                 Peerhost::Other(text) => format!("{field} {} {said}", Shown(text)),
             },
-            Condition::Sockport(_) => format!("{field} {} {said}", client.sockport),
+            Condition::Sockport(_) | Condition::Peerport(_) => format!("{field} {} {said}", value(condition, client)),
         }
     }
 
@@ -80,7 +80,7 @@ impl<'p> Words<'p> {
         let phrase = match condition {
             Condition::Text(_, condition) => self.text(condition, holds),
             Condition::Peerhost(condition) => self.host(condition, holds),
-            Condition::Sockport(condition) => port(condition, holds),
+            Condition::Sockport(condition) | Condition::Peerport(condition) => port(condition, holds),
             Condition::IsSuperuser(expected) | Condition::Anonymous(expected) => {
                 Phrase::one(Verb::Is, true, (*expected == holds).to_string())
             }
@@ -131,7 +131,7 @@ impl<'p> Words<'p> {
         match condition {
             Condition::Text(_, condition) => self.text_json(condition),
             Condition::Peerhost(condition) => self.host_json(condition),
-            Condition::Sockport(condition) => port_json(condition),
+            Condition::Sockport(condition) | Condition::Peerport(condition) => port_json(condition),
             Condition::IsSuperuser(expected) | Condition::Anonymous(expected) => json!(expected),
         }
     }
@@ -180,6 +180,7 @@ pub fn field(condition: &Condition) -> &'static str {
         Condition::Text(field, _) => field.name(),
         Condition::Peerhost(_) => "peerhost",
         Condition::Sockport(_) => "sockport",
+        Condition::Peerport(_) => "peerport",
         Condition::IsSuperuser(_) => "is_superuser",
         Condition::Anonymous(_) => "anonymous",
     }
@@ -194,16 +195,20 @@ impl TextField {
             TextField::Protocol => "protocol",
             TextField::Mountpoint => "mountpoint",
             TextField::Node => "node",
+            TextField::Cluster => "cluster",
+            TextField::Cn => "cn",
+            TextField::Dn => "dn",
         }
     }
 }
 
-/// The client's value of the field that a condition is on.
+/// The client's value of the field that a condition is on; the empty text where the broker does not tell it.
 pub fn value(condition: &Condition, client: &Client<'_>) -> String {
     match condition {
-        Condition::Text(field, _) => field.of(client).to_owned(),
+        Condition::Text(field, _) => field.of(client).unwrap_or_default().to_owned(),
         Condition::Peerhost(_) => client.peerhost.to_string(),
         Condition::Sockport(_) => client.sockport.to_string(),
+        Condition::Peerport(_) => client.extra.peerport.map(|port| port.to_string()).unwrap_or_default(),
         Condition::IsSuperuser(_) => client.is_superuser.to_string(),
         Condition::Anonymous(_) => client.anonymous.to_string(),
     }

@@ -76,8 +76,13 @@ pub enum Outcome<'p> {
         /// The id of that rule.
         by: &'p str,
     },
-    /// Whether it is about the client hangs on lists that could not be read, so that the answer is a denial.
-    CannotTell(Vec<&'p str>),
+    /// Whether it is about the client hangs on what is not known, so that the answer is a denial.
+    CannotTell {
+        /// The lists that could not be read.
+        lists: Vec<&'p str>,
+        /// The fields that the broker does not tell.
+        fields: Vec<&'static str>,
+    },
     /// The password source of this name does not know the user.
     UnknownUser(&'p str),
     /// The password source of this name cannot be read, so that the answer is a denial.
@@ -124,7 +129,7 @@ impl Policy {
                 Some(Reach::Whole) if decision.rule != rule.id => Outcome::Limited { by: decision.rule },
                 Some(Reach::Whole) => Outcome::Decided { topic: witness(rule, action, &request, client) },
                 Some(Reach::Part) => Outcome::Part { topic: touched(rule.patterns(action), &request, client) },
-                Some(Reach::CannotTell) => Outcome::CannotTell(asking.unreadable(&rule.who)),
+                Some(Reach::CannotTell) => asking.cannot_tell(&rule.who),
                 Some(Reach::None) | None => asking.not_reached(rule, action, &request),
             };
             Tried { id: &rule.id, line: rule.line, verdict: rule.verdict, outcome }
@@ -141,7 +146,7 @@ impl Policy {
         let tried = seen.up_to_end(self.auth_rules(), ends).map(|(rule, step)| {
             let outcome = match step {
                 Some(Step::Asked(Holds::Yes)) => Outcome::Decided { topic: None },
-                Some(Step::Asked(Holds::CannotTell)) => Outcome::CannotTell(asking.unreadable(&rule.who)),
+                Some(Step::Asked(Holds::CannotTell)) => asking.cannot_tell(&rule.who),
                 Some(Step::Asked(Holds::No)) | None => Outcome::NotWho(asking.mismatches(&rule.who, None)),
                 Some(Step::Password(source, found)) => self.of_password(source, found),
             };
@@ -225,6 +230,15 @@ impl<'p> Asking<'_, 'p> {
         needed.sort_unstable();
         needed.dedup();
         needed.into_iter().map(|list| self.words.list(list)).collect()
+    }
+
+    /// For want of what it cannot be told whether the client is one of these.
+    fn cannot_tell(&self, who: &Who) -> Outcome<'p> {
+        let mut fields = Vec::new();
+        who.untold(self.client, &mut fields);
+        fields.sort_unstable();
+        fields.dedup();
+        Outcome::CannotTell { lists: self.unreadable(who), fields }
     }
 
     /// Why a rule is not about a request, the client or the topics.
@@ -311,9 +325,12 @@ impl fmt::Display for Outcome<'_> {
             }
             Outcome::Part { topic: None } => f.write_str("may leave a part of it to the broker"),
             Outcome::Limited { by } => write!(f, "would allow it, but rule `{by}` leaves a part of it to the broker"),
-            Outcome::CannotTell(lists) => {
-                let lists = some(lists.iter().map(|list| format!("`{list}`")), " and ");
-                write!(f, "cannot be told, since list {lists} cannot be read; this denies")
+            Outcome::CannotTell { lists, fields } => {
+                let all = |names: &[&str]| some(names.iter().map(|name| format!("`{name}`")), " and ");
+                let unreadable = (!lists.is_empty()).then(|| format!("list {} cannot be read", all(lists)));
+                let untold = (!fields.is_empty()).then(|| format!("the broker does not tell {}", all(fields)));
+                let why: Vec<String> = unreadable.into_iter().chain(untold).collect();
+                write!(f, "cannot be told, since {}; this denies", why.join(" and "))
             }
             Outcome::UnknownUser(source) => write!(f, "password source `{source}` does not know the user"),
             Outcome::UnreadablePasswords(source) => {

@@ -1,17 +1,15 @@
 //! What loads and may not do what was meant. Each function knows one such thing.
 
+pub(crate) mod brokers;
 pub(crate) mod regex;
 pub(crate) mod texts;
 
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use super::codes::Code;
 use super::decode::{At, Cx};
 use super::diag::{Diagnostic, quote};
-use super::duration::show;
 use super::model::{AclRule, AuthRule, Captured, Interest, Section};
 use super::places::{Direction, PatternPlace, RulePlaces};
 use super::span::Span;
@@ -20,36 +18,36 @@ use crate::decision::Verdict;
 use crate::hook::Hook;
 use crate::topic::Syntax;
 
-/// The broker's `call_timeout`, unless it was changed.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What the warnings want to know of a rule.
 #[derive(Debug)]
 pub(crate) struct RuleFacts {
     pub(crate) places: RulePlaces,
     pub(crate) everyone: bool,
-    pub(crate) nameless: Option<Admits>,
+    pub(crate) nameless: Option<Nameless>,
     pub(crate) superuser: Option<Span>,
 }
 
-/// Where a condition holds for clients that give no name.
+/// Where a condition holds for clients that have nothing there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Nameless {
+    pub(crate) admits: Admits,
+    pub(crate) lacks: Lacks,
+}
+
+/// What these clients do not have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lacks {
+    Name,
+    Certificate,
+}
+
+/// By what a condition holds for the empty text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Admits {
     /// By a `not`.
     Not(Span),
     /// By a glob or regex that matches the empty text.
     Pattern(Span),
-}
-
-/// The deadline is not under the broker's usual time-out.
-pub(crate) fn deadline(cx: &mut Cx<'_>, time: Duration, span: Span) {
-    if time >= CALL_TIMEOUT {
-        let message = format!("the broker waits {} for an answer unless it was told otherwise", show(CALL_TIMEOUT));
-        cx.push(
-            Diagnostic::new(Code::LongDeadline, span, message)
-                .help("write a shorter one, or set `exhook.drivers.python3.call_timeout` above it"),
-        );
-    }
 }
 
 /// What no rule matches is let through, or left to the broker.
@@ -74,12 +72,6 @@ pub(crate) fn comment(cx: &mut Cx<'_>, span: Span) {
 pub(crate) fn no_entries(span: Span, name: &str) -> Diagnostic {
     let message = format!("the list {} is empty, so `in: {name}` holds for no client and `not` for every", quote(name));
     Diagnostic::new(Code::NoEntries, span, message).help("give it entries, or take away what uses it")
-}
-
-/// Only one edition of the broker sends messages.
-pub(crate) fn messages(cx: &mut Cx<'_>, span: Span) {
-    let message = "`messages` are recorded only under the Enterprise edition, whose plugin calls message hooks";
-    cx.push(Diagnostic::new(Code::MessagesEnterprise, span, message));
 }
 
 /// A capture that waits for what never comes.
@@ -150,18 +142,23 @@ pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFact
     }
 }
 
-fn nameless(cx: &mut Cx<'_>, admits: Option<Admits>) {
-    let (span, message, help) = match admits {
-        None => return,
-        Some(Admits::Not(span)) => (
+fn nameless(cx: &mut Cx<'_>, nameless: Option<Nameless>) {
+    const NOT: &str = "to leave them out, write { not: [\"\", ...] }";
+    const PATTERN: &str =
+        "to leave them out, demand a character: `?*` in a glob, `.+` in a regex; to let them in, write [\"\", ...]";
+    let Some(Nameless { admits, lacks }) = nameless else { return };
+    let (span, message, help) = match (admits, lacks) {
+        (Admits::Not(span), Lacks::Name) => (span, "this `not` also holds for clients that give no name", NOT),
+        (Admits::Not(span), Lacks::Certificate) => {
+            (span, "this `not` also holds for clients without a certificate", NOT)
+        }
+        (Admits::Pattern(span), Lacks::Name) => {
+            (span, "this pattern also matches the empty text, which is the username of clients that give none", PATTERN)
+        }
+        (Admits::Pattern(span), Lacks::Certificate) => (
             span,
-            "this `not` also holds for clients that give no name",
-            "to leave them out, write { not: [\"\", ...] }",
-        ),
-        Some(Admits::Pattern(span)) => (
-            span,
-            "this pattern also matches the empty text, which is the username of clients that give none",
-            "to leave them out, demand a character: `?*` in a glob, `.+` in a regex; to let them in, write [\"\", ...]",
+            "this pattern also matches the empty text, which is what clients without a certificate have here",
+            PATTERN,
         ),
     };
     cx.push(Diagnostic::new(Code::AdmitsNameless, span, message).help(help));

@@ -1,14 +1,15 @@
 //! Whether a client is of a kind, in three values.
 //!
-//! A list that could not be read makes a condition that needs it unknown, and unknown is carried
-//! through by Kleene's logic: it is lost only where the other conditions settle the matter whatever
-//! the list holds. What is left unknown is the caller's to deny, so a `not` never turns a missing
-//! list into a permission.
+//! A list that could not be read makes a condition that needs it unknown, and so does a field that the
+//! broker does not tell. Unknown is carried through by Kleene's logic: it is lost only where the other
+//! conditions settle the matter whatever the list holds. What is left unknown is the caller's to deny, so
+//! a `not` never turns a missing list into a permission.
 
 use std::net::IpAddr;
 
 use super::lists::{List, Lists, canonical_network};
 use super::model::{Condition, HostCondition, ListId, PortCondition, TextCondition, TextField, Who};
+use super::show;
 use crate::event::{Client, Peerhost};
 use crate::text::Identity;
 
@@ -17,7 +18,7 @@ use crate::text::Identity;
 pub enum Holds {
     /// It does not.
     No,
-    /// A list that it needs could not be read.
+    /// A list that it needs could not be read, or the broker does not tell the field.
     CannotTell,
     /// It does.
     Yes,
@@ -101,6 +102,16 @@ impl Who {
         }
     }
 
+    /// Adds the fields that it asks about and the broker does not tell of this client.
+    pub(super) fn untold(&self, client: &Client<'_>, found: &mut Vec<&'static str>) {
+        match self {
+            Who::Everyone => {}
+            Who::Named(named) => named.who.untold(client, found),
+            Who::Any(each) => each.iter().for_each(|who| who.untold(client, found)),
+            Who::All(conditions) => found.extend(conditions.iter().filter_map(|one| one.untold(client))),
+        }
+    }
+
     /// What it costs to ask.
     pub(super) fn cost(&self) -> Cost {
         match self {
@@ -129,12 +140,29 @@ impl Condition {
     /// Whether it holds of the client.
     pub fn holds(&self, client: &Client<'_>, lists: &Lists) -> Holds {
         match self {
-            Condition::Text(field, condition) => condition.holds(field.of(client), identity(client), lists),
+            Condition::Text(field, condition) => {
+                field.of(client).map_or(Holds::CannotTell, |value| condition.holds(value, identity(client), lists))
+            }
             Condition::Peerhost(condition) => condition.holds(client.peerhost, lists),
             Condition::Sockport(condition) => condition.holds(client.sockport).into(),
+            Condition::Peerport(condition) => {
+                client.extra.peerport.map_or(Holds::CannotTell, |port| condition.holds(port).into())
+            }
             Condition::IsSuperuser(expected) => (client.is_superuser == *expected).into(),
             Condition::Anonymous(expected) => (client.anonymous == *expected).into(),
         }
+    }
+
+    /// The field that it is on, where the broker does not tell it.
+    fn untold(&self, client: &Client<'_>) -> Option<&'static str> {
+        let is_told = match self {
+            Condition::Text(field, _) => field.of(client).is_some(),
+            Condition::Peerport(_) => client.extra.peerport.is_some(),
+            Condition::Peerhost(_) | Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
+                true
+            }
+        };
+        (!is_told).then(|| show::field(self))
     }
 
     /// Adds the lists that it names.
@@ -142,7 +170,7 @@ impl Condition {
         match self {
             Condition::Text(_, condition) => condition.lists(found),
             Condition::Peerhost(condition) => condition.lists(found),
-            Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {}
+            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {}
         }
     }
 
@@ -150,20 +178,25 @@ impl Condition {
         match self {
             Condition::Text(_, condition) => condition.cost(),
             Condition::Peerhost(condition) => condition.cost(),
-            Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => Cost::Compare,
+            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
+                Cost::Compare
+            }
         }
     }
 }
 
 impl TextField {
-    /// The field's value.
-    pub fn of<'a>(self, client: &Client<'a>) -> &'a str {
+    /// The field's value; `None` where the broker does not tell it.
+    pub fn of<'a>(self, client: &Client<'a>) -> Option<&'a str> {
         match self {
-            TextField::Clientid => client.clientid,
-            TextField::Username => client.username,
-            TextField::Protocol => client.protocol,
-            TextField::Mountpoint => client.mountpoint,
-            TextField::Node => client.node,
+            TextField::Clientid => Some(client.clientid),
+            TextField::Username => Some(client.username),
+            TextField::Protocol => Some(client.protocol),
+            TextField::Mountpoint => Some(client.mountpoint),
+            TextField::Node => Some(client.node),
+            TextField::Cluster => client.extra.cluster,
+            TextField::Cn => client.extra.cn,
+            TextField::Dn => client.extra.dn,
         }
     }
 }
@@ -242,7 +275,7 @@ impl HostCondition {
 }
 
 impl PortCondition {
-    /// Whether it holds of a listener's port.
+    /// Whether it holds of a port.
     pub fn holds(&self, port: u16) -> bool {
         match self {
             PortCondition::Is(expected) => port == *expected,

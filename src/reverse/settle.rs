@@ -8,7 +8,7 @@ use crate::text::{Placeholder, Template};
 
 /// A client of which some fields are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of `Client`")]
+#[expect(missing_docs, reason = "the fields are those of `Client` and `Extra`")]
 pub struct Known<'a> {
     pub clientid: Option<&'a str>,
     pub username: Option<&'a str>,
@@ -17,6 +17,10 @@ pub struct Known<'a> {
     pub protocol: Option<&'a str>,
     pub mountpoint: Option<&'a str>,
     pub node: Option<&'a str>,
+    pub cluster: Option<&'a str>,
+    pub peerport: Option<u16>,
+    pub cn: Option<&'a str>,
+    pub dn: Option<&'a str>,
     pub is_superuser: Option<bool>,
     pub anonymous: Option<bool>,
 }
@@ -42,6 +46,10 @@ impl<'a> From<Client<'a>> for Known<'a> {
             protocol: Some(client.protocol),
             mountpoint: Some(client.mountpoint),
             node: Some(client.node),
+            cluster: client.extra.cluster,
+            peerport: client.extra.peerport,
+            cn: client.extra.cn,
+            dn: client.extra.dn,
             is_superuser: Some(client.is_superuser),
             anonymous: Some(client.anonymous),
         }
@@ -56,6 +64,9 @@ impl<'a> Known<'a> {
             TextField::Protocol => self.protocol,
             TextField::Mountpoint => self.mountpoint,
             TextField::Node => self.node,
+            TextField::Cluster => self.cluster,
+            TextField::Cn => self.cn,
+            TextField::Dn => self.dn,
         }
     }
 
@@ -84,13 +95,17 @@ impl<'a> Known<'a> {
                         TextField::Protocol => &mut self.protocol,
                         TextField::Mountpoint => &mut self.mountpoint,
                         TextField::Node => &mut self.node,
+                        TextField::Cluster => &mut self.cluster,
+                        TextField::Cn => &mut self.cn,
+                        TextField::Dn => &mut self.dn,
                     };
                     *place = place.or(template.as_literal());
                 }
                 Condition::Sockport(PortCondition::Is(port)) => self.sockport = self.sockport.or(Some(*port)),
+                Condition::Peerport(PortCondition::Is(port)) => self.peerport = self.peerport.or(Some(*port)),
                 Condition::IsSuperuser(flag) => self.is_superuser = self.is_superuser.or(Some(*flag)),
                 Condition::Anonymous(flag) => self.anonymous = self.anonymous.or(Some(*flag)),
-                Condition::Text(..) | Condition::Sockport(_) | Condition::Peerhost(_) => {}
+                Condition::Text(..) | Condition::Sockport(_) | Condition::Peerport(_) | Condition::Peerhost(_) => {}
             }
         }
         self
@@ -120,6 +135,7 @@ impl<'a> Known<'a> {
                 Condition::Text(field, condition) => self.text(*field).is_some() || self.fills(condition),
                 Condition::Peerhost(_) => self.peerhost.is_some(),
                 Condition::Sockport(_) => self.sockport.is_some(),
+                Condition::Peerport(_) => self.peerport.is_some(),
                 Condition::IsSuperuser(_) => self.is_superuser.is_some(),
                 Condition::Anonymous(_) => self.anonymous.is_some(),
             }),
@@ -138,6 +154,10 @@ impl<'a> Known<'a> {
     }
 
     fn settle_condition(&self, condition: &Condition) -> Left<Condition> {
+        let of_port = |port: &PortCondition, known: Option<u16>| match known {
+            Some(known) => decided(port.holds(known)),
+            None => Left::Open(condition.clone()),
+        };
         let flag = |known: Option<bool>, expected: bool| match known {
             Some(known) => decided(known == expected),
             None => Left::Open(condition.clone()),
@@ -151,10 +171,8 @@ impl<'a> Known<'a> {
                 (_, left) => left.map(|left| Condition::Text(*field, left)),
             },
             Condition::Peerhost(host) => self.settle_host(host).map(Condition::Peerhost),
-            Condition::Sockport(port) => match self.sockport {
-                Some(known) => decided(port.holds(known)),
-                None => Left::Open(condition.clone()),
-            },
+            Condition::Sockport(port) => of_port(port, self.sockport),
+            Condition::Peerport(port) => of_port(port, self.peerport),
             Condition::IsSuperuser(expected) => flag(self.is_superuser, *expected),
             Condition::Anonymous(expected) => flag(self.anonymous, *expected),
         }

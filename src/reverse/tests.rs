@@ -78,13 +78,15 @@ fn asked() -> impl Strategy<Value = (Action, String)> {
 }
 
 /// A client of whom some fields are hidden.
-fn hidden<'a>(client: &Client<'a>, hide: [bool; 4]) -> Known<'a> {
+fn hidden<'a>(client: &Client<'a>, hide: [bool; 6]) -> Known<'a> {
     let all = Known::from(*client);
     Known {
         clientid: all.clientid.filter(|_| !hide[0]),
         username: all.username.filter(|_| !hide[1]),
         peerhost: all.peerhost.filter(|_| !hide[2]),
         sockport: all.sockport.filter(|_| !hide[3]),
+        cn: all.cn.filter(|_| !hide[4]),
+        peerport: all.peerport.filter(|_| !hide[5]),
         ..all
     }
 }
@@ -93,7 +95,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn what_is_left_holds_where_the_whole_does(who in who(), client in someone(), hide in any::<[bool; 4]>(), lists in contents(), others in contents()) {
+    fn what_is_left_holds_where_the_whole_does(who in who(), client in someone(), hide in any::<[bool; 6]>(), lists in contents(), others in contents()) {
         let lists = build(&filled(&lists, &others));
         let holds = who.holds(&client, &lists) == Holds::Yes;
         match hidden(&client, hide).settle(&who) {
@@ -136,7 +138,7 @@ proptest! {
 
     #[test]
     fn what_a_client_can_do_follows_from_what_is_said_of_it(
-        rules in topic_rules(), default in verdict(), client in someone(), hide in any::<[bool; 4]>(),
+        rules in topic_rules(), default in verdict(), client in someone(), hide in any::<[bool; 6]>(),
         lists in contents(), others in contents(),
     ) {
         let policy = acl(default, rules);
@@ -158,7 +160,7 @@ proptest! {
 
     #[test]
     fn what_becomes_of_a_login_follows_from_what_is_said_of_it(
-        rules in logins(), client in someone(), hide in any::<[bool; 4]>(), lists in contents(), others in contents(),
+        rules in logins(), client in someone(), hide in any::<[bool; 6]>(), lists in contents(), others in contents(),
         answers in prop::collection::vec(select(vec![Found::Right, Found::Wrong, Found::Unknown]), 6),
     ) {
         let policy = login_policy(&rules);

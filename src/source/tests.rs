@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::{Sources, Unreadable, check, file, sqlite};
 use crate::decision::Mode;
 use crate::log::Log;
+use crate::policy::brokers::Brokers;
 use crate::policy::lists::{List, Uses};
 use crate::policy::model::{ListDef, ListId, ListSource, LogLines, Model, PasswordDef, PasswordSource};
 
@@ -434,7 +435,18 @@ fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
     let passwords = passwords.into_iter().map(|(name, source)| PasswordDef { name: name.to_owned(), source }).collect();
     let log = LogLines { denials: true, decisions: false, connections: false, events: false };
     let deadline = Duration::from_secs(2);
-    Model { mode: Mode::Enforce, deadline, lists, passwords, auth: None, acl: None, log, history: None, capture: None }
+    Model {
+        mode: Mode::Enforce,
+        brokers: Brokers::default(),
+        deadline,
+        lists,
+        passwords,
+        auth: None,
+        acl: None,
+        log,
+        history: None,
+        capture: None,
+    }
 }
 
 #[test]

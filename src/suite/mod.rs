@@ -14,7 +14,7 @@ mod secret;
 mod stand_ins;
 
 pub use load::{is_test_file, load, parse, policy_beside, schema, tests_beside};
-pub use run::{Coverage, Rule, Section, wanting};
+pub use run::{Coverage, Rule, Section, Wanting, wanting};
 pub use secret::Secret;
 pub use stand_ins::{Contents, StandIns};
 

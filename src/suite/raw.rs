@@ -55,6 +55,16 @@ record! {
         optional mountpoint: Text,
         /// The broker node (default: emqx@127.0.0.1).
         optional node: Text,
+        /// The name of the broker's cluster (default: emqxcl; not told, where a broker of the policy does not tell it).
+        optional cluster: Text,
+        /// The port that the client connects from (default: 49152; not told, where a broker of the policy does not tell it).
+        optional peerport: Port,
+        /// The common name in the client's certificate (default: none, which is the empty text; not told, where a broker of
+        /// the policy does not tell it).
+        optional cn: Text,
+        /// The subject of the client's certificate (default: none, which is the empty text; not told, where a broker of the
+        /// policy does not tell it).
+        optional dn: Text,
         /// The broker's superuser flag (default: false).
         optional is_superuser: bool,
         /// Whether the broker let the client in without a decision of its own (default: false).
@@ -94,6 +104,14 @@ record! {
         optional mountpoint: Text,
         /// The broker node.
         optional node: Text,
+        /// The name of the broker's cluster.
+        optional cluster: Text,
+        /// The port that the client connects from.
+        optional peerport: Port,
+        /// The common name in the client's certificate.
+        optional cn: Text,
+        /// The subject of the client's certificate.
+        optional dn: Text,
         /// The broker's superuser flag.
         optional is_superuser: bool,
         /// Whether the broker let the client in without a decision of its own.
@@ -174,6 +192,10 @@ fields! {
     protocol: Text,
     mountpoint: Text,
     node: Text,
+    cluster: Text,
+    peerport: Port,
+    cn: Text,
+    dn: Text,
     is_superuser: bool,
     anonymous: bool,
 }

@@ -5,7 +5,7 @@ use super::secret::Secret;
 use super::{Case, Expected, Question, Test};
 use crate::decision::{RESERVED, Verdict};
 use crate::event::owned::{OwnedClient, OwnedExtra, OwnedPeerhost};
-use crate::event::{Action, Peerhost};
+use crate::event::{Action, Extra, Peerhost};
 use crate::policy::Policy;
 use crate::policy::codes::Code;
 use crate::policy::decode::{At, Cx, Named, OneOrMany, Placed, Text, listed};
@@ -31,6 +31,7 @@ pub(super) fn resolve(
     let mut resolver = Resolver {
         lines: Lines::new(cx.text),
         clients: &clients,
+        usual: policy.usual_extra(),
         auth: policy.auth_rules().iter().map(|rule| rule.id.as_str()).collect(),
         acl: policy.acl_rules().iter().map(|rule| rule.id.as_str()).collect(),
         cases: 0,
@@ -44,6 +45,8 @@ struct Resolver<'r, 'c, 't> {
     cx: &'c mut Cx<'t>,
     lines: Lines,
     clients: &'r [(Text, Option<raw::Client>)],
+    /// What a client has of which a test does not say it.
+    usual: Extra<'static>,
     /// The ids of the policy's rules.
     auth: Vec<&'r str>,
     acl: Vec<&'r str>,
@@ -131,6 +134,9 @@ impl<'r> Resolver<'r, '_, '_> {
         let text = |field: Option<&At<Text>>, default: &str| -> Box<str> {
             field.map_or(default, |at| at.value.value.as_str()).into()
         };
+        let told = |field: Option<&At<Text>>, usual: Option<&str>| -> Option<Box<str>> {
+            field.map(|at| at.value.value.as_str()).or(usual).map(Box::from)
+        };
         let Some(clientid) = fields.clientid else {
             if self.sound {
                 let diagnostic = Diagnostic::new(Code::MissingKey, line, "whoever asks this needs a `clientid`");
@@ -148,7 +154,12 @@ impl<'r> Resolver<'r, '_, '_> {
             node: text(fields.node, NODE),
             is_superuser: fields.is_superuser.is_some_and(|at| at.value),
             anonymous: fields.anonymous.is_some_and(|at| at.value),
-            extra: OwnedExtra::default(),
+            extra: OwnedExtra {
+                cluster: told(fields.cluster, self.usual.cluster),
+                peerport: fields.peerport.map(|at| at.value.0).or(self.usual.peerport),
+                cn: told(fields.cn, self.usual.cn),
+                dn: told(fields.dn, self.usual.dn),
+            },
         })
     }
 

@@ -40,11 +40,24 @@ impl Suite {
     }
 }
 
-/// For want of which lists and which password sources, by their names, it could not be told what is decided.
-pub fn wanting<'p>(trace: &Trace<'p>) -> (Vec<&'p str>, Vec<&'p str>) {
+/// For want of what it could not be told what is decided.
+#[derive(Debug, Default)]
+pub struct Wanting<'p> {
+    /// The names of lists that nothing stands in for.
+    pub lists: Vec<&'p str>,
+    /// The names of password sources that nothing stands in for.
+    pub sources: Vec<&'p str>,
+    /// The fields of the client that are not told.
+    pub fields: Vec<&'static str>,
+}
+
+/// For want of what it could not be told what is decided.
+pub fn wanting<'p>(trace: &Trace<'p>) -> Wanting<'p> {
     match trace.tried.last().map(|tried| &tried.outcome) {
-        Some(Outcome::CannotTell(lists)) => (lists.clone(), Vec::new()),
-        Some(Outcome::UnreadablePasswords(source)) => (Vec::new(), vec![source]),
+        Some(Outcome::CannotTell { lists, fields }) => {
+            Wanting { lists: lists.clone(), fields: fields.clone(), ..Wanting::default() }
+        }
+        Some(Outcome::UnreadablePasswords(source)) => Wanting { sources: vec![source], ..Wanting::default() },
         Some(
             Outcome::OtherAction(_)
             | Outcome::NotWho(_)
@@ -56,7 +69,7 @@ pub fn wanting<'p>(trace: &Trace<'p>) -> (Vec<&'p str>, Vec<&'p str>) {
             | Outcome::WrongPassword(_)
             | Outcome::Decided { .. },
         )
-        | None => (Vec::new(), Vec::new()),
+        | None => Wanting::default(),
     }
 }
 

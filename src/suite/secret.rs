@@ -266,6 +266,10 @@ const PUBLIC: &[&str] = &[
     "protocol",
     "mountpoint",
     "node",
+    "cluster",
+    "peerport",
+    "cn",
+    "dn",
     "is_superuser",
     "anonymous",
 ];

@@ -175,11 +175,16 @@ pub(crate) fn pieces(text: &str) -> Result<Vec<Piece<'_>>, TextError> {
 
 const KNOWN: &str = "the placeholders are `${clientid}` and `${username}`";
 
+const CERTIFICATE: &str = "to tie the clientid to the certificate, write `cn: \"${clientid}\"` instead";
+
 fn unknown(name: &str) -> TextError {
     let near = Placeholder::ALL
         .into_iter()
         .find(|placeholder| strsim::jaro_winkler(&name.to_ascii_lowercase(), placeholder.name()) > 0.8);
     let error = TextError::new(format!("there is no placeholder `${{{name}}}`"));
+    if matches!(name, "cn" | "cert_common_name") {
+        return error.help(CERTIFICATE);
+    }
     match near {
         Some(placeholder) => error.help(format!("did you mean `${{{}}}`?", placeholder.name())),
         None => error.help(KNOWN),
@@ -241,6 +246,8 @@ mod tests {
     fn other_placeholders_are_refused() {
         refused("a/${clientId}", "there is no placeholder `${clientId}`", "did you mean `${clientid}`?", 2..13);
         refused("${user}", "there is no placeholder `${user}`", "did you mean `${username}`?", 0..7);
+        refused("a/${cn}/b", "there is no placeholder `${cn}`", CERTIFICATE, 2..7);
+        refused("${cert_common_name}", "there is no placeholder `${cert_common_name}`", CERTIFICATE, 0..19);
         refused("${x}", "there is no placeholder `${x}`", KNOWN, 0..4);
         refused("${clientid", "`${` without a `}`", KNOWN, 0..10);
         refused(

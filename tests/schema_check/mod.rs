@@ -9,6 +9,7 @@ pub(crate) fn accepts(root: &Value, schema: &Value, value: &Value) -> bool {
         "properties" => properties(root, schema, value),
         "$ref" => accepts(root, root.pointer(argument.as_str().unwrap().trim_start_matches('#')).unwrap(), value),
         "const" => value == argument,
+        "enum" => all(argument).any(|one| value == one),
         "type" => is_type(argument.as_str().unwrap(), value),
         "allOf" => all(argument).all(|schema| accepts(root, schema, value)),
         "anyOf" => all(argument).any(|schema| accepts(root, schema, value)),

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use crate::analysis::questions::is_same;
 use crate::analysis::space::{Origin, Space};
 use crate::event::Action;
-use crate::policy::model::{
-    AuthRule, Condition, HostCondition, ListId, PasswordId, PortCondition, TextCondition, TextField, Who,
-};
+use crate::policy::model::{AuthRule, Condition, HostCondition, ListId, PasswordId, PortCondition, TextCondition, Who};
 use crate::policy::{Policy, TopicRule};
 use crate::topic::Budget;
 
@@ -72,9 +70,10 @@ impl<'p> Sayings<'p> {
 
     fn condition(&self, policy: usize, condition: &Condition) -> String {
         match condition {
-            Condition::Text(field, condition) => format!("{} {}", name(*field), self.text(policy, condition)),
+            Condition::Text(field, condition) => format!("{} {}", field.name(), self.text(policy, condition)),
             Condition::Peerhost(condition) => format!("peerhost {}", self.host(policy, condition)),
             Condition::Sockport(condition) => format!("sockport {}", port(condition)),
+            Condition::Peerport(condition) => format!("peerport {}", port(condition)),
             Condition::IsSuperuser(is) => format!("is_superuser {is}"),
             Condition::Anonymous(is) => format!("anonymous {is}"),
         }
@@ -129,16 +128,6 @@ fn port(condition: &PortCondition) -> String {
         PortCondition::Is(port) => port.to_string(),
         PortCondition::Not(inner) => format!("not({})", port(inner)),
         PortCondition::Any(each) => any(each.iter().map(port)),
-    }
-}
-
-fn name(field: TextField) -> &'static str {
-    match field {
-        TextField::Clientid => "clientid",
-        TextField::Username => "username",
-        TextField::Protocol => "protocol",
-        TextField::Mountpoint => "mountpoint",
-        TextField::Node => "node",
     }
 }
 

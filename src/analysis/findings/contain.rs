@@ -29,13 +29,15 @@ fn same(one: &Condition, other: &Condition) -> bool {
             field == other_field && same_text(one, other)
         }
         (Condition::Peerhost(one), Condition::Peerhost(other)) => same_host(one, other),
-        (Condition::Sockport(one), Condition::Sockport(other)) => same_port(one, other),
+        (Condition::Sockport(one), Condition::Sockport(other))
+        | (Condition::Peerport(one), Condition::Peerport(other)) => same_port(one, other),
         (Condition::IsSuperuser(one), Condition::IsSuperuser(other))
         | (Condition::Anonymous(one), Condition::Anonymous(other)) => one == other,
         (
             Condition::Text(..)
             | Condition::Peerhost(_)
             | Condition::Sockport(_)
+            | Condition::Peerport(_)
             | Condition::IsSuperuser(_)
             | Condition::Anonymous(_),
             _,

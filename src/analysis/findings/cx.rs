@@ -224,10 +224,19 @@ impl<'a> Cx<'a> {
             node: "emqx@203.0.113.1",
             is_superuser: false,
             anonymous: false,
-            extra: Extra::NONE,
+            extra: Extra {
+                cluster: Some("c-4ca7b3d1"),
+                peerport: Some(49_151),
+                cn: Some("cn-4ca7b3d1"),
+                dn: Some("CN=cn-4ca7b3d1"),
+            },
         };
-        let empty = Lists::new(vec![Some(Arc::default()); self.policy.lists().len()]);
-        who.holds(&stranger, &empty) == Holds::Yes
+        who.holds(&stranger, &self.no_entries()) == Holds::Yes
+    }
+
+    /// The policy's lists, all of them empty.
+    pub(super) fn no_entries(&self) -> Lists {
+        Lists::new(vec![Some(Arc::default()); self.policy.lists().len()])
     }
 
     /// Topic names, or filters, that stand for all, as far as the patterns tell them apart.

@@ -59,6 +59,7 @@ fn asks_empty(cx: &Cx<'_>, conditions: &[Condition]) -> bool {
         Condition::Text(..)
         | Condition::Peerhost(_)
         | Condition::Sockport(_)
+        | Condition::Peerport(_)
         | Condition::IsSuperuser(_)
         | Condition::Anonymous(_) => false,
     })
@@ -69,7 +70,7 @@ fn is_plain(condition: &Condition) -> bool {
     match condition {
         Condition::Text(_, condition) => is_plain_text(condition),
         Condition::Peerhost(condition) => is_plain_host(condition),
-        Condition::Sockport(condition) => is_plain_port(condition),
+        Condition::Sockport(condition) | Condition::Peerport(condition) => is_plain_port(condition),
         Condition::IsSuperuser(_) | Condition::Anonymous(_) => true,
     }
 }

@@ -182,6 +182,7 @@ pub(super) fn literals(who: &Who, field: TextField) -> Option<BTreeSet<&str>> {
             Condition::Text(..)
             | Condition::Peerhost(_)
             | Condition::Sockport(_)
+            | Condition::Peerport(_)
             | Condition::IsSuperuser(_)
             | Condition::Anonymous(_) => None,
         }),

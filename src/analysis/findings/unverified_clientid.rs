@@ -1,13 +1,20 @@
 //! Topics by `${clientid}` for clients whose clientid nobody proves.
+//!
+//! A password proves the username, and a certificate the names in it. Either ties the clientid where each clientid has one
+//! such name.
 
 use super::cx::{Cx, Someone, named};
 use super::narrow::{is, is_not, narrowed};
 use crate::decision::{Decision, Verdict};
+use crate::emqx::Fact;
 use crate::policy::codes::Code;
 use crate::policy::diag::{Diagnostic, quote};
-use crate::policy::model::{AuthRule, PasswordId, TextField};
+use crate::policy::lists::Lists;
+use crate::policy::model::{AuthRule, Condition, PasswordId, TextCondition, TextField, Who};
 use crate::policy::places::PatternPlace;
+use crate::policy::who::Holds;
 use crate::policy::{Found, TopicRule};
+use crate::text::Identity;
 
 /// What it costs to look at a pair of rules, in steps.
 const LOOK: usize = 20;
@@ -22,24 +29,128 @@ pub(super) fn find(cx: &mut Cx<'_>) {
     }
 }
 
-/// How a login rule with a password stands to the clients of a rule about topics.
+/// A rule that knows who its clients are.
+#[derive(Clone, Copy)]
+struct Proving<'r> {
+    who: &'r Who,
+    /// The login rule; `None` of a rule about topics.
+    login: Option<&'r AuthRule>,
+    username: bool,
+    cn: bool,
+    dn: bool,
+}
+
+impl<'r> Proving<'r> {
+    /// Without a password, each kind of client may prove something else.
+    fn of_login(login: &'r AuthRule, nothing: &Lists) -> Vec<Self> {
+        let kinds = match (login.verdict, login.password) {
+            (Verdict::Allow, Some(_)) => vec![&login.who],
+            (Verdict::Allow, None) => alternatives(&login.who),
+            (Verdict::Deny | Verdict::Ignore, _) => Vec::new(),
+        };
+        let proving = kinds.into_iter().filter_map(|who| Proving::of(who, login.password.is_some(), nothing));
+        proving.map(|proving| Proving { login: Some(login), ..proving }).collect()
+    }
+
+    /// Of a rule about topics; `None` where some of its clients prove nothing.
+    fn of_topics(rule: &'r TopicRule, nothing: &Lists) -> Option<Vec<Self>> {
+        alternatives(&rule.who).into_iter().map(|who| Proving::of(who, false, nothing)).collect()
+    }
+
+    /// Behind one certificate there may be many users, unless it names each.
+    fn of(who: &'r Who, password: bool, nothing: &Lists) -> Option<Self> {
+        let proves = |field| if password { names(who, field) } else { demands(who, field, nothing) };
+        let (cn, dn) = (proves(TextField::Cn), proves(TextField::Dn));
+        (password || cn || dn).then_some(Proving { who, login: None, username: password, cn, dn })
+    }
+
+    /// What is proved of somebody: names, and the subject of the certificate.
+    fn proved<'c>(self, someone: &'c Someone) -> (Vec<&'c str>, Option<&'c str>) {
+        let client = someone.client();
+        let name = |proved: bool, name: Option<&'c str>| name.filter(|name| proved && !name.is_empty());
+        let names = name(self.username, Some(client.username)).into_iter().chain(name(self.cn, client.extra.cn));
+        (names.collect(), name(self.dn, client.extra.dn))
+    }
+
+    /// Whether somebody gets in by it with what it proves.
+    fn lets_in(self, cx: &Cx<'_>, someone: &Someone) -> bool {
+        let Some(login) = self.login else { return true };
+        let found = |source: PasswordId| if Some(source) == login.password { Found::Right } else { Found::Unknown };
+        let decision = cx.policy.login(&someone.client(), &someone.lists, found);
+        decision == Decision { verdict: Verdict::Allow, rule: &login.id }
+    }
+}
+
+/// The kinds of client of which any may be one of these.
+fn alternatives(who: &Who) -> Vec<&Who> {
+    match who {
+        Who::Everyone | Who::All(_) => vec![who],
+        Who::Named(named) => alternatives(&named.who),
+        Who::Any(each) => each.iter().flat_map(alternatives).collect(),
+    }
+}
+
+/// Whether nobody without this name in a certificate is one of these.
+fn demands(who: &Who, field: TextField, nothing: &Lists) -> bool {
+    let nobody = Identity { clientid: "", username: "" };
+    each_has(who, field, &|condition| condition.holds("", nobody, nothing) == Holds::No)
+}
+
+/// Whether the name in the certificate is the client's own.
+fn names(who: &Who, field: TextField) -> bool {
+    each_has(who, field, &is_own)
+}
+
+fn is_own(condition: &TextCondition) -> bool {
+    match condition {
+        TextCondition::Equals(template) => template.as_literal().is_none(),
+        TextCondition::Any(each) => each.iter().all(is_own),
+        TextCondition::Matches(_) | TextCondition::In(_) | TextCondition::Not(_) => false,
+    }
+}
+
+fn each_has(who: &Who, field: TextField, has: &impl Fn(&TextCondition) -> bool) -> bool {
+    match who {
+        Who::Everyone => false,
+        Who::Named(named) => each_has(&named.who, field, has),
+        Who::Any(each) => each.iter().all(|who| each_has(who, field, has)),
+        Who::All(conditions) => conditions.iter().any(|condition| match condition {
+            Condition::Text(of, condition) => *of == field && has(condition),
+            Condition::Peerhost(_)
+            | Condition::Sockport(_)
+            | Condition::Peerport(_)
+            | Condition::IsSuperuser(_)
+            | Condition::Anonymous(_) => false,
+        }),
+    }
+}
+
+/// How a rule that knows who its clients are stands to the clients of a rule about topics.
 enum Tie {
-    /// It lets none of them in.
+    /// It is about none of them.
     None,
     /// Each clientid of these has one user.
     Tied,
-    /// These two users can have the same clientid, with the rules that let them in.
+    /// These two users can have the same clientid.
     Loose([String; 2]),
     Unknown,
 }
 
 fn look(cx: &mut Cx<'_>, rule: &TopicRule, pattern: &PatternPlace) -> Option<Diagnostic> {
+    let nothing = cx.no_entries();
+    if let Some(own) = Proving::of_topics(rule, &nothing)
+        && own.iter().all(|kind| matches!(tie(cx, *kind, &own, rule), Tie::Tied))
+    {
+        return None;
+    }
+    let logins: Vec<Proving<'_>> =
+        cx.auth_rules().iter().flat_map(|login| Proving::of_login(login, &nothing)).collect();
     let (mut tied, mut known, mut loose) = (false, true, None);
-    for login in asking(cx) {
-        match tie(cx, login, rule) {
+    for proving in &logins {
+        match tie(cx, *proving, &logins, rule) {
             Tie::None => {}
             Tie::Tied => tied = true,
-            Tie::Loose(users) => loose = loose.or(Some((login, users))),
+            Tie::Loose(users) => loose = loose.or(proving.login.map(|login| (login, users))),
             Tie::Unknown => known = false,
         }
     }
@@ -48,41 +159,44 @@ fn look(cx: &mut Cx<'_>, rule: &TopicRule, pattern: &PatternPlace) -> Option<Dia
     }
     if let (true, Some((login, [one, other]))) = (tied, loose) {
         let message = format!("by {} one user can take the clientid of another", named(&login.id, login.line));
+        let tie = match login.password {
+            Some(_) => "username in {}: { clientid: \"${username}\" }",
+            None => "certificate in {}: { cn: \"${clientid}\" }",
+        };
         let diagnostic = Diagnostic::new(Code::UnverifiedClientid, pattern.span, message)
             .note(format!("both can log in: {one}; {other}"))
-            .help(format!(
-                "tie the clientid to the username in {}: {{ clientid: \"${{username}}\" }}",
-                quote(&login.id)
-            ));
+            .help(format!("tie the clientid to the {}", tie.replacen("{}", &quote(&login.id), 1)));
         return Some(diagnostic);
     }
     (!tied && known).then(|| {
         let message = "no login rule ties the clientid to a verified username, so any client can take any clientid";
         let help = "add a login rule with a password for { clientid: \"${username}\" }";
-        Diagnostic::new(Code::UnverifiedClientid, pattern.span, message).help(help)
+        let diagnostic = Diagnostic::new(Code::UnverifiedClientid, pattern.span, message).help(help);
+        let brokers = cx.policy.brokers();
+        if brokers.versions().is_empty() || !brokers.all_have(Fact::TellsCertificate) {
+            return diagnostic;
+        }
+        diagnostic.help("or, where the broker verifies client certificates, one for { cn: \"${clientid}\" }")
     })
 }
 
-/// The login rules with a password.
-fn asking<'a>(cx: &Cx<'a>) -> impl Iterator<Item = &'a AuthRule> + use<'a> {
-    cx.auth_rules().iter().filter(|rule| rule.password.is_some())
-}
-
-fn tie(cx: &mut Cx<'_>, login: &AuthRule, rule: &TopicRule) -> Tie {
+/// `others` are all rules by which somebody else may take the clientid.
+fn tie(cx: &mut Cx<'_>, proving: Proving<'_>, others: &[Proving<'_>], rule: &TopicRule) -> Tie {
     if !cx.spend(LOOK, rule.line) {
         return Tie::Unknown;
     }
-    let clients = cx.clients(&login.who, &[&rule.who], &[]);
-    let users = clients.each.iter().filter(|one| one.is(&login.who) && one.is(&rule.who) && is_user(one));
+    let clients = cx.clients(proving.who, &[&rule.who], &[]);
+    let is_proved = |one: &Someone| proving.proved(one) != (Vec::new(), None);
+    let users = clients.each.iter().filter(|one| one.is(proving.who) && one.is(&rule.who) && is_proved(one));
     let mut any = false;
     let mut known = clients.complete;
     for one in users {
         any = true;
-        if !lets_in(cx, login, one) {
+        if !proving.lets_in(cx, one) {
             continue;
         }
-        for other in asking(cx) {
-            match twin(cx, one, other, rule) {
+        for other in others {
+            match twin(cx, one, proving, *other, rule) {
                 Ok(Some(twin)) => return Tie::Loose([one.sample.to_string(), twin]),
                 Ok(None) => {}
                 Err(()) => known = false,
@@ -96,25 +210,37 @@ fn tie(cx: &mut Cx<'_>, login: &AuthRule, rule: &TopicRule) -> Tie {
     }
 }
 
-/// Another user with the same clientid whom this login rule lets in; an error where that is not known.
-fn twin(cx: &mut Cx<'_>, one: &Someone, login: &AuthRule, rule: &TopicRule) -> Result<Option<String>, ()> {
-    let client = one.client();
-    let same = is(TextField::Clientid, client.clientid).ok_or(())?;
-    let other = is_not(TextField::Username, &[client.username, ""]).ok_or(())?;
-    let kind = narrowed(&narrowed(&login.who, same), other);
+/// Another user with the same clientid whom this other rule lets in; an error where that is not known. Names are compared
+/// with names, and subjects with subjects.
+fn twin(
+    cx: &mut Cx<'_>,
+    one: &Someone,
+    proving: Proving<'_>,
+    other: Proving<'_>,
+    rule: &TopicRule,
+) -> Result<Option<String>, ()> {
+    let (names, subject) = proving.proved(one);
+    let mut differs = Vec::new();
+    if !names.is_empty() {
+        let none = [names.as_slice(), &[""]].concat();
+        differs.extend(other.username.then(|| is_not(TextField::Username, &none)));
+        differs.extend(other.cn.then(|| is_not(TextField::Cn, &none)));
+    }
+    if let Some(subject) = subject.filter(|_| other.dn) {
+        differs.push(is_not(TextField::Dn, &[subject, ""]));
+    }
+    if differs.is_empty() {
+        return Ok(None);
+    }
+    let same = is(TextField::Clientid, one.client().clientid).ok_or(())?;
+    let mut kind = narrowed(other.who, same);
+    for condition in differs {
+        kind = narrowed(&kind, condition.ok_or(())?);
+    }
     let twins = cx.clients(&kind, &[&rule.who], &[]);
-    let twin = twins.each.iter().find(|twin| twin.is(&kind) && twin.is(&rule.who) && lets_in(cx, login, twin));
+    let twin = twins.each.iter().find(|twin| twin.is(&kind) && twin.is(&rule.who) && other.lets_in(cx, twin));
     match twin {
         None if !twins.complete => Err(()),
         twin => Ok(twin.map(|twin| twin.sample.to_string())),
     }
-}
-
-fn is_user(someone: &Someone) -> bool {
-    !someone.client().username.is_empty()
-}
-
-fn lets_in(cx: &Cx<'_>, login: &AuthRule, someone: &Someone) -> bool {
-    let found = |source: PasswordId| if Some(source) == login.password { Found::Right } else { Found::Unknown };
-    cx.policy.login(&someone.client(), &someone.lists, found) == Decision { verdict: Verdict::Allow, rule: &login.id }
 }

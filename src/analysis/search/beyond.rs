@@ -8,7 +8,7 @@ use super::{ASK, Draft, Search};
 use crate::analysis::hosts::Hosts;
 use crate::analysis::sample::{Field, Member};
 use crate::analysis::space::Origin;
-use crate::event::owned::OwnedPeerhost;
+use crate::event::owned::{OwnedClient, OwnedPeerhost};
 use crate::policy::model::{Condition, HostCondition, PortCondition};
 
 /// Lists from elsewhere that one field is compared with at once.
@@ -29,9 +29,11 @@ impl Search<'_, '_, '_> {
             draft.known.insert(Field::Peerhost);
             let open: Vec<(usize, &HostCondition)> = self.open(&draft, Field::Peerhost, |condition| match condition {
                 Condition::Peerhost(condition) => Some(condition),
-                Condition::Text(..) | Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
-                    None
-                }
+                Condition::Text(..)
+                | Condition::Sockport(_)
+                | Condition::Peerport(_)
+                | Condition::IsSuperuser(_)
+                | Condition::Anonymous(_) => None,
             });
             if open.is_empty() {
                 all.push(draft);
@@ -118,24 +120,39 @@ impl Search<'_, '_, '_> {
     }
 
     pub(super) fn ports(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
-        if !self.facts.fields.contains(Field::Sockport) {
+        let drafts = self.ports_of(drafts, Field::Sockport, &[1883, 8883], |client, port| client.sockport = port);
+        let peerport = |client: &mut OwnedClient, port| client.extra.peerport = Some(port);
+        self.ports_of(drafts, Field::Peerport, &[49_152, 49_153], peerport)
+    }
+
+    fn ports_of(
+        &mut self,
+        drafts: Vec<Draft>,
+        field: Field,
+        usual: &[u16],
+        set: impl Fn(&mut OwnedClient, u16),
+    ) -> Vec<Draft> {
+        if !self.facts.fields.contains(field) {
             return drafts;
         }
         let mut all = Vec::new();
         for mut draft in drafts {
-            draft.known.insert(Field::Sockport);
-            let open: Vec<(usize, &PortCondition)> = self.open(&draft, Field::Sockport, |condition| match condition {
-                Condition::Sockport(condition) => Some(condition),
-                Condition::Text(..) | Condition::Peerhost(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
-                    None
-                }
+            draft.known.insert(field);
+            let open: Vec<(usize, &PortCondition)> = self.open(&draft, field, |condition| match condition {
+                Condition::Sockport(condition) if field == Field::Sockport => Some(condition),
+                Condition::Peerport(condition) if field == Field::Peerport => Some(condition),
+                Condition::Text(..)
+                | Condition::Peerhost(_)
+                | Condition::Sockport(_)
+                | Condition::Peerport(_)
+                | Condition::IsSuperuser(_)
+                | Condition::Anonymous(_) => None,
             });
             let mut named = BTreeSet::new();
             for (_, condition) in &open {
                 ports_of(condition, &mut named);
             }
-            let usual = [1883, 8883].into_iter().chain(1..);
-            let fresh = usual.into_iter().find(|port| !named.contains(port));
+            let fresh = usual.iter().copied().chain(1..=u16::MAX).find(|port| !named.contains(port));
             let mut seen = HashSet::new();
             for port in fresh.into_iter().chain(named) {
                 if !self.spend(ASK * (1 + open.len())) {
@@ -143,7 +160,7 @@ impl Search<'_, '_, '_> {
                 }
                 if seen.insert(open.iter().map(|(_, condition)| condition.holds(port)).collect::<Vec<_>>()) {
                     let mut next = draft.clone();
-                    next.client.sockport = port;
+                    set(&mut next.client, port);
                     all.push(next);
                 }
             }
@@ -165,7 +182,7 @@ impl Search<'_, '_, '_> {
                     match field {
                         Field::IsSuperuser => draft.client.is_superuser = value,
                         Field::Anonymous => draft.client.anonymous = value,
-                        Field::Text(_) | Field::Peerhost | Field::Sockport => {}
+                        Field::Text(_) | Field::Peerhost | Field::Sockport | Field::Peerport => {}
                     }
                     next.push(draft);
                 }

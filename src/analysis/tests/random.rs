@@ -67,6 +67,7 @@ fn kind() -> impl Strategy<Value = String> {
         prop::option::weighted(weight, value.prop_map(move |value| format!("{name}: {value}")))
     };
     let port = select(vec!["1", "2", "{ not: 1 }", "[1, 2]"]).prop_map(str::to_owned);
+    let peerport = select(vec!["1", "2", "{ not: 1 }", "[1, 2]"]).prop_map(str::to_owned);
     let flag = select(vec!["true", "false"]).prop_map(str::to_owned);
     let fields = (
         field("clientid", 0.6, text().boxed()),
@@ -75,9 +76,11 @@ fn kind() -> impl Strategy<Value = String> {
         field("peerhost", 0.2, host().boxed()),
         field("sockport", 0.2, port.boxed()),
         field("anonymous", 0.1, flag.boxed()),
+        field("cn", 0.2, text().boxed()),
+        field("peerport", 0.1, peerport.boxed()),
     );
-    fields.prop_map(|(a, b, c, d, e, f)| {
-        let fields: Vec<String> = [a, b, c, d, e, f].into_iter().flatten().collect();
+    fields.prop_map(|(a, b, c, d, e, f, g, h)| {
+        let fields: Vec<String> = [a, b, c, d, e, f, g, h].into_iter().flatten().collect();
         if fields.is_empty() { "everyone".to_owned() } else { format!("{{ {} }}", fields.join(", ")) }
     })
 }
@@ -108,27 +111,35 @@ fn clients(names: &[String], rules: &str, mut each: impl FnMut(Client<'_>)) {
     let ports = if rules.contains("sockport") { &[1, 2, 3][..] } else { &[1] };
     let flags = if rules.contains("anonymous") { &[false, true][..] } else { &[false] };
     let mountpoints = if rules.contains("mountpoint") { &["", "a", "ab", "aab", "b"][..] } else { &[""] };
-    for clientid in names {
-        for username in names {
-            for host in hosts {
-                for port in ports {
-                    for anonymous in flags {
-                        for mountpoint in mountpoints {
-                            each(Client {
-                                clientid,
-                                username,
-                                peerhost: Peerhost::parse(host),
-                                sockport: *port,
-                                protocol: "mqtt",
-                                mountpoint,
-                                node: "n",
-                                is_superuser: false,
-                                anonymous: *anonymous,
-                                extra: Extra::NONE,
-                            });
-                        }
+    let cns = if rules.contains("cn:") { &["", "a", "ab", "aab", "b"][..] } else { &[""] };
+    let peerports = if rules.contains("peerport") { &[1, 2, 3][..] } else { &[1] };
+    let mut others = Vec::new();
+    for host in hosts {
+        for port in ports {
+            for anonymous in flags {
+                for mountpoint in mountpoints {
+                    for cn in cns {
+                        others.extend(peerports.iter().map(|peerport| Client {
+                            clientid: "",
+                            username: "",
+                            peerhost: Peerhost::parse(host),
+                            sockport: *port,
+                            protocol: "mqtt",
+                            mountpoint,
+                            node: "n",
+                            is_superuser: false,
+                            anonymous: *anonymous,
+                            extra: Extra { cn: Some(cn), peerport: Some(*peerport), ..Extra::NONE },
+                        }));
                     }
                 }
+            }
+        }
+    }
+    for clientid in names {
+        for username in names {
+            for other in &others {
+                each(Client { clientid, username, ..*other });
             }
         }
     }

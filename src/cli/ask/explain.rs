@@ -76,10 +76,14 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn explain(args: &Args) -> Result<String, String> {
-    let question = question(args).map_err(|message| format!("error: {message}\n"))?;
+    let mut question = question(args).map_err(|message| format!("error: {message}\n"))?;
     let Some(loaded) = load(&args.policy) else { return Err(String::new()) };
     let Loaded { model, warnings, places } = loaded;
     let policy = Policy::compile(model);
+    if args.event.is_none() {
+        question.client.extra = policy.usual_extra().into();
+    }
+    args.client.put_into(&mut question.client);
     let world = args.world.world(&policy).map_err(|report| report.to_string())?;
     let file = args.policy.display().to_string();
     let explained = Explained::new(&policy, &question, &world, &file, warnings.text(), &places);
@@ -89,18 +93,16 @@ fn explain(args: &Args) -> Result<String, String> {
     })
 }
 
-/// The question of the command line.
+/// The question of the command line, less what is said of the client beside it.
 fn question(args: &Args) -> Result<Question, String> {
-    let mut question = match (&args.event, args.asked, &args.topic) {
-        (Some(event), ..) => asked_by(&event_text(event)?)?,
-        (None, Some(Asked::Connect), None) => Question::new(What::Connect { password_given: true }),
-        (None, Some(Asked::Publish), Some(topic)) => Question::new(What::Topic(Action::Publish, topic.clone())),
-        (None, Some(Asked::Subscribe), Some(topic)) => Question::new(What::Topic(Action::Subscribe, topic.clone())),
-        (None, Some(Asked::Connect), Some(_)) => return Err("`connect` takes no topic".to_owned()),
-        (None, ..) => return Err("nothing is asked".to_owned()),
-    };
-    args.client.put_into(&mut question.client);
-    Ok(question)
+    match (&args.event, args.asked, &args.topic) {
+        (Some(event), ..) => asked_by(&event_text(event)?),
+        (None, Some(Asked::Connect), None) => Ok(Question::new(What::Connect { password_given: true })),
+        (None, Some(Asked::Publish), Some(topic)) => Ok(Question::new(What::Topic(Action::Publish, topic.clone()))),
+        (None, Some(Asked::Subscribe), Some(topic)) => Ok(Question::new(What::Topic(Action::Subscribe, topic.clone()))),
+        (None, Some(Asked::Connect), Some(_)) => Err("`connect` takes no topic".to_owned()),
+        (None, ..) => Err("nothing is asked".to_owned()),
+    }
 }
 
 /// The text of an event that is given in one of three ways.
@@ -285,7 +287,7 @@ impl<'a> Explained<'a> {
             | Outcome::NotTouched { .. }
             | Outcome::Part { .. }
             | Outcome::Limited { .. }
-            | Outcome::CannotTell(_)
+            | Outcome::CannotTell { .. }
             | Outcome::UnknownUser(_)
             | Outcome::UnreadablePasswords(_)
             | Outcome::WrongPassword(_)
@@ -320,6 +322,7 @@ impl<'a> Explained<'a> {
     fn known(&self) -> Known<'_> {
         let nobody = OwnedClient::named("");
         let (client, nobody) = (self.question.client.as_client(), nobody.as_client());
+        let (extra, usual) = (client.extra, self.policy.usual_extra());
         Known {
             clientid: Some(client.clientid),
             username: Some(client.username),
@@ -328,6 +331,10 @@ impl<'a> Explained<'a> {
             protocol: Some(client.protocol).filter(|value| *value != nobody.protocol),
             mountpoint: Some(client.mountpoint).filter(|value| *value != nobody.mountpoint),
             node: Some(client.node).filter(|value| *value != nobody.node),
+            cluster: extra.cluster.filter(|_| extra.cluster != usual.cluster),
+            peerport: extra.peerport.filter(|_| extra.peerport != usual.peerport),
+            cn: extra.cn.filter(|_| extra.cn != usual.cn),
+            dn: extra.dn.filter(|_| extra.dn != usual.dn),
             is_superuser: Some(client.is_superuser).filter(|value| *value != nobody.is_superuser),
             anonymous: Some(client.anonymous).filter(|value| *value != nobody.anonymous),
         }
@@ -418,7 +425,7 @@ fn tried_json(tried: &Tried<'_>) -> Value {
         Outcome::NotTouched { .. } => ("not-touched", json!({})),
         Outcome::Part { topic } => ("part", json!({ "topic": topic })),
         Outcome::Limited { by } => ("limited", json!({ "by": by })),
-        Outcome::CannotTell(lists) => ("cannot-tell", json!({ "lists": lists })),
+        Outcome::CannotTell { lists, fields } => ("cannot-tell", json!({ "lists": lists, "fields": fields })),
         Outcome::UnknownUser(source) => ("unknown-user", json!({ "source": source })),
         Outcome::UnreadablePasswords(source) => ("unreadable-passwords", json!({ "source": source })),
         Outcome::WrongPassword(source) => ("wrong-password", json!({ "source": source })),

@@ -54,6 +54,18 @@ pub(super) struct ClientArgs {
     /// The broker node
     #[arg(long)]
     pub(super) node: Option<String>,
+    /// The name of the broker's cluster
+    #[arg(long)]
+    pub(super) cluster: Option<String>,
+    /// The port that the client connects from
+    #[arg(long)]
+    pub(super) peerport: Option<u16>,
+    /// The common name in the client's certificate; empty without one
+    #[arg(long)]
+    pub(super) cn: Option<String>,
+    /// The subject of the client's certificate; empty without one
+    #[arg(long)]
+    pub(super) dn: Option<String>,
     /// The broker's superuser flag
     #[arg(long, value_name = "BOOL")]
     pub(super) is_superuser: Option<bool>,
@@ -77,6 +89,17 @@ impl ClientArgs {
                 *field = given.as_str().into();
             }
         }
+        let told = [
+            (&self.cluster, &mut client.extra.cluster),
+            (&self.cn, &mut client.extra.cn),
+            (&self.dn, &mut client.extra.dn),
+        ];
+        for (given, field) in told {
+            if let Some(given) = given {
+                *field = Some(given.as_str().into());
+            }
+        }
+        client.extra.peerport = self.peerport.or(client.extra.peerport);
         if let Some(address) = self.peerhost {
             client.peerhost = OwnedPeerhost::Addr(address.to_canonical());
         }
@@ -94,6 +117,10 @@ impl ClientArgs {
             protocol: self.protocol.as_deref(),
             mountpoint: self.mountpoint.as_deref(),
             node: self.node.as_deref(),
+            cluster: self.cluster.as_deref(),
+            peerport: self.peerport,
+            cn: self.cn.as_deref(),
+            dn: self.dn.as_deref(),
             is_superuser: self.is_superuser,
             anonymous: self.anonymous,
         }
@@ -145,6 +172,10 @@ pub(super) fn fields(known: &Known<'_>) -> Vec<(&'static str, Value)> {
         ("protocol", known.protocol.map(Value::from)),
         ("mountpoint", known.mountpoint.map(Value::from)),
         ("node", known.node.map(Value::from)),
+        ("cluster", known.cluster.map(Value::from)),
+        ("peerport", known.peerport.map(Value::from)),
+        ("cn", known.cn.map(Value::from)),
+        ("dn", known.dn.map(Value::from)),
         ("is_superuser", known.is_superuser.map(Value::from)),
         ("anonymous", known.anonymous.map(Value::from)),
     ];

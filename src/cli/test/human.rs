@@ -5,7 +5,8 @@ use std::io;
 
 use super::{Answered, Count, Covered, File, Results, Run, counted, plain, wanting};
 use crate::decision::Verdict;
-use crate::event::Shown;
+use crate::event::{Extra, Shown};
+use crate::policy::brokers::Brokers;
 use crate::policy::trace::Trace;
 use crate::suite::{Case, Suite};
 
@@ -72,6 +73,16 @@ fn asker(case: &Case) -> String {
         if value != usual {
             let _ = write!(told, " {name}={}", Shown(value));
         }
+    }
+    let Extra { cluster, peerport, cn, dn } = client.extra;
+    let usual = Brokers::default().usual_extra();
+    for (name, value, usual) in [("cluster", cluster, usual.cluster), ("cn", cn, usual.cn), ("dn", dn, usual.dn)] {
+        if let Some(value) = value.filter(|_| value != usual) {
+            let _ = write!(told, " {name}={}", Shown(value));
+        }
+    }
+    if let Some(port) = peerport.filter(|_| peerport != usual.peerport) {
+        let _ = write!(told, " peerport={port}");
     }
     for (name, is_set) in [("is_superuser", client.is_superuser), ("anonymous", client.anonymous)] {
         if is_set {

@@ -19,6 +19,7 @@ fn model(auth: Option<Section<AuthRule>>, acl: Option<Section<AclRule>>) -> Mode
     let passwords = (0..6).map(source).collect();
     Model {
         mode: Mode::Enforce,
+        brokers: Brokers::default(),
         deadline,
         lists: vec![],
         passwords,

@@ -11,6 +11,8 @@ use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::span::Span;
 use crate::policy::yaml::{Node, Yaml};
 
+use super::untold;
+
 /// Whom a rule is about.
 #[derive(Debug)]
 pub(crate) enum Who {
@@ -74,12 +76,22 @@ record! {
         optional mountpoint: Condition<Text, TextOperator>,
         /// The broker node.
         optional node: Condition<Text, TextOperator>,
+        /// The name of the broker's cluster. Brokers before 4.3.14 do not tell it.
+        optional cluster: Condition<Text, TextOperator>,
+        /// The port that the client connects from. Brokers before 5.4 do not tell it.
+        optional peerport: Condition<Port, PortOperator>,
+        /// The common name in the client's TLS certificate; empty without one. Brokers before 4.3 do not tell it.
+        optional cn: Condition<Text, TextOperator>,
+        /// The subject of the client's TLS certificate; empty without one. Brokers before 4.3 do not tell it.
+        optional dn: Condition<Text, TextOperator>,
         /// The broker's superuser flag.
         optional is_superuser: bool,
         /// Whether the broker let the client in without a decision of its own.
         optional anonymous: bool,
     }
-    at least one of clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous: NoConditions
+    at least one of clientid, username, peerhost, sockport, protocol, mountpoint, node, cluster, peerport, cn, dn, is_superuser,
+        anonymous: NoConditions
+    no key of: untold::why
 }
 
 /// A value, an operator in a mapping, or a list of which any may hold.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration as Time;
 
+use super::brokers::Brokers;
 use super::codes::Code;
 use super::decode::{At, Cx, Named, OneOrMany, Text, listed};
 use super::diag::{Diagnostic, quote};
@@ -54,6 +55,7 @@ struct Validator<'t> {
     cx: Cx<'t>,
     lines: Lines,
     folder: &'t Path,
+    brokers: Vec<raw::Broker>,
     lists: Vec<ListEntry>,
     list_ids: HashMap<String, usize>,
     kinds: Vec<KindEntry>,
@@ -71,6 +73,7 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
         cx,
         lines,
         folder,
+        brokers: policy.broker.map(|broker| broker.value.0).unwrap_or_default(),
         lists: Vec::new(),
         list_ids: HashMap::new(),
         kinds: Vec::new(),
@@ -112,7 +115,9 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
         acl: section_places(acl_default, acl_facts),
         ..validator.places()
     };
-    let rest = Model { mode, deadline, lists: Vec::new(), passwords: Vec::new(), auth, acl, log, history, capture };
+    let brokers = Brokers::new(validator.brokers.iter().map(|broker| broker.version).collect());
+    let rest =
+        Model { mode, brokers, deadline, lists: Vec::new(), passwords: Vec::new(), auth, acl, log, history, capture };
     let (model, cx) = validator.finish(rest);
     (model, places, cx)
 }
@@ -240,7 +245,7 @@ impl<'t> Validator<'t> {
     fn deadline(&mut self, deadline: Option<&At<Duration>>) -> Time {
         let time = self.within("deadline", deadline, Time::from_millis(100), Time::from_secs(60));
         if let (Some(time), Some(at)) = (time, deadline) {
-            warn::deadline(&mut self.cx, time, at.span);
+            warn::brokers::deadline(&mut self.cx, time, at.span, &self.brokers);
         }
         time.unwrap_or(DEFAULT_DEADLINE)
     }
@@ -272,7 +277,7 @@ impl<'t> Validator<'t> {
     fn record(&mut self, at: &At<OneOrMany<raw::Record>>) -> Record {
         let has = |wanted| at.value.0.contains(&wanted);
         if has(raw::Record::Messages) {
-            warn::messages(&mut self.cx, at.span);
+            warn::brokers::messages(&mut self.cx, at.span, &self.brokers);
         }
         Record {
             connections: has(raw::Record::Connections),

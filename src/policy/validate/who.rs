@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::emqx::Fact;
 use crate::policy::codes::Code;
 use crate::policy::decode::{At, Text};
 use crate::policy::diag::{Diagnostic, quote};
@@ -13,7 +14,7 @@ use crate::policy::places::RulePlaces;
 use crate::policy::raw;
 use crate::policy::span::Span;
 use crate::policy::warn::regex::Subject;
-use crate::policy::warn::{self, Admits, RuleFacts};
+use crate::policy::warn::{self, Admits, Lacks, Nameless, RuleFacts};
 use crate::text::{Matcher, Template, TextError};
 
 use super::{Validator, declare};
@@ -42,7 +43,7 @@ pub(super) struct Facts {
     /// Where it asks for the superuser flag.
     pub(super) superuser: Option<Span>,
     /// What holds for clients without a name.
-    pub(super) nameless: Option<Admits>,
+    pub(super) nameless: Option<Nameless>,
 }
 
 impl Facts {
@@ -175,7 +176,12 @@ impl Validator<'_> {
     }
 
     fn conditions(&mut self, kind: raw::Kind) -> Option<Built> {
+        self.not_told(&kind);
         let tied = is(kind.clientid.as_ref(), "${username}") || is(kind.username.as_ref(), "${clientid}");
+        // Such a condition holds for nobody without the name.
+        let in_certificate = |name| is(kind.cn.as_ref(), name);
+        let clientid_given = tied || in_certificate("${clientid}");
+        let username_given = tied || in_certificate("${username}");
         let mut all = Vec::new();
         let mut nameless = None;
         let mut size = 0usize;
@@ -186,25 +192,36 @@ impl Validator<'_> {
             (TextField::Protocol, kind.protocol),
             (TextField::Mountpoint, kind.mountpoint),
             (TextField::Node, kind.node),
+            (TextField::Cluster, kind.cluster),
+            (TextField::Cn, kind.cn),
+            (TextField::Dn, kind.dn),
         ];
         for (field, condition) in fields {
             let Some(condition) = condition else { continue };
             match field {
                 TextField::Protocol => warn::texts::protocol(&mut self.cx, &condition.value),
                 TextField::Node => warn::texts::node(&mut self.cx, &condition.value),
-                TextField::Clientid | TextField::Username | TextField::Mountpoint => {}
+                TextField::Clientid
+                | TextField::Username
+                | TextField::Mountpoint
+                | TextField::Cluster
+                | TextField::Cn
+                | TextField::Dn => {}
             }
             let built = self.text_condition(condition.value, &mut size);
             complete &= built.is_some();
             let Some((built, admits)) = built else { continue };
-            let names = match admits {
+            let lacks = match field {
                 // The broker gives a clientid to clients that give none.
-                Some(Admits::Pattern(_)) => field == TextField::Username,
-                Some(Admits::Not(_)) | None => matches!(field, TextField::Clientid | TextField::Username),
+                TextField::Clientid => {
+                    let by_not = matches!(admits, Some(Admits::Not(_)));
+                    (by_not && !clientid_given).then_some(Lacks::Name)
+                }
+                TextField::Username => (!username_given).then_some(Lacks::Name),
+                TextField::Cn | TextField::Dn => Some(Lacks::Certificate),
+                TextField::Protocol | TextField::Mountpoint | TextField::Node | TextField::Cluster => None,
             };
-            if names && !tied {
-                nameless = nameless.or(admits);
-            }
+            nameless = nameless.or(admits.zip(lacks).map(|(admits, lacks)| Nameless { admits, lacks }));
             all.push(Condition::Text(field, built));
         }
         if let Some(condition) = kind.peerhost {
@@ -213,12 +230,31 @@ impl Validator<'_> {
             all.extend(built.map(Condition::Peerhost));
         }
         all.extend(kind.sockport.map(|condition| Condition::Sockport(port_condition(condition.value, &mut size))));
+        all.extend(kind.peerport.map(|condition| Condition::Peerport(port_condition(condition.value, &mut size))));
         let superuser = kind.is_superuser.as_ref().map(|flag| flag.key);
         all.extend(kind.is_superuser.map(|flag| Condition::IsSuperuser(flag.value)));
+        if let Some(flag) = &kind.anonymous {
+            warn::brokers::anonymous(&mut self.cx, flag, &self.brokers);
+        }
         all.extend(kind.anonymous.map(|flag| Condition::Anonymous(flag.value)));
         let facts = Facts { everyone: false, superuser, nameless };
         // A key whose value could not be read is missing here; what is left would be another kind.
         (complete && !all.is_empty()).then(|| Built { who: Who::All(all), facts, size: size.saturating_add(2) })
+    }
+
+    /// What some brokers that the policy is for do not tell.
+    fn not_told(&mut self, kind: &raw::Kind) {
+        let fields = [
+            (Fact::TellsCluster, kind.cluster.as_ref().map(|condition| condition.key)),
+            (Fact::TellsPeerport, kind.peerport.as_ref().map(|condition| condition.key)),
+            (Fact::TellsCertificate, kind.cn.as_ref().map(|condition| condition.key)),
+            (Fact::TellsCertificate, kind.dn.as_ref().map(|condition| condition.key)),
+        ];
+        for (fact, key) in fields {
+            if let Some(key) = key {
+                warn::brokers::not_told(&mut self.cx, fact, key, &self.brokers);
+            }
+        }
     }
 
     /// The condition, and that in it by which it holds for the empty text, unless that is said.

@@ -164,6 +164,60 @@ fn places_ports_and_flags() {
 }
 
 #[test]
+fn what_the_broker_does_not_tell_is_neither_so_nor_not_so() {
+    use TextCondition::{Any, In, Matches};
+    let untold = client();
+    let told = |extra| Client { extra, ..client() };
+    let anything = || Any(vec![equals(""), not(equals(""))]);
+    let extra = Extra { cluster: Some("c"), peerport: Some(5000), cn: Some("dev-1"), dn: Some("CN=dev-1") };
+    for (field, condition) in [
+        (TextField::Cluster, equals("c")),
+        (TextField::Cn, equals("${clientid}")),
+        (TextField::Cn, In(FLEET)),
+        (TextField::Cn, not(equals("dev-2"))),
+        (TextField::Dn, equals("CN=${clientid}")),
+        (TextField::Dn, Matches(Matcher::glob("CN=*").unwrap())),
+        (TextField::Dn, anything()),
+    ] {
+        let opposite = Condition::Text(field, not(condition.clone()));
+        let condition = Condition::Text(field, condition);
+        check(&condition, &untold, CannotTell);
+        check(&opposite, &untold, CannotTell);
+        check(&condition, &told(extra), Yes);
+        check(&opposite, &told(extra), No);
+    }
+    let port = |port| PortCondition::Is(port);
+    for condition in [port(5000), PortCondition::Not(Box::new(port(1))), PortCondition::Any(vec![port(1), port(5000)])]
+    {
+        let opposite = Condition::Peerport(PortCondition::Not(Box::new(condition.clone())));
+        let condition = Condition::Peerport(condition);
+        check(&condition, &untold, CannotTell);
+        check(&opposite, &untold, CannotTell);
+        check(&condition, &told(extra), Yes);
+        check(&opposite, &told(extra), No);
+    }
+    // A client without a certificate has an empty name, and no other.
+    let bare = told(Extra { cn: Some(""), ..extra });
+    let cn = |condition| Condition::Text(TextField::Cn, condition);
+    check(&cn(equals("${clientid}")), &bare, No);
+    check(&cn(equals("${clientid}")), &Client { clientid: "", ..bare }, No);
+    check(&cn(equals("")), &bare, Yes);
+    check(&cn(not(equals("dev-2"))), &bare, Yes);
+    check(&cn(not(Any(vec![equals(""), equals("dev-2")]))), &bare, No);
+    // Where another condition settles it, nothing is missing.
+    let cn = || cn(equals("${clientid}"));
+    let sockport = |port| Condition::Sockport(PortCondition::Is(port));
+    for (who, expected) in [
+        (Who::All(vec![cn(), sockport(1)]), No),
+        (Who::All(vec![cn(), sockport(1883)]), CannotTell),
+        (Who::Any(vec![Who::All(vec![cn()]), Who::All(vec![sockport(1883)])]), Yes),
+        (Who::Any(vec![Who::All(vec![cn()]), Who::All(vec![sockport(1)])]), CannotTell),
+    ] {
+        assert_eq!(who.holds(&untold, &lists()), expected, "{who:?}");
+    }
+}
+
+#[test]
 fn kinds_of_client() {
     let gone = || clientid(TextCondition::In(GONE));
     let fleet = || clientid(TextCondition::In(FLEET));

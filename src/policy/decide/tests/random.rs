@@ -50,8 +50,9 @@ fn check_tried<'r>(trace: &Trace<'_>, asked: &str, rules: usize, of: impl Fn(usi
                 assert!(who == Some(true) && matches(asked, topic) && hit(topic), "{asked}: {topic}");
             }
             Outcome::Limited { by } => assert!(last && who == Some(true) && *by == trace.decision.rule),
-            Outcome::CannotTell(lists) => {
-                assert!(last && who.is_none() && !lists.is_empty() && trace.decision == Decision::ERROR);
+            Outcome::CannotTell { lists, fields } => {
+                assert!(last && who.is_none() && trace.decision == Decision::ERROR);
+                assert!(!lists.is_empty() || !fields.is_empty());
             }
             Outcome::UnknownUser(_) => assert!(who == Some(true)),
             Outcome::UnreadablePasswords(_) => assert!(last && who == Some(true) && trace.decision == Decision::ERROR),
@@ -102,11 +103,15 @@ fn condition_holds(condition: &Condition, client: &Client<'_>, lists: &Contents)
     match condition {
         Condition::Text(TextField::Clientid, condition) => text_holds(condition, client.clientid, client, lists),
         Condition::Text(TextField::Username, condition) => text_holds(condition, client.username, client, lists),
+        Condition::Text(TextField::Cn, condition) => text_holds(condition, client.extra.cn?, client, lists),
+        Condition::Peerport(PortCondition::Is(port)) => Some(client.extra.peerport? == *port),
         Condition::Peerhost(condition) => host_holds(condition, client.peerhost, lists),
         Condition::Sockport(PortCondition::Is(port)) => Some(client.sockport == *port),
-        Condition::Text(..) | Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
-            panic!("not made here: {condition:?}")
-        }
+        Condition::Text(..)
+        | Condition::Sockport(_)
+        | Condition::Peerport(_)
+        | Condition::IsSuperuser(_)
+        | Condition::Anonymous(_) => panic!("not made here: {condition:?}"),
     }
 }
 
@@ -168,7 +173,9 @@ pub(crate) fn who() -> impl Strategy<Value = Who> {
         3 => text_condition().prop_map(|condition| Condition::Text(TextField::Clientid, condition)),
         3 => text_condition().prop_map(|condition| Condition::Text(TextField::Username, condition)),
         2 => host_condition().prop_map(Condition::Peerhost),
+        2 => text_condition().prop_map(|condition| Condition::Text(TextField::Cn, condition)),
         1 => (1..3_u16).prop_map(|port| Condition::Sockport(PortCondition::Is(port))),
+        1 => (1..3_u16).prop_map(|port| Condition::Peerport(PortCondition::Is(port))),
     ];
     let leaf = prop_oneof![1 => Just(Who::Everyone), 8 => prop::collection::vec(condition, 0..4).prop_map(Who::All)];
     leaf.prop_recursive(2, 6, 3, |inner| {
@@ -192,13 +199,24 @@ pub(crate) fn filled(contents: &Contents, from: &Contents) -> Contents {
 }
 
 pub(crate) fn someone() -> impl Strategy<Value = Client<'static>> {
-    (select(&NAMES[..]), select(&NAMES[..]), select(&PEERS[..]), 1..3_u16).prop_map(
-        |(clientid, username, peer, port)| Client {
+    let told = (select(&NAMES[..]), 1..3_u16);
+    (select(&NAMES[..]), select(&NAMES[..]), select(&PEERS[..]), 1..3_u16, told).prop_map(
+        |(clientid, username, peer, port, (cn, peerport))| Client {
             peerhost: Peerhost::parse(peer),
             sockport: port,
+            extra: Extra { cn: Some(cn), peerport: Some(peerport), ..Extra::NONE },
             ..client(clientid, username)
         },
     )
+}
+
+/// A client of a broker that may tell less, and the same of one that tells all.
+fn half_told() -> impl Strategy<Value = [Client<'static>; 2]> {
+    (someone(), prop::bool::weighted(0.7), prop::bool::weighted(0.7)).prop_map(|(all, cn, peerport)| {
+        let extra =
+            Extra { cn: all.extra.cn.filter(|_| cn), peerport: all.extra.peerport.filter(|_| peerport), ..Extra::NONE };
+        [Client { extra, ..all }, all]
+    })
 }
 
 pub(crate) fn verdict() -> impl Strategy<Value = Verdict> {
@@ -362,7 +380,7 @@ fn rank(verdict: Verdict) -> u8 {
 proptest! {
     #[test]
     fn logins_are_decided_as_by_trying_every_rule(
-        rules in logins(), client in someone(), lists in contents(), others in contents(),
+        rules in logins(), [client, all] in half_told(), lists in contents(), others in contents(),
         answers in prop::collection::vec(select(vec![Right, Wrong, Unknown, Unknown, Unreadable]), 6),
     ) {
         let rule = |(n, rule): (usize, &Login1)| login(rule.verdict, rule.who.clone(), rule.password.then_some(n));
@@ -374,16 +392,17 @@ proptest! {
         prop_assert_eq!(trace.decision, policy.login(&client, &build(&lists), answer));
         check_tried(&trace, "", rules.len(), |n| (who_holds(&rules[n].who, &client, &lists), &[]));
         let known = filled(&lists, &others);
-        let then = chain(&policy, &client, &build(&known));
-        prop_assert_ne!(then.2.as_str(), "error", "every list can be read");
+        let then = chain(&policy, &all, &build(&known));
+        prop_assert_ne!(then.2.as_str(), "error", "every list can be read, and every field is told");
         if found.2 != "error" {
-            prop_assert_eq!(then, found, "what was decided without a list does not hang on it");
+            prop_assert_eq!(then, found, "what was decided without a list or a field does not hang on it");
         }
     }
 
     #[test]
     fn topics_are_decided_as_by_trying_every_rule_and_topic(
-        rules in topic_rules(), default in verdict(), filter in filter(), client in someone(), lists in contents(), others in contents(),
+        rules in topic_rules(), default in verdict(), filter in filter(), [client, all] in half_told(), lists in contents(),
+        others in contents(),
     ) {
         let policy = compile(default, &rules);
         let readable = build(&lists);
@@ -397,14 +416,14 @@ proptest! {
         prop_assert_eq!((trace.decision.verdict, trace.decision.rule), (whole.0, whole.1.as_str()));
         check_tried(&trace, &filter, rules.len(), |n| (who_holds(&rules[n].who, &client, &lists), &rules[n].subscribe));
         let known = build(&filled(&lists, &others));
-        let then = policy.check_acl(&client, Subscribe, &filter, &known);
+        let then = policy.check_acl(&all, Subscribe, &filter, &known);
         prop_assert!(whole.1 == "error" || (then.verdict, then.rule) == (whole.0, whole.1.as_str()));
         for topic in every_topic().iter().filter(|topic| matches(&filter, topic)).step_by(7) {
             let trace = policy.trace_acl(&client, Publish, topic, &readable);
             prop_assert_eq!(ask(Publish, topic), (trace.decision.verdict, trace.decision.rule.to_owned()));
             check_tried(&trace, topic, rules.len(), |n| (who_holds(&rules[n].who, &client, &lists), &rules[n].publish));
             prop_assert_eq!(ask(Publish, topic), naive_acl(&rules, default, Publish, topic, &client, &lists));
-            let one = policy.check_acl(&client, Subscribe, topic, &known);
+            let one = policy.check_acl(&all, Subscribe, topic, &known);
             prop_assert!(rank(then.verdict) <= rank(one.verdict), "{}: {:?}, but {}: {:?}", filter, then, topic, one);
         }
     }

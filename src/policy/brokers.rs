@@ -1,0 +1,144 @@
+//! Which brokers a policy is for, and what they tell of a client.
+
+use std::collections::HashSet;
+use std::ptr;
+
+use super::Policy;
+use super::model::{Condition, TextField, Who};
+use crate::emqx::{Fact, Has, Version};
+use crate::event::Extra;
+
+/// The name that a cluster has unless it was given another.
+const CLUSTER: &str = "emqxcl";
+/// A port that nobody listens on.
+const PEERPORT: u16 = 49_152;
+
+/// The brokers that a policy is for; none where it does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Brokers(Vec<Version>);
+
+impl Brokers {
+    /// Of these versions.
+    pub fn new(versions: Vec<Version>) -> Self {
+        Brokers(versions)
+    }
+
+    /// The versions, in the order of the policy.
+    pub fn versions(&self) -> &[Version] {
+        &self.0
+    }
+
+    /// Whether every one of them surely does this; also where the policy names none.
+    pub fn all_have(&self, fact: Fact) -> bool {
+        self.0.iter().all(|version| version.has(fact) == Has::Yes)
+    }
+
+    /// What only some brokers tell, of a client of which nothing of it is said: it has no certificate, and is in a
+    /// cluster of the usual name. What one of these brokers does not tell is not told.
+    pub fn usual_extra(&self) -> Extra<'static> {
+        Extra {
+            cluster: self.all_have(Fact::TellsCluster).then_some(CLUSTER),
+            peerport: self.all_have(Fact::TellsPeerport).then_some(PEERPORT),
+            cn: self.all_have(Fact::TellsCertificate).then_some(""),
+            dn: self.all_have(Fact::TellsCertificate).then_some(""),
+        }
+    }
+}
+
+/// Which of what only some brokers tell is asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent fields")]
+pub struct Asked {
+    cluster: bool,
+    peerport: bool,
+    cn: bool,
+    dn: bool,
+}
+
+impl Asked {
+    /// By any rule of these policies.
+    pub fn by(policies: &[&Policy]) -> Self {
+        let mut asked = Asked::default();
+        let mut seen = HashSet::new();
+        for policy in policies {
+            policy.auth_rules().iter().for_each(|rule| asked.add(&rule.who, &mut seen));
+            policy.acl_rules().iter().for_each(|rule| asked.add(&rule.who, &mut seen));
+        }
+        asked
+    }
+
+    fn add(&mut self, who: &Who, seen: &mut HashSet<usize>) {
+        match who {
+            Who::Everyone => {}
+            Who::Named(named) => {
+                if seen.insert(ptr::from_ref(&named.who).addr()) {
+                    self.add(&named.who, seen);
+                }
+            }
+            Who::Any(each) => each.iter().for_each(|who| self.add(who, seen)),
+            Who::All(conditions) => conditions.iter().for_each(|condition| self.add_condition(condition)),
+        }
+    }
+
+    fn add_condition(&mut self, condition: &Condition) {
+        match condition {
+            Condition::Text(TextField::Cluster, _) => self.cluster = true,
+            Condition::Text(TextField::Cn, _) => self.cn = true,
+            Condition::Text(TextField::Dn, _) => self.dn = true,
+            Condition::Peerport(_) => self.peerport = true,
+            Condition::Text(
+                TextField::Clientid
+                | TextField::Username
+                | TextField::Protocol
+                | TextField::Mountpoint
+                | TextField::Node,
+                _,
+            )
+            | Condition::Peerhost(_)
+            | Condition::Sockport(_)
+            | Condition::IsSuperuser(_)
+            | Condition::Anonymous(_) => {}
+        }
+    }
+
+    /// What is asked about, and nothing else.
+    pub fn of(self, extra: Extra<'_>) -> Extra<'_> {
+        Extra {
+            cluster: extra.cluster.filter(|_| self.cluster),
+            peerport: extra.peerport.filter(|_| self.peerport),
+            cn: extra.cn.filter(|_| self.cn),
+            dn: extra.dn.filter(|_| self.dn),
+        }
+    }
+}
+
+impl Policy {
+    /// What only some brokers tell, of a client of which nothing of it is said, as far as the policy asks about it.
+    pub fn usual_extra(&self) -> Extra<'static> {
+        Asked::by(&[self]).of(self.brokers().usual_extra())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(versions: &[&str], expected: Extra<'_>) {
+        let versions = versions.iter().map(|version| version.parse().unwrap()).collect();
+        assert_eq!(Brokers::new(versions).usual_extra(), expected);
+    }
+
+    #[test]
+    fn a_client_of_which_nothing_is_said_has_what_all_brokers_tell() {
+        let cert = Extra { cn: Some(""), dn: Some(""), ..Extra::NONE };
+        let cluster = Extra { cluster: Some("emqxcl"), ..cert };
+        let all = Extra { peerport: Some(49_152), ..cluster };
+        check(&[], all);
+        check(&["5.4", "6.2"], all);
+        check(&["5.4", "5.3"], cluster);
+        check(&["4.3"], cert);
+        check(&["4.3.14"], cluster);
+        check(&["6.1", "4.2"], Extra::NONE);
+    }
+}
