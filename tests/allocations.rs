@@ -23,10 +23,15 @@ use std::sync::Arc;
 use std::thread;
 
 use allocation_counter::measure;
+use exhook_policy::decision::{Decision, Verdict};
 use exhook_policy::engine::Engine;
+use exhook_policy::event::Extra;
+use exhook_policy::event::owned::OwnedClient;
 use exhook_policy::handler::Load;
 use exhook_policy::history::Recorder;
 use exhook_policy::log::Log;
+use exhook_policy::policy::lists::Lists;
+use exhook_policy::policy::{self, Found, Policy};
 use exhook_policy::port::driver;
 use exhook_policy::port::frame::Packet;
 use exhook_policy::port::pipes::Pipes;
@@ -172,6 +177,34 @@ fn a_subscription_allocates_nothing() {
         ("across levels", about("subscribe", |_| "site/+/state".to_owned())),
         ("to everything", about("subscribe", |_| "#".to_owned())),
     ]);
+}
+
+/// Of what only some brokers tell, and a transport may or may not.
+#[test]
+fn a_decision_by_the_certificate_allocates_nothing() {
+    let policy = r#"version: 1
+auth:
+  rules:
+    - { id: old, deny: { dn: { glob: "*,OU=old" } } }
+    - { id: odd, deny: { cluster: { not: [emqxcl, north] }, peerport: { not: [1, 2] } } }
+    - { id: devices, allow: { cn: "${clientid}" } }
+"#;
+    let policy = Policy::compile(policy::parse(policy, "rules.yaml", Path::new("")).unwrap().model);
+    let told = Extra { cluster: Some("north"), peerport: Some(5000), cn: Some("dev-1"), dn: Some("CN=dev-1,OU=new") };
+    for (extra, verdict, rule) in [
+        (told, Verdict::Allow, "devices"),
+        (Extra { cn: Some(""), ..told }, Verdict::Deny, "default"),
+        (Extra { dn: Some("CN=dev-1,OU=old"), ..told }, Verdict::Deny, "old"),
+        (Extra { cluster: Some("south"), ..told }, Verdict::Deny, "odd"),
+        (Extra { peerport: None, cluster: Some("south"), ..told }, Verdict::Deny, "error"),
+        (Extra::NONE, Verdict::Deny, "error"),
+    ] {
+        let known = OwnedClient { extra: extra.into(), ..OwnedClient::named("dev-1") };
+        let (client, lists) = (known.as_client(), Lists::default());
+        let decide = || policy.login(&client, &lists, |_| Found::Unknown);
+        assert_eq!(decide(), Decision { verdict, rule });
+        assert_eq!(measure(|| _ = decide()).count_total, 0, "{extra:?}");
+    }
 }
 
 #[test]

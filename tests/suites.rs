@@ -122,6 +122,51 @@ fn check_run(folder: &TempDir, arguments: &[&str], code: i32, stdout: &str, stde
 }
 
 #[test]
+fn a_client_has_what_all_brokers_of_the_policy_tell() {
+    let rules = r#"acl:
+  rules:
+    - { id: bare, deny: { cn: "" }, topics: [a] }
+    - { id: own, allow: { cn: "${clientid}", dn: "CN=${clientid}", cluster: emqxcl, peerport: 49152 }, topics: [a] }
+    - { id: other, allow: { cn: { not: x }, peerport: 5000, cluster: { not: emqxcl } }, topics: [a] }
+"#;
+    let cases = r#"{ publish: a, deny: bare }
+      - { publish: a, allow: own, cn: c, dn: "CN=c" }
+      - { publish: a, allow: other, cn: w, cluster: z, peerport: 5000 }
+"#;
+    let write = |broker: &str, cases: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("rules.yaml"), format!("version: 1\n{broker}{rules}")).unwrap();
+        let tests = format!("tests:\n  - name: told\n    client: {{ clientid: c }}\n    expect:\n      - {cases}");
+        fs::write(folder.path().join("rules.test.yaml"), tests).unwrap();
+        folder
+    };
+    let fine = "rules.test.yaml: 3 cases in 1 test, fine\n";
+    check_run(&write("", cases), &["rules.yaml"], 0, fine, "");
+    check_run(&write("broker: 5.4\n", cases), &["rules.yaml"], 0, fine, "");
+    // Where one of them tells less, less is said of a client, unless a test says it.
+    let untold = r#"{ publish: a, deny: error }
+      - { publish: a, deny: bare, cn: "" }
+      - { publish: a, deny: error, cn: c, dn: "CN=c", cluster: emqxcl }
+      - { publish: a, allow: own, cn: c, dn: "CN=c", cluster: emqxcl, peerport: 49152 }
+"#;
+    let fine = "rules.test.yaml: 4 cases in 1 test, fine\n";
+    check_run(&write("broker: [4.2, 5.4]\n", untold), &["rules.yaml"], 0, fine, "");
+    let told = r#"FAILED rules.test.yaml:5: told
+  publish "a", by clientid="c" username="" peerhost=192.0.2.1 sockport=1883 cn="w" peerport=5000
+  expected deny bare, got deny error
+  the client has no `cluster`, which a broker of the policy does not tell
+  by the rules of rules.yaml:
+    `bare` (line 5): cn "w" is not ""
+    `own` (line 6): cn "w" is not "${clientid}" (here "c")
+    `other` (line 7): cannot be told, since the broker does not tell `cluster`; this denies
+
+rules.test.yaml: 1 case in 1 test, 1 failed
+"#;
+    let case = "{ publish: a, deny: bare, cn: w, peerport: 5000 }\n";
+    check_run(&write("broker: [4.2, 5.4]\n", case), &["rules.yaml"], 1, told, "");
+}
+
+#[test]
 fn tests_are_found_by_themselves_by_their_policy_and_by_their_folder() {
     const FINE: &str = "3 cases in 1 test, fine\n";
     const TEST: &str =

@@ -17,7 +17,7 @@ use crate::event::owned::OwnedClient;
 use crate::policy::lists::Lists;
 use crate::policy::model::{Condition, TextCondition, TextField, Who};
 use crate::policy::who::Holds;
-use crate::text::{Identity, Placeholder, Template};
+use crate::text::{Identity, Piece, Placeholder, Template};
 use crate::topic::Budget;
 
 /// Steps that asking one kind about a client counts for.
@@ -94,6 +94,13 @@ impl<'w> Search<'_, 'w, '_> {
         let mut fields = self.facts.fields;
         for placeholder in Placeholder::ALL.into_iter().filter(|placeholder| self.rules.uses(*placeholder)) {
             fields.insert(Field::Text(super::views::field_of(placeholder)));
+        }
+        for template in Field::TEXTS.iter().flat_map(|field| &self.facts.text(*field).templates) {
+            for piece in template.pieces() {
+                if let Piece::Value(placeholder) = piece {
+                    fields.insert(Field::Text(super::views::field_of(placeholder)));
+                }
+            }
         }
         for field in [TextField::Clientid, TextField::Username].into_iter().filter(|field| self.is_asked(*field)) {
             fields.insert(Field::Text(field));

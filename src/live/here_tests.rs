@@ -9,6 +9,10 @@ auth:
     - { id: lab, allow: { clientid: lab, sockport: 1885, peerhost: 10.0.0.0/8 } }
     - { id: port, allow: { clientid: port, sockport: 1884 } }
     - { id: anonymous, allow: { clientid: nobody, anonymous: false } }
+    - { id: certificate, allow: { clientid: cert, cn: "${clientid}" } }
+    - { id: bare, allow: { clientid: bare, cn: "", dn: "" } }
+    - { id: cluster, allow: { clientid: cluster, cluster: emqxcl } }
+    - { id: peerport, allow: { clientid: peerport, peerport: { not: 1 } } }
     - { id: known, allow: everyone, password: all }
 acl:
   rules:
@@ -23,8 +27,14 @@ acl:
 /// What comes of a test with this client and this line, asked from 127.0.0.1 at port 1884.
 #[track_caller]
 fn check(client: &str, line: &str, version: Version, expected: Result<bool, &str>) {
+    check_for("", client, line, version, expected);
+}
+
+/// The same of a policy with this line more.
+#[track_caller]
+fn check_for(broker: &str, client: &str, line: &str, version: Version, expected: Result<bool, &str>) {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rules.yaml"), POLICY).unwrap();
+    std::fs::write(folder.path().join("rules.yaml"), format!("{broker}{POLICY}")).unwrap();
     let tests =
         format!("passwords: {{ all: {{ u: right }} }}\ntests: [{{ name: t, client: {client}, expect: [{line}] }}]\n");
     let suite = suite::parse(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
@@ -68,6 +78,26 @@ fn what_hangs_on_where_a_client_comes_from_is_told() {
         Version::V5,
         Ok(true), // Another node of any such name makes no difference.
     );
+    for (client, rule, differs) in [
+        (
+            "{ clientid: cert, cn: cert }",
+            "certificate",
+            "from here the client has `cn` \"\", not \"cert\", and the policy decides otherwise",
+        ),
+        ("{ clientid: bare }", "bare", "it is so where `cn` is \"\", which is not known of this broker"),
+        (
+            "{ clientid: cluster }",
+            "cluster",
+            "it is so where `cluster` is \"emqxcl\", which is not known of this broker",
+        ),
+        ("{ clientid: peerport }", "peerport", "it is so where `peerport` is 49152, which is not known of this broker"),
+    ] {
+        check(client, &format!("{{ authenticate: \"\", allow: {rule} }}"), Version::V5, Err(differs));
+    }
+    // A policy may say what its brokers tell.
+    let tells = "broker: \"5.8\"";
+    check_for(tells, "{ clientid: bare }", "{ authenticate: \"\", allow: bare }", Version::V5, Ok(true));
+    check("{ clientid: cert }", "{ authenticate: \"\", deny: default }", Version::V5, Ok(false));
     check(
         "{ clientid: nobody }",
         "{ authenticate: \"\", allow: anonymous }",

@@ -74,6 +74,11 @@ fn conditions() {
         "is_superuser is false and anonymous is true",
         r#"{"anonymous":true,"is_superuser":false}"#,
     );
+    check(
+        "{ cn: \"${clientid}\", dn: { not: { in: fleet } }, cluster: [a, b], peerport: { not: 1883 } }",
+        "cluster is \"a\" or \"b\" and cn is \"${clientid}\" and peerport is not 1883 and dn is not in list `fleet`",
+        r#"{"cluster":["a","b"],"cn":"${clientid}","dn":{"not":{"in":"fleet"}},"peerport":{"not":1883}}"#,
+    );
     let many: Vec<String> = (0..9).map(|n| format!("c{n}")).collect();
     let form = serde_json::json!({ "clientid": many }).to_string();
     check(
