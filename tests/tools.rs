@@ -38,6 +38,7 @@ fn a_policy_is_laid_out_in_place() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "version: 1 # first\n");
     check(&["fmt", "--check", name], "", 0, "", "");
     check(&["fmt", "-"], "version:   1\n", 0, "version: 1\n", "");
+    check(&["fmt", "-"], "broker:   [5.10]\n", 0, "broker: [5.10]\n", "");
     let missing = format!("{name}.missing");
     check(&["fmt", name, &missing], "", 2, "", &format!("error: {missing}: No such file or directory (os error 2)\n"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
