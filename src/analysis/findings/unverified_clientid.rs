@@ -7,6 +7,7 @@ use super::cx::{Cx, Someone, named};
 use super::narrow::{is, is_not, narrowed};
 use crate::decision::{Decision, Verdict};
 use crate::emqx::Fact;
+use crate::event::Shown;
 use crate::policy::codes::Code;
 use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::lists::Lists;
@@ -131,7 +132,7 @@ enum Tie {
     None,
     /// Each clientid of these has one user.
     Tied,
-    /// These two users can have the same clientid.
+    /// These two users can have the same clientid, or are one certificate with two clientids, which many may share.
     Loose([String; 2]),
     Unknown,
 }
@@ -197,16 +198,41 @@ fn tie(cx: &mut Cx<'_>, proving: Proving<'_>, others: &[Proving<'_>], rule: &Top
         }
         for other in others {
             match twin(cx, one, proving, *other, rule) {
-                Ok(Some(twin)) => return Tie::Loose([one.sample.to_string(), twin]),
+                Ok(Some(twin)) => return Tie::Loose([told(one), twin]),
                 Ok(None) => {}
                 Err(()) => known = false,
             }
+        }
+        match shared(cx, one, proving, rule) {
+            Ok(Some(other)) => return Tie::Loose([told(one), other]),
+            Ok(None) => {}
+            Err(()) => known = false,
         }
     }
     match (known, any) {
         (false, _) => Tie::Unknown,
         (true, true) => Tie::Tied,
         (true, false) => Tie::None,
+    }
+}
+
+/// The certificate that proves who this is, with another clientid; an error where that is not known.
+fn shared(cx: &mut Cx<'_>, one: &Someone, proving: Proving<'_>, rule: &TopicRule) -> Result<Option<String>, ()> {
+    if proving.username {
+        return Ok(None);
+    }
+    let client = one.client();
+    let mut kind = narrowed(proving.who, is_not(TextField::Clientid, &[client.clientid]).ok_or(())?);
+    for (field, proves) in [(TextField::Cn, proving.cn), (TextField::Dn, proving.dn)] {
+        if proves {
+            kind = narrowed(&kind, is(field, field.of(&client).unwrap_or_default()).ok_or(())?);
+        }
+    }
+    let others = cx.clients(&kind, &[&rule.who], &[]);
+    let lets_in = |other: &&Someone| other.is(&kind) && other.is(&rule.who) && proving.lets_in(cx, other);
+    match others.each.iter().find(lets_in) {
+        None if !others.complete => Err(()),
+        other => Ok(other.map(told)),
     }
 }
 
@@ -241,6 +267,15 @@ fn twin(
     let twin = twins.each.iter().find(|twin| twin.is(&kind) && twin.is(&rule.who) && other.lets_in(cx, twin));
     match twin {
         None if !twins.complete => Err(()),
-        twin => Ok(twin.map(|twin| twin.sample.to_string())),
+        twin => Ok(twin.map(told)),
     }
+}
+
+/// The client in words, with its clientid even where no rule asks about it.
+fn told(someone: &Someone) -> String {
+    let told = someone.sample.to_string();
+    if told.starts_with("clientid ") || told.starts_with("no clientid") {
+        return told;
+    }
+    format!("clientid {}, {told}", Shown(someone.client().clientid))
 }
