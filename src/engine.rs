@@ -15,7 +15,7 @@ use crate::capture::Capture;
 use crate::clock::now_ms;
 use crate::decision::{Answer, Decision, Found, Mode, Verdict};
 use crate::event::owned::PackedClient;
-use crate::event::{Action, BrokerLoaded, Client, Event, Password, Peerhost, Shown};
+use crate::event::{Action, BrokerLoaded, Client, Event, Origin, Password, Peerhost, Shown};
 use crate::handler::Handler;
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
@@ -173,6 +173,11 @@ impl Engine {
             arrived: Instant::now(),
             source,
         }
+    }
+
+    /// Takes note that a broker has stopped, or is out of reach.
+    pub fn broker_away(&self, origin: Origin<'_>) {
+        self.core.history.iter().for_each(|history| history.broker_away(origin));
     }
 
     /// Ends the work at the end of input: writes what is still queued, within 10 s.
@@ -419,6 +424,10 @@ impl Handler for Engine {
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
         Engine::broker_loaded(self, broker);
+    }
+
+    fn broker_away(&self, origin: Origin<'_>) {
+        Engine::broker_away(self, origin);
     }
 
     fn error_answer(&self, kind: Kind) -> Answer {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decision::{Answer, Mode};
-use crate::event::{BrokerLoaded, Event};
+use crate::event::{BrokerLoaded, Event, Origin};
 use crate::hook::{Hook, Kind};
 use crate::reply::{Sink, Token};
 
@@ -27,6 +27,8 @@ pub trait Handler: Send + 'static {
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer>;
     /// Takes note of when a broker was started. It may be said at any time, any number of times, or never.
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>);
+    /// Takes note that a broker has stopped, or is out of reach.
+    fn broker_away(&self, _: Origin<'_>) {}
     /// The answer to a call of this kind where anything went wrong.
     fn error_answer(&self, kind: Kind) -> Answer;
     /// Brings to an end what was begun. May wait for some seconds.
@@ -62,6 +64,12 @@ impl<H: Handler> Handler for Option<H> {
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
         if let Some(handler) = self {
             handler.broker_loaded(broker);
+        }
+    }
+
+    fn broker_away(&self, origin: Origin<'_>) {
+        if let Some(handler) = self {
+            handler.broker_away(origin);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Connections: where they come from, what is asked of them, TLS.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::links::{Link, Links};
 use crate::log::Log;
 
 /// How long a client may take for its TLS handshake.
@@ -88,6 +89,7 @@ pub(super) async fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     ready: mpsc::Sender<io::Result<Connection>>,
+    links: Arc<Links>,
     log: Log,
 ) {
     loop {
@@ -99,7 +101,7 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let socket = Socket::of(stream, peer);
+        let socket = Socket::of(stream, peer, &links);
         match tls.clone() {
             None => {
                 if ready.send(Ok(Connection::Plain(socket))).await.is_err() {
@@ -124,26 +126,6 @@ pub(super) async fn accept(
     }
 }
 
-/// Where a call comes from.
-#[derive(Debug, Clone)]
-pub(super) struct Peer {
-    pub(super) address: IpAddr,
-    /// Another handle of the connection's socket.
-    socket: Option<Arc<OwnedFd>>,
-}
-
-impl Peer {
-    /// Acknowledges now what came. EMQX's client up to 4.3.15, 4.4.4 and 5.0.3 sends a call in two pieces and holds the second
-    /// back, as it does the next call, until what it sent is acknowledged. An answer does that too, but where there is
-    /// none yet, the kernel waits 40 ms for one.
-    pub(super) fn acknowledge(&self) {
-        if let Some(socket) = &self.socket {
-            // Where it cannot be done, it is only slow.
-            let _ = sockopt::set_tcp_quickack(socket, true);
-        }
-    }
-}
-
 /// A connection that is ready to be served.
 pub(super) enum Connection {
     Plain(Socket),
@@ -151,12 +133,12 @@ pub(super) enum Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = Arc<Link>;
 
-    fn connect_info(&self) -> Peer {
+    fn connect_info(&self) -> Arc<Link> {
         match self {
-            Connection::Plain(socket) => socket.peer.clone(),
-            Connection::Tls(stream) => stream.get_ref().0.peer.clone(),
+            Connection::Plain(socket) => Arc::clone(&socket.link),
+            Connection::Tls(stream) => Arc::clone(&stream.get_ref().0.link),
         }
     }
 }
@@ -164,17 +146,17 @@ impl Connected for Connection {
 /// A TCP stream that knows whence it comes.
 pub(super) struct Socket {
     stream: TcpStream,
-    peer: Peer,
+    link: Arc<Link>,
 }
 
 impl Socket {
-    fn of(stream: TcpStream, peer: SocketAddr) -> Self {
+    fn of(stream: TcpStream, peer: SocketAddr, links: &Arc<Links>) -> Self {
         // Without these it works all the same.
         let _ = stream.set_nodelay(true);
         let _ = sockopt::set_socket_keepalive(&stream, true);
         let _ = sockopt::set_tcp_keepidle(&stream, KEEPALIVE);
-        let socket = stream.as_fd().try_clone_to_owned().ok().map(Arc::new);
-        Socket { stream, peer: Peer { address: peer.ip().to_canonical(), socket } }
+        let socket = stream.as_fd().try_clone_to_owned().ok();
+        Socket { stream, link: Link::new(peer.ip().to_canonical(), socket, Arc::clone(links)) }
     }
 }
 

@@ -8,7 +8,7 @@
 //! - `calls`: the calls that wait for an answer.
 //! - `codec`: how a message is carried.
 //! - `service`: one call: read, ask, wait no longer than the deadline, answer.
-//! - `listen`: connections, TLS.
+//! - `listen`: connections, TLS; `links`: whose they are.
 //! - [`server`]: all of it running, from the first connection to the end.
 //!
 //! **Whatever happens, a call is answered, and never with a gRPC error**: some brokers wait on one until their own
@@ -18,6 +18,7 @@ mod answer;
 mod calls;
 mod codec;
 mod dialect;
+mod links;
 mod listen;
 mod peers;
 #[expect(missing_docs, clippy::pedantic, reason = "made by a program")]

@@ -17,6 +17,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::calls::Calls;
+use super::links::Links;
 use super::listen::{Tls, accept};
 use super::service::Provider;
 use crate::handler::Handler;
@@ -63,6 +64,8 @@ pub fn run<H: Handler + Sync>(
         let reporter = HealthReporter::new();
         report(&reporter, serving).await;
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
+        let told = Arc::clone(&handler);
+        let links = Links::new(move |origin| told.broker_away(origin));
         let provider = Provider::new(Arc::clone(&handler), calls, health, log.clone());
 
         let (ready, connections) = mpsc::channel(ACCEPTED);
@@ -70,7 +73,7 @@ pub fn run<H: Handler + Sync>(
         for socket in sockets {
             socket.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(socket)?;
-            acceptors.push(tokio::spawn(accept(listener, tls.clone(), ready.clone(), log.clone())));
+            acceptors.push(tokio::spawn(accept(listener, tls.clone(), ready.clone(), Arc::clone(&links), log.clone())));
         }
         drop(ready);
         let server = Server::builder()

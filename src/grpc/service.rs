@@ -19,7 +19,7 @@ use tonic_health::server::HealthService;
 use super::calls::Calls;
 use super::codec::{error_of, fixed, unary};
 use super::dialect::{self, Dialect, Method, should_call};
-use super::listen::Peer;
+use super::links::Link;
 use super::peers::{Peers, uptime_of_text};
 use super::request::{Request, by_message};
 use super::{answer, proto};
@@ -80,8 +80,8 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
             return Box::pin(std::future::ready(Ok(Status::unimplemented("there is no such service").into_http())));
         };
         let method = Method::of(name);
-        let peer = request.extensions().get::<Peer>().cloned();
-        let call = Call { shared: Arc::clone(&self.shared), package, peer };
+        let link = request.extensions().get::<Arc<Link>>().cloned();
+        let call = Call { shared: Arc::clone(&self.shared), package, link };
         // Each in a box of its own size: what all of them need is some kilobytes, which are copied.
         match method {
             Method::Hook(hook) => by_message!(hook, Message => Box::pin(call.ask::<Message>(hook, request))),
@@ -96,7 +96,7 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
 struct Call<H> {
     shared: Arc<Shared<H>>,
     package: Package,
-    peer: Option<Peer>,
+    link: Option<Arc<Link>>,
 }
 
 impl<H: Handler + Sync> Call<H> {
@@ -121,7 +121,12 @@ impl<H: Handler + Sync> Call<H> {
         let dialect = self.dialect(&message);
         let mut waiting = if handler.may_wait(hook) { calls.begin() } else { calls.pass() };
         let token = waiting.token;
-        let ask = || message.event(hook, dialect).map(|event| handler.handle(&event, token));
+        let ask = || {
+            message.event(hook, dialect).map(|event| {
+                self.is_of(event.origin());
+                handler.handle(&event, token)
+            })
+        };
         let asked = match catch_unwind(AssertUnwindSafe(ask)) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(unreadable)) => Err(unreadable.to_string()),
@@ -150,11 +155,11 @@ impl<H: Handler + Sync> Call<H> {
     /// How the broker that sent this is to be understood. What it said once, without its name, is passed on here.
     fn dialect(&self, message: &impl Request) -> Dialect {
         let said = message.meta().map(|meta| meta.version.as_str());
-        match (self.package, said, &self.peer) {
-            (Package::V1, None, Some(peer)) => {
+        match (self.package, said, &self.link) {
+            (Package::V1, None, Some(link)) => {
                 let node = message.node().filter(|node| !node.is_empty());
                 let recall = |version: Option<&str>| Dialect::of(self.package, version);
-                let (dialect, booted_at) = self.shared.peers.recall(peer.address, node, recall);
+                let (dialect, booted_at) = self.shared.peers.recall(link.address, node, recall);
                 if let (Some(booted_at), Some(node)) = (booted_at, node) {
                     let origin = Origin { cluster: None, node };
                     self.shared.handler.broker_loaded(&BrokerLoaded { origin, booted_at });
@@ -208,13 +213,14 @@ impl<H: Handler + Sync> Call<H> {
         if let Some(meta) = meta {
             let cluster = Some(meta.cluster_name.as_str()).filter(|name| !name.is_empty());
             let origin = Origin { cluster, node: &meta.node };
+            self.is_of(origin);
             if let Some(booted_at) = booted_at {
                 handler.broker_loaded(&BrokerLoaded { origin, booted_at });
             }
             log.line(format_args!("{origin}, EMQX {version}, loads this provider"));
         } else {
-            if let Some(peer) = &self.peer {
-                peers.loaded(peer.address, version, booted_at);
+            if let Some(link) = &self.link {
+                peers.loaded(link.address, version, booted_at);
             }
             log.line(format_args!("a broker, EMQX {version}, loads this provider"));
         }
@@ -231,12 +237,20 @@ impl<H: Handler + Sync> Call<H> {
 
     /// The request, whose sender learns that its beginning has come if the rest is late.
     fn acknowledged(&self, request: http::Request<Body>) -> http::Request<Unhurried> {
-        let peer = self.peer.clone();
-        request.map(|body| Unhurried { body, peer })
+        let link = self.link.clone();
+        request.map(|body| Unhurried { body, link })
     }
 
     fn acknowledge(&self) {
-        self.peer.iter().for_each(Peer::acknowledge);
+        if let Some(link) = &self.link {
+            link.acknowledge();
+        }
+    }
+
+    fn is_of(&self, origin: Origin<'_>) {
+        if let Some(link) = &self.link {
+            link.is_of(origin);
+        }
     }
 
     /// The answer to a call of this kind where anything went wrong.
@@ -250,7 +264,7 @@ impl<H: Handler + Sync> Call<H> {
 /// A body that acknowledges what came when it has to wait for the first time.
 struct Unhurried {
     body: Body,
-    peer: Option<Peer>,
+    link: Option<Arc<Link>>,
 }
 
 impl http_body::Body for Unhurried {
@@ -263,9 +277,9 @@ impl http_body::Body for Unhurried {
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
         if frame.is_pending()
-            && let Some(peer) = self.peer.take()
+            && let Some(link) = self.link.take()
         {
-            peer.acknowledge();
+            link.acknowledge();
         }
         frame
     }

@@ -42,7 +42,7 @@ pub use process::{Process, Recorder, Serves};
 pub use store::open_read_only;
 
 use crate::clock::now_ms;
-use crate::event::{BrokerLoaded, Client, Event};
+use crate::event::{BrokerLoaded, Client, Event, Origin};
 use crate::log::Log;
 use crate::policy::model::{HistoryDef, Record};
 use crate::reply::{Sink, Token};
@@ -120,7 +120,13 @@ impl History {
     /// Takes note that a broker that calls this server is there. Where it booted after it was last heard of, what it
     /// had open ended then; where not, what came meanwhile was missed. Never waits.
     pub fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
-        self.queue.push_loaded(now_ms(), broker.origin, broker.booted_at);
+        self.queue.push_word(now_ms(), broker.origin, record::Entry::Loaded { booted_at: broker.booted_at });
+    }
+
+    /// Takes note that a broker that called this server has stopped, or is out of reach: what it had open may end unheard.
+    /// Never waits.
+    pub fn broker_away(&self, origin: Origin<'_>) {
+        self.queue.push_word(now_ms(), origin, record::Entry::Away);
     }
 
     /// At the end of input: writes what is queued, trying for up to nine seconds, and returns at once

@@ -147,14 +147,13 @@ impl Queue {
         if self.has_callers { state.origins.id(origin) } else { Some(OriginId::PARENT) }
     }
 
-    /// Queues what a broker said of itself, however much waits: it comes once in a while.
-    pub(super) fn push_loaded(&self, at: i64, origin: Origin<'_>, booted_at: i64) {
+    /// Queues what is known of a broker itself, however much waits: it comes once in a while.
+    pub(super) fn push_word(&self, at: i64, origin: Origin<'_>, entry: Entry) {
         let mut state = self.state();
         if state.standby || state.writer_ended || !self.has_callers {
             return;
         }
         let Some(origin) = self.origin(&mut state, origin) else { return };
-        let entry = Entry::Loaded { booted_at };
         state.bytes += entry.size();
         state.records.push_back(Item { at, arrived: Instant::now(), token: None, origin, entry });
         self.wake(&mut state);

@@ -11,6 +11,8 @@ pub(super) enum Entry {
     Event(Owned),
     /// The broker said that it is there, and when it booted, Unix milliseconds.
     Loaded { booted_at: i64 },
+    /// The broker has stopped, or is out of reach.
+    Away,
 }
 
 /// An event that is to be written.
@@ -182,7 +184,7 @@ impl Entry {
     pub(super) fn size(&self) -> usize {
         let texts = match self {
             Entry::Event(owned) => owned.texts(),
-            Entry::Loaded { .. } => 0,
+            Entry::Loaded { .. } | Entry::Away => 0,
         };
         // The entry itself, and what the allocator adds for its short texts.
         texts + 256
@@ -192,7 +194,7 @@ impl Entry {
     pub(super) fn node(&self) -> Option<&str> {
         match self {
             Entry::Event(owned) => owned.node(),
-            Entry::Loaded { .. } => None,
+            Entry::Loaded { .. } | Entry::Away => None,
         }
     }
 }

@@ -116,6 +116,15 @@ impl Registry {
         }
     }
 
+    /// The broker has stopped, or is out of reach.
+    pub(super) fn away(&mut self, db: &Connection, at: i64, origin: OriginId) -> Result<()> {
+        match self {
+            // It takes the driver with it.
+            Registry::Parent(_) => Ok(()),
+            Registry::Callers(callers) => callers.away(db, at, origin),
+        }
+    }
+
     /// Whether another process records what comes from there.
     pub(super) fn stands_by(&self, origin: OriginId) -> bool {
         match self {

@@ -190,6 +190,14 @@ impl Callers {
             .map(|_| ())
     }
 
+    /// The broker is out of reach: how its connections fare is not heard of.
+    pub(super) fn away(&mut self, db: &Connection, at: i64, origin: OriginId) -> Result<()> {
+        match self.claims.get(origin.index()) {
+            Some(Claim::Ours { broker, .. }) => self.doubt(db, *broker, at),
+            Some(Claim::Unknown | Claim::Theirs { .. }) | None => Ok(()),
+        }
+    }
+
     pub(super) fn stands_by(&self, origin: OriginId) -> bool {
         matches!(self.claims.get(origin.index()), Some(Claim::Theirs { .. }))
     }

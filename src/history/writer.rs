@@ -302,6 +302,7 @@ impl Running {
                     Entry::Loaded { booted_at } => {
                         return registry.loaded(&transaction, me, item.at, (item.origin, named), *booted_at);
                     }
+                    Entry::Away => return registry.away(&transaction, item.at, item.origin),
                     Entry::Event(record) => record,
                 };
                 let Some(broker) = registry.broker(&transaction, me, item.at, item.origin, named)? else {

@@ -8,6 +8,7 @@
     reason = "a test fails by a panic"
 )]
 
+mod away;
 mod both;
 mod broker;
 mod damaged;
