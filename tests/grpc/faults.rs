@@ -7,7 +7,6 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use h2::Reason;
-use rusqlite::Connection;
 use rustix::process::Signal;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
@@ -16,7 +15,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::broker::{ALLOWED, Answer, Broker, DENIED, Taken};
 use super::dialect::{self, named};
-use super::server::{LONGEST, Place, RULES};
+use super::server::{Place, RULES};
 use super::story::Call::{self, *};
 use super::story::client;
 use super::wire::{Reply, Wire, framed};
@@ -238,14 +237,6 @@ async fn its_health_may_be_asked_for() {
     }
 }
 
-/// Keeps all others from writing the history, as long as it lives.
-fn lock(place: &Place) -> Connection {
-    let database = place.database();
-    database.busy_timeout(LONGEST).unwrap();
-    database.execute_batch("BEGIN IMMEDIATE").unwrap();
-    database
-}
-
 #[tokio::test]
 async fn a_database_that_someone_else_holds_disturbs_no_login_and_loses_nothing() {
     let place = Place::new(RULES);
@@ -253,7 +244,7 @@ async fn a_database_that_someone_else_holds_disturbs_no_login_and_loses_nothing(
     let broker = Broker::at(named("v1c"), server.address);
     broker.call(Connected(client("dev-1"))).await;
     let wire = Wire::connect(server.address).await;
-    let lock = lock(&place);
+    let lock = place.lock();
     let path = broker.dialect.path("OnClientConnected");
     let mut connected = wire.send(&path, &[], framed(&broker.bytes(&Connected(client("dev-2"))))).await;
     assert!(connected.waits(Duration::from_millis(50)).await);
@@ -273,7 +264,7 @@ async fn told_to_end_it_answers_what_waits_and_loses_nothing() {
     let broker = Broker::at(named("v3"), server.address);
     broker.call(Connected(client("dev-1"))).await;
     let wire = Wire::connect(server.address).await;
-    let lock = lock(&place);
+    let lock = place.lock();
     let path = broker.dialect.path("OnClientConnected");
     let mut calls = Vec::new();
     for clientid in ["dev-2", "dev-3", "dev-4"] {

@@ -94,6 +94,14 @@ impl Place {
         Connection::open(self.path("history.db")).unwrap()
     }
 
+    /// Keeps all others from writing the history, as long as it lives.
+    pub(crate) fn lock(&self) -> Connection {
+        let database = self.database();
+        database.busy_timeout(LONGEST).unwrap();
+        database.execute_batch("BEGIN IMMEDIATE").unwrap();
+        database
+    }
+
     /// The rows of a query, the columns of each joined by a space.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
         let database = self.database();
