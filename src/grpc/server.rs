@@ -4,6 +4,7 @@ use std::future::pending;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -64,8 +65,14 @@ pub fn run<H: Handler + Sync>(
         let reporter = HealthReporter::new();
         report(&reporter, serving).await;
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
-        let told = Arc::clone(&handler);
-        let links = Links::new(move |origin| told.broker_away(origin));
+        let (away, ending) = (Arc::clone(&handler), Arc::new(AtomicBool::new(false)));
+        let at_end = Arc::clone(&ending);
+        let links = Links::new(move |origin| {
+            // At the end it is this server that lets go of them.
+            if !at_end.load(Ordering::Relaxed) {
+                away.broker_away(origin);
+            }
+        });
         let provider = Provider::new(Arc::clone(&handler), calls, health, log.clone());
 
         let (ready, connections) = mpsc::channel(ACCEPTED);
@@ -91,6 +98,7 @@ pub fn run<H: Handler + Sync>(
         tell(&[NotifyState::Ready]);
         let watched = tokio::spawn(keep_alive());
         told.await;
+        ending.store(true, Ordering::Relaxed);
         tell(&[NotifyState::Stopping]);
         log.line(format_args!("told to end: no new connections are taken"));
         report(&reporter, ServingStatus::NotServing).await;
