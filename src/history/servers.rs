@@ -12,6 +12,8 @@ use super::process::{Process, Recorder};
 use super::queue::Unsure;
 use crate::event::Shown;
 
+/// `broker_processes.id` of none.
+const NO_BROKER: i64 = 0;
 /// Times of the same boot differ by less: milliseconds.
 const SAME_BOOT: i64 = 5_000;
 /// A broker that booted no earlier than so long before it was last heard of did so after it: milliseconds.
@@ -107,6 +109,7 @@ impl Callers {
         named: &Named,
     ) -> Result<Option<i64>> {
         let Some(Broker { id: broker, server, last_alive }) = find(db, named)? else {
+            close_nameless(db, named)?;
             let broker = insert(db, named, self.server, at)?;
             self.set(origin, Claim::Ours { broker, heard_at: None });
             return Ok(Some(broker));
@@ -235,8 +238,10 @@ impl Callers {
         Ok(())
     }
 
-    /// What servers recorded that are gone is unsure.
+    /// What servers recorded that are gone is unsure. What drivers recorded ended with their broker, which may be one that
+    /// calls this server since it was upgraded.
     pub(super) fn check(&mut self, db: &Connection, me: &Recorder, now: i64) -> Result<()> {
+        brokers::close_gone(db, me, NO_BROKER, None, now)?;
         for other in others(db, self.server)? {
             if !self.is_gone(db, me, other, now)? {
                 continue;
@@ -330,6 +335,18 @@ fn find(db: &Connection, named: &Named) -> Result<Option<Broker>> {
         Ok(Broker { id: row.get(0)?, server: row.get(1)?, last_alive: row.get(2)? })
     })
     .optional()
+}
+
+/// A broker that tells its cluster for the first time was upgraded, and so started anew: before, it told none.
+fn close_nameless(db: &Connection, named: &Named) -> Result<()> {
+    if named.cluster.is_empty() {
+        return Ok(());
+    }
+    let before = Named { cluster: "".into(), node: named.node.clone() };
+    match find(db, &before)? {
+        Some(Broker { id, last_alive, .. }) => brokers::close_rows(db, id, last_alive),
+        None => Ok(()),
+    }
 }
 
 fn insert(db: &Connection, named: &Named, server: i64, at: i64) -> Result<i64> {

@@ -230,3 +230,37 @@ fn when_a_broker_booted_anew() {
     check_boot(Some(T), Some(T + 500_000), T + 100_000, "unsure");
     check_boot(Some(T), Some(T + 500_000), T - 100_000, "unsure");
 }
+
+#[test]
+fn what_an_upgraded_broker_had_open_before_has_ended() {
+    let mut world = World::new();
+    let mut server = world.server(1);
+    // One that told no cluster, and one that started a driver.
+    assert!(world.hears(&mut server, 1_000, "n"));
+    world.beats(&mut server);
+    let driven = Process { pid: 7, started: 7 };
+    world
+        .store
+        .db
+        .execute(
+            "INSERT INTO broker_processes (boot_id, pid_ns, pid, started, node, slot, last_alive)
+             VALUES ('boot', 'pid:[1]', 7, 7, 'm', 'python3', 2000)",
+            [],
+        )
+        .unwrap();
+    world.connect("n");
+    world.connect("m");
+    let ended = "SELECT count(*) FROM connections WHERE closed_by = 'restart' AND disconnected_at = ";
+    let check = |world: &World, server: &mut Server| server.callers.check(&world.store.db, &server.me, 3_000).unwrap();
+    check(&world, &mut server);
+    assert_eq!(world.query(&format!("{ended} 2000")), 0);
+    world.dead.lock().unwrap().insert(driven);
+    check(&world, &mut server);
+    assert_eq!(world.query(&format!("{ended} 2000")), 1);
+
+    let named = Named { cluster: "k".into(), node: "n".into() };
+    let origin = world.origins.id(Origin { cluster: Some("k"), node: "n" }).unwrap();
+    let broker = server.callers.broker(&world.store.db, &server.me, 4_000, origin, &named).unwrap();
+    assert!(broker.is_some());
+    assert_eq!(world.query(&format!("{ended} 1000")), 1);
+}
