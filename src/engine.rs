@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::capture::Capture;
 use crate::clock::now_ms;
 use crate::decision::{Answer, Decision, Found, Mode, Verdict};
+use crate::emqx::Fact;
 use crate::event::owned::PackedClient;
 use crate::event::{Action, BrokerLoaded, Client, Event, Origin, Password, Peerhost, Shown};
 use crate::handler::Handler;
@@ -420,6 +421,11 @@ impl Handler for Engine {
 
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
         Engine::handle(self, event, token)
+    }
+
+    fn brokers_tell_certificates(&self) -> bool {
+        let brokers = self.core.policy.brokers();
+        !brokers.versions().is_empty() && brokers.all_have(Fact::TellsCertificate)
     }
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {

@@ -25,6 +25,10 @@ pub trait Handler: Send + 'static {
     }
     /// Takes an event. `None`: the answer comes through the sink. Must not wait.
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer>;
+    /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not known, they may not.
+    fn brokers_tell_certificates(&self) -> bool {
+        false
+    }
     /// Takes note of when a broker was started. It may be said at any time, any number of times, or never.
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>);
     /// Takes note that a broker has stopped, or is out of reach.
@@ -59,6 +63,10 @@ impl<H: Handler> Handler for Option<H> {
             Some(handler) => handler.handle(event, token),
             None => Some(self.error_answer(event.hook().kind())),
         }
+    }
+
+    fn brokers_tell_certificates(&self) -> bool {
+        self.as_ref().is_some_and(H::brokers_tell_certificates)
     }
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {

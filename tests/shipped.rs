@@ -187,6 +187,9 @@ fn the_provider_listens_where_the_broker_calls() {
         ("kubernetes/emqx.conf", "url = \"http://127.0.0.1:9000\""),
         ("kubernetes/statefulset.yaml", "--listen, \"0.0.0.0:9000\"]"),
         ("kubernetes/statefulset.yaml", "grpc: { port: 9000 }"),
+        // Where the broker tells its health, and has its dashboard.
+        ("kubernetes/statefulset.yaml", "EMQX_DASHBOARD__LISTENERS__HTTP__BIND\n              value: \"18083\""),
+        ("docker-compose/compose.yaml", "EMQX_DASHBOARD__LISTENERS__HTTP__BIND: \"18083\""),
         ("systemd/exhook-policy.socket", "\nListenStream=127.0.0.1:9000\n"),
         ("systemd/exhook-policy.service", " --listen 127.0.0.1:9000\n"),
     ] {

@@ -31,7 +31,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "capture", "clock", "decision", "event", "handler", "history", "hook", "log", "password", "policy",
+            "capture", "clock", "decision", "emqx", "event", "handler", "history", "hook", "log", "password", "policy",
             "reply", "source",
         ],
     ),

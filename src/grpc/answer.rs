@@ -40,6 +40,7 @@ mod tests {
 
     use super::*;
 
+    const OLD: Dialect = Dialect::Old { tells_certificates: false };
     const OLDEST: Dialect = Dialect::Oldest { tells_certificates: true };
 
     #[track_caller]
@@ -50,13 +51,13 @@ mod tests {
 
     #[test]
     fn the_bytes_of_answers() {
-        for dialect in [OLDEST, Dialect::Old, Dialect::V1, Dialect::V2] {
+        for dialect in [OLDEST, OLD, Dialect::V1, Dialect::V2] {
             check(Answer::Allow, dialect, &[0x08, 2, 0x18, 1]);
             // A false that is chosen is written, though it is the value of what is not there.
             check(Answer::Deny, dialect, &[0x08, 2, 0x18, 0]);
         }
         check(Answer::NoOpinion, OLDEST, &[]);
-        check(Answer::NoOpinion, Dialect::Old, &[0x08, 1]);
+        check(Answer::NoOpinion, OLD, &[0x08, 1]);
         check(Answer::NoOpinion, Dialect::V1, &[0x08, 1]);
         check(Answer::NoOpinion, Dialect::V2, &[0x08, 1]);
     }
@@ -72,7 +73,7 @@ mod tests {
     #[test]
     fn messages_go_on_as_they_are() {
         check_message(OLDEST, 1, true);
-        check_message(Dialect::Old, 1, true);
+        check_message(OLD, 1, true);
         check_message(Dialect::V1, 0, true);
         check_message(Dialect::V2, 1, false);
         assert_eq!(message(None, Dialect::V1), proto::Valued { r#type: 1, value: None });

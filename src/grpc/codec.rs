@@ -5,14 +5,12 @@ use std::marker::PhantomData;
 
 use prost::Message;
 use tonic::body::Body;
-use tonic::codec::{BufferSettings, Codec, CompressionEncoding};
+use tonic::codec::{BufferSettings, Codec};
 use tonic::codegen::http;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-/// A message is at most as large as MQTT allows, and what stands around it.
-const LARGEST: usize = 272 << 20;
 /// Bytes that most calls and answers need; the usual setting is 8 KiB, a call.
 const ROOM: usize = 512;
 /// So much is written before the rest is made. No answer has more but one that brings a message back.
@@ -23,9 +21,13 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// An empty message, as a client sends it.
 const EMPTY: &str = "\0\0\0\0\0";
 
-/// Reads the message of a request and writes the answer that `answer` makes of it. Where there is no such message, the
-/// response is a gRPC error.
-pub(super) async fn unary<B, I, O, F, Answer>(request: http::Request<B>, mut answer: F) -> http::Response<Body>
+/// Reads the message of a request, which may have so many bytes, and writes the answer that `answer` makes of it. Where
+/// there is no such message, the response is a gRPC error.
+pub(super) async fn unary<B, I, O, F, Answer>(
+    request: http::Request<B>,
+    largest: usize,
+    mut answer: F,
+) -> http::Response<Body>
 where
     B: http_body::Body + Send + 'static,
     B::Error: Into<BoxError> + Send,
@@ -38,17 +40,14 @@ where
         let answer = answer(message);
         async { Ok(Response::new(answer.await)) }
     });
-    let mut grpc = Grpc::new(Carry(PhantomData))
-        .accept_compressed(CompressionEncoding::Gzip)
-        .max_decoding_message_size(LARGEST)
-        .max_encoding_message_size(LARGEST);
+    let mut grpc = Grpc::new(Carry(PhantomData)).max_decoding_message_size(largest);
     grpc.unary(once, request).await
 }
 
 /// The response with this message, whatever the request was.
 pub(super) async fn fixed(message: impl Message + Clone + 'static) -> http::Response<Body> {
     let request = http::Request::new(EMPTY.to_owned());
-    unary(request, |_: super::proto::Empty| std::future::ready(message.clone())).await
+    unary(request, 0, |_: super::proto::Empty| std::future::ready(message.clone())).await
 }
 
 /// The error that a response is, if it is one.

@@ -52,7 +52,10 @@ pub(super) enum Dialect {
         tells_certificates: bool,
     },
     /// Before 4.3.14, and nothing more is known: it calls without having said its version.
-    Old,
+    Old {
+        /// As far as the policy knows, from the versions that it is for.
+        tells_certificates: bool,
+    },
     /// 4.3.3 to 4.4.
     V1,
     /// 5.0 and later.
@@ -64,7 +67,7 @@ impl Dialect {
     pub(super) fn of(package: Package, version: Option<&str>) -> Self {
         match (package, version.map(numbers)) {
             (Package::V2 | Package::V3, _) => Dialect::V2,
-            (Package::V1, None) => Dialect::Old,
+            (Package::V1, None) => Dialect::Old { tells_certificates: false },
             (Package::V1, Some(version)) if version < [4, 3, 3] => {
                 Dialect::Oldest { tells_certificates: version >= [4, 3, 0] }
             }
@@ -77,7 +80,7 @@ impl Dialect {
     pub(super) fn no_opinion(self) -> u32 {
         match self {
             Dialect::Oldest { .. } => 0,
-            Dialect::Old | Dialect::V1 | Dialect::V2 => 1,
+            Dialect::Old { .. } | Dialect::V1 | Dialect::V2 => 1,
         }
     }
 
@@ -85,7 +88,7 @@ impl Dialect {
     pub(super) fn go_on(self) -> Option<u32> {
         match self {
             // Of the old, some let it go on as it comes back, and some leave it alone.
-            Dialect::Oldest { .. } | Dialect::Old => Some(1),
+            Dialect::Oldest { .. } | Dialect::Old { .. } => Some(1),
             Dialect::V1 => Some(0),
             Dialect::V2 => None,
         }
@@ -94,8 +97,7 @@ impl Dialect {
     /// Whether an empty name in a certificate means that there is none.
     pub(super) fn tells_certificates(self) -> bool {
         match self {
-            Dialect::Oldest { tells_certificates } => tells_certificates,
-            Dialect::Old => false,
+            Dialect::Oldest { tells_certificates } | Dialect::Old { tells_certificates } => tells_certificates,
             Dialect::V1 | Dialect::V2 => true,
         }
     }
@@ -164,7 +166,7 @@ mod tests {
         check_dialect(Package::V1, Some("v4.3.3"), Dialect::V1);
         check_dialect(Package::V1, Some("4.3.14-beta.2"), Dialect::V1);
         check_dialect(Package::V1, Some("4.10"), Dialect::V1);
-        check_dialect(Package::V1, None, Dialect::Old);
+        check_dialect(Package::V1, None, Dialect::Old { tells_certificates: false });
         check_dialect(Package::V2, None, Dialect::V2);
         check_dialect(Package::V2, Some("5.8.3"), Dialect::V2);
     }

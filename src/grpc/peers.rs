@@ -7,13 +7,24 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use super::dialect::Dialect;
+use super::links::Link;
+use crate::emqx::Package;
+
 /// Brokers that are kept in mind, and nodes of one address. There are a few of them; what would be more is no broker.
 const MOST: usize = 1024;
+
+/// The longest version, and the longest name of a node, in bytes.
+const LONGEST: usize = 256;
+/// A broker that was started anew has connections that are no older than that, but for the rounding of its uptime: milliseconds.
+const ROUNDING: i64 = 2_000;
 
 /// What a broker said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Said {
     version: String,
+    /// Whether any that spoke from there does not tell of certificates.
+    untold_certificates: bool,
     /// Unix milliseconds.
     booted_at: Option<i64>,
     /// The nodes of which this was passed on.
@@ -29,31 +40,39 @@ pub(super) struct Peers {
 impl Peers {
     /// Keeps what a broker said that did not say its name.
     pub(super) fn loaded(&self, address: IpAddr, version: &str, booted_at: Option<i64>) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.len() >= MOST {
-            said.clear();
+        if version.len() > LONGEST {
+            return;
         }
-        said.insert(address, Said { version: version.to_owned(), booted_at, passed_on: HashSet::new() });
+        let mut all = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST {
+            all.clear();
+        }
+        let tells = Dialect::of(Package::V1, Some(version)).tells_certificates();
+        let untold_certificates = !tells || all.get(&address).is_some_and(|said| said.untold_certificates);
+        let version = version.to_owned();
+        all.insert(address, Said { version, untold_certificates, booted_at, passed_on: HashSet::new() });
     }
 
-    /// The version of the broker at this address, given to `read`; and when it booted, where this node is the first of its
-    /// calls that has its name.
-    pub(super) fn recall<T>(
-        &self,
-        address: IpAddr,
-        node: Option<&str>,
-        read: impl FnOnce(Option<&str>) -> T,
-    ) -> (T, Option<i64>) {
+    /// How the broker at this address is to be understood; and when it booted, where this is its first call that has the node's
+    /// name. Several brokers may be behind one address: one that has a connection from before that time did not boot then,
+    /// and where one of them does not tell of certificates, none is taken to.
+    pub(super) fn recall(&self, link: &Link, node: Option<&str>) -> (Dialect, Option<i64>) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(said) = said.get_mut(&address) else { return (read(None), None) };
+        let Some(said) = said.get_mut(&link.address) else { return (Dialect::of(Package::V1, None), None) };
+        let node = node.filter(|node| node.len() <= LONGEST);
         let booted_at = match (said.booted_at, node) {
-            (Some(booted_at), Some(node)) if !said.passed_on.contains(node) && said.passed_on.len() < MOST => {
-                said.passed_on.insert(node.to_owned());
+            (Some(booted_at), Some(node))
+                if link.opened_at >= booted_at - ROUNDING
+                    && said.passed_on.len() < MOST
+                    && said.passed_on.insert(node.to_owned()) =>
+            {
                 Some(booted_at)
             }
             _ => None,
         };
-        (read(Some(&said.version)), booted_at)
+        let dialect = Dialect::of(Package::V1, Some(&said.version));
+        let untold = Dialect::Oldest { tells_certificates: false };
+        (if said.untold_certificates { untold } else { dialect }, booted_at)
     }
 }
 
@@ -78,6 +97,7 @@ pub(super) fn uptime_of_text(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::grpc::links::Links;
 
     #[track_caller]
     fn check_uptime(text: &str, expected: Option<i64>) {
@@ -98,15 +118,23 @@ mod tests {
     #[test]
     fn a_boot_is_passed_on_once_a_node_and_once_a_load() {
         let peers = Peers::default();
-        let here: IpAddr = [127, 0, 0, 1].into();
-        let recall = |node| peers.recall(here, node, |version| version.map(str::to_owned));
-        assert_eq!(recall(Some("n")), (None, None));
-        peers.loaded(here, "4.3.1", Some(5));
-        assert_eq!(recall(None), (Some("4.3.1".to_owned()), None));
-        assert_eq!(recall(Some("n")), (Some("4.3.1".to_owned()), Some(5)));
-        assert_eq!(recall(Some("n")), (Some("4.3.1".to_owned()), None));
+        let links = Links::new(|_| {});
+        let link = Link::new([127, 0, 0, 1].into(), None, links);
+        let recall = |node| peers.recall(&link, node);
+        let old = Dialect::Oldest { tells_certificates: true };
+        assert_eq!(recall(Some("n")), (Dialect::Old { tells_certificates: false }, None));
+        peers.loaded(link.address, "4.3.1", Some(5));
+        assert_eq!(recall(None), (old, None));
+        assert_eq!(recall(Some("n")), (old, Some(5)));
+        assert_eq!(recall(Some("n")), (old, None));
         assert_eq!(recall(Some("m")).1, Some(5));
-        peers.loaded(here, "4.3.2", Some(9));
-        assert_eq!(recall(Some("n")), (Some("4.3.2".to_owned()), Some(9)));
+        peers.loaded(link.address, "4.3.3", Some(9));
+        assert_eq!(recall(Some("n")), (Dialect::V1, Some(9)));
+        // Another broker behind the same address, which booted while this one was connected.
+        peers.loaded(link.address, "4.2.6", Some(link.opened_at + 60_000));
+        let untold = Dialect::Oldest { tells_certificates: false };
+        assert_eq!(recall(Some("n")), (untold, None));
+        peers.loaded(link.address, "4.3.3", None);
+        assert_eq!(recall(Some("n")), (untold, None));
     }
 }

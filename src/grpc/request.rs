@@ -26,6 +26,9 @@ impl fmt::Display for Unreadable {
 
 /// A message that tells of a hook.
 pub(super) trait Request: prost::Message + Default + 'static {
+    /// How many bytes it has at most.
+    const LARGEST: usize = 4 << 20;
+
     /// Which broker calls, where it says so with the call.
     fn meta(&self) -> Option<&proto::Meta>;
 
@@ -159,6 +162,9 @@ request!(Unsubscribed, clientinfo, |self, _, dialect| {
 });
 
 impl Request for proto::Published {
+    /// As much as MQTT allows, and what stands around it.
+    const LARGEST: usize = 272 << 20;
+
     fn meta(&self) -> Option<&proto::Meta> {
         self.meta.as_ref()
     }

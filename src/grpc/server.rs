@@ -92,12 +92,18 @@ pub fn run<H: Handler + Sync>(
             .serve_with_incoming_shutdown(provider, ReceiverStream::new(connections), async {
                 let _ = ended.await;
             });
-        let server = tokio::spawn(server);
+        let mut server = tokio::spawn(server);
 
         let told = told_to_end()?;
         tell(&[NotifyState::Ready]);
         let watched = tokio::spawn(keep_alive());
-        told.await;
+        tokio::select! {
+            () = told => {}
+            ended = &mut server => {
+                let why = ended.map_or_else(|fault| fault.to_string(), |_| "all sockets are closed".to_owned());
+                return Err(io::Error::other(why));
+            }
+        }
         ending.store(true, Ordering::Relaxed);
         tell(&[NotifyState::Stopping]);
         log.line(format_args!("told to end: no new connections are taken"));
@@ -142,7 +148,7 @@ fn tell(states: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(states);
 }
 
-/// Tells systemd's watchdog that calls are being answered.
+/// Tells systemd's watchdog that there are threads to answer calls.
 async fn keep_alive() {
     let Some(within) = sd_notify::watchdog_enabled() else { return pending().await };
     let mut beat = interval(within / 2);

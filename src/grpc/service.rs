@@ -33,6 +33,9 @@ use crate::log::Log;
 /// The answer goes out so much before the deadline, or a twentieth of it.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// What a broker says of itself has no more bytes.
+const LARGEST_LOADED: usize = 64 << 10;
+
 type Response = http::Response<Body>;
 
 /// Answers all calls. Clones are the same.
@@ -103,15 +106,11 @@ impl<H: Handler + Sync> Call<H> {
     /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error.
     async fn ask<M: Request>(self, hook: Hook, request: http::Request<Body>) -> Result<Response, Infallible> {
         let patience = patience(self.shared.handler.deadline(), request.headers());
-        let asked = pin!(unary(self.acknowledged(request), |message: M| self.decide(hook, message)));
-        let problem = match timeout_at(Instant::now() + patience, asked).await {
-            Ok(response) => match error_of(&response) {
-                None => return Ok(response),
-                Some(error) => error.message().to_owned(),
-            },
-            Err(_) => format!("was not answered within {patience:?}"),
+        let asked = unary(self.acknowledged(request), M::LARGEST, |message: M| self.decide(hook, message));
+        let problem = match in_time(patience, pin!(asked)).await {
+            Ok(response) => return Ok(response),
+            Err(problem) => format!("{}: {problem}", hook.point()),
         };
-        let problem = format!("{}: {problem}", hook.point());
         // In a box, so that the others need not carry the room for it.
         Ok(Box::pin(self.failed(hook.kind(), &problem)).await)
     }
@@ -121,17 +120,10 @@ impl<H: Handler + Sync> Call<H> {
         let dialect = self.dialect(&message);
         let mut waiting = if handler.may_wait(hook) { calls.begin() } else { calls.pass() };
         let token = waiting.token;
-        let ask = || {
-            message.event(hook, dialect).map(|event| {
-                self.is_of(event.origin());
-                handler.handle(&event, token)
-            })
-        };
-        let asked = match catch_unwind(AssertUnwindSafe(ask)) {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(unreadable)) => Err(unreadable.to_string()),
-            Err(_) => Err("this program failed".to_owned()),
-        };
+        let asked = message.event(hook, dialect).map(|event| {
+            self.is_of(event.origin(), dialect, message.meta().is_some());
+            handler.handle(&event, token)
+        });
         // From here on there is no password.
         let published = message.into_message();
         let answer = match asked {
@@ -140,9 +132,9 @@ impl<H: Handler + Sync> Call<H> {
                 self.acknowledge();
                 waiting.answer().await.unwrap_or_else(|| handler.error_answer(hook.kind()))
             }
-            Err(problem) => {
+            Err(unreadable) => {
                 let answer = handler.error_answer(hook.kind());
-                log.line(format_args!("a call of {}: {problem}: {}", hook.point(), answer.in_words()));
+                log.line(format_args!("a call of {}: {unreadable}: {}", hook.point(), answer.in_words()));
                 answer
             }
         };
@@ -158,13 +150,17 @@ impl<H: Handler + Sync> Call<H> {
         match (self.package, said, &self.link) {
             (Package::V1, None, Some(link)) => {
                 let node = message.node().filter(|node| !node.is_empty());
-                let recall = |version: Option<&str>| Dialect::of(self.package, version);
-                let (dialect, booted_at) = self.shared.peers.recall(link.address, node, recall);
+                let (dialect, booted_at) = self.shared.peers.recall(link, node);
                 if let (Some(booted_at), Some(node)) = (booted_at, node) {
                     let origin = Origin { cluster: None, node };
                     self.shared.handler.broker_loaded(&BrokerLoaded { origin, booted_at });
                 }
-                dialect
+                match dialect {
+                    Dialect::Old { .. } => {
+                        Dialect::Old { tells_certificates: self.shared.handler.brokers_tell_certificates() }
+                    }
+                    Dialect::Oldest { .. } | Dialect::V1 | Dialect::V2 => dialect,
+                }
             }
             (Package::V1 | Package::V2 | Package::V3, said, _) => Dialect::of(self.package, said),
         }
@@ -172,28 +168,28 @@ impl<H: Handler + Sync> Call<H> {
 
     /// The broker loads this provider, and is told its hooks.
     async fn loaded(self, request: http::Request<Body>) -> Result<Response, Infallible> {
+        let patience = patience(self.shared.handler.deadline(), request.headers());
         let said = |version: &str, uptime: Option<i64>, meta: Option<&proto::Meta>| {
             std::future::ready(self.told(version, uptime, meta))
         };
-        let response = match self.package {
-            Package::V1 => {
-                let read = |message: proto::LoadedByText| {
-                    let broker = message.broker.unwrap_or_default();
-                    said(&broker.version, uptime_of_text(&broker.uptime), message.meta.as_ref())
-                };
-                unary(request, read).await
-            }
-            Package::V2 | Package::V3 => {
-                let read = |message: proto::Loaded| {
-                    let broker = message.broker.unwrap_or_default();
-                    said(&broker.version, Some(broker.uptime), message.meta.as_ref())
-                };
-                unary(request, read).await
-            }
+        let by_text = |message: proto::LoadedByText| {
+            let broker = message.broker.unwrap_or_default();
+            said(&broker.version, uptime_of_text(&broker.uptime), message.meta.as_ref())
         };
-        let Some(error) = error_of(&response) else { return Ok(response) };
-        self.shared.log.line(format_args!("a broker loads this provider: {}", error.message()));
-        Ok(fixed(self.told("", None, None)).await)
+        let by_number = |message: proto::Loaded| {
+            let broker = message.broker.unwrap_or_default();
+            said(&broker.version, Some(broker.uptime), message.meta.as_ref())
+        };
+        let loaded = match self.package {
+            Package::V1 => in_time(patience, pin!(unary(request, LARGEST_LOADED, by_text))).await,
+            Package::V2 | Package::V3 => in_time(patience, pin!(unary(request, LARGEST_LOADED, by_number))).await,
+        };
+        let problem = match loaded {
+            Ok(response) => return Ok(response),
+            Err(problem) => problem,
+        };
+        self.shared.log.line(format_args!("a broker loads this provider: {problem}"));
+        Ok(fixed(self.hooks()).await)
     }
 
     async fn unloaded(self) -> Result<Response, Infallible> {
@@ -213,7 +209,9 @@ impl<H: Handler + Sync> Call<H> {
         if let Some(meta) = meta {
             let cluster = Some(meta.cluster_name.as_str()).filter(|name| !name.is_empty());
             let origin = Origin { cluster, node: &meta.node };
-            self.is_of(origin);
+            if let Some(link) = &self.link {
+                link.is_of(origin);
+            }
             if let Some(booted_at) = booted_at {
                 handler.broker_loaded(&BrokerLoaded { origin, booted_at });
             }
@@ -224,11 +222,18 @@ impl<H: Handler + Sync> Call<H> {
             }
             log.line(format_args!("a broker, EMQX {version}, loads this provider"));
         }
+        self.hooks()
+    }
+
+    /// The hooks that the broker should call.
+    fn hooks(&self) -> proto::Hooks {
+        let Shared { handler, log, .. } = &*self.shared;
         let (hooks, left_out): (Vec<Hook>, Vec<Hook>) =
             handler.hooks().into_iter().partition(|hook| should_call(self.package, *hook, handler.mode()));
         if !left_out.is_empty() {
             log.line(format_args!(
-                "it is not told to ask about logins: EMQX before 5.9 would refuse them all, as the policy is in audit mode"
+                "it is not told to ask about logins: EMQX before 5.9 would refuse them all, as the policy is in audit mode; \
+                 load the provider again once it is enforced"
             ));
         }
         let hook = |hook| proto::Hook { name: dialect::name(self.package, hook).to_owned(), topics: Vec::new() };
@@ -247,9 +252,23 @@ impl<H: Handler + Sync> Call<H> {
         }
     }
 
-    fn is_of(&self, origin: Origin<'_>) {
-        if let Some(link) = &self.link {
-            link.is_of(origin);
+    /// Takes note whose connection this is. Brokers before 5.9 do not ask for the hooks again when this server was started anew;
+    /// `named` is whether the broker says its name with the call.
+    fn is_of(&self, origin: Origin<'_>, dialect: Dialect, named: bool) {
+        if !self.link.as_ref().is_some_and(|link| link.is_of(origin)) {
+            return;
+        }
+        let has_loaded = match dialect {
+            Dialect::Oldest { .. } => true,
+            Dialect::Old { .. } => false,
+            Dialect::V1 => !named,
+            Dialect::V2 => self.package == Package::V3,
+        };
+        if !has_loaded {
+            self.shared.log.line(format_args!(
+                "{origin} has not loaded this provider since it was started, and asks what it asked before: if the policy \
+                 has another `mode` or other sections since then, load the provider again"
+            ));
         }
     }
 
@@ -258,6 +277,30 @@ impl<H: Handler + Sync> Call<H> {
         let answer = self.shared.handler.error_answer(kind);
         self.shared.log.line(format_args!("a call of {problem}: {}", answer.in_words()));
         fixed(answer::of(answer, kind, Dialect::of(self.package, None))).await
+    }
+}
+
+/// The response, if it comes in time and is no error; otherwise what is wrong. A fault in this program is one, too.
+async fn in_time(patience: Duration, response: impl Future<Output = Response> + Unpin) -> Result<Response, String> {
+    match timeout_at(Instant::now() + patience, Caught(response)).await {
+        Ok(Some(response)) => match error_of(&response) {
+            None => Ok(response),
+            Some(error) => Err(error.message().to_owned()),
+        },
+        Ok(None) => Err("this program failed".to_owned()),
+        Err(_) => Err(format!("was not answered within {patience:?}")),
+    }
+}
+
+/// Ends with `None` where the future panics.
+struct Caught<F>(F);
+
+impl<F: Future + Unpin> Future for Caught<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let future = Pin::new(&mut self.0);
+        catch_unwind(AssertUnwindSafe(|| future.poll(cx))).map_or(Poll::Ready(None), |polled| polled.map(Some))
     }
 }
 

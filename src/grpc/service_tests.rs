@@ -26,6 +26,8 @@ struct Does {
     /// Comes through the sink before anything else.
     first: &'static [Answer],
     panics: bool,
+    /// Before it is asked.
+    panics_before: bool,
     says: Option<Answer>,
     /// Comes through the sink from another thread, after a while.
     later: (Duration, &'static [Answer]),
@@ -33,7 +35,8 @@ struct Does {
     beside: Token,
 }
 
-const NOTHING: Does = Does { first: &[], panics: false, says: None, later: (SOON, &[]), beside: 0 };
+const NOTHING: Does =
+    Does { first: &[], panics: false, panics_before: false, says: None, later: (SOON, &[]), beside: 0 };
 const SOON: Duration = Duration::from_millis(10);
 const DEADLINE: Duration = Duration::from_millis(200);
 const TOO_LATE: Duration = Duration::from_millis(300);
@@ -55,6 +58,11 @@ impl Handler for Fake {
 
     fn deadline(&self) -> Duration {
         DEADLINE
+    }
+
+    fn may_wait(&self, _: Hook) -> bool {
+        assert!(!self.does.panics_before, "as it is meant to");
+        true
     }
 
     fn handle(&self, _: &Event<'_>, token: Token) -> Option<Answer> {
@@ -127,6 +135,7 @@ fn a_call_is_answered_once_and_in_time_whatever_its_handler_does() {
         (NOTHING, Deny),
         (Does { panics: true, ..NOTHING }, Deny),
         (Does { first: &[Allow], panics: true, ..NOTHING }, Deny),
+        (Does { says: Some(Allow), panics_before: true, ..NOTHING }, Deny),
     ] {
         check(Mode::Enforce, does, expected);
     }

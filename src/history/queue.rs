@@ -147,10 +147,15 @@ impl Queue {
         if self.has_callers { state.origins.id(origin) } else { Some(OriginId::PARENT) }
     }
 
-    /// Queues what is known of a broker itself, however much waits: it comes once in a while.
+    /// Queues what is known of a broker itself, though much waits: it comes once in a while. Where far too much does, all
+    /// is doubted later.
     pub(super) fn push_word(&self, at: i64, origin: Origin<'_>, entry: Entry) {
         let mut state = self.state();
         if state.standby || state.writer_ended || !self.has_callers {
+            return;
+        }
+        if state.records.len() >= 2 * MAX_RECORDS {
+            state.gap = true;
             return;
         }
         let Some(origin) = self.origin(&mut state, origin) else { return };

@@ -50,6 +50,8 @@ enum Claim {
         broker: i64,
         /// When it was last heard of, where that is not written yet.
         heard_at: Option<i64>,
+        /// What it has open is unsure, and nothing was recorded of it since.
+        doubted: bool,
     },
     /// Another server does; since then this one heard what that one did not note.
     Theirs { since: i64 },
@@ -93,8 +95,9 @@ impl Callers {
         origin: OriginId,
         named: &Named,
     ) -> Result<Option<i64>> {
-        if let Some(Claim::Ours { broker, heard_at }) = self.claims.get_mut(origin.index()) {
+        if let Some(Claim::Ours { broker, heard_at, doubted }) = self.claims.get_mut(origin.index()) {
             *heard_at = Some(at);
+            *doubted = false;
             return Ok(Some(*broker));
         }
         self.claim(db, me, at, origin, named)
@@ -111,11 +114,11 @@ impl Callers {
         let Some(Broker { id: broker, server, last_alive }) = find(db, named)? else {
             close_nameless(db, named)?;
             let broker = insert(db, named, self.server, at)?;
-            self.set(origin, Claim::Ours { broker, heard_at: None });
+            self.set(origin, Claim::Ours { broker, heard_at: None, doubted: false });
             return Ok(Some(broker));
         };
         if server == Some(self.server) {
-            self.set(origin, Claim::Ours { broker, heard_at: Some(at) });
+            self.set(origin, Claim::Ours { broker, heard_at: Some(at), doubted: false });
             return Ok(Some(broker));
         }
         let stood_by = match self.claims.get(origin.index()) {
@@ -143,7 +146,7 @@ impl Callers {
         }
         db.prepare_cached("UPDATE broker_processes SET server = ?2 WHERE id = ?1")?
             .execute(params![broker, self.server])?;
-        self.set(origin, Claim::Ours { broker, heard_at: Some(at) });
+        self.set(origin, Claim::Ours { broker, heard_at: Some(at), doubted: false });
         Ok(Some(broker))
     }
 
@@ -193,12 +196,12 @@ impl Callers {
             .map(|_| ())
     }
 
-    /// The broker is out of reach: how its connections fare is not heard of.
+    /// The broker is out of reach: how its connections fare is not heard of. To find them takes a look at all that are
+    /// open, so it is done once, however often the broker comes and goes.
     pub(super) fn away(&mut self, db: &Connection, at: i64, origin: OriginId) -> Result<()> {
-        match self.claims.get(origin.index()) {
-            Some(Claim::Ours { broker, .. }) => self.doubt(db, *broker, at),
-            Some(Claim::Unknown | Claim::Theirs { .. }) | None => Ok(()),
-        }
+        let Some(Claim::Ours { broker, doubted, .. }) = self.claims.get_mut(origin.index()) else { return Ok(()) };
+        let broker = *broker;
+        if std::mem::replace(doubted, true) { Ok(()) } else { self.doubt(db, broker, at) }
     }
 
     pub(super) fn stands_by(&self, origin: OriginId) -> bool {
@@ -228,7 +231,7 @@ impl Callers {
         self.gaps = gaps;
         let ours = recorded_by(db, self.server)?;
         for claim in &mut self.claims {
-            let Claim::Ours { broker, heard_at } = claim else { continue };
+            let Claim::Ours { broker, heard_at, .. } = claim else { continue };
             if !ours.contains(broker) {
                 *claim = Claim::Unknown;
             } else if let Some(at) = heard_at.take() {
@@ -280,7 +283,7 @@ impl Callers {
 
     pub(super) fn end(&mut self, db: &Connection, input_ended: i64) -> Result<()> {
         for claim in &mut self.claims {
-            if let Claim::Ours { broker, heard_at } = claim
+            if let Claim::Ours { broker, heard_at, .. } = claim
                 && let Some(at) = heard_at.take()
             {
                 brokers::alive(db, *broker, at)?;

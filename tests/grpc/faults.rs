@@ -76,7 +76,7 @@ async fn what_is_no_call_is_denied_and_the_connection_goes_on() {
         ("a clientid that is no text", AUTHORIZE, &[], &framed(&not_utf8), &NO),
         ("neither publish nor subscribe", AUTHORIZE, &[], &neither, &NO),
         ("a port that is none", AUTHORIZE, &[], &port, &NO),
-        ("gzip", AUTHORIZE, &[("grpc-encoding", "gzip")], &zipped, &YES),
+        ("gzip", AUTHORIZE, &[("grpc-encoding", "gzip")], &zipped, &NO),
         ("gzip that is none", AUTHORIZE, &[("grpc-encoding", "gzip")], &[1, 0, 0, 0, 1, 9], &NO),
         ("gzip without its name", AUTHORIZE, &[], &zipped, &NO),
         ("an unknown compression", AUTHORIZE, &[("grpc-encoding", "zstd")], &zipped, &NO),
@@ -128,6 +128,44 @@ async fn a_body_that_never_comes_is_waited_for_until_the_deadline() {
         assert_eq!(call.reply().await, expected);
     }
     server.wait_for_line("a call of client.check_acl: was not answered within 285ms: denied");
+    // The hooks are told to a broker that never says which it is.
+    for package in ["v1", "v2", "v3"] {
+        let path = format!("/emqx.exhook.{package}.HookProvider/OnProviderLoaded");
+        let reply = wire.open(&path, &[("grpc-timeout", "100m")]).await.reply().await;
+        assert!(reply.status == "0" && reply.bytes.len() > 5, "{reply:?}");
+    }
+    server.wait_for_line("a broker loads this provider: was not answered within 95ms");
+}
+
+/// The conditions on certificates, of a policy that is for these brokers, where the first rule is about nobody here.
+fn certificates(brokers: &str) -> String {
+    format!(
+        "version: 1\n{brokers}auth:\n  rules:\n    - {{ id: own, allow: {{ cn: \"${{clientid}}\" }} }}\n\
+         \x20   - {{ id: rest, allow: {{ clientid: {{ glob: \"dev-*\" }} }} }}\n"
+    )
+}
+
+#[tokio::test]
+async fn what_is_not_known_of_certificates_denies_until_the_broker_says_its_version() {
+    for dialect in dialect::all() {
+        for (brokers, known) in [("", false), ("broker: \"4.3\"\n", true), ("broker: [\"4.2\", \"5.8\"]\n", false)] {
+            let place = Place::new(&certificates(brokers));
+            let mut server = place.serve();
+            let broker = Broker::at(dialect, server.address);
+            // These two do not say it with each call.
+            let says = !["v1a", "v1b"].contains(&dialect.name);
+            let first = broker.call(Authenticate(client("dev-1"), b"")).await;
+            assert_eq!(first, if says || known { ALLOWED } else { DENIED }, "{} {brokers}", dialect.name);
+            let loads_again = dialect.name == "v3";
+            let line = "has not loaded this provider since it was started";
+            if !loads_again {
+                server.wait_for_line(line);
+            }
+            broker.load().await.unwrap();
+            assert_eq!(broker.call(Authenticate(client("dev-1"), b"")).await, ALLOWED, "{}", dialect.name);
+            assert_eq!(server.console().contains(line), !loads_again, "{}", dialect.name);
+        }
+    }
 }
 
 #[tokio::test]

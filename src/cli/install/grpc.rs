@@ -261,7 +261,7 @@ fn write_loading(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
             };
             writeln!(
                 text,
-                "   It does so once. A policy that gained or lost a section (`auth`, `acl`, `history`) has to be loaded again:
+                "   It does so once. A policy that gained or lost a section (`auth`, `acl`, `history`), or changed its `mode`, has to be\n   loaded again:
    {again}"
             )
         }
