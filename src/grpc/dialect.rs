@@ -23,7 +23,8 @@ pub(super) enum Method {
 
 /// The package and the method of a request's path; `None` for another service.
 pub(super) fn parse(path: &str) -> Option<(Package, &str)> {
-    let (version, method) = path.strip_prefix("/emqx.exhook.v")?.split_once(".HookProvider/")?;
+    let (version, rest) = path.strip_prefix("/emqx.exhook.v")?.split_once('.')?;
+    let method = rest.strip_prefix("HookProvider/")?;
     let package = match version {
         "1" => Package::V1,
         "2" => Package::V2,
@@ -65,13 +66,13 @@ pub(super) enum Dialect {
 impl Dialect {
     /// `version` is what the broker said of itself, with the call or before.
     pub(super) fn of(package: Package, version: Option<&str>) -> Self {
-        match (package, version.map(numbers)) {
+        match (package, version) {
             (Package::V2 | Package::V3, _) => Dialect::V2,
             (Package::V1, None) => Dialect::Old { tells_certificates: false },
-            (Package::V1, Some(version)) if version < [4, 3, 3] => {
-                Dialect::Oldest { tells_certificates: version >= [4, 3, 0] }
-            }
-            (Package::V1, Some(_)) => Dialect::V1,
+            (Package::V1, Some(version)) => match numbers(version) {
+                version if version < [4, 3, 3] => Dialect::Oldest { tells_certificates: version >= [4, 3, 0] },
+                _ => Dialect::V1,
+            },
         }
     }
 
