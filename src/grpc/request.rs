@@ -90,7 +90,7 @@ macro_rules! request {
     };
 }
 
-/// A message came for a hook that it is not of. The table of [`super::service`] never does so.
+/// A message came for a hook that it is not of, which [`by_message`] never lets happen.
 const OTHER: Unreadable = Unreadable("the message is another hook's");
 
 request!(Connect, conninfo, |self, _, _dialect| Ok(Event::Connect(attempt(self.conninfo.as_ref(), self)?)));
