@@ -123,6 +123,62 @@ impl Hook {
     }
 }
 
+/// Some of the hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HookSet(u32);
+
+impl HookSet {
+    /// None of them.
+    pub const EMPTY: HookSet = HookSet(0);
+
+    /// The set as a number, for whoever keeps it: a bit for each row of the table, the lowest first.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The set of such a number. Bits that no hook has are left out.
+    pub fn of_bits(bits: u32) -> Self {
+        Hook::ALL.iter().copied().filter(|hook| bits & HookSet::bit(*hook) != 0).collect()
+    }
+
+    /// Whether the hook is one of them.
+    pub fn contains(self, hook: Hook) -> bool {
+        self.0 & HookSet::bit(hook) != 0
+    }
+
+    /// Those that are not in the other set.
+    #[must_use]
+    pub fn without(self, other: HookSet) -> Self {
+        HookSet(self.0 & !other.0)
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, other: HookSet) -> Self {
+        HookSet(self.0 & other.0)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The hooks, in the order of the table.
+    pub fn iter(self) -> impl Iterator<Item = Hook> {
+        Hook::ALL.iter().copied().filter(move |hook| self.contains(*hook))
+    }
+
+    fn bit(hook: Hook) -> u32 {
+        1 << hook as u32
+    }
+}
+
+impl FromIterator<Hook> for HookSet {
+    fn from_iter<I: IntoIterator<Item = Hook>>(hooks: I) -> Self {
+        HookSet(hooks.into_iter().fold(0, |bits, hook| bits | HookSet::bit(hook)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +208,16 @@ mod tests {
             }
         }
         assert_eq!(Hook::of_method("OnProviderLoaded"), None);
+    }
+
+    #[test]
+    fn a_set_of_hooks_is_kept_as_a_number() {
+        let all: HookSet = Hook::ALL.iter().copied().collect();
+        assert_eq!((all.bits(), all.iter().count()), (0xffff, Hook::ALL.len()));
+        let one: HookSet = [Hook::ClientConnack].into_iter().collect();
+        assert_eq!((one.bits(), HookSet::of_bits(0xffff_0002)), (2, one));
+        assert!(one.contains(Hook::ClientConnack) && !one.contains(Hook::ClientConnect));
+        assert_eq!((all.without(one).and(one), all.and(one)), (HookSet::EMPTY, one));
+        assert!(HookSet::EMPTY.is_empty() && !one.is_empty());
     }
 }
