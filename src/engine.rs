@@ -3,191 +3,207 @@
 //!
 //! The engine knows no transport. Whatever is ready at once is returned; the rest (logins that wait for a
 //! hash, events that wait for their commit) comes through the [`Sink`].
+//!
+//! - [`core`]: one policy at work. It is replaced as a whole when the policy file changes.
+//! - [`login`]: a login that waits for its password to be checked.
+//! - [`reload`]: the thread that watches the file.
+//! - [`told`]: which hooks the brokers were told to call.
+//! - [`counts`], [`outlet`]: what was decided; late answers.
 
-use std::mem;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod core;
+mod counts;
+mod login;
+mod outlet;
+mod reload;
+mod told;
 
-use zeroize::Zeroizing;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::capture::Capture;
+use arc_swap::ArcSwapOption;
+
+use self::core::{Core, Surroundings};
+use self::outlet::Outlet;
+use self::reload::{Beginning, Bell, Text};
 use crate::clock::now_ms;
-use crate::decision::{Answer, Decision, Found, Mode, Verdict};
+use crate::decision::{Answer, Mode, Verdict};
 use crate::emqx::Fact;
-use crate::event::owned::PackedClient;
-use crate::event::{Action, BrokerLoaded, Client, Event, Origin, Password, Peerhost, Shown};
-use crate::handler::Handler;
-use crate::history::{Asked, Denial, History, Recorder};
+use crate::event::{BrokerLoaded, Event, Origin};
+use crate::handler::{Handler, Told};
+use crate::history::Recorder;
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
-use crate::password::{Caller, Login as PasswordLogin, Outcome, Pool};
-use crate::policy::model::PasswordId;
-use crate::policy::{self, Login, Policy};
+use crate::policy::Policy;
 use crate::reply::{Sink, Token};
-use crate::source::Sources;
+use crate::source::Stamp;
+use crate::state::status::Fault;
+use crate::state::{Folder, last_good};
 
 /// How long the start waits for lists before it goes on without those that are not there yet.
 const FIRST_LOAD: Duration = Duration::from_millis(1500);
+/// The deadline of calls that nobody decides.
+const NOTHING_TO_WAIT_FOR: Duration = Duration::from_secs(1);
+/// A copy of a policy of more bytes was not made by this program.
+const LARGEST_COPY: u64 = 64 << 20;
 
-/// One policy at work.
+/// The policy of a file at work, whatever becomes of the file. Dropped, it stops to watch it.
 pub struct Engine {
-    core: Arc<Core>,
-    passwords: Option<Pool>,
+    shared: Arc<Shared>,
 }
 
-/// What worker threads need of the engine.
-struct Core {
-    policy: Policy,
-    sources: Sources,
-    history: Option<History>,
-    capture: Option<Capture>,
-    sink: Sink,
-    /// Answers to logins that go into the sink together.
-    concluded: Mutex<Vec<(Token, Answer)>>,
-    log: Log,
+/// What the thread that watches the file has too.
+struct Shared {
+    around: Surroundings,
+    folder: Folder,
+    /// The policy in force; without one everything is denied.
+    core: ArcSwapOption<Core>,
+    brokers: told::Brokers,
+    bell: Arc<Bell>,
+}
+
+/// What an engine is for.
+#[derive(Clone)]
+pub struct Setup {
+    /// The policy file.
+    pub file: PathBuf,
+    /// Where the program keeps what it knows of itself, see [`Folder::of`].
+    pub state: Folder,
+    /// Whose events it is about to be told of.
+    pub recorder: Recorder,
+    /// Where late answers go.
+    pub sink: Sink,
+    /// Where it says what happens.
+    pub log: Log,
+}
+
+impl Setup {
+    /// With the state in its usual folder.
+    pub fn new(file: &Path, recorder: Recorder, sink: Sink, log: Log) -> Self {
+        Setup { file: file.to_owned(), state: Folder::of(file, None), recorder, sink, log }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Setup({} {:?})", self.file.display(), self.recorder)
+    }
 }
 
 impl Engine {
-    /// Loads and compiles the policy and starts what it needs. `recorder` says whose events it is about to
-    /// be told of.
+    /// Loads and compiles the policy, starts what it needs, and watches its file from then on.
     ///
     /// # Errors
-    /// The diagnostics as `check` prints them, where the policy's text is at fault. Sources that cannot be
-    /// read are no error: they are logged and tried again.
-    pub fn load(path: &Path, recorder: Recorder, sink: Sink, log: Log) -> Result<Engine, String> {
-        // To open a FIFO would keep the broker waiting.
-        if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(format!("{}: this is no regular file", path.display()));
-        }
-        let loaded = policy::load(path).map_err(|report| report.to_string())?;
-        if !loaded.warnings.is_empty() {
-            log.text(&loaded.warnings.to_string());
-        }
-        Ok(Engine::start(Policy::compile(loaded.model), recorder, sink, log))
-    }
-
-    /// Starts what a compiled policy needs.
-    pub fn start(policy: Policy, recorder: Recorder, sink: Sink, log: Log) -> Engine {
-        let deadline = policy.deadline();
-        let history = policy.history().map(|def| History::start(def, recorder, deadline, Arc::clone(&sink), &log));
-        let capture = policy.capture().map(|def| Capture::start(def, &log));
-        let sources = Sources::start(policy.lists(), &log, FIRST_LOAD.min(deadline / 2));
-        let core = Arc::new(Core { policy, sources, history, capture, sink, concluded: Mutex::default(), log });
-        let passwords = (!core.policy.passwords().is_empty()).then(|| {
-            let told = Arc::clone(&core);
-            Pool::start(core.policy.passwords(), deadline, Box::new(move || told.tell()), core.log.clone())
-        });
-        Engine { core, passwords }
-    }
-
-    /// The hooks that the policy needs to be told of, and no more.
-    pub fn hooks(&self) -> Vec<Hook> {
-        self.core.policy.hooks()
-    }
-
-    /// Whether decisions are carried out.
-    pub fn mode(&self) -> Mode {
-        self.core.policy.mode()
-    }
-
-    /// Every call must be answered within it.
-    pub fn deadline(&self) -> Duration {
-        self.core.policy.deadline()
-    }
-
-    /// Takes note of when a broker was started: what it had open before ended, or what it told meanwhile was missed.
-    pub fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
-        self.core.history.iter().for_each(|history| history.broker_loaded(broker));
-    }
-
-    /// The answer to a call of this kind where anything went wrong.
-    pub fn error_answer(&self, kind: Kind) -> Answer {
-        error_answer(self.mode(), kind)
-    }
-
-    /// Takes one event. `None` means that the answer comes later, through the sink.
-    pub fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
-        let core = &*self.core;
-        core.log_event(event);
-        match event {
-            Event::Authenticate { client, password } => self.authenticate(client, *password, token),
-            Event::CheckAcl { client, action, topic } => Some(core.check_acl(client, *action, topic)),
-            Event::Connect(_)
-            | Event::Connack { .. }
-            | Event::Connected(_)
-            | Event::Disconnected { .. }
-            | Event::Subscribe(_)
-            | Event::Unsubscribe(_)
-            | Event::SessionCreated(_)
-            | Event::SessionResumed(_)
-            | Event::SessionDiscarded(_)
-            | Event::SessionTakenOver(_)
-            | Event::SessionSubscribed { .. }
-            | Event::SessionUnsubscribed { .. }
-            | Event::SessionTerminated { .. }
-            | Event::MessagePublish(_) => core.told(event, token),
-        }
-    }
-
-    fn authenticate(&self, client: &Client<'_>, password: Password<'_>, token: Token) -> Option<Answer> {
-        let core = &*self.core;
-        let lists = core.sources.lists();
-        let question = Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect) };
-        match core.policy.authenticate(client, &lists) {
-            Login::Decided(decision) => Some(core.decided(&question, decision)),
-            Login::Password { rule, source } => {
-                let Some(pool) = &self.passwords else {
-                    return Some(core.decided(&question, Decision::ERROR));
-                };
-                pool.submit(self.verification(client, password, token, rule, source));
-                None
+    /// The diagnostics as `check` prints them, where the policy's text is at fault and there is no copy to go by. Sources that
+    /// cannot be read are no error: they are logged and tried again.
+    pub fn load(setup: Setup) -> Result<Engine, String> {
+        let (engine, beginning) = Engine::begin(setup);
+        match beginning.fault {
+            Some(fault) if engine.shared.core.load().is_none() => {
+                engine.shared.bell.ended();
+                Err(fault.text)
+            }
+            _ => {
+                reload::watch(&engine.shared, beginning);
+                Ok(engine)
             }
         }
     }
 
-    /// The work that a worker does for one login: it may come back to the policy for the next rule.
-    fn verification(
-        &self,
-        client: &Client<'_>,
-        password: Password<'_>,
-        token: Token,
-        rule: usize,
-        source: PasswordId,
-    ) -> PasswordLogin {
-        let peerhost = match client.peerhost {
-            Peerhost::Addr(addr) => Some(addr),
-            Peerhost::Other(_) => None,
+    /// As [`load`](Self::load). Without a policy everything is denied until the file has one. What is wrong with it is logged.
+    pub fn load_or_deny(setup: Setup) -> Engine {
+        let (engine, beginning) = Engine::begin(setup);
+        let Surroundings { file, log, .. } = &engine.shared.around;
+        match (&*engine.shared.core.load(), &beginning.fault) {
+            (Some(core), _) => {
+                let mode = core.policy.mode().as_str();
+                log.line(format_args!("the policy {} is in force, mode {mode}", file.display()));
+            }
+            (None, fault) => {
+                fault.iter().for_each(|fault| log.text(&fault.text));
+                log.line(format_args!(
+                    "the policy {} is not in force: every login and topic is denied until it is mended",
+                    file.display()
+                ));
+            }
+        }
+        reload::watch(&engine.shared, beginning);
+        engine
+    }
+
+    fn begin(setup: Setup) -> (Engine, Beginning) {
+        let Setup { file, state, recorder, sink, log } = setup;
+        let around = Surroundings { file, recorder, outlet: Arc::new(Outlet::new(sink)), log };
+        let stamp = Stamp::at(&around.file);
+        let (text, problem) = match reload::read(&around.file) {
+            Ok(text) => (Some(text), None),
+            Err(problem) => (None, Some(problem)),
         };
-        let waiting = Waiting {
-            core: Arc::clone(&self.core),
-            token,
-            client: PackedClient::from(client),
-            password_given: password.is_given(),
-            at: self.core.capture.is_some().then(now_ms),
-            way: Mutex::new(Way { rule, source, said: Vec::new(), fallen_through: None }),
+        let compiled = text.as_ref().map(|text| reload::compile(&around.file, &text.bytes));
+        let (mut ready, problem) = match compiled {
+            Some(Ok(ready)) => (text.as_ref().map(|text| (ready, text.hash.clone())), None),
+            Some(Err(problem)) => (None, Some(problem)),
+            None => (None, problem),
         };
-        PasswordLogin {
-            caller: Arc::new(waiting),
-            password: Zeroizing::new(password.expose().to_vec()),
-            peerhost,
-            arrived: Instant::now(),
-            source,
+        let fault =
+            problem.map(|text_of_it| Fault { hash: text.map(|text| text.hash), at: now_ms(), text: text_of_it });
+        let mut is_last_good = false;
+        if let Some(fault) = &fault {
+            ready = recall(&around, &state, fault);
+            is_last_good = ready.is_some();
+        }
+        let core = ready.map(|((policy, warnings), hash)| {
+            around.log.text(&warnings);
+            let patience = FIRST_LOAD.min(policy.deadline() / 2);
+            Core::start(policy, hash, &around, None, patience)
+        });
+        let shared = Shared {
+            around,
+            folder: state,
+            core: ArcSwapOption::from(core),
+            brokers: told::Brokers::default(),
+            bell: Arc::default(),
+        };
+        (Engine { shared: Arc::new(shared) }, Beginning { stamp, is_last_good, fault })
+    }
+
+    /// The policy in force; `otherwise` where there is none.
+    fn ask<T>(&self, otherwise: T, ask: impl FnOnce(&Arc<Core>) -> T) -> T {
+        match &*self.shared.core.load() {
+            Some(core) => ask(core),
+            None => otherwise,
         }
     }
+}
 
-    /// Takes note that a broker has stopped, or is out of reach.
-    pub fn broker_away(&self, origin: Origin<'_>) {
-        self.core.history.iter().for_each(|history| history.broker_away(origin));
-    }
-
-    /// Ends the work at the end of input: writes what is still queued, within 10 s.
-    pub fn finish(&self) {
-        let Core { history, capture, .. } = &*self.core;
-        // The two write at the same time.
-        capture.iter().for_each(Capture::close);
-        history.iter().for_each(History::finish);
-        capture.iter().for_each(Capture::finish);
+/// The copy of the last good policy, where one was kept that can be trusted.
+fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Policy, String), String)> {
+    let Surroundings { file, log, .. } = around;
+    let bytes = match last_good::recall(folder, file, LARGEST_COPY) {
+        Ok(bytes) => bytes,
+        Err(last_good::Unusable::None) => return None,
+        Err(unusable) => {
+            log.line(format_args!("the last good policy in {} is not used: {unusable}", folder.path().display()));
+            return None;
+        }
+    };
+    let text = Text { hash: crate::state::hash_of(&bytes), bytes };
+    match reload::compile(file, &text.bytes) {
+        Ok(compiled) => {
+            log.text(&fault.text);
+            log.line(format_args!(
+                "the policy {} is NOT in force as it stands: the copy of the last good one is, {}, from {}",
+                file.display(),
+                reload::short(&text.hash),
+                folder.path().display()
+            ));
+            Some((compiled, text.hash))
+        }
+        Err(_) => {
+            log.line(format_args!("the last good policy in {} does not load any more", folder.path().display()));
+            None
+        }
     }
 }
 
@@ -199,248 +215,72 @@ pub fn error_answer(mode: Mode, kind: Kind) -> Answer {
     }
 }
 
-/// What was asked, for whoever writes down what is decided.
-struct Question<'a> {
-    client: &'a Client<'a>,
-    asked: Asked<'a>,
-    /// Of a login: whether it came with a password.
-    password_given: bool,
-    /// When it came, Unix milliseconds; `None` is now.
-    at: Option<i64>,
-    /// What the password sources said.
-    said: &'a [(PasswordId, Found)],
-}
-
-impl<'a> Question<'a> {
-    fn now(client: &'a Client<'a>, asked: Asked<'a>) -> Self {
-        Question { client, asked, password_given: false, at: None, said: &[] }
-    }
-
-    /// The event that asked.
-    fn event(&self) -> Event<'a> {
-        let client = *self.client;
-        match self.asked {
-            Asked::Connect => Event::Authenticate { client, password: Password::left_out(self.password_given) },
-            Asked::Topic(action, topic) => Event::CheckAcl { client, action, topic },
-        }
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({})", self.shared.around.file.display())
     }
 }
 
-/// A login that waits for a worker.
-struct Waiting {
-    core: Arc<Core>,
-    token: Token,
-    client: PackedClient,
-    password_given: bool,
-    /// When it came, Unix milliseconds, where somebody wants to know.
-    at: Option<i64>,
-    way: Mutex<Way>,
-}
-
-/// How far a login has come.
-struct Way {
-    /// The rule whose password is being checked.
-    rule: usize,
-    /// Where it is looked up.
-    source: PasswordId,
-    /// What the sources before it said.
-    said: Vec<(PasswordId, Found)>,
-    /// What the rules behind it decided, where no source knows the user.
-    fallen_through: Option<(Verdict, String)>,
-}
-
-impl Caller for Waiting {
-    fn username(&self) -> &str {
-        self.client.username()
-    }
-
-    fn unknown(&self) -> Option<PasswordId> {
-        let mut way = self.way();
-        let asked = way.source;
-        way.said.push((asked, Found::Unknown));
-        let lists = self.core.sources.lists();
-        match self.core.policy.login_after(way.rule, &self.client.as_client(), &lists) {
-            Login::Decided(decision) => {
-                way.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
-                None
-            }
-            Login::Password { rule, source } => {
-                way.rule = rule;
-                way.source = source;
-                Some(source)
-            }
-        }
-    }
-
-    fn done(&self, outcome: Outcome) {
-        let answer = self.conclude(&outcome);
-        self.core.concluded().push((self.token, answer));
-    }
-}
-
-impl Waiting {
-    fn way(&self) -> MutexGuard<'_, Way> {
-        self.way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn conclude(&self, outcome: &Outcome) -> Answer {
-        let mut way = self.way();
-        let Way { rule, source, said, fallen_through } = &mut *way;
-        let found = self.found(outcome);
-        let policy = &self.core.policy;
-        let decision = match (found, &*fallen_through) {
-            (Found::Right, _) => policy.password_checked(*rule, true),
-            (Found::Wrong, _) => policy.password_checked(*rule, false),
-            (Found::Unknown, Some((verdict, rule))) => Decision { verdict: *verdict, rule },
-            (Found::Unknown, None) | (Found::Unreadable, _) => Decision::ERROR,
-        };
-        if found != Found::Unknown {
-            said.push((*source, found));
-        }
-        let client = self.client.as_client();
-        let question = Question {
-            password_given: self.password_given,
-            at: self.at,
-            said,
-            ..Question::now(&client, Asked::Connect)
-        };
-        self.core.decided(&question, decision)
-    }
-
-    fn found(&self, outcome: &Outcome) -> Found {
-        match outcome {
-            Outcome::Right(_) => Found::Right,
-            Outcome::Wrong(_) => Found::Wrong,
-            Outcome::Unknown => Found::Unknown,
-            Outcome::Failed(failure) => {
-                let Client { clientid, username, .. } = self.client.as_client();
-                self.core.log.line(format_args!(
-                    "login of clientid {} username {} denied: {failure}",
-                    Shown(clientid),
-                    Shown(username)
-                ));
-                if failure.is_of_the_hash() { Found::Wrong } else { Found::Unreadable }
-            }
-        }
-    }
-}
-
-impl Core {
-    fn concluded(&self) -> MutexGuard<'_, Vec<(Token, Answer)>> {
-        self.concluded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Hands over the answers to logins that are ready.
-    fn tell(&self) {
-        let answers = mem::take(&mut *self.concluded());
-        (self.sink)(&answers);
-    }
-
-    fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str) -> Answer {
-        if let Some(history) = &self.history {
-            history.heard(client);
-        }
-        let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
-        self.decided(&Question::now(client, Asked::Topic(action, topic)), decision)
-    }
-
-    fn told(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
-        if let Some(capture) = &self.capture {
-            capture.told(event);
-        }
-        match &self.history {
-            Some(history) if history.record(event, token) => None,
-            Some(_) | None => Some(Answer::NoOpinion),
-        }
-    }
-
-    fn decided(&self, question: &Question<'_>, decision: Decision<'_>) -> Answer {
-        let Question { client, asked, at, .. } = *question;
-        let mode = self.policy.mode();
-        let denied = decision.verdict == Verdict::Deny;
-        let lines = self.policy.log();
-        if lines.decisions || (denied && lines.denials) {
-            self.log_decision(client, asked, decision);
-        }
-        if let (true, Some(history)) = (denied, &self.history) {
-            history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
-        }
-        if let Some(capture) = &self.capture {
-            let name = |source: &PasswordId| self.policy.passwords().get(source.0).map(|def| def.name.as_str());
-            let said = question.said.iter().filter_map(|(source, found)| Some((name(source)?, *found)));
-            capture.decided(&question.event(), at.unwrap_or_else(now_ms), decision, said);
-        }
-        mode.answer(decision.verdict)
-    }
-
-    fn log_decision(&self, client: &Client<'_>, asked: Asked<'_>, decision: Decision<'_>) {
-        let word = match (self.policy.mode(), decision.verdict) {
-            (Mode::Enforce, Verdict::Allow) => "allowed",
-            (Mode::Enforce, Verdict::Deny) => "denied",
-            (Mode::Audit, Verdict::Allow) => "would allow",
-            (Mode::Audit, Verdict::Deny) => "would deny",
-            (Mode::Enforce | Mode::Audit, Verdict::Ignore) => "ignored",
-        };
-        let rule = decision.rule;
-        match asked {
-            Asked::Connect => self.log.line(format_args!("{word} connect {client} rule={rule}")),
-            Asked::Topic(action, topic) => {
-                self.log.line(format_args!("{word} {} {client} topic={} rule={rule}", action.as_str(), Shown(topic)));
-            }
-        }
-    }
-
-    fn log_event(&self, event: &Event<'_>) {
-        let lines = self.policy.log();
-        let comes_or_goes = matches!(event, Event::Connected(_) | Event::Disconnected { .. });
-        if lines.events || (lines.connections && comes_or_goes) {
-            self.log.line(format_args!("{event}"));
-        }
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.shared.bell.stop();
     }
 }
 
 impl Handler for Engine {
     fn hooks(&self) -> Vec<Hook> {
-        Engine::hooks(self)
+        let asking = || Hook::ALL.iter().copied().filter(|hook| hook.kind() == Kind::Asks).collect();
+        self.ask(None, |core| Some(core.policy.hooks())).unwrap_or_else(asking)
     }
 
     fn mode(&self) -> Mode {
-        Engine::mode(self)
+        self.ask(Mode::Enforce, |core| core.policy.mode())
     }
 
     fn deadline(&self) -> Duration {
-        Engine::deadline(self)
+        self.ask(NOTHING_TO_WAIT_FOR, |core| core.policy.deadline())
+    }
+
+    fn serves(&self) -> bool {
+        self.ask(false, |_| true)
     }
 
     fn may_wait(&self, hook: Hook) -> bool {
-        match hook.kind() {
-            Kind::Asks => hook == Hook::ClientAuthenticate && self.passwords.is_some(),
-            Kind::Tells => self.core.history.is_some(),
-        }
+        self.ask(false, |core| core.may_wait(hook))
     }
 
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
-        Engine::handle(self, event, token)
+        let denied = Some(error_answer(Mode::Enforce, event.hook().kind()));
+        self.ask(denied, |core| core.handle(event, token))
+    }
+
+    fn told(&self, told: Told) {
+        self.shared.brokers.put(told);
     }
 
     fn brokers_tell_certificates(&self) -> bool {
-        let brokers = self.core.policy.brokers();
-        !brokers.versions().is_empty() && brokers.all_have(Fact::TellsCertificate)
+        self.ask(false, |core| {
+            let brokers = core.policy.brokers();
+            !brokers.versions().is_empty() && brokers.all_have(Fact::TellsCertificate)
+        })
     }
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
-        Engine::broker_loaded(self, broker);
+        self.ask((), |core| core.history.iter().for_each(|history| history.broker_loaded(broker)));
     }
 
     fn broker_away(&self, origin: Origin<'_>) {
-        Engine::broker_away(self, origin);
+        self.ask((), |core| core.history.iter().for_each(|history| history.broker_away(origin)));
     }
 
     fn error_answer(&self, kind: Kind) -> Answer {
-        Engine::error_answer(self, kind)
+        error_answer(self.mode(), kind)
     }
 
     fn finish(&self) {
-        Engine::finish(self);
+        self.shared.bell.stop();
+        if let Some(core) = self.shared.core.load_full() {
+            core.finish();
+        }
     }
 }

@@ -5,11 +5,21 @@ use std::time::Duration;
 
 use crate::decision::{Answer, Mode};
 use crate::event::{BrokerLoaded, Event, Origin};
-use crate::hook::{Hook, Kind};
+use crate::hook::{Hook, HookSet, Kind};
 use crate::reply::{Sink, Token};
 
-/// The deadline of calls that nobody decides.
-const NOTHING_TO_WAIT_FOR: Duration = Duration::from_secs(1);
+/// What a broker was told to call when it loaded the plugin or the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Which broker, in words.
+    pub broker: String,
+    /// The hooks.
+    pub hooks: HookSet,
+    /// Those that it must not call while the policy is in audit mode.
+    pub not_in_audit: HookSet,
+    /// What has it ask for the hooks again: a command, or where to click.
+    pub mend: String,
+}
 
 /// What answers the events: the engine, or a stand-in.
 pub trait Handler: Send + 'static {
@@ -25,6 +35,12 @@ pub trait Handler: Send + 'static {
     }
     /// Takes an event. `None`: the answer comes through the sink. Must not wait.
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer>;
+    /// Whether a policy is in force. Without one everything is denied.
+    fn serves(&self) -> bool {
+        true
+    }
+    /// Takes note of what a broker was told.
+    fn told(&self, _: Told) {}
     /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not known, they may not.
     fn brokers_tell_certificates(&self) -> bool {
         false
@@ -39,60 +55,20 @@ pub trait Handler: Send + 'static {
     fn finish(&self);
 }
 
-/// Nothing is in force, because the policy does not load: what asks is asked for, and denied.
-impl<H: Handler> Handler for Option<H> {
-    fn hooks(&self) -> Vec<Hook> {
-        let asking = || Hook::ALL.iter().copied().filter(|hook| hook.kind() == Kind::Asks).collect();
-        self.as_ref().map_or_else(asking, H::hooks)
-    }
+/// Loads the policy of a module's name; what is wrong with it, otherwise. Called on a thread of its own.
+pub type Load<H> = Arc<dyn Fn(&str, Sink) -> Result<H, Refused> + Send + Sync>;
 
-    fn mode(&self) -> Mode {
-        self.as_ref().map_or(Mode::Enforce, H::mode)
-    }
-
-    fn deadline(&self) -> Duration {
-        self.as_ref().map_or(NOTHING_TO_WAIT_FOR, H::deadline)
-    }
-
-    fn may_wait(&self, hook: Hook) -> bool {
-        self.as_ref().is_some_and(|handler| handler.may_wait(hook))
-    }
-
-    fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
-        match self {
-            Some(handler) => handler.handle(event, token),
-            None => Some(self.error_answer(event.hook().kind())),
-        }
-    }
-
-    fn brokers_tell_certificates(&self) -> bool {
-        self.as_ref().is_some_and(H::brokers_tell_certificates)
-    }
-
-    fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
-        if let Some(handler) = self {
-            handler.broker_loaded(broker);
-        }
-    }
-
-    fn broker_away(&self, origin: Origin<'_>) {
-        if let Some(handler) = self {
-            handler.broker_away(origin);
-        }
-    }
-
-    fn error_answer(&self, kind: Kind) -> Answer {
-        match (self, kind) {
-            (Some(handler), kind) => handler.error_answer(kind),
-            (None, Kind::Asks) => Answer::Deny,
-            (None, Kind::Tells) => Answer::NoOpinion,
-        }
-    }
-
-    fn finish(&self) {
-        self.iter().for_each(H::finish);
-    }
+/// A policy that does not load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong with it.
+    pub reason: String,
+    /// The mode that was in force last, where that is known.
+    pub was: Option<Mode>,
 }
 
-/// Loads the policy of a module's name; what is wrong with it, otherwise. Called on a thread of its own.
-pub type Load<H> = Arc<dyn Fn(&str, Sink) -> Result<H, String> + Send + Sync>;
+impl From<String> for Refused {
+    fn from(reason: String) -> Self {
+        Refused { reason, was: None }
+    }
+}

@@ -20,13 +20,14 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Engine;
-use crate::handler::Load;
+use crate::engine::{Engine, Setup};
+use crate::handler::{Load, Refused};
 use crate::history::Recorder;
 use crate::log::Log;
 use crate::port::driver;
 use crate::port::frame::Packet;
 use crate::port::pipes::Pipes;
+use crate::state::status;
 
 /// What `python3 -V` answers. The broker wants 3.0 or later; erlport runs on this one.
 const PYTHON_VERSION: &str = "Python 3.8.0";
@@ -188,7 +189,10 @@ fn serve(language: Language, options: &[OsString], args: &[OsString], log: &Log)
     let log_of_engine = log.clone();
     let load: Load<Engine> = Arc::new(move |module, sink| {
         let file = find_policy(module, &path)?;
-        Engine::load(&file, Recorder::of_this_process(language.as_str()), sink, log_of_engine.clone())
+        let recorder = Recorder::of_this_process(language.as_str());
+        let setup = Setup::new(&file, recorder, sink, log_of_engine.clone());
+        let was = status::last_mode(&setup.state, &file);
+        Engine::load(setup).map_err(|reason| Refused { reason, was })
     });
     driver::run(pipes, options.packet, load, log).map_err(|failure| failure.to_string())
 }

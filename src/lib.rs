@@ -31,6 +31,7 @@
 //! - [`password`]: looks up and verifies password hashes.
 //! - [`history`]: online status, connection history and denials in SQLite.
 //! - [`reverse`]: who can do something, and what a client can do, answered from the rules.
+//! - [`state`]: how a process is, in a file; and the last policy that was good.
 //! - [`capture`]: what comes and what is decided, written as JSON lines by a thread of its own.
 //! - [`replay`]: recorded events, JSON lines or frames, put to a policy again.
 //! - [`mqtt`], [`live`]: a small MQTT client, and the tests of a policy tried on a live broker with it.
@@ -79,6 +80,7 @@ pub mod replay;
 pub mod reply;
 pub mod reverse;
 pub mod source;
+pub mod state;
 pub mod suite;
 pub mod text;
 pub mod topic;

@@ -24,10 +24,10 @@ use std::thread;
 
 use allocation_counter::measure;
 use exhook_policy::decision::{Decision, Verdict};
-use exhook_policy::engine::Engine;
+use exhook_policy::engine::{Engine, Setup};
 use exhook_policy::event::Extra;
 use exhook_policy::event::owned::OwnedClient;
-use exhook_policy::handler::Load;
+use exhook_policy::handler::{Load, Refused};
 use exhook_policy::history::Recorder;
 use exhook_policy::log::Log;
 use exhook_policy::policy::lists::Lists;
@@ -73,8 +73,10 @@ fn allocations(folder: &Path, calls: &[Vec<u8>], times: usize) -> u64 {
     fcntl_setfl(&output, fcntl_getfl(&output).unwrap() | OFlags::NONBLOCK).unwrap();
     let log = Log::to(io::sink());
     let (file, log_of_engine) = (folder.join("rules.yaml"), log.clone());
-    let load: Load<Engine> =
-        Arc::new(move |_, sink| Engine::load(&file, Recorder::of_this_process("python3"), sink, log_of_engine.clone()));
+    let load: Load<Engine> = Arc::new(move |_, sink| {
+        let recorder = Recorder::of_this_process("python3");
+        Engine::load(Setup::new(&file, recorder, sink, log_of_engine.clone())).map_err(Refused::from)
+    });
     thread::scope(|scope| {
         let broker = scope.spawn(move || ask(to_driver, from_driver, calls, times));
         let counted = measure(|| driver::run(Pipes { input, output }, Packet::Four, load, &log).unwrap());

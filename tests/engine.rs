@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use exhook_policy::decision::Answer;
-use exhook_policy::engine::Engine;
+use exhook_policy::engine::{Engine, Setup};
 use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy::handler::Handler;
 use exhook_policy::history::Recorder;
 use exhook_policy::hook::Kind;
 use exhook_policy::log::Log;
@@ -100,7 +101,7 @@ fn start(path: &Path, log: &Arc<Mutex<Vec<u8>>>) -> (Engine, Receiver<(Token, An
         }
     });
     let lines = Log::to(Shared(Arc::clone(log)));
-    (Engine::load(path, Recorder::of_this_process("python3"), sink, lines.clone()).unwrap(), later, lines)
+    (Engine::load(Setup::new(path, Recorder::of_this_process("python3"), sink, lines.clone())).unwrap(), later, lines)
 }
 
 fn rows(database: &Path) -> Vec<String> {
@@ -256,7 +257,7 @@ fn a_policy_that_is_wrong_does_not_start() {
     let path = folder.path().join("rules.yaml");
     std::fs::write(&path, "version: 1\nauht: {}\n").unwrap();
     let sink: Sink = Arc::new(|_| {});
-    let report = Engine::load(&path, Recorder::of_this_process("python3"), sink, Log::to(std::io::sink()))
+    let report = Engine::load(Setup::new(&path, Recorder::of_this_process("python3"), sink, Log::to(std::io::sink())))
         .map(|_| ())
         .unwrap_err();
     assert!(report.contains("auht") && report.contains("did you mean `auth`?"), "{report}");
@@ -264,7 +265,7 @@ fn a_policy_that_is_wrong_does_not_start() {
     let fifo = folder.path().join("fifo.yaml");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     let sink: Sink = Arc::new(|_| {});
-    let report = Engine::load(&fifo, Recorder::of_this_process("python3"), sink, Log::to(std::io::sink()))
+    let report = Engine::load(Setup::new(&fifo, Recorder::of_this_process("python3"), sink, Log::to(std::io::sink())))
         .map(|_| ())
         .unwrap_err();
     assert_eq!(report, format!("{}: this is no regular file", fifo.display()));

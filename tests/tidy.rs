@@ -28,17 +28,18 @@ const EDGES: &[(&str, &[&str])] = &[
     ("password", &["log", "policy"]),
     ("history", &["clock", "decision", "event", "hook", "log", "policy", "reply"]),
     ("capture", &["clock", "decision", "event", "log", "policy"]),
+    ("state", &["decision", "history"]),
     (
         "engine",
         &[
             "capture", "clock", "decision", "emqx", "event", "handler", "history", "hook", "log", "password", "policy",
-            "reply", "source",
+            "reply", "source", "state",
         ],
     ),
     ("grpc", &["clock", "decision", "emqx", "event", "handler", "hook", "log", "reply"]),
     ("port", &["decision", "event", "handler", "hook", "log", "reply"]),
     ("replay", &["decision", "event", "hook", "policy", "port"]),
-    ("launch", &["engine", "handler", "history", "log", "port"]),
+    ("launch", &["engine", "handler", "history", "log", "port", "state"]),
     ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),
     ("live", &["decision", "emqx", "event", "mqtt", "suite", "topic"]),
@@ -46,9 +47,9 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "analysis", "convert", "decision", "doctor", "emqx", "engine", "event", "grpc", "history", "hook",
-            "launch", "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source", "suite",
-            "text", "topic",
+            "analysis", "clock", "convert", "decision", "doctor", "emqx", "engine", "event", "grpc", "history", "hook",
+            "launch", "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source", "state",
+            "suite", "text", "topic",
         ],
     ),
     ("main", &["cli", "launch"]),

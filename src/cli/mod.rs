@@ -20,6 +20,7 @@ pub mod replay;
 pub mod schema;
 #[cfg(feature = "grpc")]
 pub mod serve;
+pub mod status;
 pub mod test;
 pub mod world;
 
@@ -58,6 +59,8 @@ pub enum Command {
     /// Serve a policy to EMQX 4.3 and later, over gRPC
     #[cfg(feature = "grpc")]
     Serve(serve::Args),
+    /// Show how the running drivers and servers are: which policy is in force, and why not the file
+    Status(status::Args),
     /// Look for what fails open in a broker's settings and files
     Doctor(doctor::Args),
     /// Play recorded traffic of a real broker through a driver, and show what becomes of it
@@ -89,6 +92,7 @@ pub fn run() -> ExitCode {
         Command::Install(args) => install::run(&args),
         #[cfg(feature = "grpc")]
         Command::Serve(args) => serve::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Convert(args) => convert::run(&args),

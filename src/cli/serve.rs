@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Setup};
 use crate::grpc::{Tls, server};
 use crate::history::Recorder;
 use crate::log::Log;
+use crate::state::Folder;
 
 /// How long the console may take for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -24,6 +25,9 @@ pub struct Args {
     /// Where brokers connect to; may be given more than once. Not needed where systemd hands over sockets
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9000")]
     listen: Vec<String>,
+    /// Where it keeps its status and the last good policy (default: the folder `state` beside the policy, or systemd's)
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// The server's certificate, and those between it and the root: PEM. Connections are then by TLS
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -35,7 +39,7 @@ pub struct Args {
     client_ca: Option<PathBuf>,
 }
 
-/// Runs `serve`: 0 told to end; 2 it cannot be served. A policy that does not load is served too: everything is denied.
+/// Runs `serve`: 0 told to end; 2 it cannot be served. A policy that does not load is served too: everything is denied until it does.
 pub fn run(args: &Args) -> ExitCode {
     let log = Log::stderr();
     let panics = log.clone();
@@ -64,20 +68,10 @@ fn serve(args: &Args, log: &Log) -> Result<(), String> {
         let address = socket.local_addr().map_err(|error| format!("a socket cannot be used: {error}"))?;
         log.line(format_args!("listening on {address}{}", Guarded { tls: tls.as_ref(), address }));
     }
-    let policy = &args.policy;
-    let load = |sink| match Engine::load(policy, Recorder::server(), sink, log.clone()) {
-        Ok(engine) => {
-            log.line(format_args!("the policy {} is in force, mode {}", policy.display(), engine.mode().as_str()));
-            Some(engine)
-        }
-        Err(reason) => {
-            log.text(&reason);
-            log.line(format_args!(
-                "the policy {} is not in force: every login and topic is denied until it is mended and this program started anew",
-                policy.display()
-            ));
-            None
-        }
+    let load = |sink| {
+        let state = Folder::of(&args.policy, args.state.as_deref());
+        let (file, recorder) = (args.policy.clone(), Recorder::server());
+        Engine::load_or_deny(Setup { file, state, recorder, sink, log: log.clone() })
     };
     server::run(sockets, tls.as_ref(), load, log)
 }

@@ -33,6 +33,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const RESETS: usize = 100_000;
 /// What a stream may send before it is read. A message may be large, a call is small.
 const WINDOW: u32 = 1 << 20;
+/// How often it is looked whether a policy is in force.
+const LOOK: Duration = Duration::from_millis(500);
 /// The services whose health may be asked for; the nameless one is all of it.
 const SERVICES: [&str; 4] =
     ["", "emqx.exhook.v1.HookProvider", "emqx.exhook.v2.HookProvider", "emqx.exhook.v3.HookProvider"];
@@ -40,21 +42,19 @@ const SERVICES: [&str; 4] =
 /// Serves on these sockets until the process is told to end, and comes to an end in order: no new connections, answers to
 /// the calls under way, and what is queued for the history written.
 ///
-/// `load` makes what answers. Without it everything is denied, and the health that is told is that of a service which
-/// does not serve.
+/// `load` makes what answers. While it has no policy in force, the health that is told is that of a service which does not serve.
 ///
 /// # Errors
 /// The files of TLS cannot be used, or the system gives no threads or signals.
 pub fn run<H: Handler + Sync>(
     sockets: Vec<TcpListener>,
     tls: Option<&Tls>,
-    load: impl FnOnce(Sink) -> Option<H>,
+    load: impl FnOnce(Sink) -> H,
     log: &Log,
 ) -> Result<(), String> {
     let tls = tls.map(Tls::acceptor).transpose()?;
     let calls = Arc::new(Calls::default());
     let handler = Arc::new(load(calls.sink()));
-    let serving = if handler.is_some() { ServingStatus::Serving } else { ServingStatus::NotServing };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("grpc")
@@ -63,7 +63,7 @@ pub fn run<H: Handler + Sync>(
     let served = runtime.block_on(async {
         let (end, ended) = oneshot::channel();
         let reporter = HealthReporter::new();
-        report(&reporter, serving).await;
+        report(&reporter, health_of(&*handler)).await;
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let (away, ending) = (Arc::clone(&handler), Arc::new(AtomicBool::new(false)));
         let at_end = Arc::clone(&ending);
@@ -97,6 +97,14 @@ pub fn run<H: Handler + Sync>(
         let told = told_to_end()?;
         tell(&[NotifyState::Ready]);
         let watched = tokio::spawn(keep_alive());
+        let (told_of, says) = (Arc::clone(&handler), reporter.clone());
+        let reported = tokio::spawn(async move {
+            let mut look = interval(LOOK);
+            loop {
+                look.tick().await;
+                report(&says, health_of(&*told_of)).await;
+            }
+        });
         tokio::select! {
             () = told => {}
             ended = &mut server => {
@@ -107,6 +115,7 @@ pub fn run<H: Handler + Sync>(
         ending.store(true, Ordering::Relaxed);
         tell(&[NotifyState::Stopping]);
         log.line(format_args!("told to end: no new connections are taken"));
+        reported.abort();
         report(&reporter, ServingStatus::NotServing).await;
         acceptors.iter().for_each(tokio::task::JoinHandle::abort);
         let _ = end.send(());
@@ -122,6 +131,10 @@ pub fn run<H: Handler + Sync>(
     handler.finish();
     runtime.shutdown_timeout(Duration::from_millis(100));
     served.map_err(|error: io::Error| format!("it cannot be served: {error}"))
+}
+
+fn health_of(handler: &impl Handler) -> ServingStatus {
+    if handler.serves() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 async fn report(reporter: &HealthReporter, status: ServingStatus) {

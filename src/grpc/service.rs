@@ -24,9 +24,10 @@ use super::peers::{Peers, uptime_of_text};
 use super::request::{Request, by_message};
 use super::{answer, proto};
 use crate::clock::now_ms;
+use crate::decision::Mode;
 use crate::emqx::Package;
 use crate::event::{BrokerLoaded, Origin, Shown};
-use crate::handler::Handler;
+use crate::handler::{Handler, Told};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
 
@@ -189,7 +190,7 @@ impl<H: Handler + Sync> Call<H> {
             Err(problem) => problem,
         };
         self.shared.log.line(format_args!("a broker loads this provider: {problem}"));
-        Ok(fixed(self.hooks()).await)
+        Ok(fixed(self.hooks(self.at_its_address())).await)
     }
 
     async fn unloaded(self) -> Result<Response, Infallible> {
@@ -216,17 +217,22 @@ impl<H: Handler + Sync> Call<H> {
                 handler.broker_loaded(&BrokerLoaded { origin, booted_at });
             }
             log.line(format_args!("{origin}, EMQX {version}, loads this provider"));
-        } else {
-            if let Some(link) = &self.link {
-                peers.loaded(link.address, version, booted_at);
-            }
-            log.line(format_args!("a broker, EMQX {version}, loads this provider"));
+            return self.hooks(origin.to_string());
         }
-        self.hooks()
+        if let Some(link) = &self.link {
+            peers.loaded(link.address, version, booted_at);
+        }
+        log.line(format_args!("a broker, EMQX {version}, loads this provider"));
+        self.hooks(self.at_its_address())
     }
 
-    /// The hooks that the broker should call.
-    fn hooks(&self) -> proto::Hooks {
+    /// A broker that has not said its name.
+    fn at_its_address(&self) -> String {
+        self.link.as_ref().map_or_else(|| "a broker".to_owned(), |link| format!("the broker at {}", link.address))
+    }
+
+    /// The hooks that this broker should call.
+    fn hooks(&self, broker: String) -> proto::Hooks {
         let Shared { handler, log, .. } = &*self.shared;
         let (hooks, left_out): (Vec<Hook>, Vec<Hook>) =
             handler.hooks().into_iter().partition(|hook| should_call(self.package, *hook, handler.mode()));
@@ -236,6 +242,19 @@ impl<H: Handler + Sync> Call<H> {
                  load the provider again once it is enforced"
             ));
         }
+        let asking = Hook::ALL.iter().copied().filter(|hook| !should_call(self.package, *hook, Mode::Audit));
+        let mend = match self.package {
+            Package::V1 => "emqx_ctl exhook server disable NAME && emqx_ctl exhook server enable NAME",
+            Package::V2 | Package::V3 => {
+                "disable and enable the server on the page of ExHook in the broker's dashboard"
+            }
+        };
+        handler.told(Told {
+            broker,
+            hooks: hooks.iter().copied().collect(),
+            not_in_audit: asking.collect(),
+            mend: mend.to_owned(),
+        });
         let hook = |hook| proto::Hook { name: dialect::name(self.package, hook).to_owned(), topics: Vec::new() };
         proto::Hooks { hooks: hooks.into_iter().map(hook).collect() }
     }

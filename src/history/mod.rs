@@ -34,6 +34,7 @@ mod writer;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -56,12 +57,13 @@ const LAST_TRIES: Duration = Duration::from_secs(9);
 /// A running history. Dropped, it ends as with [`History::finish`].
 pub struct History {
     queue: Arc<queue::Queue>,
-    record: Record,
+    /// [`Record::bits`], which a new definition changes.
+    record: AtomicU8,
 }
 
 impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "History({:?})", self.record)
+        write!(f, "History({:?})", self.recorded())
     }
 }
 
@@ -86,7 +88,23 @@ impl History {
             log.line(format_args!("history: nothing is recorded, no thread can be started: {error}"));
             queue.writer_ended();
         }
-        History { queue, record: def.record }
+        History { queue, record: AtomicU8::new(def.record.bits()) }
+    }
+
+    /// Goes on with another definition: what is kept, for how long, and where. Nothing that comes meanwhile is lost: what is
+    /// queued is written to the new database. Never waits.
+    pub fn define(&self, def: &HistoryDef, deadline: Duration) {
+        self.record.store(def.record.bits(), Ordering::Relaxed);
+        self.queue.define(queue::Defined { def: def.clone(), deadline }, OVERDUE.min(deadline));
+    }
+
+    /// How many events wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn recorded(&self) -> Record {
+        Record::of_bits(self.record.load(Ordering::Relaxed))
     }
 
     /// Takes note of any event. True where something is to be written: the call is then answered
@@ -98,7 +116,7 @@ impl History {
         if let Some(sign) = record::Sign::in_event(event) {
             self.queue.heard(now_ms, event.origin(), sign);
         }
-        match record::Owned::of(event, self.record) {
+        match record::Owned::of(event, self.recorded()) {
             Some(owned) => self.queue.push(now_ms(), event.origin(), owned, Some(token)),
             None => false,
         }
@@ -106,7 +124,7 @@ impl History {
 
     /// Takes note of a refusal. Never waits, and nobody is told when it is written.
     pub fn denied(&self, denial: &Denial<'_>) {
-        if self.record.denials {
+        if self.recorded().denials {
             self.queue.push_denial(denial.client.origin(), denials::OwnedDenial::of(now_ms(), denial));
         }
     }

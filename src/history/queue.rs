@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use super::denials::{self, Bound, OwnedDenial};
 use super::origins::{Named, OriginId, Origins};
 use super::record::{Entry, Owned, Sign, Whose};
 use crate::event::Origin;
+use crate::policy::model::HistoryDef;
 use crate::reply::Token;
 
 /// Records that may wait, and their bytes.
@@ -40,6 +41,8 @@ pub(super) struct Item {
 pub(super) struct Work {
     pub(super) records: bool,
     pub(super) denials: bool,
+    /// The policy says otherwise what is kept, and where.
+    pub(super) defined: bool,
     /// No more will come; be done by then.
     pub(super) closing: Option<Instant>,
 }
@@ -57,8 +60,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     ended: Condvar,
-    /// A commit that is late by this much is waited for no longer.
-    patience: Duration,
+    /// A commit that is late by so many milliseconds is waited for no longer.
+    patience: AtomicU64,
     /// Whether events may come from several brokers.
     has_callers: bool,
     /// Some client is unsure. Only tells whether `State::unsure` is worth a look.
@@ -86,8 +89,17 @@ struct State {
     unsure: Unsure,
     origins: Origins,
     writer_waits: bool,
+    defined: Option<Defined>,
     closing: Option<Closing>,
     writer_ended: bool,
+}
+
+/// What a policy says of its history.
+#[derive(Debug, Clone)]
+pub(super) struct Defined {
+    pub(super) def: HistoryDef,
+    /// Within which the transport answers every call by itself.
+    pub(super) deadline: Duration,
 }
 
 /// When the writer stops, and when nobody waits for it any more.
@@ -103,7 +115,7 @@ impl Queue {
             state: Mutex::default(),
             wake: Condvar::new(),
             ended: Condvar::new(),
-            patience,
+            patience: AtomicU64::new(millis(patience)),
             has_callers,
             any_unsure: AtomicBool::new(false),
         }
@@ -132,7 +144,7 @@ impl Queue {
             state.gap = true;
             return false;
         }
-        let overdue = state.is_overdue(now, self.patience);
+        let overdue = state.is_overdue(now, self.patience());
         let token = if overdue { None } else { token };
         if overdue {
             state.lapses.answered_early += 1;
@@ -141,6 +153,21 @@ impl Queue {
         state.records.push_back(Item { at, arrived: now, token, origin, entry });
         self.wake(&mut state);
         token.is_some()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience.load(Ordering::Relaxed))
+    }
+
+    /// From now on this is kept, and there. What is queued and not committed yet goes there too.
+    pub(super) fn define(&self, defined: Defined, patience: Duration) {
+        self.patience.store(millis(patience), Ordering::Relaxed);
+        self.state().defined = Some(defined);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn take_defined(&self) -> Option<Defined> {
+        self.state().defined.take()
     }
 
     fn origin(&self, state: &mut State, origin: Origin<'_>) -> Option<OriginId> {
@@ -219,7 +246,7 @@ impl Queue {
             let now = Instant::now();
             let work = state.work();
             let end = if work.denials { end.min(denials_from) } else { end };
-            if work.records || work.closing.is_some() || now >= end {
+            if work.records || work.defined || work.closing.is_some() || now >= end {
                 return work;
             }
             state.writer_waits = true;
@@ -234,7 +261,7 @@ impl Queue {
         let was_closing = state.closing.is_some();
         loop {
             let now = Instant::now();
-            if now >= end || (!was_closing && state.closing.is_some()) {
+            if now >= end || state.defined.is_some() || (!was_closing && state.closing.is_some()) {
                 return state.work();
             }
             state = self.wake.wait_timeout(state, end - now).unwrap_or_else(PoisonError::into_inner).0;
@@ -254,7 +281,7 @@ impl Queue {
 
     /// Whether the oldest record has waited for too long.
     pub(super) fn is_overdue(&self) -> bool {
-        self.state().is_overdue(Instant::now(), self.patience)
+        self.state().is_overdue(Instant::now(), self.patience())
     }
 
     /// The database is there again.
@@ -361,6 +388,10 @@ impl Queue {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl State {
     fn is_overdue(&self, now: Instant, patience: Duration) -> bool {
         let oldest = self.in_flight.or_else(|| self.records.front().map(|item| item.arrived));
@@ -371,6 +402,7 @@ impl State {
         Work {
             records: !self.records.is_empty(),
             denials: !self.denials.is_empty() || self.denials_dropped > 0,
+            defined: self.defined.is_some(),
             closing: self.closing.map(|closing| closing.end),
         }
     }

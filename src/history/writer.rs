@@ -11,7 +11,7 @@ use super::denials::{self, OwnedDenial};
 use super::now_ms;
 use super::origins::Named;
 use super::process::{Recorder, Serves};
-use super::queue::{Item, Queue};
+use super::queue::{Defined, Item, Queue};
 use super::record::Entry;
 use super::registry::{Before, Opened, Registry};
 use super::retention::Sweep;
@@ -174,6 +174,9 @@ impl Running {
                 }
                 Stage::Recording(_) => self.with.queue.wait(Instant::now(), self.next_denials),
             };
+            if work.defined {
+                self.define();
+            }
             if let Some(end) = work.closing {
                 let input_ended = *self.input_ended.get_or_insert_with(now_ms);
                 let left = work.records || work.denials || !self.batch.is_empty() || !self.denials.is_empty();
@@ -201,6 +204,31 @@ impl Running {
         }
         wake = wake.min(if self.sweep.is_some() { Instant::now() } else { self.next_sweep });
         if self.unmoved > 0 { wake.min(self.next_checkpoint) } else { wake }
+    }
+
+    /// The policy says otherwise what is kept, for how long, and where.
+    fn define(&mut self) {
+        let Some(Defined { def, deadline }) = self.with.queue.take_defined() else { return };
+        let elsewhere = def.database != self.with.def.database;
+        let reopened = elsewhere || def.sync != self.with.def.sync;
+        if elsewhere {
+            // What is open in the old one is in doubt there from now on.
+            self.leave(now_ms());
+            self.before = None;
+        }
+        self.with.def = def;
+        self.with.deadline = deadline;
+        if !reopened {
+            return;
+        }
+        if matches!(self.stage, Stage::Standby { .. }) {
+            self.with.queue.set_standby(false);
+            self.standby_said = false;
+        }
+        self.rows.forget();
+        self.sweep = None;
+        self.complaint = Complaint::default();
+        self.stage = Stage::Closed { retry: Instant::now() };
     }
 
     fn open(&mut self) -> Result<(), Fault> {
@@ -469,10 +497,15 @@ impl Running {
             ));
         }
         answer(&self.with.sink, &self.batch.drain(..).filter_map(|item| item.token).collect::<Vec<_>>());
+        self.leave(input_ended);
+    }
+
+    /// Says in the database that this process records there no longer, from then on (Unix milliseconds).
+    fn leave(&mut self, from: i64) {
         let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return };
         // Where this fails, the process is still seen to be gone.
         let _ = store.begin().and_then(|transaction| {
-            registry.end(&transaction, input_ended)?;
+            registry.end(&transaction, from)?;
             Ok(transaction.commit()?)
         });
     }

@@ -69,6 +69,11 @@ impl Intake {
         fits
     }
 
+    /// How many logins lie here.
+    pub(super) fn len(&self) -> usize {
+        self.lock().lots.iter().map(|lot| lot.logins.len()).sum()
+    }
+
     /// Whether more lie here than may.
     pub(super) fn is_too_full(&self) -> bool {
         self.lock().places > self.most
@@ -119,13 +124,6 @@ impl Intake {
 impl Arrived {
     fn is_quiet(&self) -> bool {
         self.lots.is_empty() && !self.stopped
-    }
-}
-
-#[cfg(test)]
-impl Intake {
-    pub(super) fn len(&self) -> usize {
-        self.lock().lots.iter().map(|lot| lot.logins.len()).sum()
     }
 }
 

@@ -144,6 +144,11 @@ impl Pool {
         Pool { shared }
     }
 
+    /// How many logins have no answer yet.
+    pub fn waiting(&self) -> usize {
+        self.shared.intake.len() + self.shared.lock().len()
+    }
+
     /// Takes a login on. It never waits.
     pub fn submit(&self, login: Login) {
         let shared = &*self.shared;

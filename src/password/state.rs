@@ -113,6 +113,11 @@ pub(super) struct State {
 }
 
 impl State {
+    /// How many logins wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(super) fn new(sources: usize, bounds: Bounds) -> Self {
         let limits = Limits { size: bounds.places, user: usize::MAX, window: bounds.window };
         State {

@@ -11,8 +11,8 @@ use super::brokers::Brokers;
 use super::candidates::{Index, Places, TopicRules};
 use super::lists::Lists;
 use super::model::{
-    AclRule, AuthRule, CaptureDef, HistoryDef, Interest, ListDef, LogLines, Model, PasswordDef, PasswordId, Section,
-    Who,
+    AclRule, AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, ListDef, LogLines, Model, PasswordDef, PasswordId,
+    Section, Who,
 };
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict};
@@ -28,6 +28,7 @@ pub struct Policy {
     mode: Mode,
     brokers: Brokers,
     deadline: Duration,
+    if_invalid: IfInvalid,
     lists: Vec<ListDef>,
     passwords: Vec<PasswordDef>,
     auth: Option<Auth>,
@@ -92,11 +93,12 @@ struct Topics {
 impl Policy {
     /// Makes a validated policy ready.
     pub fn compile(model: Model) -> Self {
-        let Model { mode, brokers, deadline, lists, passwords, auth, acl, log, history, capture } = model;
+        let Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture } = model;
         Policy {
             mode,
             brokers,
             deadline,
+            if_invalid,
             lists,
             passwords,
             auth: auth.map(Auth::new),
@@ -241,6 +243,11 @@ impl Policy {
     /// Every call is answered within it.
     pub fn deadline(&self) -> Duration {
         self.deadline
+    }
+
+    /// What is in force at a start where the policy file does not load.
+    pub fn if_invalid(&self) -> IfInvalid {
+        self.if_invalid
     }
 
     /// The lists that decisions need, in the order of [`Lists`].

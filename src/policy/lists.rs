@@ -203,6 +203,11 @@ impl Lists {
         self.0.get(id.0)?.as_deref()
     }
 
+    /// As [`get`](Self::get), to be kept.
+    pub fn share(&self, id: ListId) -> Option<Arc<List>> {
+        self.0.get(id.0)?.clone()
+    }
+
     /// The same lists with this one put in place of what was there. Other lists are not copied.
     #[must_use]
     pub fn with(&self, id: ListId, list: Arc<List>) -> Self {

@@ -31,4 +31,5 @@ pub(crate) use duration::parse as parse_duration;
 
 pub use decide::{Login, Policy, TopicRule};
 pub use format::{Refused, format};
+pub(crate) use load::read;
 pub use load::{Loaded, load, parse, parse_bytes, schema, unreadable};

@@ -31,6 +31,8 @@ pub struct Model {
     pub brokers: Brokers,
     /// Every call is answered within it.
     pub deadline: Duration,
+    /// What is in force at a start where the file does not load.
+    pub if_invalid: IfInvalid,
     /// The named lists, addressed by [`ListId`].
     pub lists: Vec<ListDef>,
     /// The named password sources, addressed by [`PasswordId`].
@@ -45,6 +47,16 @@ pub struct Model {
     pub history: Option<HistoryDef>,
     /// Where events are written to be replayed; `None` writes nothing.
     pub capture: Option<CaptureDef>,
+}
+
+/// What is in force at a start where the policy file does not load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IfInvalid {
+    /// Nothing: everything is denied.
+    #[default]
+    Deny,
+    /// The policy that was in force last.
+    LastGood,
 }
 
 /// Rules, of which the first that matches decides.
@@ -185,7 +197,7 @@ pub enum PortCondition {
 }
 
 /// A named list and what it is used for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListDef {
     /// Its key under `lists`.
     pub name: String,
@@ -198,7 +210,7 @@ pub struct ListDef {
 }
 
 /// Where a list's entries are. Paths are resolved against the policy's folder.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the field names are the policy's")]
 pub enum ListSource {
     /// In the policy itself.
@@ -209,8 +221,23 @@ pub enum ListSource {
     Sqlite { path: PathBuf, query: String, refresh: Duration },
 }
 
+impl ListSource {
+    /// Whether both are read from one place in one way, however often.
+    pub fn is_same_place(&self, other: &ListSource) -> bool {
+        match (self, other) {
+            (ListSource::Inline(own), ListSource::Inline(other)) => own == other,
+            (ListSource::File { path: own, .. }, ListSource::File { path: other, .. }) => own == other,
+            (
+                ListSource::Sqlite { path: own, query: own_query, .. },
+                ListSource::Sqlite { path: other, query: other_query, .. },
+            ) => own == other && own_query == other_query,
+            (ListSource::Inline(_) | ListSource::File { .. } | ListSource::Sqlite { .. }, _) => false,
+        }
+    }
+}
+
 /// A named source of password hashes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PasswordDef {
     /// Its key under `passwords`.
     pub name: String,
@@ -219,7 +246,7 @@ pub struct PasswordDef {
 }
 
 /// Where password hashes are. Paths are resolved against the policy's folder.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the field names are the policy's")]
 pub enum PasswordSource {
     /// `username:hash` a line.
@@ -243,7 +270,7 @@ pub struct LogLines {
 }
 
 /// What is remembered, and where.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryDef {
     /// The SQLite file, resolved against the policy's folder.
     pub database: PathBuf,
@@ -278,6 +305,19 @@ pub struct Record {
 }
 
 impl Record {
+    /// The tables as the bits of a number.
+    pub fn bits(self) -> u8 {
+        let Record { connections, denials, attempts, subscriptions, messages } = self;
+        let bits = [connections, denials, attempts, subscriptions, messages];
+        bits.into_iter().rev().fold(0, |number, bit| number << 1 | u8::from(bit))
+    }
+
+    /// The tables of such a number.
+    pub fn of_bits(number: u8) -> Self {
+        let bit = |place: u8| number >> place & 1 == 1;
+        Record { connections: bit(0), denials: bit(1), attempts: bit(2), subscriptions: bit(3), messages: bit(4) }
+    }
+
     /// Whether these tables are kept from calls of the hook.
     pub fn needs(self, hook: Hook) -> bool {
         match hook {
@@ -299,7 +339,7 @@ impl Record {
 }
 
 /// Where events are written, and which.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaptureDef {
     /// The file, resolved against the policy's folder.
     pub file: PathBuf,

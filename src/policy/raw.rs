@@ -36,6 +36,8 @@ record! {
         /// Every call is answered within it (default: 2s). It must be shorter than the broker waits: its `call_timeout`, from 4.3
         /// on its `request_timeout`.
         optional deadline: Duration,
+        /// What is in force at a start where this file does not load (default: deny).
+        optional if_invalid: IfInvalid,
         /// Named sets of texts, addresses or networks.
         optional lists: Named<List>,
         /// Named kinds of client. All conditions of one must hold.
@@ -103,6 +105,16 @@ words! {
         Enforce("enforce"),
         /// Decisions are recorded, and the broker is always told "no opinion".
         Audit("audit"),
+    }
+}
+
+words! {
+    /// What is in force at a start where the file does not load.
+    IfInvalid("what to do") {
+        /// Nothing: every login and topic is denied.
+        Deny("deny"),
+        /// The policy that was in force last, of which a copy is kept in the driver's state folder.
+        LastGood("last-good"),
     }
 }
 

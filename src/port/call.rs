@@ -2,14 +2,25 @@
 
 use crate::decision::Mode;
 use crate::event::{Action, Attempt, Client, Event, Extra, Message, Password, Payload, Peerhost, plain_reason};
-use crate::hook::Hook;
+use crate::hook::{Hook, HookSet};
 
 use super::term::{Atom, Error, Head, Reader};
 
 /// The name in the state that the driver gives the broker at `init`, and gets back with every call.
 pub(super) const STATE_NAME: &str = "exhook_policy";
 /// The version of that state.
-pub(super) const STATE_VERSION: i32 = 1;
+pub(super) const STATE_VERSION: i32 = 2;
+/// A state of this version has no hooks.
+const STATE_OF_MODE: i64 = 1;
+
+/// What the host hands back of what this driver, or the one before it, told it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// The mode of the policy then.
+    pub mode: Mode,
+    /// The hooks that the host was told to call.
+    pub hooks: Option<HookSet>,
+}
 
 /// What the host sends.
 #[derive(Debug, Clone)]
@@ -95,20 +106,24 @@ impl<'a> Call<'a> {
 
     /// The mode of the policy that this driver, or the one before it, gave the broker with its hooks;
     /// `None` where the state is not of our making.
-    pub fn state(&self) -> Option<Mode> {
+    pub fn state(&self) -> Option<State> {
         let mut args = self.args;
         let list = args.list().ok()?;
         for _ in 1..list.count {
             args.skip().ok()?;
         }
-        if list.count == 0 || args.tuple().ok()? != 3 || !args.atom().ok()?.is(STATE_NAME) {
+        let size = if list.count == 0 { 0 } else { args.tuple().ok()? };
+        if !(3..=4).contains(&size) || !args.atom().ok()?.is(STATE_NAME) {
             return None;
         }
-        if args.integer().ok()? != i64::from(STATE_VERSION) {
+        let version = args.integer().ok()?;
+        if (version, size) != (STATE_OF_MODE, 3) && (version, size) != (i64::from(STATE_VERSION), 4) {
             return None;
         }
         let mode = args.atom().ok()?;
-        [Mode::Enforce, Mode::Audit].into_iter().find(|known| mode.is(known.as_str()))
+        let mode = [Mode::Enforce, Mode::Audit].into_iter().find(|known| mode.is(known.as_str()))?;
+        let hooks = if size == 4 { Some(HookSet::of_bits(args.integer().ok()?.try_into().ok()?)) } else { None };
+        Some(State { mode, hooks })
     }
 }
 

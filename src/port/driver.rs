@@ -19,8 +19,8 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 
 use crate::decision::{Answer, Mode};
-use crate::handler::{Handler, Load};
-use crate::hook::{Hook, Kind};
+use crate::handler::{Handler, Load, Refused, Told};
+use crate::hook::{Hook, HookSet, Kind};
 use crate::log::Log;
 use crate::reply::Token;
 
@@ -45,6 +45,9 @@ const LAST_INIT: Duration = Duration::from_secs(5);
 const LAST_WRITE: Duration = Duration::from_secs(2);
 /// The room for compressed terms is given back when it has grown beyond this.
 const KEEP: usize = 1 << 20;
+
+/// What has the broker ask for the hooks again.
+const MEND: &str = "emqx_ctl plugins unload emqx_extension_hook && emqx_ctl plugins load emqx_extension_hook";
 
 /// Why the loop ended before its input did.
 #[derive(Debug)]
@@ -95,6 +98,7 @@ fn run_trying<H: Handler>(
         policy: Policy::Unknown,
         calls: Calls::default(),
         inits: Vec::new(),
+        handed_back: None,
         deadline: FIRST_DEADLINE,
         log: log.clone(),
         answers: Vec::new(),
@@ -121,6 +125,8 @@ struct Driver<H> {
     /// Calls of `init` that wait for the policy, with their ids. They have no deadline: a late answer does
     /// no harm, and any other would leave the broker without the policy.
     inits: Vec<(Token, Box<[u8]>)>,
+    /// The hooks that a driver before this one told the broker, as the broker says.
+    handed_back: Option<HookSet>,
     deadline: Duration,
     log: Log,
     /// Kept for its capacity.
@@ -133,11 +139,11 @@ enum Policy<H> {
     /// No call has named the module yet.
     Unknown,
     /// On its way, on another thread. Calls that came in the meantime are kept as they came.
-    Loading { module: String, kept: VecDeque<(Token, Vec<u8>)>, before: Option<String> },
+    Loading { module: String, kept: VecDeque<(Token, Vec<u8>)>, before: Option<Refused> },
     /// In force.
     Ready { module: String, handler: H },
     /// It did not load.
-    Failed { reason: String, at: Instant },
+    Failed { refused: Refused, at: Instant },
 }
 
 impl<H: Handler> Driver<H> {
@@ -231,6 +237,10 @@ impl<H: Handler> Driver<H> {
             }
         }
         self.answers = answers;
+        if let Policy::Ready { handler, .. } = &self.policy {
+            // Another policy may be in force by now.
+            self.deadline = handler.deadline();
+        }
         if let Some(loaded) = loaded {
             self.loaded(loaded);
         }
@@ -293,7 +303,8 @@ impl<H: Handler> Driver<H> {
                 (Some(hook), Err(error)) => self.unreadable(call, hook.kind(), token, &error),
                 (None, _) => {
                     let function = call.function.to_text();
-                    let answer = self.error_answer(Hook::kind_of_unknown(&function), call.state());
+                    let answer =
+                        self.error_answer(Hook::kind_of_unknown(&function), call.state().map(|state| state.mode));
                     self.log.line(format_args!("no such function, {function}: {}", answer.in_words()));
                     self.reply_at_once(token, call, Outcome::Answer(answer));
                 }
@@ -318,21 +329,25 @@ impl<H: Handler> Driver<H> {
 
     fn hook(&mut self, hook: Hook, call: &Call<'_>, token: Token, term: &[u8], arrived: Instant) {
         match &self.policy {
-            Policy::Unknown => self.start_loading(&call.module.to_text()),
+            Policy::Unknown => {
+                self.handed_back = call.state().and_then(|state| state.hooks);
+                self.start_loading(&call.module.to_text());
+            }
             Policy::Failed { at, .. } if at.elapsed() >= self.try_again => self.start_loading(&call.module.to_text()),
             Policy::Failed { .. } | Policy::Loading { .. } | Policy::Ready { .. } => {}
         }
         match &mut self.policy {
             Policy::Loading { kept, .. } => {
                 kept.push_back((token, term.to_vec()));
-                self.calls.push(Waiting { id: call.id.into(), hook, arrived, state: call.state() });
+                let state = call.state().map(|state| state.mode);
+                self.calls.push(Waiting { id: call.id.into(), hook, arrived, state });
             }
             Policy::Ready { .. } => match self.ask(hook, call, token) {
                 Some(answer) => self.reply_at_once(token, call, Outcome::Answer(answer)),
                 None => self.calls.push(Waiting { id: call.id.into(), hook, arrived, state: None }),
             },
             Policy::Unknown | Policy::Failed { .. } => {
-                let answer = self.error_answer(hook.kind(), call.state());
+                let answer = self.error_answer(hook.kind(), call.state().map(|state| state.mode));
                 self.reply_at_once(token, call, Outcome::Answer(answer));
             }
         }
@@ -341,7 +356,7 @@ impl<H: Handler> Driver<H> {
     /// Asks the policy that is in force.
     fn ask(&mut self, hook: Hook, call: &Call<'_>, token: Token) -> Option<Answer> {
         let Policy::Ready { module, handler } = &self.policy else {
-            return Some(self.error_answer(hook.kind(), call.state()));
+            return Some(self.error_answer(hook.kind(), call.state().map(|state| state.mode)));
         };
         let problem = if call.module.equals(module) {
             let asked = || call.event(hook).map(|event| handler.handle(&event, token));
@@ -359,7 +374,7 @@ impl<H: Handler> Driver<H> {
     }
 
     fn unreadable(&mut self, call: &Call<'_>, kind: Kind, token: Token, error: &Error) {
-        let answer = self.error_answer(kind, call.state());
+        let answer = self.error_answer(kind, call.state().map(|state| state.mode));
         self.log.line(format_args!("a call of {}: {error}: {}", call.function, answer.in_words()));
         self.reply_at_once(token, call, Outcome::Answer(answer));
     }
@@ -367,6 +382,12 @@ impl<H: Handler> Driver<H> {
     /// The answer where it cannot be told: to deny, unless the policy is in audit mode, or was when the
     /// state that the broker gives back was made.
     fn error_answer(&self, kind: Kind, state: Option<Mode>) -> Answer {
+        let was = match &self.policy {
+            Policy::Failed { refused, .. } | Policy::Loading { before: Some(refused), .. } => refused.was,
+            Policy::Unknown | Policy::Loading { before: None, .. } | Policy::Ready { .. } => None,
+        };
+        // A file that others might write can close, and cannot open.
+        let state = if was == Some(Mode::Enforce) { was } else { state };
         match (&self.policy, kind, state) {
             (Policy::Ready { handler, .. }, kind, _) => handler.error_answer(kind),
             (_, Kind::Asks, Some(Mode::Enforce) | None) => Answer::Deny,
@@ -381,8 +402,8 @@ impl<H: Handler> Driver<H> {
                 self.policy = loading(None);
                 Some(handler)
             }
-            Policy::Failed { reason, .. } => {
-                self.policy = loading(Some(reason));
+            Policy::Failed { refused, .. } => {
+                self.policy = loading(Some(refused));
                 None
             }
             Policy::Unknown | Policy::Loading { .. } => {
@@ -399,15 +420,16 @@ impl<H: Handler> Driver<H> {
                 }
                 load(&name, sink)
             }));
-            inbox.loaded(result.unwrap_or_else(|_| Err("the driver failed while it loaded the policy".to_owned())));
+            let failed = |_| Err("the driver failed while it loaded the policy".to_owned().into());
+            inbox.loaded(result.unwrap_or_else(failed));
         };
         if let Err(error) = thread::Builder::new().name("load".to_owned()).spawn(work) {
-            self.inbox.loaded(Err(format!("no thread to load the policy on: {error}")));
+            self.inbox.loaded(Err(format!("no thread to load the policy on: {error}").into()));
         }
     }
 
     /// The policy has come, or will not.
-    fn loaded(&mut self, result: Result<H, String>) {
+    fn loaded(&mut self, result: Result<H, Refused>) {
         let Policy::Loading { module, kept, before } = mem::replace(&mut self.policy, Policy::Unknown) else {
             return;
         };
@@ -418,17 +440,23 @@ impl<H: Handler> Driver<H> {
                 self.deadline = handler.deadline();
                 self.log.line(format_args!("the policy {module} is in force, mode {}", mode.as_str()));
                 let outcome = reply::hooks(&module, &hooks, mode);
+                let told = if self.inits.is_empty() { self.handed_back } else { Some(hooks.iter().copied().collect()) };
+                if let Some(hooks) = told {
+                    let (broker, mend) = ("the broker".to_owned(), MEND.to_owned());
+                    handler.told(Told { broker, hooks, not_in_audit: HookSet::EMPTY, mend });
+                }
                 self.policy = Policy::Ready { module, handler };
                 outcome
             }
-            Err(reason) => {
+            Err(refused) => {
+                let reason = &refused.reason;
                 // Of the same fault, found again for a mere call, the console has heard.
-                if before.as_ref() != Some(&reason) || !self.inits.is_empty() {
-                    self.log.text(&reason);
+                if before.is_none_or(|before| before.reason != *reason) || !self.inits.is_empty() {
+                    self.log.text(reason);
                     self.log.line(format_args!("the policy {module} is not in force"));
                 }
-                let outcome = reply::failure(&reason);
-                self.policy = Policy::Failed { reason, at: Instant::now() };
+                let outcome = reply::failure(reason);
+                self.policy = Policy::Failed { refused, at: Instant::now() };
                 outcome
             }
         };

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::decision::Answer;
+use crate::handler::Refused;
 use crate::reply::{Sink, Token};
 
 /// A letter box with a bell that `poll` hears.
@@ -20,7 +21,7 @@ pub(super) struct Inbox<H> {
 #[derive(Debug)]
 struct Letters<H> {
     answers: Vec<(Token, Answer)>,
-    loaded: Option<Result<H, String>>,
+    loaded: Option<Result<H, Refused>>,
 }
 
 impl<H: Send + 'static> Inbox<H> {
@@ -39,13 +40,13 @@ impl<H: Send + 'static> Inbox<H> {
     }
 
     /// Hands over the outcome of loading.
-    pub(super) fn loaded(&self, result: Result<H, String>) {
+    pub(super) fn loaded(&self, result: Result<H, Refused>) {
         self.lock().loaded = Some(result);
         self.ring();
     }
 
     /// Takes everything; the answers take the place of `answers`, which was empty.
-    pub(super) fn take(&self, answers: &mut Vec<(Token, Answer)>) -> Option<Result<H, String>> {
+    pub(super) fn take(&self, answers: &mut Vec<(Token, Answer)>) -> Option<Result<H, Refused>> {
         let mut letters = self.lock();
         mem::swap(answers, &mut letters.answers);
         letters.loaded.take()

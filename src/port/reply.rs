@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use eetf::{Atom, Binary, FixInteger, List, Term, Tuple};
 
 use crate::decision::{Answer, Mode};
-use crate::hook::Hook;
+use crate::hook::{Hook, HookSet};
 
 use super::call::{STATE_NAME, STATE_VERSION};
 use super::frame::{self, Packet, TooLong};
@@ -74,7 +74,13 @@ pub fn hooks(module: &str, hooks: &[Hook], mode: Mode) -> Vec<u8> {
         let callback = format!("on_{}", hook.name());
         tuple([string(hook.name()), string(module), string(&callback), options(*hook)])
     });
-    let state = tuple([atom(STATE_NAME), FixInteger::from(STATE_VERSION).into(), atom(mode.as_str())]);
+    let bits = hooks.iter().copied().collect::<HookSet>().bits();
+    let state = tuple([
+        atom(STATE_NAME),
+        FixInteger::from(STATE_VERSION).into(),
+        atom(mode.as_str()),
+        FixInteger::from(i32::try_from(bits).unwrap_or_default()).into(),
+    ]);
     let told = tuple([List::from(rows.collect::<Vec<Term>>()).into(), state]);
     encode(&tuple([FixInteger::from(0).into(), told]))
 }

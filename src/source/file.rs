@@ -94,9 +94,9 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Which contents a file has, as far as that can be told without reading it.
+/// Which contents a file has, as far as that can be told without reading it. Links are followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     file: (u64, u64),
     size: u64,
     modified: (i64, i64),
@@ -113,7 +113,8 @@ impl Stamp {
         }
     }
 
-    pub(super) fn at(path: &Path) -> Option<Self> {
+    /// The stamp of the file that is there now; `None` where none can be seen.
+    pub fn at(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata))
     }
 

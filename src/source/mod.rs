@@ -11,6 +11,7 @@ mod refresh;
 mod sqlite;
 
 pub use check::{check, read};
+pub use file::Stamp;
 pub use refresh::Sources;
 
 use std::fmt;

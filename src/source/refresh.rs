@@ -1,18 +1,25 @@
 //! Reading lists again and again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::file::Stamp;
 use super::{Unreadable, file, sqlite};
 use crate::log::Log;
 use crate::policy::lists::{List, Lists, Uses};
 use crate::policy::model::{ListDef, ListId, ListSource};
 
+/// How often it is looked whether a source has changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// A source that changes all the time is read again after so many times what reading it takes.
+const SHARE: u32 = 10;
+
 /// The lists of a policy as they were read last. Dropping it ends the reading.
 #[derive(Debug)]
 pub struct Sources {
+    defs: Vec<ListDef>,
     shared: Arc<Shared>,
 }
 
@@ -34,16 +41,25 @@ impl Sources {
     /// Begins to read, and waits until each list was read or was found unreadable, but no longer than
     /// `patience`. Lists that no condition uses are left alone.
     pub fn start(defs: &[ListDef], log: &Log, patience: Duration) -> Self {
+        Sources::start_after(None, defs, log, patience)
+    }
+
+    /// As [`start`](Self::start). What the sources before these hold of the same list is there from the first moment, until
+    /// it was read anew.
+    pub fn start_after(before: Option<&Sources>, defs: &[ListDef], log: &Log, patience: Duration) -> Self {
         let now = Instant::now();
         let read_at_once = |def: &ListDef| match &def.source {
             ListSource::Inline(entries) => inline(def, entries, log),
-            ListSource::File { .. } | ListSource::Sqlite { .. } => (!used(def.uses())).then(Arc::default),
+            ListSource::File { .. } | ListSource::Sqlite { .. } if !used(def.uses()) => Some(Arc::default()),
+            ListSource::File { .. } | ListSource::Sqlite { .. } => before.and_then(|before| before.list(def)),
         };
         let lists: Vec<Option<Arc<List>>> = defs.iter().map(read_at_once).collect();
         let readers: Vec<Reader> = (0..).zip(defs).filter_map(|(id, def)| Reader::of(ListId(id), def)).collect();
+        let mut readers = readers;
         let mut unread = vec![false; defs.len()];
-        for reader in &readers {
-            mark(&mut unread, reader.id, true);
+        for reader in &mut readers {
+            reader.known = lists.get(reader.id.0).is_some_and(Option::is_some);
+            mark(&mut unread, reader.id, !reader.known);
         }
         let shared = Arc::new(Shared {
             lists: RwLock::new(Arc::new(Lists::new(lists))),
@@ -59,7 +75,7 @@ impl Sources {
                 shared.was_read(id);
             }
         }
-        let sources = Sources { shared };
+        let sources = Sources { defs: defs.to_vec(), shared };
         sources.wait_for_first(defs, log, patience.saturating_sub(now.elapsed()));
         sources
     }
@@ -71,6 +87,12 @@ impl Sources {
         for (def, _) in defs.iter().zip(&state.unread).filter(|(_, unread)| **unread) {
             log.line(format_args!("list `{}` is still being read, and decisions that need it deny so long", def.name));
         }
+    }
+
+    /// What is there of a list that is defined as this one, in the forms in which this one is used.
+    fn list(&self, def: &ListDef) -> Option<Arc<List>> {
+        let same = |own: &ListDef| own.source.is_same_place(&def.source) && own.uses() == def.uses();
+        self.lists().share(ListId(self.defs.iter().position(same)?))
     }
 
     /// The lists as they are now.
@@ -135,6 +157,13 @@ impl Shared {
     }
 }
 
+/// A database that is written to changes itself or its WAL.
+fn stamps_of_database(path: &Path) -> [Option<Stamp>; 2] {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    [Stamp::at(path), Stamp::at(Path::new(&wal))]
+}
+
 /// Reads one list.
 #[derive(Debug)]
 struct Reader {
@@ -143,12 +172,15 @@ struct Reader {
     uses: Uses,
     place: Place,
     refresh: Duration,
+    /// Its contents were there when the reading began.
+    known: bool,
 }
 
 #[derive(Debug)]
 enum Place {
-    File(PathBuf, Option<file::Stamp>),
-    Sqlite(PathBuf, String),
+    File(PathBuf, Option<Stamp>),
+    /// The stamps are those of the file and of its WAL, from before the last query.
+    Sqlite(PathBuf, String, [Option<Stamp>; 2]),
 }
 
 impl Reader {
@@ -156,24 +188,53 @@ impl Reader {
         let (place, refresh) = match &def.source {
             ListSource::Inline(_) => return None,
             ListSource::File { path, refresh } => (Place::File(path.clone(), None), *refresh),
-            ListSource::Sqlite { path, query, refresh } => (Place::Sqlite(path.clone(), query.clone()), *refresh),
+            ListSource::Sqlite { path, query, refresh } => {
+                (Place::Sqlite(path.clone(), query.clone(), [None; 2]), *refresh)
+            }
         };
-        let reader = Reader { id, name: def.name.clone(), uses: def.uses(), place, refresh };
+        let reader = Reader { id, name: def.name.clone(), uses: def.uses(), place, refresh, known: false };
         used(reader.uses).then_some(reader)
     }
 
     fn run(mut self, shared: &Shared, log: &Log) {
-        let mut failures = Failures { ever_read: false, count: 0, last: None };
+        let mut failures = Failures { ever_read: self.known, count: 0, last: None };
         loop {
+            let begun = Instant::now();
             let result = self.read(failures.ever_read);
             failures.tell(&self, result.as_ref().err(), log);
             if let Ok(Some(list)) = result {
                 shared.publish(self.id, list);
             }
             shared.was_read(self.id);
-            if !shared.pause(pause(self.refresh, failures.count)) {
+            if !self.rest(shared, pause(self.refresh, failures.count), begun.elapsed()) {
                 return;
             }
+        }
+    }
+
+    /// Waits until the list is to be read again: after `pause`, or when what it is read from has changed. Reading, which took so
+    /// long, does not become most of what this does. Tells whether to go on.
+    fn rest(&self, shared: &Shared, pause: Duration, took: Duration) -> bool {
+        let begun = Instant::now();
+        loop {
+            let left = pause.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return true;
+            }
+            if !shared.pause(left.min(LOOK)) {
+                return false;
+            }
+            if begun.elapsed() >= took.saturating_mul(SHARE) && self.has_changed() {
+                return true;
+            }
+        }
+    }
+
+    /// Whether there is something else to read than last time, as far as that can be seen from outside.
+    fn has_changed(&self) -> bool {
+        match &self.place {
+            Place::File(path, stamp) => Stamp::at(path) != *stamp,
+            Place::Sqlite(path, _, stamps) => stamps_of_database(path) != *stamps,
         }
     }
 
@@ -181,7 +242,7 @@ impl Reader {
     fn read(&mut self, ever_read: bool) -> Result<Option<List>, Unreadable> {
         match &mut self.place {
             Place::File(path, stamp) => {
-                if stamp.is_some() && *stamp == file::Stamp::at(path) {
+                if stamp.is_some() && *stamp == Stamp::at(path) {
                     return Ok(None);
                 }
                 if ever_read {
@@ -192,13 +253,16 @@ impl Reader {
                 *stamp = read;
                 Ok(Some(list))
             }
-            Place::Sqlite(path, query) => sqlite::read_list(path, query, self.uses, sqlite::LIMITS).map(Some),
+            Place::Sqlite(path, query, stamps) => {
+                *stamps = stamps_of_database(path);
+                sqlite::read_list(path, query, self.uses, sqlite::LIMITS).map(Some)
+            }
         }
     }
 
     fn path(&self) -> &PathBuf {
         match &self.place {
-            Place::File(path, _) | Place::Sqlite(path, _) => path,
+            Place::File(path, _) | Place::Sqlite(path, _, _) => path,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::decision::Mode;
 use crate::log::Log;
 use crate::policy::brokers::Brokers;
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::{ListDef, ListId, ListSource, LogLines, Model, PasswordDef, PasswordSource};
+use crate::policy::model::{IfInvalid, ListDef, ListId, ListSource, LogLines, Model, PasswordDef, PasswordSource};
 
 const TEXT: Uses = Uses { text: true, networks: false };
 const NETWORKS: Uses = Uses { text: false, networks: true };
@@ -439,6 +439,7 @@ fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
         mode: Mode::Enforce,
         brokers: Brokers::default(),
         deadline,
+        if_invalid: IfInvalid::Deny,
         lists,
         passwords,
         auth: None,

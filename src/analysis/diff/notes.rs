@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::analysis::questions::is_same;
 use crate::policy::Policy;
-use crate::policy::model::{CaptureDef, HistoryDef, ListDef, ListSource};
+use crate::policy::model::{CaptureDef, HistoryDef, IfInvalid, ListDef, ListSource};
 
 /// One line each.
 pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
@@ -14,6 +14,13 @@ pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
     }
     if old.deadline() != new.deadline() {
         notes.push(format!("deadline: {:?} -> {:?}", old.deadline(), new.deadline()));
+    }
+    if old.if_invalid() != new.if_invalid() {
+        let word = match new.if_invalid() {
+            IfInvalid::Deny => "everything is denied",
+            IfInvalid::LastGood => "the last good policy is in force",
+        };
+        notes.push(format!("if_invalid: {word} at a start where the file does not load"));
     }
     sections(&mut notes, old, new);
     lists(&mut notes, old.lists(), new.lists());

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use super::*;
 use crate::event::{Extra, Peerhost};
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::{Condition, ListId, PasswordSource, PortCondition, Record, Sync, TextCondition, TextField};
+use crate::policy::model::{
+    Condition, IfInvalid, ListId, PasswordSource, PortCondition, Record, Sync, TextCondition, TextField,
+};
 use crate::text::Template;
 use crate::topic::Pattern;
 use Found::{Right, Unknown, Unreadable, Wrong};
@@ -21,6 +23,7 @@ fn model(auth: Option<Section<AuthRule>>, acl: Option<Section<AclRule>>) -> Mode
         mode: Mode::Enforce,
         brokers: Brokers::default(),
         deadline,
+        if_invalid: IfInvalid::Deny,
         lists: vec![],
         passwords,
         auth,

@@ -14,7 +14,7 @@ use super::decode::{At, Cx, Named, OneOrMany, Text, listed};
 use super::diag::{Diagnostic, quote};
 use super::duration::{Duration, show};
 use super::model::{
-    HistoryDef, Interest, ListDef, ListSource, LogLines, Model, PasswordDef, PasswordSource, Record, Sync,
+    HistoryDef, IfInvalid, Interest, ListDef, ListSource, LogLines, Model, PasswordDef, PasswordSource, Record, Sync,
 };
 use super::places::{Places, SectionPlaces};
 use super::raw;
@@ -90,6 +90,10 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
         Some(raw::Mode::Audit) => Mode::Audit,
     };
     let deadline = validator.deadline(policy.deadline.as_ref());
+    let if_invalid = match policy.if_invalid.map(|at| at.value) {
+        None | Some(raw::IfInvalid::Deny) => IfInvalid::Deny,
+        Some(raw::IfInvalid::LastGood) => IfInvalid::LastGood,
+    };
     let auth_default = policy.auth.as_ref().and_then(|section| place_of_default(section.value.default.as_ref()));
     let acl_default = policy.acl.as_ref().and_then(|section| place_of_default(section.value.default.as_ref()));
     let (auth, auth_facts) = policy.auth.map(|section| validator.auth(section.value)).unzip();
@@ -116,8 +120,8 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
         ..validator.places()
     };
     let brokers = Brokers::new(validator.brokers.iter().map(|broker| broker.version).collect());
-    let rest =
-        Model { mode, brokers, deadline, lists: Vec::new(), passwords: Vec::new(), auth, acl, log, history, capture };
+    let (lists, passwords) = (Vec::new(), Vec::new());
+    let rest = Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture };
     let (model, cx) = validator.finish(rest);
     (model, places, cx)
 }

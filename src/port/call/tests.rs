@@ -304,19 +304,31 @@ fn a_call_of_another_size_is_no_event() {
 #[test]
 fn the_state_is_known_again() {
     #[track_caller]
-    fn check(args: &[Term], expected: Option<Mode>) {
-        assert_eq!(read(&frame("on_x", args)).state(), expected);
+    fn check(args: &[Term], expected: Option<(Mode, Option<u32>)>) {
+        let state = read(&frame("on_x", args)).state();
+        assert_eq!(state.map(|state| (state.mode, state.hooks.map(HookSet::bits))), expected);
     }
-    check(&[state("audit")], Some(Mode::Audit));
-    check(&[integer(1), properties(&clientinfo()), state("enforce")], Some(Mode::Enforce));
-    check(&[state("audit"), integer(1)], None);
-    check(&[state("off")], None);
+    let of = |version: i32, rest: &[Term]| {
+        tuple([atom("exhook_policy"), integer(version)].into_iter().chain(rest.iter().cloned()).collect::<Vec<_>>())
+    };
+    check(&[of(2, &[atom("audit"), integer(0x8010)])], Some((Mode::Audit, Some(0x8010))));
+    check(
+        &[integer(1), properties(&clientinfo()), of(2, &[atom("enforce"), integer(0)])],
+        Some((Mode::Enforce, Some(0))),
+    );
+    // As the version before wrote it, which may have started with this broker.
+    check(&[of(1, &[atom("audit")])], Some((Mode::Audit, None)));
+    check(&[of(1, &[atom("audit")]), integer(1)], None);
+    check(&[of(1, &[atom("off")])], None);
     check(&[], None);
     check(&[integer(1), integer(2)], None);
     check(&[tuple([])], None);
-    check(&[tuple([atom("exhook_policy"), integer(2), atom("audit")])], None);
+    check(&[of(2, &[atom("audit")])], None);
+    check(&[of(3, &[atom("audit"), integer(0)])], None);
+    check(&[of(2, &[atom("audit"), integer(-1)])], None);
+    check(&[of(2, &[atom("audit"), atom("x")])], None);
     check(&[tuple([atom("other"), integer(1), atom("audit")])], None);
-    check(&[tuple([atom("exhook_policy"), integer(1), atom("audit"), integer(0)])], None);
+    check(&[of(1, &[atom("audit"), integer(0)])], None);
 }
 
 #[test]

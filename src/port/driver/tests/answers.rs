@@ -170,7 +170,7 @@ fn what_cannot_be_read_is_answered_if_it_is_known_whose_it_is() {
     host.check(6, "'undefined'");
     host.check(7, "{0,'false'}");
     host.end_saying(&format!(
-        "{READY}a call of on_client_authenticate: the term is cut off at byte 243: denied\n\
+        "{READY}a call of on_client_authenticate: the term is cut off at byte 248: denied\n\
          skipped a frame of 16 bytes: the term is cut off at byte 16\n\
          skipped a frame of 0 bytes: no external term: the first byte is not 131\n\
          skipped a frame of 2 bytes: expected a tuple at byte 1\n\

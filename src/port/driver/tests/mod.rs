@@ -150,7 +150,7 @@ impl Host {
                 drop(stage.gate.lock().unwrap());
                 match module {
                     "fault" => panic!("a fault"),
-                    _ if !stage.good.load(Ordering::SeqCst) => Err("line 1: wrong\nline 2: wrong".to_owned()),
+                    _ if !stage.good.load(Ordering::SeqCst) => Err("line 1: wrong\nline 2: wrong".to_owned().into()),
                     _ => Ok(Fake { stage: Arc::clone(&stage), sink }),
                 }
             })
@@ -302,8 +302,10 @@ fn clientinfo(clientid: &str) -> Term {
     list(&fields.map(|(key, value)| tuple(&[atom(key), value])))
 }
 
+/// What the stand-in's `init` tells of its two hooks.
 fn state(mode: &str) -> Term {
-    tuple(&[atom("exhook_policy"), eetf::FixInteger::from(1).into(), atom(mode)])
+    let hooks = eetf::FixInteger::from(1 << 4 | 1 << 15);
+    tuple(&[atom("exhook_policy"), eetf::FixInteger::from(2).into(), atom(mode), hooks.into()])
 }
 
 fn call_of(module: &str, id: Term, function: &str, args: &[Term]) -> Vec<u8> {

@@ -1,0 +1,283 @@
+//! One policy at work, and what it needs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::counts::Counts;
+use super::login::{Waiting, Way};
+use super::outlet::Outlet;
+use crate::capture::Capture;
+use crate::clock::now_ms;
+use crate::decision::{Answer, Decision, Found, Mode, Verdict};
+use crate::event::owned::PackedClient;
+use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
+use crate::history::{Asked, Denial, History, Recorder};
+use crate::hook::{Hook, Kind};
+use crate::log::Log;
+use crate::password::{Login as PasswordLogin, Pool};
+use crate::policy::model::PasswordId;
+use crate::policy::{Login, Policy};
+use crate::reply::Token;
+use crate::source::Sources;
+
+/// What every policy is given, one after the other.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// The policy file.
+    pub(super) file: PathBuf,
+    /// Whose events it is told of.
+    pub(super) recorder: Recorder,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) log: Log,
+}
+
+/// A policy at work. The parts that the next policy needs just so are shared with it.
+pub(super) struct Core {
+    pub(super) policy: Policy,
+    pub(super) hash: String,
+    pub(super) counts: Counts,
+    sources: Sources,
+    passwords: Option<Arc<Pool>>,
+    pub(super) history: Option<Arc<History>>,
+    pub(super) capture: Option<Arc<Capture>>,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) log: Log,
+}
+
+impl Core {
+    /// Starts what a compiled policy needs, whose text has this hash, in the place of the policy `before`. Waits for lists that are
+    /// not there yet, no longer than `patience`.
+    pub(super) fn start(
+        policy: Policy,
+        hash: String,
+        around: &Surroundings,
+        before: Option<&Core>,
+        patience: Duration,
+    ) -> Arc<Core> {
+        let Surroundings { recorder, outlet, log, .. } = around;
+        let deadline = policy.deadline();
+        let sources = Sources::start_after(before.map(|before| &before.sources), policy.lists(), log, patience);
+        let same_passwords = |before: &&Core| {
+            before.policy.passwords() == policy.passwords() && before.policy.deadline() == policy.deadline()
+        };
+        let passwords = match before.filter(same_passwords) {
+            // It remembers who was right a short while ago.
+            Some(before) => before.passwords.clone(),
+            None => (!policy.passwords().is_empty()).then(|| {
+                let told = Arc::clone(outlet);
+                Arc::new(Pool::start(policy.passwords(), deadline, Box::new(move || told.tell()), log.clone()))
+            }),
+        };
+        let capture =
+            match (policy.capture(), before.and_then(|before| Some((before.policy.capture()?, &before.capture)))) {
+                (Some(own), Some((other, capture))) if own == other => capture.clone(),
+                (Some(own), _) => Some(Arc::new(Capture::start(own, log))),
+                (None, _) => None,
+            };
+        let history = match (policy.history(), before.and_then(|before| before.history.as_ref())) {
+            (Some(def), Some(history)) => {
+                if before.and_then(|before| before.policy.history()) != Some(def)
+                    || before.is_some_and(|before| before.policy.deadline() != deadline)
+                {
+                    history.define(def, deadline);
+                }
+                Some(Arc::clone(history))
+            }
+            (Some(def), None) => {
+                let sink = Arc::clone(&outlet.sink);
+                Some(Arc::new(History::start(def, recorder.clone(), deadline, sink, log)))
+            }
+            (None, _) => None,
+        };
+        let counts = Counts::of(&policy, before.map(|before| &before.counts));
+        let (outlet, log) = (Arc::clone(outlet), log.clone());
+        Arc::new(Core { policy, hash, counts, sources, passwords, history, capture, outlet, log })
+    }
+
+    /// Whether the answer to a call of this hook may come later.
+    pub(super) fn may_wait(&self, hook: Hook) -> bool {
+        match hook.kind() {
+            Kind::Asks => hook == Hook::ClientAuthenticate && self.passwords.is_some(),
+            Kind::Tells => self.history.is_some(),
+        }
+    }
+
+    /// How many logins wait for their password to be checked.
+    pub(super) fn waiting_logins(&self) -> usize {
+        self.passwords.as_ref().map_or(0, |pool| pool.waiting())
+    }
+
+    /// Takes one event. `None` means that the answer comes later, through the sink.
+    pub(super) fn handle(self: &Arc<Self>, event: &Event<'_>, token: Token) -> Option<Answer> {
+        self.log_event(event);
+        match event {
+            Event::Authenticate { client, password } => self.authenticate(client, *password, token),
+            Event::CheckAcl { client, action, topic } => Some(self.check_acl(client, *action, topic)),
+            Event::Connect(_)
+            | Event::Connack { .. }
+            | Event::Connected(_)
+            | Event::Disconnected { .. }
+            | Event::Subscribe(_)
+            | Event::Unsubscribe(_)
+            | Event::SessionCreated(_)
+            | Event::SessionResumed(_)
+            | Event::SessionDiscarded(_)
+            | Event::SessionTakenOver(_)
+            | Event::SessionSubscribed { .. }
+            | Event::SessionUnsubscribed { .. }
+            | Event::SessionTerminated { .. }
+            | Event::MessagePublish(_) => self.told(event, token),
+        }
+    }
+
+    fn authenticate(self: &Arc<Self>, client: &Client<'_>, password: Password<'_>, token: Token) -> Option<Answer> {
+        let lists = self.sources.lists();
+        let question = Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect) };
+        match self.policy.authenticate(client, &lists) {
+            Login::Decided(decision) => Some(self.decided(&question, decision)),
+            Login::Password { rule, source } => {
+                let Some(pool) = &self.passwords else {
+                    return Some(self.decided(&question, Decision::ERROR));
+                };
+                pool.submit(self.verification(client, password, token, rule, source));
+                None
+            }
+        }
+    }
+
+    /// The work that a worker does for one login: it may come back to the policy for the next rule.
+    fn verification(
+        self: &Arc<Self>,
+        client: &Client<'_>,
+        password: Password<'_>,
+        token: Token,
+        rule: usize,
+        source: PasswordId,
+    ) -> PasswordLogin {
+        let peerhost = match client.peerhost {
+            Peerhost::Addr(addr) => Some(addr),
+            Peerhost::Other(_) => None,
+        };
+        let waiting = Waiting {
+            core: Arc::clone(self),
+            token,
+            client: PackedClient::from(client),
+            password_given: password.is_given(),
+            at: self.capture.is_some().then(now_ms),
+            way: Way::at(rule, source),
+        };
+        PasswordLogin {
+            caller: Arc::new(waiting),
+            password: Zeroizing::new(password.expose().to_vec()),
+            peerhost,
+            arrived: Instant::now(),
+            source,
+        }
+    }
+
+    /// Goes on with a login behind a rule whose password source does not know the user.
+    pub(super) fn login_after(&self, rule: usize, client: &Client<'_>) -> Login<'_> {
+        self.policy.login_after(rule, client, &self.sources.lists())
+    }
+
+    /// Ends the work: writes what is still queued, within 10 s.
+    pub(super) fn finish(&self) {
+        // The two write at the same time.
+        self.capture.iter().for_each(|capture| capture.close());
+        self.history.iter().for_each(|history| history.finish());
+        self.capture.iter().for_each(|capture| capture.finish());
+    }
+
+    fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str) -> Answer {
+        if let Some(history) = &self.history {
+            history.heard(client);
+        }
+        let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
+        self.decided(&Question::now(client, Asked::Topic(action, topic)), decision)
+    }
+
+    fn told(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
+        if let Some(capture) = &self.capture {
+            capture.told(event);
+        }
+        match &self.history {
+            Some(history) if history.record(event, token) => None,
+            Some(_) | None => Some(Answer::NoOpinion),
+        }
+    }
+
+    pub(super) fn decided(&self, question: &Question<'_>, decision: Decision<'_>) -> Answer {
+        let Question { client, asked, at, .. } = *question;
+        self.counts.count(asked, decision);
+        let mode = self.policy.mode();
+        let denied = decision.verdict == Verdict::Deny;
+        let lines = self.policy.log();
+        if lines.decisions || (denied && lines.denials) {
+            self.log_decision(client, asked, decision);
+        }
+        if let (true, Some(history)) = (denied, &self.history) {
+            history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
+        }
+        if let Some(capture) = &self.capture {
+            let name = |source: &PasswordId| self.policy.passwords().get(source.0).map(|def| def.name.as_str());
+            let said = question.said.iter().filter_map(|(source, found)| Some((name(source)?, *found)));
+            capture.decided(&question.event(), at.unwrap_or_else(now_ms), decision, said);
+        }
+        mode.answer(decision.verdict)
+    }
+
+    fn log_decision(&self, client: &Client<'_>, asked: Asked<'_>, decision: Decision<'_>) {
+        let word = match (self.policy.mode(), decision.verdict) {
+            (Mode::Enforce, Verdict::Allow) => "allowed",
+            (Mode::Enforce, Verdict::Deny) => "denied",
+            (Mode::Audit, Verdict::Allow) => "would allow",
+            (Mode::Audit, Verdict::Deny) => "would deny",
+            (Mode::Enforce | Mode::Audit, Verdict::Ignore) => "ignored",
+        };
+        let rule = decision.rule;
+        match asked {
+            Asked::Connect => self.log.line(format_args!("{word} connect {client} rule={rule}")),
+            Asked::Topic(action, topic) => {
+                self.log.line(format_args!("{word} {} {client} topic={} rule={rule}", action.as_str(), Shown(topic)));
+            }
+        }
+    }
+
+    fn log_event(&self, event: &Event<'_>) {
+        let lines = self.policy.log();
+        let comes_or_goes = matches!(event, Event::Connected(_) | Event::Disconnected { .. });
+        if lines.events || (lines.connections && comes_or_goes) {
+            self.log.line(format_args!("{event}"));
+        }
+    }
+}
+
+/// What was asked, for whoever writes down what is decided.
+pub(super) struct Question<'a> {
+    pub(super) client: &'a Client<'a>,
+    pub(super) asked: Asked<'a>,
+    /// Of a login: whether it came with a password.
+    pub(super) password_given: bool,
+    /// When it came, Unix milliseconds; `None` is now.
+    pub(super) at: Option<i64>,
+    /// What the password sources said.
+    pub(super) said: &'a [(PasswordId, Found)],
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn now(client: &'a Client<'a>, asked: Asked<'a>) -> Self {
+        Question { client, asked, password_given: false, at: None, said: &[] }
+    }
+
+    /// The event that asked.
+    fn event(&self) -> Event<'a> {
+        let client = *self.client;
+        match self.asked {
+            Asked::Connect => Event::Authenticate { client, password: Password::left_out(self.password_given) },
+            Asked::Topic(action, topic) => Event::CheckAcl { client, action, topic },
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! Watching the policy file, and putting what it says in force.
+//!
+//! The file is looked at twice a second, by what `stat` says of it with links followed. So it does not matter how it comes to
+//! change: written in place, renamed over, or through a link that leads elsewhere, and on which file system. It is read once it
+//! has been left alone for a second, since half a policy may be a valid one. Everything is done on a thread of its own, aside;
+//! what is in force stays so until the new policy stands ready with its lists.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::core::Core;
+use crate::clock::now_ms;
+use crate::history::Serves;
+use crate::policy::model::IfInvalid;
+use crate::policy::{self, Policy};
+use crate::source::Stamp;
+use crate::state::status::{self, Fault, InForce, Reloads, Running, Status};
+use crate::state::{Folder, hash_of, last_good};
+
+/// How often the file is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long it must have been left alone.
+const QUIET: Duration = Duration::from_secs(1);
+/// How long a new policy waits for its lists. The old one is in force so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the status is written where nothing happens.
+const WRITE: Duration = Duration::from_secs(5);
+/// How long the end waits for this thread, which a disk may hold up.
+const LAST: Duration = Duration::from_secs(1);
+
+/// The text of a policy file.
+pub(super) struct Text {
+    pub(super) bytes: Vec<u8>,
+    pub(super) hash: String,
+}
+
+/// Reads a policy file.
+///
+/// # Errors
+/// What is wrong, in words for the log.
+pub(super) fn read(path: &Path) -> Result<Text, String> {
+    // To open a FIFO would take for ever.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(format!("{}: this is no regular file", path.display()));
+    }
+    match policy::read(path) {
+        Ok(bytes) => Ok(Text { hash: hash_of(&bytes), bytes }),
+        Err(error) => Err(policy::unreadable(&path.display().to_string(), &error).to_string()),
+    }
+}
+
+/// Makes a policy of a text that is, or was, in the file `path`. Its warnings are in the report that comes with it.
+///
+/// # Errors
+/// The diagnostics as `check` prints them.
+pub(super) fn compile(path: &Path, text: &[u8]) -> Result<(Policy, String), String> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let made = || {
+        let loaded =
+            policy::parse_bytes(text, &path.display().to_string(), folder).map_err(|report| report.to_string())?;
+        let warnings = if loaded.warnings.is_empty() { String::new() } else { loaded.warnings.to_string() };
+        Ok((Policy::compile(loaded.model), warnings))
+    };
+    catch_unwind(AssertUnwindSafe(made))
+        .unwrap_or_else(|_| Err("this program failed while it read the policy".to_owned()))
+}
+
+/// Begins and ends the watching.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    state: Mutex<Run>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Run {
+    stopping: bool,
+    ended: bool,
+}
+
+impl Bell {
+    fn state(&self) -> MutexGuard<'_, Run> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits, and tells whether to go on.
+    fn pause(&self, pause: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.state(), pause, |run| !run.stopping);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.stopping
+    }
+
+    /// Ends the watching, and waits for the end if that comes soon.
+    pub(super) fn stop(&self) {
+        let mut run = self.state();
+        run.stopping = true;
+        self.changed.notify_all();
+        drop(self.changed.wait_timeout_while(run, LAST, |run| !run.ended));
+    }
+
+    pub(super) fn ended(&self) {
+        self.state().ended = true;
+        self.changed.notify_all();
+    }
+}
+
+/// What was found at the start.
+pub(super) struct Beginning {
+    /// The file as it was before it was read.
+    pub(super) stamp: Option<Stamp>,
+    /// The policy in force is the copy.
+    pub(super) is_last_good: bool,
+    /// Why the file is not in force.
+    pub(super) fault: Option<Fault>,
+}
+
+/// Starts to watch. Without a thread the policy stays as it is, which is said.
+pub(super) fn watch(shared: &Arc<Shared>, beginning: Beginning) {
+    let watched = Arc::clone(shared);
+    let started = thread::Builder::new().name("reload".to_owned()).spawn(move || {
+        let bell = Arc::clone(&watched.bell);
+        Watch::new(watched, beginning).run();
+        bell.ended();
+    });
+    if let Err(error) = started {
+        shared.bell.ended();
+        shared.around.log.line(format_args!("the policy is not watched, no thread can be started: {error}"));
+    }
+}
+
+struct Watch {
+    shared: Arc<Shared>,
+    folder: Folder,
+    me: Running,
+    /// The file that was dealt with.
+    known: Option<Stamp>,
+    /// Another than that, and since when.
+    waiting: Option<(Option<Stamp>, Instant)>,
+    since: i64,
+    is_last_good: bool,
+    fault: Option<Fault>,
+    reloads: Reloads,
+    /// Policies that are in force no longer, and of which a call may still be under way.
+    retired: Vec<Arc<Core>>,
+    written: Option<(Instant, Status)>,
+    said_unwritten: bool,
+}
+
+impl Watch {
+    fn new(shared: Arc<Shared>, beginning: Beginning) -> Self {
+        let Beginning { stamp, is_last_good, fault } = beginning;
+        let recorder = &shared.around.recorder;
+        let me = Running {
+            role: match recorder.serves {
+                Serves::Parent { .. } => "driver",
+                Serves::Callers => "server",
+            }
+            .to_owned(),
+            pid: recorder.process.pid,
+            started: recorder.process.started,
+            boot: status::boot(recorder),
+            since: now_ms(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sqlite: rusqlite::version().to_owned(),
+        };
+        Watch {
+            folder: shared.folder.clone(),
+            me,
+            known: stamp,
+            waiting: None,
+            since: now_ms(),
+            is_last_good,
+            fault,
+            reloads: Reloads::default(),
+            retired: Vec::new(),
+            written: None,
+            said_unwritten: false,
+            shared,
+        }
+    }
+
+    fn run(&mut self) {
+        status::tidy(&self.folder, &self.me.boot);
+        if self.fault.is_none() {
+            self.keep();
+        }
+        loop {
+            self.report();
+            if !self.shared.bell.pause(LOOK) {
+                break;
+            }
+            self.look(Instant::now());
+            // What is left of a policy may take its time to end, and nobody else has that.
+            self.retired.retain(|core| Arc::strong_count(core) > 1);
+        }
+        status::remove(&self.folder, self.me.pid);
+    }
+
+    fn look(&mut self, now: Instant) {
+        let stamp = Stamp::at(&self.shared.around.file);
+        if stamp == self.known {
+            self.waiting = None;
+            return;
+        }
+        match self.waiting {
+            Some((waiting, since)) if waiting == stamp => {
+                if now.saturating_duration_since(since) >= QUIET {
+                    self.waiting = None;
+                    self.take(stamp);
+                }
+            }
+            Some(_) | None => self.waiting = Some((stamp, now)),
+        }
+    }
+
+    /// The file is another than before.
+    fn take(&mut self, stamp: Option<Stamp>) {
+        let file = self.shared.around.file.clone();
+        let text = match read(&file) {
+            Ok(text) => text,
+            Err(problem) => {
+                self.known = stamp;
+                return self.refuse(None, problem);
+            }
+        };
+        if Stamp::at(&file) != stamp {
+            // It was written to meanwhile, and is looked at again.
+            return;
+        }
+        self.known = stamp;
+        let in_force = self.shared.core.load_full();
+        if in_force.as_ref().is_some_and(|core| core.hash == text.hash) {
+            if self.fault.take().is_some() || mem::take(&mut self.is_last_good) {
+                self.shared.around.log.line(format_args!("the policy {} is in force as it stands", file.display()));
+            }
+            return;
+        }
+        if self.fault.as_ref().is_some_and(|fault| fault.hash.as_ref() == Some(&text.hash)) {
+            return;
+        }
+        match compile(&file, &text.bytes) {
+            Ok((policy, warnings)) => self.put_in_force(policy, text.hash, &warnings, in_force),
+            Err(problem) => self.refuse(Some(text.hash), problem),
+        }
+    }
+
+    fn put_in_force(&mut self, policy: Policy, hash: String, warnings: &str, before: Option<Arc<Core>>) {
+        let Shared { around, core, .. } = &*self.shared;
+        around.log.text(warnings);
+        let begun = catch_unwind(AssertUnwindSafe(|| Core::start(policy, hash, around, before.as_deref(), PATIENCE)));
+        let Ok(new) = begun else {
+            return self.refuse(None, "this program failed while it put the policy in force".to_owned());
+        };
+        around.log.line(format_args!(
+            "the policy {} is in force anew, mode {}, {}",
+            around.file.display(),
+            new.policy.mode().as_str(),
+            short(&new.hash)
+        ));
+        core.store(Some(new));
+        self.retired.extend(before);
+        self.since = now_ms();
+        self.fault = None;
+        self.is_last_good = false;
+        self.reloads.good += 1;
+        self.keep();
+    }
+
+    /// What is in force stays so.
+    fn refuse(&mut self, hash: Option<String>, problem: String) {
+        let Shared { around, core, .. } = &*self.shared;
+        if self.fault.as_ref().is_some_and(|fault| fault.text == problem) {
+            return;
+        }
+        around.log.text(&problem);
+        let file = around.file.display();
+        match &*core.load() {
+            Some(core) => around.log.line(format_args!(
+                "the policy {file} is NOT in force as it stands now: what was in force before stays so, {}",
+                short(&core.hash)
+            )),
+            None => around.log.line(format_args!("the policy {file} is not in force, and everything is denied")),
+        }
+        self.fault = Some(Fault { hash, at: now_ms(), text: problem });
+        self.reloads.bad += 1;
+    }
+
+    /// Keeps a copy of the policy in force, where it asks for one.
+    fn keep(&self) {
+        let Shared { around, core, .. } = &*self.shared;
+        let Some(core) = core.load_full() else { return };
+        let kept = match core.policy.if_invalid() {
+            IfInvalid::Deny => last_good::forget(&self.folder, &around.file),
+            IfInvalid::LastGood => match read(&around.file) {
+                // Another text by now: it is kept once it is in force itself.
+                Ok(text) if text.hash != core.hash => Ok(()),
+                Ok(text) => last_good::keep(&self.folder, &around.file, &text.bytes),
+                Err(_) => Ok(()),
+            },
+        };
+        if let Err(error) = kept {
+            around.log.line(format_args!(
+                "the copy of the last good policy in {} is not what it should be: {error}",
+                self.folder.path().display()
+            ));
+        }
+    }
+
+    /// Says how things are, in the file that `exhook-policy status` reads, and of brokers that were told otherwise.
+    fn report(&mut self) {
+        let Shared { around, core, brokers, .. } = &*self.shared;
+        let core = core.load_full();
+        let told = core
+            .as_ref()
+            .map(|core| brokers.compare(core.policy.hooks().into_iter().collect(), core.policy.mode(), &around.log));
+        let mut queues = BTreeMap::new();
+        if let Some(core) = &core {
+            queues.insert("logins".to_owned(), core.waiting_logins() as u64);
+            queues.extend(core.history.iter().map(|history| ("history".to_owned(), history.waiting() as u64)));
+        }
+        let status = Status {
+            written_at: 0,
+            process: self.me.clone(),
+            file: std::path::absolute(&around.file).unwrap_or_else(|_| around.file.clone()),
+            policy: core.as_ref().map(|core| InForce {
+                hash: core.hash.clone(),
+                since: self.since,
+                mode: core.policy.mode().as_str().to_owned(),
+                is_last_good: self.is_last_good,
+            }),
+            fault: self.fault.clone(),
+            brokers: told.unwrap_or_default(),
+            rules: core.as_ref().map(|core| core.counts.read()).unwrap_or_default(),
+            queues,
+            reloads: self.reloads,
+        };
+        let urgent = |last: &Status| {
+            (&last.policy, &last.fault, &last.brokers) != (&status.policy, &status.fault, &status.brokers)
+        };
+        if self.written.as_ref().is_some_and(|(at, last)| at.elapsed() < WRITE && !urgent(last)) {
+            return;
+        }
+        let written = status::write(&self.folder, &Status { written_at: now_ms(), ..status.clone() });
+        self.written = Some((Instant::now(), status));
+        match written {
+            Ok(()) => self.said_unwritten = false,
+            Err(error) if !mem::replace(&mut self.said_unwritten, true) => around.log.line(format_args!(
+                "`exhook-policy status` will know nothing of this process, {} cannot be written: {error}; {} names another folder",
+                self.folder.path().display(),
+                crate::state::VARIABLE
+            )),
+            Err(_) => {}
+        }
+    }
+}
+
+/// The beginning of a hash, by which people know it.
+pub(super) fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}

@@ -1,0 +1,435 @@
+//! A policy file that changes under a running engine.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use exhook_policy::decision::Answer;
+use exhook_policy::engine::{Engine, Setup};
+use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy::handler::{Handler, Told};
+use exhook_policy::history::Recorder;
+use exhook_policy::hook::{Hook, HookSet};
+use exhook_policy::log::Log;
+use exhook_policy::reply::Token;
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A policy by which whoever has this clientid may log in.
+fn allows(clientid: &str) -> String {
+    format!("version: 1\nauth: {{ rules: [{{ id: one, allow: {{ clientid: {clientid} }} }}] }}\n")
+}
+
+/// A folder with a policy, and an engine.
+struct Bench {
+    dir: tempfile::TempDir,
+    engine: Engine,
+    answers: Arc<Mutex<Vec<(Token, Answer)>>>,
+    lines: Arc<Mutex<Vec<u8>>>,
+    log: Log,
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Bench {
+    fn new(policy: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("rules.yaml"), policy).unwrap();
+        Bench::at(dir, true)
+    }
+
+    /// `loads`: otherwise it denies until it does.
+    fn at(dir: tempfile::TempDir, loads: bool) -> Self {
+        let (answers, lines) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<Mutex<Vec<u8>>>::default());
+        let log = Log::to(Lines(Arc::clone(&lines)));
+        let setup = setup(dir.path(), &answers, &log);
+        let engine = if loads { Engine::load(setup).unwrap() } else { Engine::load_or_deny(setup) };
+        Bench { dir, engine, answers, lines, log }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("rules.yaml")
+    }
+
+    /// As a careful writer does: beside it, and then in its place.
+    fn replace(&self, policy: &str) {
+        let aside = self.dir.path().join(".rules.yaml.new");
+        fs::write(&aside, policy).unwrap();
+        fs::rename(aside, self.file()).unwrap();
+    }
+
+    fn login(&self, clientid: &str) -> Answer {
+        let event = Event::Authenticate { client: client(clientid), password: Password::new(b"") };
+        self.engine.handle(&event, 0).unwrap()
+    }
+
+    /// Waits until this client may log in.
+    #[track_caller]
+    fn await_login(&self, clientid: &str) {
+        self.wait(|| self.login(clientid) == Answer::Allow, clientid);
+    }
+
+    #[track_caller]
+    fn await_line(&self, text: &str) {
+        self.wait(|| self.logged().contains(text), text);
+    }
+
+    #[track_caller]
+    fn wait(&self, met: impl Fn() -> bool, what: &str) {
+        let end = Instant::now() + LONG;
+        while !met() {
+            assert!(Instant::now() < end, "{what}:\n{}", self.logged());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn logged(&self) -> String {
+        self.log.flush(LONG);
+        let lines = String::from_utf8(self.lines.lock().unwrap().clone()).unwrap();
+        // Whoever waits asks over and over.
+        lines
+            .lines()
+            .filter(|line| !line.starts_with("exhook-policy: denied "))
+            .map(|line| format!("{line}\n"))
+            .collect()
+    }
+
+    fn status(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+            .arg("status")
+            .arg("--policy")
+            .arg(self.file())
+            .args(args)
+            .output()
+            .unwrap()
+    }
+}
+
+fn setup(dir: &Path, answers: &Arc<Mutex<Vec<(Token, Answer)>>>, log: &Log) -> Setup {
+    let answers = Arc::clone(answers);
+    let sink = Arc::new(move |new: &[(Token, Answer)]| answers.lock().unwrap().extend_from_slice(new));
+    Setup::new(&dir.join("rules.yaml"), Recorder::of_this_process("python3"), sink, log.clone())
+}
+
+fn client(clientid: &str) -> Client<'_> {
+    Client {
+        clientid,
+        username: "u",
+        peerhost: Peerhost::parse("10.0.0.1"),
+        sockport: 1883,
+        protocol: "mqtt",
+        mountpoint: "",
+        node: "emqx@127.0.0.1",
+        is_superuser: false,
+        anonymous: false,
+        extra: Extra::NONE,
+    }
+}
+
+#[test]
+fn what_is_written_to_the_file_comes_into_force() {
+    let bench = Bench::new(&allows("a"));
+    assert_eq!((bench.login("a"), bench.login("b")), (Answer::Allow, Answer::Deny));
+    // In place, as `cp` and some editors do.
+    fs::write(bench.file(), allows("b")).unwrap();
+    bench.await_login("b");
+    assert_eq!(bench.login("a"), Answer::Deny);
+    // In its place, as other editors and `sed -i` do.
+    bench.replace(&allows("c"));
+    bench.await_login("c");
+    // Away for a while.
+    fs::remove_file(bench.file()).unwrap();
+    bench.await_line("NOT in force as it stands now");
+    assert_eq!(bench.login("c"), Answer::Allow);
+    fs::write(bench.file(), allows("d")).unwrap();
+    bench.await_login("d");
+}
+
+#[test]
+fn a_link_that_leads_elsewhere_is_seen() {
+    // As Kubernetes mounts a ConfigMap: rules.yaml -> ..data/rules.yaml, ..data -> ..1, and ..data is renamed over.
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for (version, clientid) in [("..1", "a"), ("..2", "b")] {
+        fs::create_dir(at(version)).unwrap();
+        fs::write(at(version).join("rules.yaml"), allows(clientid)).unwrap();
+    }
+    symlink("..1", at("..data")).unwrap();
+    symlink("..data/rules.yaml", at("rules.yaml")).unwrap();
+    let bench = Bench::at(dir, true);
+    assert_eq!(bench.login("a"), Answer::Allow);
+    symlink("..2", bench.dir.path().join("..data_tmp")).unwrap();
+    fs::rename(bench.dir.path().join("..data_tmp"), bench.dir.path().join("..data")).unwrap();
+    fs::remove_dir_all(bench.dir.path().join("..1")).unwrap();
+    bench.await_login("b");
+    assert_eq!(bench.login("a"), Answer::Deny);
+}
+
+#[test]
+fn an_invalid_file_leaves_in_force_what_was_and_says_so() {
+    let bench = Bench::new(&allows("a"));
+    bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status that all is well");
+    bench.replace("version: 1\nauth: { rules: [{ id: one, allow: { clientd: b } }] }\n");
+    bench.await_line("NOT in force as it stands now");
+    let logged = bench.logged();
+    assert!(logged.contains("error[unknown-key]: unknown key `clientd`"), "{logged}");
+    assert_eq!((bench.login("a"), bench.login("b")), (Answer::Allow, Answer::Deny));
+    bench.wait(|| bench.status(&[]).status.code() == Some(1), "a status that something is wrong");
+    let status = String::from_utf8(bench.status(&[]).stdout).unwrap();
+    assert!(status.contains("WRONG     the file as it stands is not in force, since "), "{status}");
+    assert!(status.contains("    error[unknown-key]: unknown key `clientd`"), "{status}");
+    assert!(status.contains("reloads   0 in force, 1 refused"), "{status}");
+    // As it was before: nothing is put in force, and nothing is wrong.
+    bench.replace(&allows("a"));
+    bench.await_line("is in force as it stands");
+    bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status that all is well again");
+    assert!(!bench.logged().contains("in force anew"));
+}
+
+#[test]
+fn the_status_counts_by_rule_over_reloads() {
+    let bench = Bench::new(&allows("a"));
+    for _ in 0..3 {
+        bench.login("a");
+    }
+    bench.login("x");
+    bench.replace(
+        "version: 1\nauth: { rules: [{ id: zero, deny: { clientid: z } }, { id: one, allow: { clientid: b } }] }\n",
+    );
+    bench.await_login("b");
+    let rule = |id: &str| -> Option<(u64, u64)> {
+        let json: serde_json::Value = serde_json::from_slice(&bench.status(&["--format", "json"]).stdout).ok()?;
+        let rules = json[0]["rules"].as_array()?;
+        let rule = rules.iter().find(|rule| rule["rule"] == id)?;
+        Some((rule["allow"].as_u64()?, rule["deny"].as_u64()?))
+    };
+    // Waiting for the login asked too.
+    bench.wait(|| rule("one").is_some_and(|(allow, deny)| allow >= 4 && deny == 0), "the old count goes on");
+    assert_eq!(rule("zero"), Some((0, 0)));
+    assert!(rule("default").is_some_and(|(allow, deny)| allow == 0 && deny >= 1));
+}
+
+#[test]
+fn a_policy_that_never_loaded_denies_until_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("rules.yaml"), "version: 1\nauth: {\n").unwrap();
+    let bench = Bench::at(dir, false);
+    assert!(!bench.engine.serves());
+    assert_eq!(bench.login("a"), Answer::Deny);
+    let event = Event::CheckAcl { client: client("a"), action: Action::Publish, topic: "t" };
+    assert_eq!(bench.engine.handle(&event, 0), Some(Answer::Deny));
+    assert_eq!(bench.engine.handle(&Event::Connected(client("a")), 0), Some(Answer::NoOpinion));
+    bench.wait(|| bench.status(&[]).status.code() == Some(1), "a status that nothing is in force");
+    bench.replace(&allows("a"));
+    bench.await_login("a");
+    assert!(bench.engine.serves());
+}
+
+#[test]
+fn a_hook_that_the_broker_was_not_told_of_is_said_loudly() {
+    let bench = Bench::new(&allows("a"));
+    let told = |hooks: &[Hook]| Told {
+        broker: "the broker".to_owned(),
+        hooks: hooks.iter().copied().collect(),
+        not_in_audit: HookSet::EMPTY,
+        mend: "mend it".to_owned(),
+    };
+    bench.engine.told(told(&bench.engine.hooks()));
+    bench.replace(&(allows("b") + "acl: { rules: [] }\nhistory: { database: h.db }\n"));
+    bench.await_login("b");
+    let missing = "NOT IN FORCE: the broker was not told of client.connected, client.disconnected, client.check_acl, \
+                   session.discarded, session.takeovered, which the policy needs now, and does not call it until: mend it";
+    bench.await_line(missing);
+    bench.wait(
+        || String::from_utf8(bench.status(&[]).stdout).unwrap().contains("the broker was not told of client.connected"),
+        "the status says so",
+    );
+    bench.engine.told(told(&bench.engine.hooks()));
+    bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status that all is well");
+}
+
+#[test]
+fn the_history_goes_on_where_the_new_policy_says() {
+    let policy = |database: &str| format!("{}history: {{ database: {database} }}\n", allows(database));
+    let bench = Bench::new(&policy("one.db"));
+    let connect = |clientid: &str, token: Token| {
+        if bench.engine.handle(&Event::Connected(client(clientid)), token).is_none() {
+            bench.wait(|| bench.answers.lock().unwrap().iter().any(|(answered, _)| *answered == token), clientid);
+        }
+    };
+    connect("a", 1);
+    bench.replace(&policy("two.db"));
+    bench.await_login("two.db");
+    connect("b", 2);
+    bench.replace(&allows("none"));
+    bench.await_login("none");
+    connect("c", 3);
+    bench.replace(&policy("two.db"));
+    bench.await_login("two.db");
+    connect("d", 4);
+    bench.engine.finish();
+    let clients = |database: &str| -> Vec<String> {
+        let db = rusqlite::Connection::open(bench.dir.path().join(database)).unwrap();
+        let mut query = db.prepare("SELECT clientid FROM connections ORDER BY clientid").unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    assert_eq!((clients("one.db"), clients("two.db")), (vec!["a".into()], vec!["b".into(), "d".into()]));
+}
+
+#[test]
+fn a_list_that_both_policies_have_is_there_at_once_and_stays_where_it_cannot_be_read_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("fleet.txt"), "a\n").unwrap();
+    let policy = |extra: &str| {
+        format!(
+            "version: 1\nlists: {{ fleet: {{ file: fleet.txt }} }}\n\
+             auth: {{ rules: [{{ id: one, allow: [{{ clientid: {{ in: fleet }} }}, {{ clientid: {extra} }}] }}] }}\n"
+        )
+    };
+    fs::write(dir.path().join("rules.yaml"), policy("old")).unwrap();
+    let bench = Bench::at(dir, true);
+    assert_eq!(bench.login("a"), Answer::Allow);
+    fs::remove_file(bench.dir.path().join("fleet.txt")).unwrap();
+    bench.replace(&policy("new"));
+    bench.await_login("new");
+    assert_eq!((bench.login("a"), bench.login("b")), (Answer::Allow, Answer::Deny));
+    // A change of the list is seen without waiting for `refresh`, which is a minute.
+    fs::write(bench.dir.path().join("fleet.txt"), "b\n").unwrap();
+    bench.await_login("b");
+}
+
+#[test]
+fn at_a_start_with_an_invalid_file_it_denies_unless_the_policy_asked_for_a_copy() {
+    let last_good = format!("if_invalid: last-good\n{}", allows("a"));
+    for (policy, is_kept) in [(allows("a"), false), (last_good, true)] {
+        let bench = Bench::new(&policy);
+        let copies = || {
+            let entries = fs::read_dir(bench.dir.path().join("state")).into_iter().flatten().flatten();
+            entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "last-good")).count()
+        };
+        bench.wait(|| bench.status(&[]).status.code() == Some(0) && copies() == usize::from(is_kept), "the copy");
+        let Bench { dir, engine, answers, log, .. } = bench;
+        drop(engine);
+        fs::write(dir.path().join("rules.yaml"), "version: 1\nauth: {\n").unwrap();
+        let again = Engine::load(setup(dir.path(), &answers, &log));
+        assert_eq!(again.is_ok(), is_kept);
+        let bench = Bench::at(dir, false);
+        assert_eq!(bench.login("a"), if is_kept { Answer::Allow } else { Answer::Deny });
+        assert_eq!(bench.login("b"), Answer::Deny);
+        if is_kept {
+            bench.await_line("is NOT in force as it stands: the copy of the last good one is");
+            bench.wait(
+                || {
+                    String::from_utf8(bench.status(&[]).stdout)
+                        .unwrap()
+                        .contains("the copy of the last good policy is in force")
+                },
+                "the status says so",
+            );
+        }
+        // Mended, without the wish.
+        bench.replace(&allows("b"));
+        bench.await_login("b");
+        let left = |bench: &Bench| fs::read_dir(bench.dir.path().join("state")).unwrap().flatten().count();
+        bench.wait(|| left(&bench) == 1, "only the status is left");
+    }
+}
+
+#[test]
+fn a_copy_that_others_may_have_written_is_not_in_force() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let bench = Bench::new(&format!("if_invalid: last-good\n{}", allows("a")));
+    bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status");
+    let Bench { dir, engine, .. } = bench;
+    drop(engine);
+    fs::set_permissions(dir.path().join("state"), PermissionsExt::from_mode(0o777)).unwrap();
+    fs::write(dir.path().join("rules.yaml"), "version: 1\nauth: {\n").unwrap();
+    let bench = Bench::at(dir, false);
+    assert_eq!(bench.login("a"), Answer::Deny);
+    bench.await_line("is not used: it is not trusted");
+}
+
+/// Under load every answer is that of the policy before or of the one after, never of half a policy or of none.
+#[test]
+fn a_file_rewritten_over_and_over_gives_no_wrong_answer() {
+    let rounds: u64 = std::env::var("EXHOOK_POLICY_REWRITES").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(25);
+    // `always` may, `never` may not; of the others, the one with the number that is in force.
+    let policy = |n: u64| {
+        format!(
+            "version: 1\nauth:\n  default: deny\n  rules:\n    - {{ id: always, allow: {{ clientid: [always, n-{n}] }} }}\n\
+             acl:\n  rules:\n    - {{ id: none, deny: everyone, topics: [\"secret/#\"] }}\n    \
+             - {{ id: all, allow: everyone, topics: [\"n/{n}\", \"fixed/#\"] }}\n"
+        )
+    };
+    let bench = Bench::new(&policy(0));
+    let (done, asked) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    let topic = |topic| {
+                        let event = Event::CheckAcl { client: client("c"), action: Action::Subscribe, topic };
+                        bench.engine.handle(&event, 0).unwrap()
+                    };
+                    assert_eq!((bench.login("always"), bench.login("never")), (Answer::Allow, Answer::Deny));
+                    assert_eq!(
+                        (topic("fixed/#"), topic("#"), topic("secret/x")),
+                        (Answer::Allow, Answer::Deny, Answer::Deny)
+                    );
+                    asked.fetch_add(5, Ordering::Relaxed);
+                    thread::sleep(Duration::from_micros(200));
+                }
+            });
+        }
+        let rewrite = || {
+            for n in 1..=rounds {
+                // Half of them are no policies, in several ways; and half are written in place, in two pieces.
+                let good = policy(n);
+                let bad = match n % 3 {
+                    0 => good[..good.len() / 2].to_owned() + "\n  - {",
+                    1 => good.replace("allow: everyone", "allow: nobody"),
+                    _ => "\0".repeat(100),
+                };
+                let text = if n % 2 == 0 { good } else { bad };
+                if n % 4 < 2 {
+                    bench.replace(&text);
+                } else {
+                    let mut file = fs::File::create(bench.file()).unwrap();
+                    file.write_all(&text.as_bytes()[..text.len() / 2]).unwrap();
+                    thread::sleep(Duration::from_millis(n % 50));
+                    file.write_all(&text.as_bytes()[text.len() / 2..]).unwrap();
+                }
+                // Long enough to be taken up, now and then.
+                thread::sleep(Duration::from_millis(if n % 5 == 0 { 1700 } else { n % 40 }));
+            }
+            bench.replace(&policy(rounds + 1));
+            bench.await_login(&format!("n-{}", rounds + 1));
+        };
+        let rewritten = std::panic::catch_unwind(std::panic::AssertUnwindSafe(rewrite));
+        done.store(true, Ordering::Relaxed);
+        rewritten.unwrap_or_else(|_| panic!("{}", bench.logged()));
+    });
+    assert!(asked.load(Ordering::Relaxed) > 100);
+    assert!(!bench.logged().contains("everything is denied"), "{}", bench.logged());
+    assert_eq!(bench.login(&format!("n-{}", rounds + 1)), Answer::Allow);
+}
