@@ -7,6 +7,7 @@
 //! - [`core`]: one policy at work. It is replaced as a whole when the policy file changes.
 //! - [`login`]: a login that waits for its password to be checked.
 //! - [`reload`]: the thread that watches the file.
+//! - [`report`]: how it is, as metrics.
 //! - [`told`]: which hooks the brokers were told to call.
 //! - [`counts`], [`outlet`]: what was decided; late answers.
 
@@ -15,18 +16,19 @@ mod counts;
 mod login;
 mod outlet;
 mod reload;
+mod report;
 mod told;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
 use self::core::{Core, Surroundings};
 use self::outlet::Outlet;
-use self::reload::{Beginning, Bell, Text};
+use self::reload::{Beginning, Bell, Standing, Text};
 use crate::clock::now_ms;
 use crate::decision::{Answer, Mode, Verdict};
 use crate::emqx::Fact;
@@ -35,6 +37,7 @@ use crate::handler::{Handler, Told};
 use crate::history::Recorder;
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
+use crate::metrics::Meter;
 use crate::policy::Policy;
 use crate::reply::{Sink, Token};
 use crate::source::Stamp;
@@ -61,6 +64,8 @@ struct Shared {
     core: ArcSwapOption<Core>,
     brokers: told::Brokers,
     bell: Arc<Bell>,
+    standing: Mutex<Standing>,
+    meter: Meter,
 }
 
 /// What an engine is for.
@@ -164,6 +169,8 @@ impl Engine {
             core: ArcSwapOption::from(core),
             brokers: told::Brokers::default(),
             bell: Arc::default(),
+            standing: Mutex::default(),
+            meter: Meter::default(),
         };
         (Engine { shared: Arc::new(shared) }, Beginning { stamp, is_last_good, fault })
     }
@@ -252,6 +259,10 @@ impl Handler for Engine {
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
         let denied = Some(error_answer(Mode::Enforce, event.hook().kind()));
         self.ask(denied, |core| core.handle(event, token))
+    }
+
+    fn answered(&self, hook: Hook, answer: Answer, took: Duration, count: u64) {
+        self.shared.meter.answered(hook, answer, took, count);
     }
 
     fn told(&self, told: Told) {

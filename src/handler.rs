@@ -39,6 +39,8 @@ pub trait Handler: Send + 'static {
     fn serves(&self) -> bool {
         true
     }
+    /// Takes note that so many calls of a hook were answered so, each after this time.
+    fn answered(&self, _: Hook, _: Answer, _: Duration, _: u64) {}
     /// Takes note of what a broker was told.
     fn told(&self, _: Told) {}
     /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not known, they may not.

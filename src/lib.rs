@@ -32,6 +32,7 @@
 //! - [`history`]: online status, connection history and denials in SQLite.
 //! - [`reverse`]: who can do something, and what a client can do, answered from the rules.
 //! - [`state`]: how a process is, in a file; and the last policy that was good.
+//! - [`metrics`]: counters and times, for Prometheus.
 //! - [`capture`]: what comes and what is decided, written as JSON lines by a thread of its own.
 //! - [`replay`]: recorded events, JSON lines or frames, put to a policy again.
 //! - [`mqtt`], [`live`]: a small MQTT client, and the tests of a policy tried on a live broker with it.
@@ -72,6 +73,7 @@ pub mod hook;
 pub mod launch;
 pub mod live;
 pub mod log;
+pub mod metrics;
 pub mod mqtt;
 pub mod password;
 pub mod policy;

@@ -28,7 +28,10 @@ const NOT_NOW: Duration = Duration::from_millis(10);
 #[derive(Clone)]
 pub struct Log {
     queue: SyncSender<Message>,
+    /// Not said yet.
     dropped: Arc<AtomicU64>,
+    /// Altogether.
+    lost: Arc<AtomicU64>,
 }
 
 enum Message {
@@ -44,7 +47,7 @@ impl Log {
         let count = Arc::clone(&dropped);
         // Without a thread every line is dropped, and the driver does its work in silence.
         let _ = thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(out, &lines, &count));
-        Log { queue, dropped }
+        Log { queue, dropped, lost: Arc::default() }
     }
 
     /// Starts the thread that writes to stderr.
@@ -60,6 +63,7 @@ impl Log {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
+                self.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -69,6 +73,11 @@ impl Log {
         for line in text.lines() {
             self.line(format_args!("{line}"));
         }
+    }
+
+    /// How many lines were dropped since the start, because the console did not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// Waits until what is queued is written, or until `patience` is over.

@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("reply", &["decision"]),
     ("handler", &["decision", "event", "hook", "reply"]),
     ("log", &[]),
+    ("metrics", &["decision", "hook", "log", "policy"]),
     ("mqtt", &[]),
     ("text", &[]),
     ("topic", &["event", "text"]),
@@ -32,8 +33,8 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "engine",
         &[
-            "capture", "clock", "decision", "emqx", "event", "handler", "history", "hook", "log", "password", "policy",
-            "reply", "source", "state",
+            "capture", "clock", "decision", "emqx", "event", "handler", "history", "hook", "log", "metrics",
+            "password", "policy", "reply", "source", "state",
         ],
     ),
     ("grpc", &["clock", "decision", "emqx", "event", "handler", "hook", "log", "reply"]),

@@ -75,6 +75,11 @@ impl Capture {
         }
     }
 
+    /// How many bytes of lines wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Says that the input has ended. What is queued is written, in up to nine seconds from now; what
     /// the disk refuses then is given up.
     pub fn close(&self) {

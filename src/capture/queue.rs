@@ -45,6 +45,11 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many bytes wait.
+    pub(super) fn len(&self) -> usize {
+        self.state().lines.len()
+    }
+
     /// Queues a line, or counts it where it does not fit. Once one was dropped, so is every later one until the writer
     /// has taken what is there: the gap is in one place.
     pub(super) fn push(&self, line: &str) {

@@ -1,5 +1,6 @@
 //! One policy at work, and what it needs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,7 +75,16 @@ impl Core {
         let capture =
             match (policy.capture(), before.and_then(|before| Some((before.policy.capture()?, &before.capture)))) {
                 (Some(own), Some((other, capture))) if own == other => capture.clone(),
-                (Some(own), _) => Some(Arc::new(Capture::start(own, log))),
+                (Some(own), before) => {
+                    // One process alone writes a file, and this one does under the old terms.
+                    for capture in
+                        before.into_iter().filter(|(other, _)| other.file == own.file).filter_map(|(_, it)| it.as_ref())
+                    {
+                        capture.close();
+                        capture.finish();
+                    }
+                    Some(Arc::new(Capture::start(own, log)))
+                }
                 (None, _) => None,
             };
         let history = match (policy.history(), before.and_then(|before| before.history.as_ref())) {
@@ -105,9 +115,13 @@ impl Core {
         }
     }
 
-    /// How many logins wait for their password to be checked.
-    pub(super) fn waiting_logins(&self) -> usize {
-        self.passwords.as_ref().map_or(0, |pool| pool.waiting())
+    /// What waits, by queue.
+    pub(super) fn queues(&self) -> BTreeMap<String, u64> {
+        let logins = self.passwords.as_ref().map(|pool| ("logins", pool.waiting()));
+        let history = self.history.as_ref().map(|history| ("history", history.waiting()));
+        let capture = self.capture.as_ref().map(|capture| ("capture", capture.waiting()));
+        let waiting = [logins, history, capture].into_iter().flatten();
+        waiting.map(|(queue, count)| (queue.to_owned(), count as u64)).collect()
     }
 
     /// Takes one event. `None` means that the answer comes later, through the sink.

@@ -5,7 +5,6 @@
 //! has been left alone for a second, since half a policy may be a valid one. Everything is done on a thread of its own, aside;
 //! what is in force stays so until the new policy stands ready with its lists.
 
-use std::collections::BTreeMap;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -13,14 +12,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::core::Core;
+use super::{Shared, report};
 use crate::clock::now_ms;
 use crate::history::Serves;
+use crate::metrics::export::Exporter;
 use crate::policy::model::IfInvalid;
 use crate::policy::{self, Policy};
 use crate::source::Stamp;
-use crate::state::status::{self, Fault, InForce, Reloads, Running, Status};
+use crate::state::status::{self, Fault, InForce, Mistold, Reloads, Running, Status};
 use crate::state::{Folder, hash_of, last_good};
 
 /// How often the file is looked at.
@@ -133,6 +133,19 @@ pub(super) fn watch(shared: &Arc<Shared>, beginning: Beginning) {
     }
 }
 
+/// How it stands with the policy.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Standing {
+    /// The policy is in force since then, Unix milliseconds.
+    pub(super) since: i64,
+    pub(super) is_last_good: bool,
+    pub(super) fault: Option<Fault>,
+    pub(super) brokers: Vec<Mistold>,
+    pub(super) reloads: Reloads,
+    /// How long it took to make the policy ready that came last.
+    pub(super) ready_in: Duration,
+}
+
 struct Watch {
     shared: Arc<Shared>,
     folder: Folder,
@@ -141,13 +154,11 @@ struct Watch {
     known: Option<Stamp>,
     /// Another than that, and since when.
     waiting: Option<(Option<Stamp>, Instant)>,
-    since: i64,
-    is_last_good: bool,
-    fault: Option<Fault>,
-    reloads: Reloads,
+    now: Standing,
+    exporter: Option<Exporter>,
     /// Policies that are in force no longer, and of which a call may still be under way.
     retired: Vec<Arc<Core>>,
-    written: Option<(Instant, Status)>,
+    written: Option<(Instant, Standing)>,
     said_unwritten: bool,
 }
 
@@ -173,10 +184,8 @@ impl Watch {
             me,
             known: stamp,
             waiting: None,
-            since: now_ms(),
-            is_last_good,
-            fault,
-            reloads: Reloads::default(),
+            now: Standing { since: now_ms(), is_last_good, fault, ..Standing::default() },
+            exporter: None,
             retired: Vec::new(),
             written: None,
             said_unwritten: false,
@@ -186,11 +195,12 @@ impl Watch {
 
     fn run(&mut self) {
         status::tidy(&self.folder, &self.me.boot);
-        if self.fault.is_none() {
+        if self.now.fault.is_none() {
             self.keep();
         }
         loop {
             self.report();
+            self.export();
             if !self.shared.bell.pause(LOOK) {
                 break;
             }
@@ -235,16 +245,20 @@ impl Watch {
         self.known = stamp;
         let in_force = self.shared.core.load_full();
         if in_force.as_ref().is_some_and(|core| core.hash == text.hash) {
-            if self.fault.take().is_some() || mem::take(&mut self.is_last_good) {
+            if self.now.fault.take().is_some() || mem::take(&mut self.now.is_last_good) {
                 self.shared.around.log.line(format_args!("the policy {} is in force as it stands", file.display()));
             }
             return;
         }
-        if self.fault.as_ref().is_some_and(|fault| fault.hash.as_ref() == Some(&text.hash)) {
+        if self.now.fault.as_ref().is_some_and(|fault| fault.hash.as_ref() == Some(&text.hash)) {
             return;
         }
+        let begun = Instant::now();
         match compile(&file, &text.bytes) {
-            Ok((policy, warnings)) => self.put_in_force(policy, text.hash, &warnings, in_force),
+            Ok((policy, warnings)) => {
+                self.put_in_force(policy, text.hash, &warnings, in_force);
+                self.now.ready_in = begun.elapsed();
+            }
             Err(problem) => self.refuse(Some(text.hash), problem),
         }
     }
@@ -264,17 +278,17 @@ impl Watch {
         ));
         core.store(Some(new));
         self.retired.extend(before);
-        self.since = now_ms();
-        self.fault = None;
-        self.is_last_good = false;
-        self.reloads.good += 1;
+        self.now.since = now_ms();
+        self.now.fault = None;
+        self.now.is_last_good = false;
+        self.now.reloads.good += 1;
         self.keep();
     }
 
     /// What is in force stays so.
     fn refuse(&mut self, hash: Option<String>, problem: String) {
         let Shared { around, core, .. } = &*self.shared;
-        if self.fault.as_ref().is_some_and(|fault| fault.text == problem) {
+        if self.now.fault.as_ref().is_some_and(|fault| fault.text == problem) {
             return;
         }
         around.log.text(&problem);
@@ -286,8 +300,8 @@ impl Watch {
             )),
             None => around.log.line(format_args!("the policy {file} is not in force, and everything is denied")),
         }
-        self.fault = Some(Fault { hash, at: now_ms(), text: problem });
-        self.reloads.bad += 1;
+        self.now.fault = Some(Fault { hash, at: now_ms(), text: problem });
+        self.now.reloads.bad += 1;
     }
 
     /// Keeps a copy of the policy in force, where it asks for one.
@@ -313,40 +327,17 @@ impl Watch {
 
     /// Says how things are, in the file that `exhook-policy status` reads, and of brokers that were told otherwise.
     fn report(&mut self) {
-        let Shared { around, core, brokers, .. } = &*self.shared;
+        let Shared { around, core, brokers, standing, .. } = &*self.shared;
         let core = core.load_full();
-        let told = core
-            .as_ref()
-            .map(|core| brokers.compare(core.policy.hooks().into_iter().collect(), core.policy.mode(), &around.log));
-        let mut queues = BTreeMap::new();
-        if let Some(core) = &core {
-            queues.insert("logins".to_owned(), core.waiting_logins() as u64);
-            queues.extend(core.history.iter().map(|history| ("history".to_owned(), history.waiting() as u64)));
-        }
-        let status = Status {
-            written_at: 0,
-            process: self.me.clone(),
-            file: std::path::absolute(&around.file).unwrap_or_else(|_| around.file.clone()),
-            policy: core.as_ref().map(|core| InForce {
-                hash: core.hash.clone(),
-                since: self.since,
-                mode: core.policy.mode().as_str().to_owned(),
-                is_last_good: self.is_last_good,
-            }),
-            fault: self.fault.clone(),
-            brokers: told.unwrap_or_default(),
-            rules: core.as_ref().map(|core| core.counts.read()).unwrap_or_default(),
-            queues,
-            reloads: self.reloads,
-        };
-        let urgent = |last: &Status| {
-            (&last.policy, &last.fault, &last.brokers) != (&status.policy, &status.fault, &status.brokers)
-        };
-        if self.written.as_ref().is_some_and(|(at, last)| at.elapsed() < WRITE && !urgent(last)) {
+        self.now.brokers = core.as_ref().map_or_else(Vec::new, |core| {
+            brokers.compare(core.policy.hooks().into_iter().collect(), core.policy.mode(), &around.log)
+        });
+        standing.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.now);
+        if self.written.as_ref().is_some_and(|(at, last)| at.elapsed() < WRITE && *last == self.now) {
             return;
         }
-        let written = status::write(&self.folder, &Status { written_at: now_ms(), ..status.clone() });
-        self.written = Some((Instant::now(), status));
+        let written = status::write(&self.folder, &self.status(core.as_deref()));
+        self.written = Some((Instant::now(), self.now.clone()));
         match written {
             Ok(()) => self.said_unwritten = false,
             Err(error) if !mem::replace(&mut self.said_unwritten, true) => around.log.line(format_args!(
@@ -356,6 +347,42 @@ impl Watch {
             )),
             Err(_) => {}
         }
+    }
+
+    fn status(&self, core: Option<&Core>) -> Status {
+        let Standing { since, is_last_good, fault, brokers, reloads, .. } = &self.now;
+        let file = &self.shared.around.file;
+        Status {
+            written_at: now_ms(),
+            process: self.me.clone(),
+            file: std::path::absolute(file).unwrap_or_else(|_| file.clone()),
+            policy: core.map(|core| InForce {
+                hash: core.hash.clone(),
+                since: *since,
+                mode: core.policy.mode().as_str().to_owned(),
+                is_last_good: *is_last_good,
+            }),
+            fault: fault.clone(),
+            brokers: brokers.clone(),
+            rules: core.map(|core| core.counts.read()).unwrap_or_default(),
+            queues: core.map(Core::queues).unwrap_or_default(),
+            reloads: *reloads,
+        }
+    }
+
+    /// Gives metrics away where the policy says.
+    fn export(&mut self) {
+        let core = self.shared.core.load_full();
+        let wanted = core.as_ref().and_then(|core| core.policy.metrics());
+        if self.exporter.as_ref().map(Exporter::def) == wanted {
+            return;
+        }
+        // The old one lets go of its place first.
+        self.exporter = None;
+        self.exporter = wanted.map(|def| {
+            let (shared, me) = (Arc::clone(&self.shared), self.me.clone());
+            Exporter::start(def, Arc::new(move || report::page(&shared, &me)), &self.shared.around.log)
+        });
     }
 }
 

@@ -106,17 +106,20 @@ struct Call<H> {
 impl<H: Handler + Sync> Call<H> {
     /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error.
     async fn ask<M: Request>(self, hook: Hook, request: http::Request<Body>) -> Result<Response, Infallible> {
-        let patience = patience(self.shared.handler.deadline(), request.headers());
-        let asked = unary(self.acknowledged(request), M::LARGEST, |message: M| self.decide(hook, message));
+        let begun = Instant::now();
+        let handler = &self.shared.handler;
+        let patience = patience(handler.deadline(), request.headers());
+        let asked = unary(self.acknowledged(request), M::LARGEST, |message: M| self.decide(hook, message, begun));
         let problem = match in_time(patience, pin!(asked)).await {
             Ok(response) => return Ok(response),
             Err(problem) => format!("{}: {problem}", hook.point()),
         };
+        handler.answered(hook, handler.error_answer(hook.kind()), begun.elapsed(), 1);
         // In a box, so that the others need not carry the room for it.
         Ok(Box::pin(self.failed(hook.kind(), &problem)).await)
     }
 
-    async fn decide<M: Request>(&self, hook: Hook, message: M) -> proto::Valued {
+    async fn decide<M: Request>(&self, hook: Hook, message: M, begun: Instant) -> proto::Valued {
         let Shared { handler, calls, log, .. } = &*self.shared;
         let dialect = self.dialect(&message);
         let mut waiting = if handler.may_wait(hook) { calls.begin() } else { calls.pass() };
@@ -139,6 +142,7 @@ impl<H: Handler + Sync> Call<H> {
                 answer
             }
         };
+        handler.answered(hook, answer, begun.elapsed(), 1);
         if hook == Hook::MessagePublish {
             return answer::message(published, dialect);
         }

@@ -40,6 +40,7 @@ use std::time::{Duration, Instant};
 
 pub use denials::{Asked, Denial};
 pub use process::{Process, Recorder, Serves};
+pub use queue::Lapses;
 pub use store::open_read_only;
 
 use crate::clock::now_ms;
@@ -101,6 +102,11 @@ impl History {
     /// How many events wait to be written.
     pub fn waiting(&self) -> usize {
         self.queue.len()
+    }
+
+    /// What happened outside the promise since the start.
+    pub fn lapses(&self) -> Lapses {
+        self.queue.all_lapses()
     }
 
     fn recorded(&self) -> Record {

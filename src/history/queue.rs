@@ -47,13 +47,13 @@ pub(super) struct Work {
     pub(super) closing: Option<Instant>,
 }
 
-/// What happened outside the promise since it was last asked for.
+/// What happened outside the promise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Lapses {
+pub struct Lapses {
     /// Events that were answered before they were written.
-    pub(super) answered_early: u64,
+    pub answered_early: u64,
     /// Events that were not kept, because too many waited.
-    pub(super) dropped: u64,
+    pub dropped: u64,
 }
 
 pub(super) struct Queue {
@@ -86,6 +86,8 @@ struct State {
     /// Records were dropped, so the database misses ends of connections.
     gap: bool,
     lapses: Lapses,
+    /// Those that were asked for.
+    told_lapses: Lapses,
     unsure: Unsure,
     origins: Origins,
     writer_waits: bool,
@@ -352,7 +354,20 @@ impl Queue {
     }
 
     pub(super) fn take_lapses(&self) -> Lapses {
-        std::mem::take(&mut self.state().lapses)
+        let mut state = self.state();
+        let lapses = std::mem::take(&mut state.lapses);
+        state.told_lapses.answered_early += lapses.answered_early;
+        state.told_lapses.dropped += lapses.dropped;
+        lapses
+    }
+
+    /// All since the start.
+    pub(super) fn all_lapses(&self) -> Lapses {
+        let state = self.state();
+        Lapses {
+            answered_early: state.lapses.answered_early + state.told_lapses.answered_early,
+            dropped: state.lapses.dropped + state.told_lapses.dropped,
+        }
     }
 
     pub(super) fn add_lapses(&self, early: u64) {

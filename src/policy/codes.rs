@@ -176,6 +176,12 @@ codes! {
          that comes to need it denies with the id `error`, whatever it says.",
         bad "broker: \"5.3\"\nauth: { rules: [{ deny: { peerport: 1024 } }] }",
         good "broker: \"5.4\"\nauth: { rules: [{ deny: { peerport: 1024 } }] }";
+    BadListener, "bad-listener", Error, "No port of this machine",
+        "`metrics.listen` is an address of this machine alone with a port, since whoever reads the metrics learns the ids of the rules and how often \
+         each decides, and nobody is asked who they are. A server that scrapes from elsewhere does so by way of the textfile collector, or of a \
+         proxy that asks.",
+        bad "metrics: { listen: \"0.0.0.0:9465\" }",
+        good "metrics: { listen: \"127.0.0.1:9465\" }";
     UnknownName, "unknown-name", Error, "A name that is declared nowhere",
         "A rule or condition names a list, a kind of client or a password source that does not stand under `lists`, `clients` or \
          `passwords`. In a test file: something stands in for a list or a password source that the policy does not have, or a \

@@ -11,8 +11,8 @@ use super::brokers::Brokers;
 use super::candidates::{Index, Places, TopicRules};
 use super::lists::Lists;
 use super::model::{
-    AclRule, AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, ListDef, LogLines, Model, PasswordDef, PasswordId,
-    Section, Who,
+    AclRule, AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, ListDef, LogLines, MetricsDef, Model, PasswordDef,
+    PasswordId, Section, Who,
 };
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict};
@@ -36,6 +36,7 @@ pub struct Policy {
     log: LogLines,
     history: Option<HistoryDef>,
     capture: Option<CaptureDef>,
+    metrics: Option<MetricsDef>,
 }
 
 /// What a policy says of a login before anyone has looked at the password.
@@ -93,7 +94,8 @@ struct Topics {
 impl Policy {
     /// Makes a validated policy ready.
     pub fn compile(model: Model) -> Self {
-        let Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture } = model;
+        let Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture, metrics } =
+            model;
         Policy {
             mode,
             brokers,
@@ -106,6 +108,7 @@ impl Policy {
             log,
             history,
             capture,
+            metrics,
         }
     }
 
@@ -273,6 +276,11 @@ impl Policy {
     /// Where events are written to be replayed.
     pub fn capture(&self) -> Option<&CaptureDef> {
         self.capture.as_ref()
+    }
+
+    /// Where counters and times are to be had.
+    pub fn metrics(&self) -> Option<&MetricsDef> {
+        self.metrics.as_ref()
     }
 
     /// The hooks that the policy needs and no more, each once.

@@ -1,7 +1,7 @@
 //! A validated policy: every name resolved, every pattern parsed, nothing left that can be wrong.
 //! It knows no YAML and no spans.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub struct Model {
     pub history: Option<HistoryDef>,
     /// Where events are written to be replayed; `None` writes nothing.
     pub capture: Option<CaptureDef>,
+    /// Where counters and times are to be had; `None` keeps them to itself.
+    pub metrics: Option<MetricsDef>,
 }
 
 /// What is in force at a start where the policy file does not load.
@@ -384,6 +386,20 @@ impl Captured {
             Hook::MessagePublish => self.messages,
         }
     }
+}
+
+/// Where counters and times are to be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricsDef {
+    /// A file that is replaced now and then.
+    File {
+        /// The file, resolved against the policy's folder.
+        path: PathBuf,
+        /// How often.
+        every: Duration,
+    },
+    /// A port of this machine, by HTTP.
+    Listen(SocketAddr),
 }
 
 /// What a policy wants to be told of.

@@ -6,6 +6,7 @@
 mod accept;
 mod broker;
 mod capture;
+mod metrics;
 mod untold;
 mod who;
 
@@ -22,6 +23,7 @@ use super::yaml::{Node, Yaml};
 pub(crate) use accept::{Accept, Accepted};
 pub(crate) use broker::Broker;
 pub(crate) use capture::{Capture, Events};
+pub(crate) use metrics::Metrics;
 pub(crate) use who::{Condition, Kind, PeerhostOperator, Port, PortOperator, TextOperator, Who};
 
 record! {
@@ -54,6 +56,8 @@ record! {
         optional history: History,
         /// Writes what the broker asks and tells to a file, to be replayed. Without it nothing is written.
         optional capture: Capture,
+        /// Counters and times for Prometheus. Without it there are none.
+        optional metrics: Metrics,
         /// Warnings of `check` that are meant and belong to no rule, each with the reason.
         optional accept: Accept,
     }

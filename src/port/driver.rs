@@ -102,6 +102,7 @@ fn run_trying<H: Handler>(
         deadline: FIRST_DEADLINE,
         log: log.clone(),
         answers: Vec::new(),
+        at_once: [[0; 3]; Hook::ALL.len()],
         room: Vec::new(),
         said_closed: false,
     };
@@ -131,6 +132,8 @@ struct Driver<H> {
     log: Log,
     /// Kept for its capacity.
     answers: Vec<(Token, Answer)>,
+    /// How many calls of each hook were answered so as soon as they were read, since the last round.
+    at_once: [[u64; 3]; Hook::ALL.len()],
     room: Vec<u8>,
     said_closed: bool,
 }
@@ -161,8 +164,11 @@ impl<H: Handler> Driver<H> {
                 while let Some(frame) = frames.next().map_err(Failure::Broken)? {
                     self.frame(frame, arrived);
                 }
+                self.settle();
+                self.tell_of(arrived);
+            } else {
+                self.settle();
             }
-            self.settle();
         }
     }
 
@@ -234,6 +240,7 @@ impl<H: Handler> Driver<H> {
         for (token, answer) in answers.drain(..) {
             if let Some(call) = self.calls.take(token) {
                 self.reply(token, &call.id, Outcome::Answer(answer));
+                self.answered(call.hook, answer, call.arrived);
             }
         }
         self.answers = answers;
@@ -273,6 +280,27 @@ impl<H: Handler> Driver<H> {
                 answer.in_words()
             ));
             self.reply(token, &call.id, Outcome::Answer(answer));
+            self.answered(call.hook, answer, call.arrived);
+        }
+    }
+
+    /// A call that waited has its answer.
+    fn answered(&self, hook: Hook, answer: Answer, arrived: Instant) {
+        if let Policy::Ready { handler, .. } = &self.policy {
+            handler.answered(hook, answer, arrived.elapsed(), 1);
+        }
+    }
+
+    /// The calls that were read then, and needed not wait, have their answers.
+    fn tell_of(&mut self, arrived: Instant) {
+        let Policy::Ready { handler, .. } = &self.policy else { return };
+        let took = arrived.elapsed();
+        for (hook, counts) in Hook::ALL.iter().zip(&mut self.at_once) {
+            for (answer, count) in [Answer::Allow, Answer::Deny, Answer::NoOpinion].into_iter().zip(counts) {
+                if *count > 0 {
+                    handler.answered(*hook, answer, took, mem::take(count));
+                }
+            }
         }
     }
 
@@ -343,7 +371,13 @@ impl<H: Handler> Driver<H> {
                 self.calls.push(Waiting { id: call.id.into(), hook, arrived, state });
             }
             Policy::Ready { .. } => match self.ask(hook, call, token) {
-                Some(answer) => self.reply_at_once(token, call, Outcome::Answer(answer)),
+                Some(answer) => {
+                    if let Some(count) = self.at_once.get_mut(hook as usize).and_then(|of| of.get_mut(answer as usize))
+                    {
+                        *count += 1;
+                    }
+                    self.reply_at_once(token, call, Outcome::Answer(answer));
+                }
                 None => self.calls.push(Waiting { id: call.id.into(), hook, arrived, state: None }),
             },
             Policy::Unknown | Policy::Failed { .. } => {

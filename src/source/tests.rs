@@ -447,6 +447,7 @@ fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
         log,
         history: None,
         capture: None,
+        metrics: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use crate::analysis::questions::is_same;
 use crate::policy::Policy;
-use crate::policy::model::{CaptureDef, HistoryDef, IfInvalid, ListDef, ListSource};
+use crate::policy::model::{CaptureDef, HistoryDef, IfInvalid, ListDef, ListSource, MetricsDef};
 
 /// One line each.
 pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
@@ -32,6 +32,7 @@ pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
     part(&mut notes, "log", Some(old.log()), Some(new.log()));
     part(&mut notes, "history", old.history().map(history), new.history().map(history));
     part(&mut notes, "capture", old.capture().map(capture), new.capture().map(capture));
+    part(&mut notes, "metrics", old.metrics().map(metrics), new.metrics().map(metrics));
     notes
 }
 
@@ -82,6 +83,14 @@ fn part<T: PartialEq + Debug>(notes: &mut Vec<String>, name: &str, old: Option<T
 /// What a history says, but for the folder that the policy stands in.
 fn history(def: &HistoryDef) -> impl PartialEq + Debug {
     (def.database.file_name().map(ToOwned::to_owned), def.keep, def.sync, def.record)
+}
+
+/// What metrics says, but for the folder that the policy stands in.
+fn metrics(def: &MetricsDef) -> impl PartialEq + Debug {
+    match def {
+        MetricsDef::File { path, every } => (path.file_name().map(ToOwned::to_owned), Some(*every), None),
+        MetricsDef::Listen(address) => (None, None, Some(*address)),
+    }
 }
 
 /// What a capture says, but for the folder that the policy stands in.

@@ -31,6 +31,7 @@ fn model(auth: Option<Section<AuthRule>>, acl: Option<Section<AclRule>>) -> Mode
         log: QUIET,
         history: None,
         capture: None,
+        metrics: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! From the file's types to the [`Model`]: names resolved, patterns parsed, bounds kept.
 
 mod capture;
+mod metrics;
 mod rules;
 mod who;
 
@@ -103,6 +104,7 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     let record = history.as_ref().map(|history| history.record);
     let interest = Interest { auth: auth.is_some(), acl: acl.is_some(), log, record };
     let capture = policy.capture.and_then(|capture| validator.capture(capture.value, interest));
+    let metrics = policy.metrics.and_then(|metrics| validator.metrics(metrics.value));
     validator.finish_kinds();
     validator.check_entries();
     if !validator.cx.found.has_errors() {
@@ -121,7 +123,8 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     };
     let brokers = Brokers::new(validator.brokers.iter().map(|broker| broker.version).collect());
     let (lists, passwords) = (Vec::new(), Vec::new());
-    let rest = Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture };
+    let rest =
+        Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture, metrics };
     let (model, cx) = validator.finish(rest);
     (model, places, cx)
 }

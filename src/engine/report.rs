@@ -1,0 +1,73 @@
+//! How it is, as metrics.
+
+use std::sync::PoisonError;
+
+use super::Shared;
+use super::reload::Standing;
+use crate::metrics::text::Page;
+use crate::state::status::Running;
+
+/// All series.
+pub(super) fn page(shared: &Shared, me: &Running) -> String {
+    let mut page = Page::default();
+    let standing = shared.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    page.gauge("build_info", "The program; always 1.")
+        .value(&[("version", &me.version), ("sqlite", &me.sqlite), ("role", &me.role)], 1);
+    page.gauge("start_time_seconds", "When the process started, Unix time.").seconds(&[], me.since);
+    policy(&mut page, shared, &standing);
+    shared.meter.write(&mut page);
+    let Some(core) = shared.core.load_full() else { return page.finish() };
+
+    let mut decisions =
+        page.counter("decisions_total", "Decisions by the rule that decided. One that never did has no series.");
+    for rule in core.counts.read() {
+        for (verdict, count) in [("allow", rule.allow), ("deny", rule.deny), ("ignore", rule.ignore)] {
+            if count > 0 {
+                decisions.value(&[("section", &rule.section), ("rule", &rule.rule), ("verdict", verdict)], count);
+            }
+        }
+    }
+    let mut queues = page.gauge("queue_length", "What waits: logins, events of the history, bytes of the capture.");
+    for (queue, count) in core.queues() {
+        queues.value(&[("queue", &queue)], count);
+    }
+    if let Some(history) = &core.history {
+        let lapses = history.lapses();
+        let mut series = page.counter(
+            "history_lapses_total",
+            "Events outside the promise: answered before they were recorded, or not recorded at all.",
+        );
+        series.value(&[("kind", "answered_early")], lapses.answered_early);
+        series.value(&[("kind", "not_kept")], lapses.dropped);
+    }
+    page.counter("log_lines_dropped_total", "Lines that the console was too slow for.")
+        .value(&[], shared.around.log.dropped());
+    page.finish()
+}
+
+fn policy(page: &mut Page, shared: &Shared, standing: &Standing) {
+    let Standing { since, is_last_good, fault, brokers, reloads, ready_in } = standing;
+    let core = shared.core.load_full();
+    page.gauge("policy_in_force", "Whether a policy is in force; without one everything is denied.")
+        .value(&[], u64::from(core.is_some()));
+    page.gauge("policy_file_valid", "Whether the policy file as it stands is in force, or will be.")
+        .value(&[], u64::from(fault.is_none()));
+    if let Some(core) = &core {
+        page.gauge("policy_info", "The policy in force, by the SHA-256 of its file; always 1.").value(
+            &[
+                ("hash", core.hash.as_str()),
+                ("mode", core.policy.mode().as_str()),
+                ("last_good", if *is_last_good { "true" } else { "false" }),
+            ],
+            1,
+        );
+        page.gauge("policy_since_seconds", "Since when it is in force, Unix time.").seconds(&[], *since);
+    }
+    let mut taken = page.counter("reloads_total", "Changes of the policy file that were read.");
+    taken.value(&[("result", "in_force")], reloads.good);
+    taken.value(&[("result", "refused")], reloads.bad);
+    page.gauge("reload_duration_seconds", "How long it took to make the last change ready.")
+        .seconds(&[], i64::try_from(ready_in.as_millis()).unwrap_or(i64::MAX));
+    let missing: usize = brokers.iter().map(|broker| broker.missing.len() + broker.unwanted.len()).sum();
+    page.gauge("hooks_mistold", "Hooks that brokers must be told anew, over all brokers.").value(&[], missing as u64);
+}

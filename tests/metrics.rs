@@ -1,0 +1,186 @@
+//! Metrics of a policy at work, as Prometheus reads them.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use exhook_policy::decision::Answer;
+use exhook_policy::engine::{Engine, Setup};
+use exhook_policy::event::{Action, Client, Event, Extra, Peerhost};
+use exhook_policy::handler::Handler;
+use exhook_policy::history::Recorder;
+use exhook_policy::hook::Hook;
+use exhook_policy::log::Log;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn engine(dir: &Path, metrics: &str) -> Engine {
+    let policy = format!(
+        "version: 1\nlog: []\nacl: {{ rules: [{{ id: 'a \"rule\"', allow: everyone, topics: [t] }}, {{ id: unasked, deny: everyone, topics: [nowhere] }}] }}\n\
+         history: {{ database: h.db }}\nmetrics: {metrics}\n"
+    );
+    fs::write(dir.join("rules.yaml"), policy).unwrap();
+    let setup = Setup::new(&dir.join("rules.yaml"), Recorder::server(), Arc::new(|_| {}), Log::to(std::io::sink()));
+    Engine::load(setup).unwrap()
+}
+
+fn ask(engine: &Engine, topic: &str) -> Answer {
+    let client = Client {
+        clientid: "c",
+        username: "u",
+        peerhost: Peerhost::parse("10.0.0.1"),
+        sockport: 1883,
+        protocol: "mqtt",
+        mountpoint: "",
+        node: "n",
+        is_superuser: false,
+        anonymous: false,
+        extra: Extra::NONE,
+    };
+    engine.handle(&Event::CheckAcl { client, action: Action::Publish, topic }, 0).unwrap()
+}
+
+#[track_caller]
+fn wait<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + LONG;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < end);
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn scrape(address: SocketAddr) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text.split_once("\r\n\r\n")?.1.to_owned())
+}
+
+fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The series of a page by name and labels, held to what the form demands.
+#[track_caller]
+fn parse(page: &str) -> BTreeMap<String, f64> {
+    let mut types: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut series = BTreeMap::new();
+    assert!(page.ends_with('\n'));
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(types.insert(name, kind).is_none(), "{name} has two types");
+            assert!(kind != "counter" || name.ends_with("_total"), "{name}");
+            continue;
+        }
+        if line.starts_with("# HELP ") {
+            continue;
+        }
+        let (key, value) = line.rsplit_once(' ').unwrap();
+        let name = key.split('{').next().unwrap();
+        let family = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix).filter(|family| types.get(family) == Some(&"histogram")));
+        let last = types.contains_key(family.unwrap_or(name));
+        assert!(last, "{name} has no type");
+        assert!(series.insert(key.to_owned(), value.parse().unwrap()).is_none(), "{key} is there twice");
+    }
+    series
+}
+
+#[test]
+fn a_port_of_this_machine_tells_how_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = free_port();
+    let engine = engine(dir.path(), &format!("{{ listen: \"{address}\" }}"));
+    for topic in ["t", "t", "x", "#"] {
+        ask(&engine, topic);
+    }
+    engine.answered(Hook::ClientCheckAcl, Answer::Deny, Duration::from_millis(3), 2);
+    let page = wait(|| scrape(address).filter(|page| page.contains("policy_info")));
+    let series = parse(&page);
+    let check = |name: &str, expected: f64| {
+        assert_eq!(series.get(&format!("exhook_policy_{name}")), Some(&expected), "{name} in\n{page}");
+    };
+    check("policy_in_force", 1.0);
+    check("policy_file_valid", 1.0);
+    check("decisions_total{section=\"acl\",rule=\"a \\\"rule\\\"\",verdict=\"allow\"}", 2.0);
+    check("decisions_total{section=\"acl\",rule=\"default\",verdict=\"deny\"}", 1.0);
+    check("decisions_total{section=\"acl\",rule=\"invalid-topic\",verdict=\"deny\"}", 1.0);
+    check("answers_total{hook=\"client.check_acl\",answer=\"deny\"}", 2.0);
+    check("answer_duration_seconds_bucket{hook=\"client.check_acl\",le=\"0.0025\"}", 0.0);
+    check("answer_duration_seconds_bucket{hook=\"client.check_acl\",le=\"0.005\"}", 2.0);
+    check("answer_duration_seconds_count{hook=\"client.check_acl\"}", 2.0);
+    check("queue_length{queue=\"history\"}", 0.0);
+    check("history_lapses_total{kind=\"not_kept\"}", 0.0);
+    check("reloads_total{result=\"refused\"}", 0.0);
+    assert!(!page.contains("unasked"), "a rule that decided nothing has no series");
+
+    fs::write(dir.path().join("rules.yaml"), "version: 1\nacl: {\n").unwrap();
+    let page = wait(|| scrape(address).filter(|page| page.contains("policy_file_valid 0")));
+    assert_eq!(parse(&page).get("exhook_policy_reloads_total{result=\"refused\"}"), Some(&1.0));
+
+    // A policy that has them elsewhere takes them there.
+    let other = free_port();
+    let moved = format!("version: 1\nacl: {{ rules: [] }}\nmetrics: {{ listen: \"{other}\" }}\n");
+    fs::write(dir.path().join("rules.yaml"), moved).unwrap();
+    wait(|| scrape(other));
+    wait(|| scrape(address).is_none().then_some(()));
+}
+
+#[test]
+fn a_file_is_replaced_while_the_process_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = engine(dir.path(), "{ file: made/x.prom, every: 1s }");
+    let file = dir.path().join("made/x.prom");
+    wait(|| fs::read_to_string(&file).ok().filter(|page| page.contains("policy_info")));
+    ask(&engine, "t");
+    let page = wait(|| fs::read_to_string(&file).ok().filter(|page| page.contains("verdict=\"allow\"} 1")));
+    parse(&page);
+    engine.finish();
+    drop(engine);
+    wait(|| (!file.exists()).then_some(()));
+}
+
+/// What is told of series elsewhere is told of series that are there.
+#[test]
+fn the_page_the_dashboard_and_the_alerts_name_what_there_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let address = free_port();
+    let engine = engine(dir.path(), &format!("{{ listen: \"{address}\" }}"));
+    ask(&engine, "t");
+    engine.answered(Hook::ClientCheckAcl, Answer::Allow, Duration::from_millis(3), 1);
+    let page = wait(|| scrape(address).filter(|page| page.contains("policy_info")));
+    let there: BTreeSet<String> = parse(&page).keys().map(|key| key.split('{').next().unwrap().to_owned()).collect();
+    let families: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    for name in ["examples/prometheus/dashboard.json", "examples/prometheus/alerts.yaml"] {
+        let text = read(name);
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let named: BTreeSet<&str> = words.filter(|word| word.starts_with("exhook_policy_")).collect();
+        assert!(named.len() > 4, "{name}");
+        for series in named {
+            assert!(there.contains(series), "{name} names {series}");
+        }
+    }
+    let _: serde_json::Value = serde_json::from_str(&read("examples/prometheus/dashboard.json")).unwrap();
+    let documented = read("docs/metrics.md");
+    for family in families {
+        let row = format!("| `{}` |", family.strip_prefix("exhook_policy_").unwrap());
+        assert!(documented.contains(&row), "docs/metrics.md does not name {family}");
+    }
+}
