@@ -40,7 +40,7 @@ use crate::log::Log;
 use crate::metrics::Meter;
 use crate::policy::Policy;
 use crate::reply::{Sink, Token};
-use crate::source::Stamp;
+use crate::stamp::Stamp;
 use crate::state::status::Fault;
 use crate::state::{Folder, last_good};
 

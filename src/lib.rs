@@ -37,7 +37,7 @@
 //! - [`replay`]: recorded events, JSON lines or frames, put to a policy again.
 //! - [`mqtt`], [`live`]: a small MQTT client, and the tests of a policy tried on a live broker with it.
 //! - [`doctor`]: reads a broker's settings for what fails open.
-//! - [`log`], [`clock`]: lines on the broker's console; the time of day.
+//! - [`log`], [`clock`], [`stamp`]: lines on the broker's console; the time of day; whether a file has changed.
 //! - [`convert`]: rules of other brokers as a policy to start from.
 //! - [`suite`]: tests of a policy, and what stands in for its sources.
 //! - [`cli`]: the commands, thin leaves over all of this.
@@ -82,6 +82,7 @@ pub mod replay;
 pub mod reply;
 pub mod reverse;
 pub mod source;
+pub mod stamp;
 pub mod state;
 pub mod suite;
 pub mod text;

@@ -19,7 +19,7 @@ use crate::history::Serves;
 use crate::metrics::export::Exporter;
 use crate::policy::model::IfInvalid;
 use crate::policy::{self, Policy};
-use crate::source::Stamp;
+use crate::stamp::Stamp;
 use crate::state::status::{self, Fault, InForce, Mistold, Reloads, Running, Status};
 use crate::state::{Folder, hash_of, last_good};
 

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::task::spawn_blocking;
+use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -25,11 +27,14 @@ use tonic::transport::server::Connected;
 
 use super::links::{Link, Links};
 use crate::log::Log;
+use crate::stamp::Stamp;
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A broker that was silent for so long is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+/// How often the files of TLS are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 /// Where no connection can be accepted, it is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
@@ -74,6 +79,61 @@ impl Tls {
     }
 }
 
+/// TLS with the files as they are, which certificates that run out make necessary.
+pub(super) struct Renewed {
+    tls: Tls,
+    acceptor: ArcSwap<TlsAcceptor>,
+}
+
+impl Renewed {
+    /// Reads the files for the first time.
+    ///
+    /// # Errors
+    /// As [`Tls::acceptor`].
+    pub(super) fn new(tls: &Tls) -> Result<Arc<Self>, String> {
+        Ok(Arc::new(Renewed { tls: tls.clone(), acceptor: ArcSwap::from_pointee(tls.acceptor()?) }))
+    }
+
+    fn now(&self) -> TlsAcceptor {
+        TlsAcceptor::clone(&self.acceptor.load())
+    }
+
+    /// Looks at the files for ever. Those that changed, and have been left alone for a look, are for the connections that come then; if
+    /// they cannot be used, what was there stays.
+    pub(super) async fn watch(self: Arc<Self>, log: Log) {
+        let mut looks = interval(LOOK);
+        let mut known = self.stamps().await;
+        let mut before = known;
+        loop {
+            looks.tick().await;
+            let stamps = self.stamps().await;
+            if stamps == known || stamps != std::mem::replace(&mut before, stamps) {
+                continue;
+            }
+            known = stamps;
+            let files = self.tls.clone();
+            // A disk that hangs must not take a thread that calls need.
+            match spawn_blocking(move || files.acceptor()).await {
+                Ok(Ok(acceptor)) => {
+                    self.acceptor.store(Arc::new(acceptor));
+                    log.line(format_args!(
+                        "connections from now on get the certificate {} anew",
+                        self.tls.certificate.display()
+                    ));
+                }
+                Ok(Err(problem)) => log.line(format_args!("the files of TLS stay as they were: {problem}")),
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn stamps(&self) -> [Option<Stamp>; 3] {
+        let Tls { certificate, key, client_ca } = self.tls.clone();
+        let stamps = move || [Stamp::at(&certificate), Stamp::at(&key), client_ca.and_then(|path| Stamp::at(&path))];
+        spawn_blocking(stamps).await.unwrap_or_default()
+    }
+}
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|error| problem(&error))?.collect();
@@ -87,7 +147,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 /// Accepts connections for ever, and hands over those that are ready to be served. What is refused is logged.
 pub(super) async fn accept(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Renewed>>,
     ready: mpsc::Sender<io::Result<Connection>>,
     links: Arc<Links>,
     log: Log,
@@ -102,7 +162,7 @@ pub(super) async fn accept(
             }
         };
         let socket = Socket::of(stream, peer, &links);
-        match tls.clone() {
+        match tls.as_ref().map(|tls| tls.now()) {
             None => {
                 if ready.send(Ok(Connection::Plain(socket))).await.is_err() {
                     return;

@@ -19,7 +19,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::calls::Calls;
 use super::links::Links;
-use super::listen::{Tls, accept};
+use super::listen::{Renewed, Tls, accept};
 use super::service::Provider;
 use crate::handler::Handler;
 use crate::log::Log;
@@ -52,7 +52,7 @@ pub fn run<H: Handler + Sync>(
     load: impl FnOnce(Sink) -> H,
     log: &Log,
 ) -> Result<(), String> {
-    let tls = tls.map(Tls::acceptor).transpose()?;
+    let tls = tls.map(Renewed::new).transpose()?;
     let calls = Arc::new(Calls::default());
     let handler = Arc::new(load(calls.sink()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -83,6 +83,7 @@ pub fn run<H: Handler + Sync>(
             acceptors.push(tokio::spawn(accept(listener, tls.clone(), ready.clone(), Arc::clone(&links), log.clone())));
         }
         drop(ready);
+        acceptors.extend(tls.map(|tls| tokio::spawn(tls.watch(log.clone()))));
         let server = Server::builder()
             .max_concurrent_streams(None)
             .initial_stream_window_size(WINDOW)

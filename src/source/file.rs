@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 
 use super::Unreadable;
 use crate::policy::lists::{List, ListBuilder, Uses};
+use crate::stamp::Stamp;
 
 /// Files of more bytes are not read.
 pub(super) const LARGEST: u64 = 1 << 30;
@@ -91,38 +92,6 @@ impl<R: BufRead> Lines<R> {
                 return Ok(self.line.get(begin..end).map(|line| (self.number, line)));
             }
         }
-    }
-}
-
-/// Which contents a file has, as far as that can be told without reading it. Links are followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    file: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(metadata: &Metadata) -> Self {
-        Stamp {
-            file: (metadata.dev(), metadata.ino()),
-            size: metadata.len(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
-    /// The stamp of the file that is there now; `None` where none can be seen.
-    pub fn at(path: &Path) -> Option<Self> {
-        std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata))
-    }
-
-    /// A file that was written just now may be written again without its time moving on.
-    fn settled(self, metadata: &Metadata) -> Option<Self> {
-        const TICK: Duration = Duration::from_secs(2);
-        let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-        age.is_some_and(|age| age >= TICK).then_some(self)
     }
 }
 

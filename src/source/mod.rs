@@ -11,7 +11,6 @@ mod refresh;
 mod sqlite;
 
 pub use check::{check, read};
-pub use file::Stamp;
 pub use refresh::Sources;
 
 use std::fmt;

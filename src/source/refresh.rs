@@ -5,11 +5,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::file::Stamp;
 use super::{Unreadable, file, sqlite};
 use crate::log::Log;
 use crate::policy::lists::{List, Lists, Uses};
 use crate::policy::model::{ListDef, ListId, ListSource};
+use crate::stamp::Stamp;
 
 /// How often it is looked whether a source has changed.
 const LOOK: Duration = Duration::from_secs(1);

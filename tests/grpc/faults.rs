@@ -254,7 +254,7 @@ async fn a_policy_that_does_not_load_denies_all() {
 }
 
 /// What the health service says of a service.
-async fn health(address: SocketAddr, service: &str) -> Option<ServingStatus> {
+pub(crate) async fn health(address: SocketAddr, service: &str) -> Option<ServingStatus> {
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
     let request = HealthCheckRequest { service: service.to_owned() };
     HealthClient::new(channel).check(request).await.ok().map(|response| response.into_inner().status())

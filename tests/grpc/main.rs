@@ -18,6 +18,7 @@ mod faults;
 mod generated;
 mod pieces;
 mod port;
+mod reload;
 mod secrets;
 mod server;
 mod story;

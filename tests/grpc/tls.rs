@@ -87,3 +87,25 @@ async fn without_an_authority_for_clients_anyone_is_served_by_tls() {
     load(server.address, &other, None).await.unwrap_err();
     Broker::at(named("v3"), server.address).load().await.unwrap_err();
 }
+
+#[tokio::test]
+async fn a_certificate_that_is_renewed_is_for_the_connections_that_come_then() {
+    let (before, after) = (Authority::new(), Authority::new());
+    let place = Place::new(RULES);
+    let mut server = serve(&place, &before, true);
+    assert_eq!(load(server.address, &before, Some(before.issue())).await.unwrap(), 16);
+    let put = |ours: &Authority, key: Option<String>| {
+        let (certificate, own) = ours.issue();
+        for (name, pem) in [("server.pem", certificate), ("server.key", key.unwrap_or(own)), ("ca.pem", ours.pem())] {
+            fs::write(place.path(name), pem).unwrap();
+        }
+    };
+    // A key that is not the certificate's changes nothing.
+    put(&after, Some(before.issue().1));
+    server.wait_for_line("the files of TLS stay as they were: ");
+    assert_eq!(load(server.address, &before, Some(before.issue())).await.unwrap(), 16);
+    put(&after, None);
+    server.wait_for_line("connections from now on get the certificate server.pem anew");
+    assert_eq!(load(server.address, &after, Some(after.issue())).await.unwrap(), 16);
+    load(server.address, &before, Some(before.issue())).await.unwrap_err();
+}

@@ -119,3 +119,47 @@ fn a_module_that_is_not_in_force_is_denied() {
         "{READY}a call of on_client_authenticate: the policy rules is in force, not other: denied\n"
     ));
 }
+
+#[test]
+fn a_mode_that_came_into_force_after_init_is_kept_where_it_refuses() {
+    for (was, state_of, expected) in [
+        (None, "audit", "'undefined'"),
+        (Some(Mode::Audit), "audit", "'undefined'"),
+        (Some(Mode::Enforce), "audit", "{0,'false'}"),
+        // Who can write a status must not be able to open the door.
+        (Some(Mode::Audit), "enforce", "{0,'false'}"),
+    ] {
+        let mut host = Host::start();
+        host.stage.good.store(false, Ordering::SeqCst);
+        *host.stage.was.lock().unwrap() = was;
+        host.send(&call(1, "init", &[]));
+        host.reply();
+        host.send(&login_with(2, "allow", state(state_of)));
+        host.check(2, expected);
+        host.end().0.unwrap();
+    }
+}
+
+#[test]
+fn what_the_broker_was_told_is_known_after_init_and_after_a_restart() {
+    let told = |host: &Host| {
+        let told = host.stage.told.lock().unwrap();
+        told.iter().map(|told| (told.broker.clone(), told.hooks.bits())).collect::<Vec<_>>()
+    };
+    let both = ("the broker".to_owned(), 1 << 4 | 1 << 15);
+    let mut host = Host::ready();
+    host.send(&login(1, "allow"));
+    host.check(1, "{0,'true'}");
+    assert_eq!(told(&host), [both]);
+    host.end().0.unwrap();
+    // Started anew, it has that from the broker, which may have been told by another version.
+    for (state, expected) in [(2, Some(1 << 4)), (1, None)] {
+        let mut host = Host::start();
+        let mut elements = vec![atom("exhook_policy"), eetf::FixInteger::from(state).into(), atom("enforce")];
+        elements.extend((state == 2).then(|| eetf::FixInteger::from(1 << 4).into()));
+        host.send(&login_with(1, "allow", tuple(&elements)));
+        host.check(1, "{0,'true'}");
+        assert_eq!(told(&host).first().map(|(_, bits)| *bits), expected);
+        host.end().0.unwrap();
+    }
+}

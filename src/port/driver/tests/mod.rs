@@ -31,6 +31,9 @@ struct Stage {
     finished: AtomicUsize,
     /// Whether a policy loads.
     good: AtomicBool,
+    /// What a policy that does not load says was in force before.
+    was: Mutex<Option<Mode>>,
+    told: Mutex<Vec<Told>>,
     /// Held while a policy must not load yet.
     gate: Mutex<()>,
     mode: Mode,
@@ -66,6 +69,10 @@ impl Handler for Fake {
             "fault" => panic!("a fault"),
             other => panic!("no such client, {other}"),
         }
+    }
+
+    fn told(&self, told: Told) {
+        self.stage.told.lock().unwrap().push(told);
     }
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
@@ -132,6 +139,8 @@ impl Host {
             loads: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
             good: AtomicBool::new(true),
+            was: Mutex::default(),
+            told: Mutex::default(),
             gate: Mutex::new(()),
             mode,
             deadline,
@@ -150,7 +159,10 @@ impl Host {
                 drop(stage.gate.lock().unwrap());
                 match module {
                     "fault" => panic!("a fault"),
-                    _ if !stage.good.load(Ordering::SeqCst) => Err("line 1: wrong\nline 2: wrong".to_owned().into()),
+                    _ if !stage.good.load(Ordering::SeqCst) => Err(Refused {
+                        reason: "line 1: wrong\nline 2: wrong".to_owned(),
+                        was: *stage.was.lock().unwrap(),
+                    }),
                     _ => Ok(Fake { stage: Arc::clone(&stage), sink }),
                 }
             })
