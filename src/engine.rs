@@ -106,7 +106,7 @@ impl Engine {
         let (engine, beginning) = Engine::begin(setup);
         match beginning.fault {
             Some(fault) if engine.shared.core.load().is_none() => {
-                engine.shared.bell.ended();
+                reload::leave_word(&engine.shared, &fault);
                 Err(fault.text)
             }
             _ => {

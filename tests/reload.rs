@@ -332,6 +332,7 @@ fn at_a_start_with_an_invalid_file_it_denies_unless_the_policy_asked_for_a_copy(
         fs::write(dir.path().join("rules.yaml"), "version: 1\nauth: {\n").unwrap();
         let again = Engine::load(setup(dir.path(), &answers, &log));
         assert_eq!(again.is_ok(), is_kept);
+        drop(again);
         let bench = Bench::at(dir, false);
         assert_eq!(bench.login("a"), if is_kept { Answer::Allow } else { Answer::Deny });
         assert_eq!(bench.login("b"), Answer::Deny);
@@ -432,4 +433,55 @@ fn a_file_rewritten_over_and_over_gives_no_wrong_answer() {
     assert!(asked.load(Ordering::Relaxed) > 100);
     assert!(!bench.logged().contains("everything is denied"), "{}", bench.logged());
     assert_eq!(bench.login(&format!("n-{}", rounds + 1)), Answer::Allow);
+}
+
+#[test]
+fn a_driver_that_finds_no_policy_says_so_where_it_is_looked_for() {
+    let bench = Bench::new(&allows("a"));
+    bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status");
+    let Bench { dir, engine, answers, log, .. } = bench;
+    drop(engine);
+    fs::write(dir.path().join("rules.yaml"), "version: 1\nauth: {\n").unwrap();
+    Engine::load(setup(dir.path(), &answers, &log)).unwrap_err();
+    let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+        .arg("status")
+        .arg("--policy")
+        .arg(dir.path().join("rules.yaml"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("no policy is in force: everything is denied") && said.contains("error[yaml-syntax]"),
+        "{said}"
+    );
+}
+
+/// A driver that was killed leaves its status: by that it is known which mode was in force, whatever `init` once told.
+#[test]
+fn the_mode_that_was_in_force_last_is_known_after_a_kill() {
+    use exhook_policy::decision::Mode;
+    use exhook_policy::state::Folder;
+    use exhook_policy::state::status::last_mode;
+
+    let bench = Bench::new(&format!("mode: audit\n{}", allows("a")));
+    let folder = Folder::of(&bench.file(), None);
+    bench.wait(|| last_mode(&folder, &bench.file()) == Some(Mode::Audit), "a status in audit mode");
+    bench.replace(&allows("b"));
+    bench.wait(|| last_mode(&folder, &bench.file()) == Some(Mode::Enforce), "a status that it is enforced");
+    // As a kill would leave it.
+    let state = bench.dir.path().join("state");
+    let kept: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&state)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    let Bench { dir, engine, answers, log, .. } = bench;
+    drop(engine);
+    let renamed = |path: &Path| path.with_file_name("status-1.json");
+    kept.iter().for_each(|(path, text)| fs::write(renamed(path), text).unwrap());
+    fs::write(dir.path().join("rules.yaml"), "version: 1\nauth: {\n").unwrap();
+    Engine::load(setup(dir.path(), &answers, &log)).unwrap_err();
+    assert_eq!(last_mode(&folder, &dir.path().join("rules.yaml")), Some(Mode::Enforce));
+    assert_eq!(last_mode(&folder, &dir.path().join("other.yaml")), None);
 }

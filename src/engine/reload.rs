@@ -133,6 +133,15 @@ pub(super) fn watch(shared: &Arc<Shared>, beginning: Beginning) {
     }
 }
 
+/// Says once, where `exhook-policy status` reads it, that there is nothing to watch: no policy could be loaded.
+pub(super) fn leave_word(shared: &Arc<Shared>, fault: &Fault) {
+    shared.bell.ended();
+    let beginning = Beginning { stamp: None, is_last_good: false, fault: Some(fault.clone()) };
+    let watch = Watch::new(Arc::clone(shared), beginning);
+    // The log has it too.
+    let _ = status::write(&watch.folder, &watch.status(None));
+}
+
 /// How it stands with the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Standing {

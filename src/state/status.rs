@@ -195,8 +195,9 @@ pub fn last_mode(folder: &Folder, policy: &Path) -> Option<Mode> {
     let policy = std::path::absolute(policy).ok()?;
     let entries = fs::read_dir(folder.path()).ok()?.flatten();
     let statuses = entries.filter_map(|entry| serde_json::from_slice::<Status>(&read_one(&entry.path()).ok()?).ok());
-    let last = statuses.filter(|status| status.file == policy).max_by_key(|status| status.written_at)?;
-    let mode = last.policy?.mode;
+    let in_force =
+        statuses.filter(|status| status.file == policy).filter_map(|status| Some((status.written_at, status.policy?)));
+    let mode = in_force.max_by_key(|(written_at, _)| *written_at)?.1.mode;
     [Mode::Enforce, Mode::Audit].into_iter().find(|known| known.as_str() == mode)
 }
 
