@@ -1,4 +1,4 @@
-//! Policies that do not load.
+//! Policies that do not load, and policies that change.
 
 use std::fs;
 
@@ -28,4 +28,21 @@ fn breaks_later(rules: &str, expected: &str) {
     fs::write(place.path("policy/rules.yaml"), "version: 1\nauht: {}\n").unwrap();
     fs::write(place.path("policy/broken"), "").unwrap();
     running.finish();
+}
+
+#[test]
+fn a_policy_that_changes_is_in_force_and_the_broker_is_told_nothing_twice() {
+    let place = Place::new(RULES, 2);
+    let mut running = place.start("changed", &[]);
+    running.wait_ready();
+    let changed = RULES.replace("retired: [dev-9]", "retired: [dev-9, dev-1]") + "  record: [connections, attempts]\n";
+    fs::write(place.path("policy/rules.yaml.new"), changed).unwrap();
+    fs::rename(place.path("policy/rules.yaml.new"), place.path("policy/rules.yaml")).unwrap();
+    // The second driver knows from the broker itself what that was told by the first.
+    let missing = "NOT IN FORCE: the broker was not told of client.connect, client.connack, which the policy needs now, and does not \
+                   call it until: emqx_ctl plugins unload emqx_extension_hook && emqx_ctl plugins load emqx_extension_hook";
+    running.wait_for_lines(missing, 2);
+    fs::write(place.path("policy/seen"), "").unwrap();
+    let console = running.finish().console();
+    assert_eq!(console.matches("is in force anew, mode enforce").count(), 1, "{console}");
 }

@@ -150,6 +150,20 @@ impl Running {
         assert_eq!(line, "ready\n", "{}", String::from_utf8_lossy(&fs::read(&self.console).unwrap()));
     }
 
+    /// Waits until a line is on the console so many times.
+    #[track_caller]
+    pub(crate) fn wait_for_lines(&self, line: &str, count: usize) {
+        let end = Instant::now() + LONGEST;
+        loop {
+            let console = String::from_utf8_lossy(&fs::read(&self.console).unwrap()).into_owned();
+            if console.matches(line).count() >= count {
+                return;
+            }
+            assert!(Instant::now() < end, "{line} is not there {count} times:\n{console}");
+            sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits for the end, which must be a good one.
     #[track_caller]
     pub(crate) fn finish(mut self) -> Played {

@@ -214,6 +214,21 @@ scenario(broken_later, Options, [Expected]) ->
     {ok, Answer} = client:acl(Host, Client, publish, <<"dev/dev-1/up/t">>),
     done(Host);
 
+%% A policy that is another one from some time on, also for the driver that is started after that.
+scenario(changed, Options, []) ->
+    Host = host:start(Options),
+    {ok, _} = host:init(Host),
+    Client = client:new(<<"dev-1">>),
+    {ok, {0, true}} = client:login(Host, Client, <<"right">>),
+    io:format("ready~n"),
+    wait_for_login(Host, Client, {0, false}),
+    {ok, {0, true}} = client:login(Host, client:new(<<"dev-2">>), <<"right">>),
+    host:kill(Host),
+    host:wait_restart(Host, 2),
+    {ok, {0, false}} = client:login(Host, Client, <<"right">>),
+    wait_for_file(maps:get(policy, Options) ++ "/seen"),
+    done(Host);
+
 %% In audit mode nothing has an opinion.
 scenario(audit, Options, []) ->
     Host = host:start(Options),
@@ -363,6 +378,12 @@ timed(Call) ->
     end.
 
 now_ms() -> erlang:monotonic_time(millisecond).
+
+wait_for_login(Host, Client, Expected) ->
+    case client:login(Host, Client, <<"right">>) of
+        {ok, Expected} -> ok;
+        _ -> timer:sleep(20), wait_for_login(Host, Client, Expected)
+    end.
 
 wait_for_file(Path) ->
     case filelib:is_file(Path) of
