@@ -45,7 +45,7 @@ fn an_acl_conf_becomes_a_policy_that_says_what_changes() {
     check_golden(
         &["acl-conf", "acl.conf"],
         "acl-conf.yaml",
-        "6 rules change their meaning: read the comments above them, then `exhook-policy check`\n",
+        "7 rules change their meaning: read the comments above them, then `exhook-policy check`\n",
     );
 }
 

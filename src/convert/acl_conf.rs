@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::Problem;
-use super::draft::{Condition, Draft, Field, Item, Rule, Section, Topics, Who};
+use super::draft::{self, Condition, Draft, Field, Item, Rule, Section, Topics, Who};
 use super::erlang::{Term, Value, consult};
 use crate::decision::Verdict;
 use crate::policy::lists::parse_network;
@@ -142,8 +142,13 @@ impl Access {
     }
 }
 
-/// The pattern of the policy for a topic of a rule, unless the topic never matches.
-fn pattern(term: &Term, verdict: Verdict, access: Access, notes: &mut Vec<String>) -> Result<Option<String>, Problem> {
+/// The patterns of the policy for a topic of a rule; none where the topic never matches.
+fn pattern(
+    term: &Term,
+    verdict: Verdict,
+    access: Access,
+    notes: &mut Vec<String>,
+) -> Result<Vec<draft::Pattern>, Problem> {
     let wrong = || Problem::new(term.line, "a topic is a string or {eq, a string}");
     let (topic, literally) = match &term.value {
         Value::Text(topic) => (topic, false),
@@ -165,7 +170,7 @@ fn pattern(term: &Term, verdict: Verdict, access: Access, notes: &mut Vec<String
         } else {
             format!("{{eq, \"{topic}\"}} is left out: nobody can publish to a filter.")
         });
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let levels: Vec<&str> = topic.split('/').map(|level| if literally { level } else { placeholder(level) }).collect();
     let filter = levels.join("/");
@@ -178,7 +183,36 @@ fn pattern(term: &Term, verdict: Verdict, access: Access, notes: &mut Vec<String
     if access.subscribes() {
         notes.extend(change(topic, &filter, literally, verdict));
     }
-    Ok(Some(filter))
+    let mut patterns = vec![draft::Pattern::Filter(filter)];
+    if !literally && let Some(regex) = below_dollar(&levels) {
+        match verdict {
+            Verdict::Deny => patterns.push(draft::Pattern::Regex(regex)),
+            Verdict::Allow | Verdict::Ignore => notes.push(format!(
+                "Stricter: the broker's `{topic}` reaches topics that begin with `$`, too; here it does not."
+            )),
+        }
+    }
+    Ok(patterns)
+}
+
+/// The topics of a filter that begin with `$`, as a regex: a wildcard in the first level does not reach them here, and
+/// does in the broker's rules.
+fn below_dollar(levels: &[&str]) -> Option<String> {
+    let (first, rest) = levels.split_first()?;
+    let mut regex = match *first {
+        "+" => r"\$[^/]*".to_owned(),
+        "#" => r"\$.*".to_owned(),
+        _ => return None,
+    };
+    for level in rest {
+        match *level {
+            "+" => regex.push_str("/[^/]*"),
+            "#" => regex.push_str("(/.*)?"),
+            "${clientid}" | "${username}" => regex.extend(["/", level]),
+            level => regex.extend(["/", &regex_syntax::escape(level)]),
+        }
+    }
+    Some(regex)
 }
 
 /// `%c` and `%u` are placeholders where they are a whole level.
@@ -192,9 +226,9 @@ fn placeholder(level: &str) -> &str {
 
 /// How the meaning for subscriptions changes.
 fn change(topic: &str, filter: &str, literally: bool, verdict: Verdict) -> Option<String> {
-    let below_dollar = topic.starts_with('$') && topic.split_once('/').is_some_and(|(_, rest)| rest == "#");
+    let all_below_dollar = topic.starts_with('$') && topic.split_once('/').is_some_and(|(_, rest)| rest == "#");
     match verdict {
-        Verdict::Deny if topic == "#" || below_dollar => None,
+        Verdict::Deny if topic == "#" || all_below_dollar => None,
         Verdict::Deny => Some(format!(
             "Stricter: the broker lets wider filters past a rule on `{topic}`, `#` and `+` among them; here a subscription \
              that would receive one of these topics is denied."

@@ -43,9 +43,16 @@ pub(super) struct Rule {
 
 #[derive(Debug, Default)]
 pub(super) struct Topics {
-    pub(super) both: Vec<String>,
-    pub(super) publish: Vec<String>,
-    pub(super) subscribe: Vec<String>,
+    pub(super) both: Vec<Pattern>,
+    pub(super) publish: Vec<Pattern>,
+    pub(super) subscribe: Vec<Pattern>,
+}
+
+/// A pattern for topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pattern {
+    Filter(String),
+    Regex(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +133,7 @@ impl Rule {
             [("topics", &topics.both), ("publish", &topics.publish), ("subscribe", &topics.subscribe)]
         {
             if !patterns.is_empty() {
-                let patterns: Vec<String> = patterns.iter().map(|pattern| text(pattern)).collect();
+                let patterns: Vec<String> = patterns.iter().map(Pattern::to_string).collect();
                 writeln!(f, "      {key}: [{}]", patterns.join(", "))?;
             }
         }
@@ -137,6 +144,15 @@ impl Rule {
 impl Topics {
     pub(super) fn is_empty(&self) -> bool {
         self.both.is_empty() && self.publish.is_empty() && self.subscribe.is_empty()
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Filter(filter) => f.write_str(&text(filter)),
+            Pattern::Regex(regex) => write!(f, "{{ regex: {} }}", text(regex)),
+        }
     }
 }
 

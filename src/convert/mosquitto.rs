@@ -1,7 +1,7 @@
 //! mosquitto's `acl_file` and `password_file`.
 
 use super::Problem;
-use super::draft::{Condition, Draft, Field, Item, Rule, Section, Topics, Who};
+use super::draft::{self, Condition, Draft, Field, Item, Rule, Section, Topics, Who};
 use crate::decision::Verdict;
 use crate::topic::Pattern;
 
@@ -54,7 +54,7 @@ enum Subject {
 #[derive(Debug)]
 struct Block {
     subject: Subject,
-    denied: Vec<String>,
+    denied: Vec<draft::Pattern>,
     /// A `deny` line stands behind another one.
     moved: bool,
     allowed: Topics,
@@ -152,6 +152,7 @@ impl Block {
     }
 
     fn add(&mut self, access: &Access, topic: String) {
+        let topic = draft::Pattern::Filter(topic);
         match access {
             Access::Deny => {
                 self.moved |= !self.allowed.is_empty();
