@@ -4,11 +4,13 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use eetf::{Atom, Binary, FixInteger, List, Term, Tuple};
+use exhook_policy::password::StoredHash;
 use tempfile::TempDir;
 
 const RULES: &str = "
@@ -110,11 +112,15 @@ fn call(function: &str, args: &[Term]) -> Vec<u8> {
 }
 
 fn login(clientid: &str) -> Vec<u8> {
+    call("on_client_authenticate", &[clientinfo(clientid, "", "s3cret"), atom("true"), tuple([])])
+}
+
+fn clientinfo(clientid: &str, username: &str, password: &str) -> Term {
     let fields = [
         ("node", atom("emqx@127.0.0.1")),
         ("clientid", binary(clientid)),
-        ("username", binary("")),
-        ("password", binary("s3cret")),
+        ("username", binary(username)),
+        ("password", binary(password)),
         ("peerhost", binary("127.0.0.1")),
         ("sockport", integer(1883)),
         ("protocol", atom("mqtt")),
@@ -122,8 +128,7 @@ fn login(clientid: &str) -> Vec<u8> {
         ("is_superuser", atom("false")),
         ("anonymous", atom("true")),
     ];
-    let clientinfo = list(fields.map(|(key, value)| tuple([atom(key), value])));
-    call("on_client_authenticate", &[clientinfo, atom("true"), tuple([])])
+    list(fields.map(|(key, value)| tuple([atom(key), value])))
 }
 
 /// The results of the replies, which all have the id 1 and are all that was written.
@@ -339,4 +344,117 @@ fn two_copies_do_not_hand_on_to_each_other() {
     }
     let output = talk(place.command(&place.path("bin/python3"), &["script.py"]), b"");
     assert_eq!(output.status.code(), Some(127));
+}
+
+/// Everything that a process could have written, as it is now.
+fn memory_of(process: u32) -> Vec<u8> {
+    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
+    let memory = fs::File::open(format!("/proc/{process}/mem")).unwrap();
+    let mut found = Vec::new();
+    for line in maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw"))) {
+        let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [from, to] = [from, to].map(|place| u64::from_str_radix(place, 16).unwrap());
+        let mut part = vec![0; usize::try_from(to - from).unwrap()];
+        // What the kernel keeps to itself cannot be read.
+        if memory.read_exact_at(&mut part, from).is_ok() {
+            found.extend(part);
+        }
+    }
+    found
+}
+
+/// Each place where the mark stands, with what follows it.
+fn marked(memory: &[u8], mark: &str) -> Vec<String> {
+    let marked = regex::bytes::Regex::new(&format!("(?s-u){mark}.{{0,12}}")).unwrap();
+    marked.find_iter(memory).map(|found| found.as_bytes().escape_ascii().to_string()).collect()
+}
+
+/// Passwords of logins of each kind: while the policy is loading, right, wrong, of nobody, in a frame that cannot be read, in
+/// frames that arrive in pieces and so many that the buffer grows.
+#[test]
+fn no_password_is_left_in_the_memory_of_the_driver() {
+    const MARK: &str = "n0t-l3ft-b3hind-";
+    let place = Place::new();
+    let mut hashes = String::new();
+    for (user, hash) in [
+        ("argon", StoredHash::argon2id(format!("{MARK}argon").as_bytes()).unwrap()),
+        // Of other passwords.
+        ("bcrypt", "$2b$04$eOkKcqg6bKiWUJRO9nJU8.0sNkrlKM0G7mWwV8xvzLO9Ax0xCBdlO".to_owned()),
+        ("scrypt", "$scrypt$ln=4,r=8,p=1$c2FsdHNhbHQ$0mCyFwh6qVKrGSHTzDU4VQyQqjbXJ9lE7YgkWFQBO1M".to_owned()),
+        ("pbkdf", "$pbkdf2-sha256$i=10$c2FsdHNhbHQ$0mCyFwh6qVKrGSHTzDU4VQyQqjbXJ9lE7YgkWFQBO1M".to_owned()),
+    ] {
+        hashes += &format!("{user}:{hash}\n");
+    }
+    fs::write(place.path("policy/users.passwd"), hashes).unwrap();
+    let rules = "version: 1\npasswords: { users: { file: users.passwd } }\n\
+                 auth: { rules: [{ allow: everyone, password: users }] }\n\
+                 acl: { rules: [{ deny: everyone, topics: [\"#\"] }] }\n";
+    fs::write(place.path("policy/rules.yaml"), rules).unwrap();
+    let mut driver = place.python(&OPTIONS);
+    let mut child = driver.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+
+    let login = |user: &str, number: usize| {
+        let client = clientinfo("c", user, &format!("{MARK}{user}{}", if number == 0 { "" } else { "-wrong" }));
+        framed(4, &call("on_client_authenticate", &[client, atom("true"), tuple([])]))
+    };
+    let torn = framed(4, &call("on_client_authenticate", &[binary(&format!("{MARK}torn")), tuple([])]));
+    let rest = framed(4, format!("{MARK}no-term").as_bytes());
+    let mut answers = |count: usize| {
+        for _ in 0..count {
+            let mut length = [0; 4];
+            stdout.read_exact(&mut length).unwrap();
+            let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+            stdout.read_exact(&mut answer).unwrap();
+        }
+    };
+    // While the policy is loading.
+    stdin.write_all(&[login("argon", 0), login("pbkdf", 1)].concat()).unwrap();
+    answers(2);
+    for round in 0..3 {
+        let users = ["argon", "bcrypt", "scrypt", "pbkdf", "nobody"];
+        let logins: Vec<Vec<u8>> = (0..40).map(|number| login(users[number % users.len()], number + round)).collect();
+        let mut input = [logins.concat(), torn.clone(), rest.clone()].concat();
+        if round == 1 {
+            // A frame that none is as long as, behind the beginning of which the others have to move.
+            let client = clientinfo("c", "nobody", &(MARK.to_owned() + &"x".repeat(60_000)));
+            let long = framed(4, &call("on_client_authenticate", &[client, atom("true"), tuple([])]));
+            input.splice(0..0, [login("argon", 0), long].concat());
+            write_in_pieces(&mut stdin, &input, 5_003);
+            answers(2 + logins.len() + 1);
+            continue;
+        }
+        write_in_pieces(&mut stdin, &input, [1_031, 0, 65_536][round]);
+        answers(logins.len() + 1);
+    }
+    let client = clientinfo("sh0wn-by-th3-search-01", "u", "");
+    stdin
+        .write_all(&framed(
+            4,
+            &call("on_client_check_acl", &[client, atom("publish"), binary("t"), atom("true"), tuple([])]),
+        ))
+        .unwrap();
+    answers(1);
+
+    // A login that was too late has its answer, and may still be worked at.
+    let patience = Instant::now() + Duration::from_secs(60);
+    loop {
+        let memory = memory_of(child.id());
+        assert!(!marked(&memory, "sh0wn-by-th3-search-").is_empty(), "{} bytes are not the driver's", memory.len());
+        let left = marked(&memory, MARK);
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < patience, "{left:?}");
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+/// Writes in pieces of so many bytes, each of which the driver has the time to read.
+fn write_in_pieces(stdin: &mut impl Write, input: &[u8], piece: usize) {
+    for piece in input.chunks(piece) {
+        stdin.write_all(piece).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use smallvec::SmallVec;
+use zeroize::Zeroizing;
 
 use crate::decision::{Answer, Mode};
 use crate::handler::{Handler, Load, Refused, Told};
@@ -25,7 +26,7 @@ use crate::log::Log;
 use crate::reply::Token;
 
 use super::call::{Call, Incoming};
-use super::frame::{Broken, Frames, Packet};
+use super::frame::{Broken, Frames, Packet, wipe};
 use super::inbox::Inbox;
 use super::output::Output;
 use super::pipes::Pipes;
@@ -142,7 +143,7 @@ enum Policy<H> {
     /// No call has named the module yet.
     Unknown,
     /// On its way, on another thread. Calls that came in the meantime are kept as they came.
-    Loading { module: String, kept: VecDeque<(Token, Vec<u8>)>, before: Option<Refused> },
+    Loading { module: String, kept: VecDeque<(Token, Zeroizing<Vec<u8>>)>, before: Option<Refused> },
     /// In force.
     Ready { module: String, handler: H },
     /// It did not load.
@@ -162,7 +163,9 @@ impl<H: Handler> Driver<H> {
                 }
                 let arrived = Instant::now();
                 while let Some(frame) = frames.next().map_err(Failure::Broken)? {
-                    self.frame(frame, arrived);
+                    if self.frame(frame, arrived) {
+                        frames.wipe();
+                    }
                 }
                 self.settle();
                 self.tell_of(arrived);
@@ -304,29 +307,33 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    /// One frame from the broker. Whatever is in it, the next one is read.
-    fn frame(&mut self, frame: &[u8], arrived: Instant) {
+    /// One frame from the broker. Whatever is in it, the next one is read. Gives back whether it may hold a password.
+    fn frame(&mut self, frame: &[u8], arrived: Instant) -> bool {
         let mut room = mem::take(&mut self.room);
         let (term, unpacked) = unpack(frame, &mut room);
-        match Incoming::read(term) {
+        let has_password = match Incoming::read(term) {
             Ok(Incoming::Call(call)) => self.call(&call, term, unpacked, arrived),
-            Ok(Incoming::Message) => {}
+            Ok(Incoming::Message) => false,
             Err(error) => {
                 let error = unpacked.err().unwrap_or(error);
                 self.log.line(format_args!("skipped a frame of {} bytes: {error}", frame.len()));
+                true
             }
-        }
+        };
+        wipe(Some(&mut room));
         room.clear();
         room.shrink_to(KEEP);
         self.room = room;
+        has_password
     }
 
-    fn call(&mut self, call: &Call<'_>, term: &[u8], unpacked: Result<(), Error>, arrived: Instant) {
+    fn call(&mut self, call: &Call<'_>, term: &[u8], unpacked: Result<(), Error>, arrived: Instant) -> bool {
         let token = self.calls.next_token();
+        let hook = call.hook();
         match call.function.name() {
             b"init" => self.init(call, token),
             b"deinit" => self.reply_at_once(token, call, Outcome::Ok),
-            _ => match (call.hook(), unpacked) {
+            _ => match (hook, unpacked) {
                 (Some(hook), Ok(())) => self.hook(hook, call, token, term, arrived),
                 (Some(hook), Err(error)) => self.unreadable(call, hook.kind(), token, &error),
                 (None, _) => {
@@ -338,6 +345,7 @@ impl<H: Handler> Driver<H> {
                 }
             },
         }
+        hook.is_none_or(|hook| hook == Hook::ClientAuthenticate)
     }
 
     fn init(&mut self, call: &Call<'_>, token: Token) {
@@ -366,7 +374,7 @@ impl<H: Handler> Driver<H> {
         }
         match &mut self.policy {
             Policy::Loading { kept, .. } => {
-                kept.push_back((token, term.to_vec()));
+                kept.push_back((token, Zeroizing::new(term.to_vec())));
                 let state = call.state().map(|state| state.mode);
                 self.calls.push(Waiting { id: call.id.into(), hook, arrived, state });
             }

@@ -1,7 +1,9 @@
 //! Frames: a length of 1, 2 or 4 bytes, and so many bytes.
 
 use std::fmt;
+use std::hint::black_box;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 
 use rustix::buffer::spare_capacity;
@@ -131,6 +133,8 @@ impl fmt::Display for Broken {
 pub struct Frames {
     packet: Packet,
     buffer: Vec<u8>,
+    /// Where the frame that was lent last begins, with its length.
+    last: usize,
     /// Where the first frame that was not lent yet begins.
     start: usize,
 }
@@ -138,19 +142,32 @@ pub struct Frames {
 impl Frames {
     /// A splitter with nothing in it.
     pub fn new(packet: Packet) -> Self {
-        Frames { packet, buffer: Vec::new(), start: 0 }
+        Frames { packet, buffer: Vec::new(), last: 0, start: 0 }
     }
 
-    /// Makes room behind the bytes that are left.
-    fn compact(&mut self) {
-        if self.start == 0 {
-            return;
+    /// Makes room for so many more behind the bytes that are left. Of these no second copy stays behind: they may be the
+    /// beginning of a frame that has a password.
+    fn make_room(&mut self, more: usize) {
+        let left = self.buffer.len() - self.start;
+        if self.start > 0 {
+            self.buffer.copy_within(self.start.., 0);
+            wipe(self.buffer.get_mut(left.max(self.start)..));
+            self.buffer.truncate(left);
+            (self.last, self.start) = (0, 0);
         }
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        if self.buffer.capacity() > KEEP && self.buffer.len() < KEEP / 2 {
-            self.buffer.shrink_to(KEEP / 2);
+        let needed = left.saturating_add(more);
+        let capacity = self.buffer.capacity();
+        if capacity < needed || (capacity > KEEP && needed < KEEP / 2) {
+            let other = Vec::with_capacity(if capacity < needed { needed.max(2 * capacity) } else { KEEP / 2 });
+            let mut old = mem::replace(&mut self.buffer, other);
+            self.buffer.extend_from_slice(&old);
+            wipe(Some(&mut old));
         }
+    }
+
+    /// Overwrites the frame that was lent last.
+    pub fn wipe(&mut self) {
+        wipe(self.buffer.get_mut(self.last..self.start));
     }
 
     /// Reads once from a descriptor; 0 is its end.
@@ -158,8 +175,7 @@ impl Frames {
     /// # Errors
     /// Those of reading. An interrupted read is tried again.
     pub fn read_from(&mut self, input: impl AsFd) -> io::Result<usize> {
-        self.compact();
-        self.buffer.reserve(READ);
+        self.make_room(READ);
         loop {
             match read(&input, spare_capacity(&mut self.buffer)) {
                 Err(Errno::INTR) => {}
@@ -170,7 +186,7 @@ impl Frames {
 
     /// Takes bytes that were read elsewhere.
     pub fn extend(&mut self, bytes: &[u8]) {
-        self.compact();
+        self.make_room(bytes.len());
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -190,6 +206,7 @@ impl Frames {
         }
         let width = self.packet.width();
         let Some(frame) = rest.get(width..width + length) else { return Ok(None) };
+        self.last = self.start;
         self.start += width + length;
         Ok(Some(frame))
     }
@@ -205,6 +222,15 @@ impl Frames {
         }
         let announced = self.packet.length(rest).map(|length| self.packet.width() + length);
         Err(Broken::CutOff { found: rest.len(), announced })
+    }
+}
+
+/// Overwrites bytes that nobody reads again, at the speed of memory.
+pub(super) fn wipe(bytes: Option<&mut [u8]>) {
+    if let Some(bytes) = bytes {
+        bytes.fill(0);
+        // Whoever sees that nobody reads them might leave it out.
+        black_box(bytes);
     }
 }
 
@@ -292,6 +318,24 @@ mod tests {
         assert!(out.is_empty());
         assert_eq!(push(&mut out, Packet::One, &[&[1; 200], &[1; 55]]), Ok(()));
         assert_eq!((out.len(), out[0]), (256, 255));
+    }
+
+    /// Of frames that were wiped nothing is in the buffer, and no copy of a beginning that had to move.
+    #[test]
+    fn what_is_wiped_is_gone() {
+        let mut frames = Frames::new(Packet::One);
+        frames.extend(b"\x03one\x05sec");
+        assert_eq!(frames.next(), Ok(Some(&b"one"[..])));
+        frames.extend(b"re\x01x");
+        assert_eq!(frames.next(), Ok(Some(&b"secre"[..])));
+        frames.wipe();
+        assert_eq!(frames.buffer, b"\0\0\0\0\0\0\x01x");
+        assert_eq!(frames.next(), Ok(Some(&b"x"[..])));
+        // Only the last is.
+        frames.wipe();
+        frames.wipe();
+        assert_eq!(frames.buffer, [0; 8]);
+        assert_eq!(frames.next(), Ok(None));
     }
 
     proptest! {
