@@ -8,6 +8,7 @@ mod schema_check;
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -50,6 +51,7 @@ const ALL: &[&str] = &["good.yaml", "doubtful.yaml", "odd, 50%: é.yaml", "sourc
 #[track_caller]
 fn check(arguments: &[&str], stdin: &str) -> (i32, String) {
     let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
     for (name, text) in FILES {
         fs::write(folder.path().join(name), text).unwrap();
     }
@@ -183,6 +185,71 @@ warning[no-entries]: empty.txt: there are no users
     assert_eq!(check(&["-", "--no-sources"], &accepted), (0, "<stdin>: fine\n".to_owned()));
     let filled = accepted.replace("empty.txt", "staff.passwd");
     assert_eq!(check(&["-", "--deny-warnings"], &filled), (0, "<stdin>: fine\n".to_owned()));
+}
+
+/// In a folder that everyone enters, what everyone can read or write is told, and fails only where warnings do.
+#[test]
+fn what_everyone_can_read_or_write_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = fs::canonicalize(folder.path()).unwrap();
+    let policy = |accept: &str| {
+        let text = format!(
+            "version: 1\n{accept}lists: {{ fleet: {{ file: fleet.txt }} }}\npasswords: {{ staff: {{ file: staff.passwd }} }}\n\
+             auth: {{ rules: [{{ allow: {{ clientid: {{ in: fleet }} }}, password: staff }}] }}\n"
+        );
+        fs::write(root.join("rules.yaml"), text).unwrap();
+    };
+    let mode = |name: &str, mode| fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    let run = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+            .args(["check", "rules.yaml"])
+            .args(more)
+            .current_dir(&root)
+            .output()
+            .unwrap();
+        let out = String::from_utf8(output.stdout).unwrap().replace(&format!("{}/", root.display()), "/here/");
+        (output.status.code().unwrap(), out)
+    };
+    policy("");
+    fs::write(root.join("fleet.txt"), "dev-1\n").unwrap();
+    fs::write(root.join("staff.passwd"), "op-1:$6$x\n").unwrap();
+    mode("", 0o755);
+    mode("rules.yaml", 0o646);
+    mode("fleet.txt", 0o666);
+    mode("staff.passwd", 0o644);
+    let expected = "\
+warning[written-by-everyone]: rules.yaml: everyone on this machine can write to /here/rules.yaml
+--> rules.yaml
+ = help: chmod o-w /here/rules.yaml
+
+warning[written-by-everyone]: fleet.txt: everyone on this machine can write to /here/fleet.txt
+ --> rules.yaml:2:10
+  |
+2 | lists: { fleet: { file: fleet.txt } }
+  |          ^^^^^
+  |
+  = help: chmod o-w /here/fleet.txt
+
+warning[read-by-everyone]: staff.passwd: everyone on this machine can read it
+ --> rules.yaml:3:14
+  |
+3 | passwords: { staff: { file: staff.passwd } }
+  |              ^^^^^
+  |
+  = help: chmod o-r /here/staff.passwd
+
+rules.yaml: 3 warnings
+";
+    assert_eq!(run(&[]), (0, expected.to_owned()));
+    assert_eq!(run(&["--deny-warnings"]).0, 1);
+    assert_eq!(run(&["--no-sources", "--deny-warnings"]), (0, "rules.yaml: fine\n".to_owned()));
+    policy("accept: { written-by-everyone: a bench, read-by-everyone: a bench }\n");
+    assert_eq!(run(&["--deny-warnings"]), (0, "rules.yaml: fine, 3 accepted\n".to_owned()));
+    // It is no mistake to accept it where nobody can.
+    for name in ["rules.yaml", "fleet.txt", "staff.passwd"] {
+        mode(name, 0o600);
+    }
+    assert_eq!(run(&["--deny-warnings"]), (0, "rules.yaml: fine\n".to_owned()));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
@@ -334,4 +335,20 @@ capture: { file: data/events.jsonl, events: logins }
     bench.ask(&Event::Connected(client("c", "")));
     let expected = ["{client:c,decision:{rule:default,verdict:allow},hook:client.authenticate,password:none}"];
     assert_eq!(captured(&bench), expected);
+}
+
+#[test]
+fn what_everyone_can_write_is_logged_when_the_policy_is_loaded() {
+    let policy = "version: 1\nlists: { fleet: { file: fleet.txt } }\n\
+                  auth: { rules: [{ allow: { clientid: { in: fleet } } }] }\n";
+    let bench = Bench::new(policy, &[("fleet.txt", "dev-1\n")]);
+    assert_eq!(bench.logged(), "");
+    let path = bench.folder.path().join("rules.yaml");
+    std::fs::set_permissions(bench.folder.path().join("fleet.txt"), std::fs::Permissions::from_mode(0o602)).unwrap();
+    let (_engine, _later, lines) = start(&path, &bench.log);
+    lines.flush(Duration::from_secs(10));
+    let logged = bench.logged();
+    assert!(logged.contains("warning[written-by-everyone]: "), "{logged}");
+    assert!(logged.contains("fleet.txt: everyone on this machine can write to "), "{logged}");
+    assert!(logged.contains("= help: chmod o-w "), "{logged}");
 }

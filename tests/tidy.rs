@@ -45,7 +45,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),
     ("live", &["decision", "emqx", "event", "mqtt", "suite", "topic"]),
-    ("doctor", &["convert", "decision", "emqx", "event", "launch", "mqtt", "policy"]),
+    ("doctor", &["convert", "decision", "emqx", "event", "launch", "mqtt", "policy", "source"]),
     (
         "cli",
         &[

@@ -115,11 +115,14 @@ fn check_file(file: &Path, no_sources: bool) -> Report {
     match result {
         Ok(mut loaded) => {
             if !no_sources {
+                let policy = (file != Path::new("-")).then_some(file);
+                loaded.report_sources(source::open_to_everyone(policy, &loaded.model));
                 loaded.report_sources(source::check(&loaded.model));
             }
             if loaded.warnings.errors() == 0 {
-                // What a list holds changes without the policy.
-                let looked_for = |code| code != Code::NoEntries;
+                // What a list holds, and who may read it, changes without the policy.
+                let elsewhere = [Code::NoEntries, Code::ReadByEveryone, Code::WrittenByEveryone];
+                let looked_for = |code| !elsewhere.contains(&code);
                 findings::report(&mut loaded, &mut Budget::new(findings::WORK), looked_for);
             }
             loaded.warnings

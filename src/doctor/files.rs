@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::policy::model::{ListSource, Model, PasswordSource};
+use crate::source;
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +55,6 @@ impl User {
 const READ: u32 = 4;
 const WRITE: u32 = 2;
 const ENTER: u32 = 1;
-const STICKY: u32 = 0o1000;
 
 /// Looks at the policy file and at what it names, for the user, by name or number, whom `who` runs as: the broker, or
 /// the provider.
@@ -100,7 +100,7 @@ fn file(about: &str, path: &Path, user: Option<&User>, secret: bool) -> Finding 
         }
         Err(Trouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
         Err(Trouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}")),
-        Ok(path) => match (written_by_anyone(&path), secret && read_by_anyone(&path)) {
+        Ok(path) => match (source::written_by_everyone(&path), secret && source::read_by_everyone(&path)) {
             (Some(at), _) => Finding::problem(about, format!("everyone on this machine can write to {}", at.display()))
                 .fix(format!("chmod o-w {}", at.display())),
             (None, true) => Finding::warning(about, "everyone on this machine can read it")
@@ -152,25 +152,6 @@ fn look(path: &Path, user: Option<&User>, bits: u32) -> Result<PathBuf, Trouble>
         }
     }
     Ok(path)
-}
-
-/// The file, or a folder above it in which everyone can put another in its place.
-fn written_by_anyone(path: &Path) -> Option<PathBuf> {
-    let open = |step: &&Path| {
-        fs::metadata(step).is_ok_and(|metadata| {
-            let sticky = metadata.is_dir() && metadata.mode() & STICKY != 0;
-            metadata.mode() & WRITE != 0 && !sticky
-        })
-    };
-    path.ancestors().find(open).map(Path::to_owned)
-}
-
-/// Whether everyone can read the file, and enter the folders above it.
-fn read_by_anyone(path: &Path) -> bool {
-    path.ancestors().all(|step| {
-        let bit = if step == path { READ } else { ENTER };
-        fs::metadata(step).is_ok_and(|metadata| metadata.mode() & bit != 0)
-    })
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::history::Serves;
 use crate::metrics::export::Exporter;
 use crate::policy::model::IfInvalid;
 use crate::policy::{self, Policy};
+use crate::source;
 use crate::stamp::Stamp;
 use crate::state::status::{self, Fault, InForce, Mistold, Reloads, Running, Status};
 use crate::state::{Folder, hash_of, last_good};
@@ -29,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const QUIET: Duration = Duration::from_secs(1);
 /// How long a new policy waits for its lists. The old one is in force so long.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to look at who can read and write the files that a policy is made of.
+const FILES: Duration = Duration::from_millis(500);
 /// How often the status is written where nothing happens.
 const WRITE: Duration = Duration::from_secs(5);
 /// How long the end waits for this thread, which a disk may hold up.
@@ -62,9 +65,16 @@ pub(super) fn read(path: &Path) -> Result<Text, String> {
 pub(super) fn compile(path: &Path, text: &[u8]) -> Result<(Policy, String), String> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let made = || {
-        let loaded =
+        let mut loaded =
             policy::parse_bytes(text, &path.display().to_string(), folder).map_err(|report| report.to_string())?;
-        let warnings = if loaded.warnings.is_empty() { String::new() } else { loaded.warnings.to_string() };
+        let unseen = match source::open_to_everyone_within(Some(path), &loaded.model, FILES) {
+            Ok(found) => {
+                loaded.report_sources(found);
+                String::new()
+            }
+            Err(why) => format!("nobody knows who can read and write the files of the policy: {why}\n"),
+        };
+        let warnings = if loaded.warnings.is_empty() { unseen } else { loaded.warnings.to_string() + &unseen };
         Ok((Policy::compile(loaded.model), warnings))
     };
     catch_unwind(AssertUnwindSafe(made))

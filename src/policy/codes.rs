@@ -380,6 +380,10 @@ codes! {
          `--no-sources` is given.",
         bad "lists: { retired: [] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }] }",
         good "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }] }";
+    ReadByEveryone, "read-by-everyone", Warning, "Every user of the machine can read password hashes",
+        "Hashes can be tried out at leisure by whoever reads them, and short passwords are found. Only the broker's user, or the          provider's, has to read a password file or database. `check` looks at files and at every folder above them, unless          `--no-sources` is given, and the driver and the server do when they load the policy.";
+    WrittenByEveryone, "written-by-everyone", Warning, "Every user of the machine can change what the policy says",
+        "Whoever can write the policy, a list or a password source lets in whom they like, and so does whoever can write a folder          above it: they put another file in its place. In a folder with the sticky bit, such as `/tmp`, they cannot. `check`          looks at files and at every folder above them, unless `--no-sources` is given, and the driver and the server do when          they load the policy.";
     WildcardAsText, "wildcard-as-text", Warning, "A text that is compared byte for byte looks like a pattern",
         "A plain text in a condition or a list is equal to the value or not, and in a topic filter only `+` and `#` are \
          wildcards. A `*` in them means itself, which is hardly ever meant: a rule that denies with it denies nothing.",
@@ -441,7 +445,8 @@ codes! {
     UnusedAccept, "unused-accept", Warning, "`accept` names a warning that is not there",
         "The `accept` of a rule is about the warnings in that rule, the one at the top of the policy about all others. One that \
          meets none would hide the next warning of its kind: take it away. `check` tells this where it could look for \
-         everything that raises the warning, and never of `no-entries`: what a list holds changes without the policy.",
+         everything that raises the warning, and never of `no-entries`, `read-by-everyone` and `written-by-everyone`: what a list \
+         holds and who may read it changes without the policy.",
         bad "accept: { default-allow: a test bench }\nauth: {}",
         good "auth: {}";
 }

@@ -50,7 +50,8 @@ impl Loaded {
     /// Adds what was found in the policy's sources to the report, at the places where they are declared.
     pub fn report_sources(&mut self, problems: impl IntoIterator<Item = SourceProblem>) {
         for problem in problems {
-            let places = match problem.kind {
+            let places: &[_] = match problem.kind {
+                SourceKind::Policy => &[],
                 SourceKind::List => &self.places.lists,
                 SourceKind::Passwords => &self.places.passwords,
             };
@@ -60,10 +61,16 @@ impl Loaded {
             let code = match problem.fault {
                 SourceFault::Unusable => Code::BadSource,
                 SourceFault::Empty => Code::NoEntries,
+                SourceFault::ReadByEveryone => Code::ReadByEveryone,
+                SourceFault::WrittenByEveryone => Code::WrittenByEveryone,
             };
-            self.add([match span {
+            let diagnostic = match span {
                 Some(span) => Diagnostic::new(code, span, message),
                 None => Diagnostic::unplaced(code, message),
+            };
+            self.add([match problem.help {
+                Some(help) => diagnostic.help(help),
+                None => diagnostic,
             }]);
         }
     }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 /// What a source holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceKind {
+    /// The policy itself.
+    Policy,
     /// An entry of `lists`.
     List,
     /// An entry of `passwords`.
@@ -19,6 +21,10 @@ pub enum SourceFault {
     Unusable,
     /// It can be used, and holds nothing.
     Empty,
+    /// Every user of the machine can read it, and it holds secrets.
+    ReadByEveryone,
+    /// Every user of the machine can write it, or put another in its place.
+    WrittenByEveryone,
 }
 
 /// Something wrong with a source that a policy names.
@@ -28,7 +34,7 @@ pub struct SourceProblem {
     pub kind: SourceKind,
     /// How bad it is.
     pub fault: SourceFault,
-    /// Its key in the policy.
+    /// Its key in the policy; empty for the policy itself.
     pub name: String,
     /// The file.
     pub path: PathBuf,
@@ -36,6 +42,8 @@ pub struct SourceProblem {
     pub line: Option<usize>,
     /// What is wrong, in a sentence without a full stop. It never holds a hash or a password.
     pub message: String,
+    /// What to do about it, where that is known.
+    pub help: Option<String>,
 }
 
 impl fmt::Display for SourceProblem {
@@ -44,10 +52,10 @@ impl fmt::Display for SourceProblem {
         if let Some(line) = self.line {
             write!(f, "{line}:")?;
         }
-        let kind = match self.kind {
-            SourceKind::List => "list",
-            SourceKind::Passwords => "passwords",
-        };
-        write!(f, " {kind} `{}`: {}", self.name, self.message)
+        match self.kind {
+            SourceKind::Policy => write!(f, " {}", self.message),
+            SourceKind::List => write!(f, " list `{}`: {}", self.name, self.message),
+            SourceKind::Passwords => write!(f, " passwords `{}`: {}", self.name, self.message),
+        }
     }
 }

@@ -35,7 +35,7 @@ pub fn check(model: &Model) -> Vec<SourceProblem> {
 
 fn empty(kind: SourceKind, name: &str, path: &Path, message: &str) -> SourceProblem {
     let (name, path, message) = (name.to_owned(), path.to_owned(), message.to_owned());
-    SourceProblem { kind, fault: SourceFault::Empty, name, path, line: None, message }
+    SourceProblem { kind, fault: SourceFault::Empty, name, path, line: None, message, help: None }
 }
 
 /// Reads each list once. One that cannot be read is unknown, and what is wrong with it is told.
@@ -69,7 +69,7 @@ fn told(kind: SourceKind, name: &str, path: &Path, unreadable: Unreadable) -> Ve
     }
     let problem = |Problem { line, message }| {
         let (name, path) = (name.to_owned(), path.to_owned());
-        SourceProblem { kind, fault: SourceFault::Unusable, name, path, line, message }
+        SourceProblem { kind, fault: SourceFault::Unusable, name, path, line, message, help: None }
     };
     problems.into_iter().map(problem).collect()
 }

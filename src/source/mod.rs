@@ -3,13 +3,15 @@
 //! [`Sources`] reads each list on a thread of its own, over and over, and holds what was read last as
 //! one [`Lists`], which is cheap to take for each event. Nothing here waits for a slow disk but the
 //! thread that reads from it. [`check`] reads every source once and tells all that is wrong, and [`read`]
-//! keeps what the lists hold.
+//! keeps what the lists hold. [`open_to_everyone`] tells what every user of the machine can read or write of it.
 
+mod access;
 mod check;
 mod file;
 mod refresh;
 mod sqlite;
 
+pub use access::{open_to_everyone, open_to_everyone_within, read_by_everyone, written_by_everyone};
 pub use check::{check, read};
 pub use refresh::Sources;
 

@@ -1,0 +1,196 @@
+//! Whether every user of the machine can read or write what a policy is made of.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::policy::model::{ListSource, Model, PasswordSource};
+use crate::policy::problem::{SourceFault, SourceKind, SourceProblem};
+
+const READ: u32 = 4;
+const WRITE: u32 = 2;
+const ENTER: u32 = 1;
+const STICKY: u32 = 0o1000;
+
+/// A file that a policy is made of.
+struct Part {
+    kind: SourceKind,
+    name: String,
+    path: PathBuf,
+}
+
+/// What every user can write of a policy's file, where it has one, and of what it names, and which of its passwords every
+/// user can read. What is not there is not looked at.
+pub fn open_to_everyone(policy: Option<&Path>, model: &Model) -> Vec<SourceProblem> {
+    parts(policy, model).iter().filter_map(problem).collect()
+}
+
+/// As [`open_to_everyone`], within some time: a file system may hang, and nobody is to be kept waiting for this.
+///
+/// # Errors
+/// The time did not suffice.
+pub fn open_to_everyone_within(
+    policy: Option<&Path>,
+    model: &Model,
+    patience: Duration,
+) -> Result<Vec<SourceProblem>, String> {
+    let parts = parts(policy, model);
+    let (found, finding) = mpsc::sync_channel(1);
+    let look = move || {
+        // Nobody listens any more where it took too long.
+        let _ = found.send(parts.iter().filter_map(problem).collect());
+    };
+    let started = thread::Builder::new().name("access".to_owned()).spawn(look);
+    started.map_err(|error| error.to_string())?;
+    finding.recv_timeout(patience).map_err(|_| format!("it takes more than {patience:?}"))
+}
+
+fn parts(policy: Option<&Path>, model: &Model) -> Vec<Part> {
+    let part = |kind, name: &str, path: &Path| Part { kind, name: name.to_owned(), path: path.to_owned() };
+    let mut parts: Vec<Part> = policy.map(|path| part(SourceKind::Policy, "", path)).into_iter().collect();
+    for list in &model.lists {
+        match &list.source {
+            ListSource::Inline(_) => {}
+            ListSource::File { path, .. } | ListSource::Sqlite { path, .. } => {
+                parts.push(part(SourceKind::List, &list.name, path));
+            }
+        }
+    }
+    for passwords in &model.passwords {
+        match &passwords.source {
+            PasswordSource::File { path } | PasswordSource::Sqlite { path, .. } => {
+                parts.push(part(SourceKind::Passwords, &passwords.name, path));
+            }
+        }
+    }
+    parts
+}
+
+fn problem(part: &Part) -> Option<SourceProblem> {
+    // The file itself, wherever links lead.
+    let path = fs::canonicalize(&part.path).ok()?;
+    let (fault, message, help) = if let Some(at) = written_by_everyone(&path) {
+        let message = format!("everyone on this machine can write to {}", at.display());
+        (SourceFault::WrittenByEveryone, message, format!("chmod o-w {}", at.display()))
+    } else if part.kind == SourceKind::Passwords && read_by_everyone(&path) {
+        let message = "everyone on this machine can read it".to_owned();
+        (SourceFault::ReadByEveryone, message, format!("chmod o-r {}", path.display()))
+    } else {
+        return None;
+    };
+    let (kind, name, path) = (part.kind, part.name.clone(), part.path.clone());
+    Some(SourceProblem { kind, fault, name, path, line: None, message, help: Some(help) })
+}
+
+/// The file, or a folder above it in which everyone can put another in its place. The path must be absolute and lead through
+/// no link.
+pub fn written_by_everyone(path: &Path) -> Option<PathBuf> {
+    let open = |step: &&Path| {
+        fs::metadata(step).is_ok_and(|metadata| {
+            let sticky = metadata.is_dir() && metadata.mode() & STICKY != 0;
+            metadata.mode() & WRITE != 0 && !sticky
+        })
+    };
+    path.ancestors().find(open).map(Path::to_owned)
+}
+
+/// Whether everyone can read the file, and enter the folders above it. The path must be absolute and lead through no link.
+pub fn read_by_everyone(path: &Path) -> bool {
+    path.ancestors().all(|step| {
+        let bit = if step == path { READ } else { ENTER };
+        fs::metadata(step).is_ok_and(|metadata| metadata.mode() & bit != 0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::policy;
+
+    /// What is found where a file or folder has this mode.
+    #[track_caller]
+    fn check(name: &str, mode: u32, expected: &[&str]) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let set = |name: &str, mode| fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        set("", 0o755);
+        for folder in ["d", "e"] {
+            fs::create_dir(root.join(folder)).unwrap();
+            set(folder, 0o755);
+        }
+        let text = "version: 1\nlists: { l: { file: d/list }, i: [a], gone: { file: d/gone } }\n\
+                    passwords: { p: { file: d/passwd }, q: { sqlite: linked.db, query: \"SELECT hash FROM u WHERE u = :username\" } }\n";
+        for (name, text, mode) in
+            [("rules.yaml", text, 0o644), ("d/list", "a\n", 0o644), ("d/passwd", "u:x\n", 0o640), ("e/u.db", "", 0o600)]
+        {
+            fs::write(root.join(name), text).unwrap();
+            set(name, mode);
+        }
+        symlink("e/u.db", root.join("linked.db")).unwrap();
+        set(name, mode);
+
+        let file = root.join("rules.yaml");
+        let loaded = policy::load(&file).unwrap();
+        let prefix = format!("{}/", root.display());
+        let shown = |found: Vec<SourceProblem>| -> Vec<String> {
+            let shown = found.iter().map(|one| format!("{one}; {}", one.help.as_deref().unwrap_or_default()));
+            shown.map(|one| one.replace(&prefix, "")).collect()
+        };
+        assert_eq!(shown(open_to_everyone(Some(&file), &loaded.model)), expected);
+        let within = open_to_everyone_within(Some(&file), &loaded.model, Duration::from_secs(60));
+        assert_eq!(shown(within.unwrap()), expected);
+        let sources: Vec<&str> = expected.iter().copied().filter(|one| !one.starts_with("rules.yaml")).collect();
+        assert_eq!(shown(open_to_everyone(None, &loaded.model)), sources);
+    }
+
+    #[test]
+    fn what_everyone_can_read_or_write_is_told() {
+        check("rules.yaml", 0o644, &[]);
+        check("rules.yaml", 0o664, &[]);
+        check(
+            "rules.yaml",
+            0o646,
+            &["rules.yaml: everyone on this machine can write to rules.yaml; chmod o-w rules.yaml"],
+        );
+        check("d/list", 0o602, &["d/list: list `l`: everyone on this machine can write to d/list; chmod o-w d/list"]);
+        check(
+            "d/passwd",
+            0o644,
+            &["d/passwd: passwords `p`: everyone on this machine can read it; chmod o-r d/passwd"],
+        );
+        // Who can write it can read it in the end.
+        check(
+            "d/passwd",
+            0o646,
+            &["d/passwd: passwords `p`: everyone on this machine can write to d/passwd; chmod o-w d/passwd"],
+        );
+        check("e/u.db", 0o604, &["linked.db: passwords `q`: everyone on this machine can read it; chmod o-r e/u.db"]);
+        check(
+            "d",
+            0o757,
+            &[
+                "d/list: list `l`: everyone on this machine can write to d; chmod o-w d",
+                "d/passwd: passwords `p`: everyone on this machine can write to d; chmod o-w d",
+            ],
+        );
+        // In a sticky folder nobody replaces what is another's.
+        check("d", 0o1757, &[]);
+    }
+
+    #[test]
+    fn a_folder_that_nobody_enters_hides_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        fs::write(root.join("passwd"), "u:x\n").unwrap();
+        fs::set_permissions(root.join("passwd"), fs::Permissions::from_mode(0o644)).unwrap();
+        for (mode, read) in [(0o750, false), (0o751, true)] {
+            fs::set_permissions(&root, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_by_everyone(&root.join("passwd")), read, "{mode:o}");
+        }
+    }
+}
