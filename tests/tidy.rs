@@ -1,7 +1,13 @@
 //! What the repository says of itself: how large files may be, which module may know which, and that
 //! nothing is missing from the README.
 
-#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test fails by a panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by a panic"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -333,5 +339,92 @@ fn nothing_points_outside_the_repository() {
             let file = root().join(&name).parent().unwrap().join(path).canonicalize().unwrap();
             assert!(file.starts_with(root().canonicalize().unwrap()), "{name}: {call} {path}");
         }
+    }
+}
+
+/// Whether a licence expression (SPDX, also with `/` for `OR`) can be met by these licences alone.
+fn is_met(expression: &str, allowed: &[&str]) -> bool {
+    /// `OR` of `AND`s of licences and groups; leaves what follows.
+    fn any(words: &mut &[&str], allowed: &[&str]) -> bool {
+        let mut met = all(words, allowed);
+        while let Some((&"OR", rest)) = words.split_first() {
+            *words = rest;
+            met |= all(words, allowed);
+        }
+        met
+    }
+    fn all(words: &mut &[&str], allowed: &[&str]) -> bool {
+        let mut met = one(words, allowed);
+        while let Some((&"AND", rest)) = words.split_first() {
+            *words = rest;
+            met &= one(words, allowed);
+        }
+        met
+    }
+    fn one(words: &mut &[&str], allowed: &[&str]) -> bool {
+        let (first, rest) = words.split_first().expect("a licence or a group");
+        *words = rest;
+        if *first == "(" {
+            let met = any(words, allowed);
+            assert_eq!(words.first(), Some(&")"));
+            *words = &words[1..];
+            return met;
+        }
+        if let ["WITH", exception, rest @ ..] = *words {
+            *words = rest;
+            return allowed.contains(&format!("{first} WITH {exception}").as_str());
+        }
+        allowed.contains(first)
+    }
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let mut rest = words.as_slice();
+    let met = any(&mut rest, allowed);
+    assert!(rest.is_empty(), "{expression}");
+    met
+}
+
+#[test]
+fn licences_are_read_as_they_are_meant() {
+    let allowed = ["MIT", "ISC", "Apache-2.0"];
+    for met in ["MIT", "GPL-3.0 OR MIT", "GPL-3.0/MIT", "(MIT OR GPL-3.0) AND ISC", "Apache-2.0 WITH x OR MIT"] {
+        assert!(is_met(met, &allowed), "{met}");
+    }
+    for not in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR GPL-3.0) AND BSD", "Apache-2.0 WITH x", "GPL-3.0 OR MIT AND BSD"]
+    {
+        assert!(!is_met(not, &allowed), "{not}");
+    }
+}
+
+/// deny.toml says which licences are acceptable, and this holds without the tool that reads it. Every one that stands there is
+/// needed.
+#[test]
+fn dependencies_have_licences_that_are_acceptable() {
+    let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let line = deny.lines().find(|line| line.starts_with("allow = [")).unwrap();
+    let allowed: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+    let host = Command::new("rustc").arg("-vV").output().unwrap();
+    let host = String::from_utf8(host.stdout).unwrap();
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100, "{} packages", packages.len());
+    let licence = |package: &serde_json::Value| package["license"].as_str().unwrap_or("none").to_owned();
+    let refused: Vec<String> = packages
+        .iter()
+        .filter(|package| !is_met(&licence(package), &allowed))
+        .map(|package| format!("{}: {}", package["name"], licence(package)))
+        .collect();
+    assert_eq!(refused, Vec::<String>::new());
+    for one in &allowed {
+        let others: Vec<&str> = allowed.iter().copied().filter(|other| other != one).collect();
+        let needed = packages.iter().any(|package| !is_met(&licence(package), &others));
+        assert!(needed, "no dependency needs {one}");
     }
 }
