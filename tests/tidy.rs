@@ -396,6 +396,27 @@ fn licences_are_read_as_they_are_meant() {
     }
 }
 
+/// What cargo knows of the packages behind a manifest, for this machine, as the lock file beside it says.
+#[track_caller]
+fn metadata(manifest: &str) -> serde_json::Value {
+    let host = Command::new("rustc").arg("-vV").output().unwrap();
+    let host = String::from_utf8(host.stdout).unwrap();
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host, "--manifest-path", manifest])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(metadata.status.success(), "{manifest}: {}", String::from_utf8_lossy(&metadata.stderr));
+    serde_json::from_slice(&metadata.stdout).unwrap()
+}
+
+/// `cargo update --workspace --manifest-path fuzz/Cargo.toml` mends it.
+#[test]
+fn the_fuzzers_lock_file_is_that_of_their_dependencies() {
+    assert!(!metadata("fuzz/Cargo.toml")["packages"].as_array().unwrap().is_empty());
+}
+
 /// deny.toml says which licences are acceptable, and this holds without the tool that reads it. Every one that stands there is
 /// needed.
 #[test]
@@ -403,16 +424,7 @@ fn dependencies_have_licences_that_are_acceptable() {
     let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
     let line = deny.lines().find(|line| line.starts_with("allow = [")).unwrap();
     let allowed: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
-    let host = Command::new("rustc").arg("-vV").output().unwrap();
-    let host = String::from_utf8(host.stdout).unwrap();
-    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
-    let metadata = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", host])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let metadata = metadata("Cargo.toml");
     let packages = metadata["packages"].as_array().unwrap();
     assert!(packages.len() > 100, "{} packages", packages.len());
     let licence = |package: &serde_json::Value| package["license"].as_str().unwrap_or("none").to_owned();
