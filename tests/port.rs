@@ -383,7 +383,7 @@ fn no_password_is_left_in_the_memory_of_the_driver() {
         ("scrypt", "$scrypt$ln=4,r=8,p=1$c2FsdHNhbHQ$0mCyFwh6qVKrGSHTzDU4VQyQqjbXJ9lE7YgkWFQBO1M".to_owned()),
         ("pbkdf", "$pbkdf2-sha256$i=10$c2FsdHNhbHQ$0mCyFwh6qVKrGSHTzDU4VQyQqjbXJ9lE7YgkWFQBO1M".to_owned()),
     ] {
-        hashes += &format!("{user}:{hash}\n");
+        hashes.extend([user, ":", &hash, "\n"]);
     }
     fs::write(place.path("policy/users.passwd"), hashes).unwrap();
     let rules = "version: 1\npasswords: { users: { file: users.passwd } }\n\

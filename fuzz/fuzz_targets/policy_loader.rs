@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use exhook_policy::event::{Extra, Action, Client, Peerhost};
+use exhook_policy::event::{Action, Client, Extra, Peerhost};
 use exhook_policy::policy::lists::Lists;
 use exhook_policy::policy::{self, Policy};
 use libfuzzer_sys::fuzz_target;

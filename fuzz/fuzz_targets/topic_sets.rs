@@ -11,8 +11,8 @@ use exhook_policy::topic::Request;
 use exhook_policy_fuzz::Choices;
 use libfuzzer_sys::fuzz_target;
 use oracle::{
-    Bit, Expr, Level, Part, Pat, Rule, Who, compile, decided, expected, glob_of, received, regex_of, rule_matches, show,
-    text, within,
+    Bit, Expr, Level, Part, Pat, Rule, Who, compile, decided, expected, glob_of, received, regex_of, rule_matches,
+    show, text, within,
 };
 
 fuzz_target!(|bytes: &[u8]| {

@@ -128,7 +128,8 @@ proptest! {
         lines in prop::collection::vec(acl_conf_line(), 1..6),
         end in prop::sample::select(&["{deny, all}.", "{allow, all}.", ""][..]),
     ) {
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect::<String>() + end;
+        let shown: Vec<String> = lines.iter().map(ToString::to_string).chain([end.to_owned()]).collect();
+        let text = shown.join("\n");
         let policy = compiled(&acl_conf(&text).unwrap().to_string());
         for (clientid, username) in CLIENTS {
             let asker = Asker { clientid, username, peerhost: "10.0.0.1" };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use exhook_policy::event::Action;
 use exhook_policy::text::Identity;
@@ -248,10 +249,12 @@ pub(crate) fn topics_of(words: &[&str], depth: usize) -> Vec<String> {
 
 /// Every topic over the alphabet that the filter receives.
 pub(crate) fn received(filter: &str, patterns: &[Pat], who: &Who) -> Vec<String> {
-    let mut topics: BTreeSet<String> = topics_of(&WORDS, 4).into_iter().collect();
-    topics.extend(topics_of(&MORE_WORDS, 2));
-    topics.extend(patterns.iter().flat_map(|pattern| pattern.witnesses(who)));
-    topics.into_iter().filter(|topic| receives(filter, topic)).collect()
+    static ALL: LazyLock<Vec<String>> =
+        LazyLock::new(|| topics_of(&WORDS, 4).into_iter().chain(topics_of(&MORE_WORDS, 2)).collect());
+    let own = patterns.iter().flat_map(|pattern| pattern.witnesses(who));
+    let topics =
+        ALL.iter().filter(|topic| receives(filter, topic)).cloned().chain(own.filter(|topic| receives(filter, topic)));
+    topics.collect::<BTreeSet<String>>().into_iter().collect()
 }
 
 /// A rule: whether it allows, and its patterns.
