@@ -126,7 +126,7 @@ impl Engine {
                 log.line(format_args!("the policy {} is in force, mode {mode}", file.display()));
             }
             (None, fault) => {
-                fault.iter().for_each(|fault| log.text(&fault.text));
+                log.text(fault.as_ref().map_or("", |fault| &fault.text));
                 log.line(format_args!(
                     "the policy {} is not in force: every login and topic is denied until it is mended",
                     file.display()
@@ -196,22 +196,18 @@ fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Pol
         }
     };
     let text = Text { hash: crate::state::hash_of(&bytes), bytes };
-    match reload::compile(file, &text.bytes) {
-        Ok(compiled) => {
-            log.text(&fault.text);
-            log.line(format_args!(
-                "the policy {} is NOT in force as it stands: the copy of the last good one is, {}, from {}",
-                file.display(),
-                reload::short(&text.hash),
-                folder.path().display()
-            ));
-            Some((compiled, text.hash))
-        }
-        Err(_) => {
-            log.line(format_args!("the last good policy in {} does not load any more", folder.path().display()));
-            None
-        }
-    }
+    let Ok(compiled) = reload::compile(file, &text.bytes) else {
+        log.line(format_args!("the last good policy in {} does not load any more", folder.path().display()));
+        return None;
+    };
+    log.text(&fault.text);
+    log.line(format_args!(
+        "the policy {} is NOT in force as it stands: the copy of the last good one is, {}, from {}",
+        file.display(),
+        reload::short(&text.hash),
+        folder.path().display()
+    ));
+    Some((compiled, text.hash))
 }
 
 /// The answer to a call of this kind where anything went wrong.

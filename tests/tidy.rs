@@ -440,3 +440,25 @@ fn dependencies_have_licences_that_are_acceptable() {
         assert!(needed, "no dependency needs {one}");
     }
 }
+
+#[test]
+fn every_fault_that_is_promised_against_has_a_test() {
+    let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let mut rows = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault |")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{line}");
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
+        let tests: Vec<(&str, &str)> = cells[2].split('`').filter_map(|word| word.split_once("::")).collect();
+        assert!(!tests.is_empty(), "no test shows: {line}");
+        for (file, test) in tests {
+            let text = fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("there is no {file}: {line}"));
+            let at = text.find(&format!("fn {test}()")).unwrap_or_else(|| panic!("{file} has no {test}"));
+            let before = &text[..at];
+            let head = &before[before.rfind("\n\n").unwrap_or(0)..];
+            assert!(head.contains("#[test]") || head.contains("#[tokio::test"), "{file}: {test} is no test");
+        }
+        rows += 1;
+    }
+    assert!(rows > 10, "{rows} rows");
+}

@@ -96,7 +96,7 @@ impl<'a> Judged<'a> {
         match &status.policy {
             None => wrong.push("no policy is in force: everything is denied".to_owned()),
             Some(policy) if policy.is_last_good => {
-                wrong.push("the copy of the last good policy is in force".to_owned())
+                wrong.push("the copy of the last good policy is in force".to_owned());
             }
             Some(policy) if hash.is_some_and(|hash| hash != policy.hash) && status.fault.is_none() => {
                 wrong.push("the file was changed, and is not in force yet".to_owned());

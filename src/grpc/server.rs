@@ -99,7 +99,7 @@ pub fn run<H: Handler + Sync>(
         tell(&[NotifyState::Ready]);
         let watched = tokio::spawn(keep_alive());
         let (told_of, says) = (Arc::clone(&handler), reporter.clone());
-        let reported = tokio::spawn(async move {
+        let health_told = tokio::spawn(async move {
             let mut look = interval(LOOK);
             loop {
                 look.tick().await;
@@ -116,7 +116,7 @@ pub fn run<H: Handler + Sync>(
         ending.store(true, Ordering::Relaxed);
         tell(&[NotifyState::Stopping]);
         log.line(format_args!("told to end: no new connections are taken"));
-        reported.abort();
+        health_told.abort();
         report(&reporter, ServingStatus::NotServing).await;
         acceptors.iter().for_each(tokio::task::JoinHandle::abort);
         let _ = end.send(());

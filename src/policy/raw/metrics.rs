@@ -19,7 +19,7 @@ pub(crate) enum Metrics {
 record! {
     /// Counters and times for Prometheus, in a file.
     FileMetrics("the section `metrics`") {
-        /// The path of the file, relative to this policy's folder: for the textfile collector of node_exporter its name ends in `.prom`.
+        /// The path of the file, relative to this policy's folder: for the textfile collector of `node_exporter` its name ends in `.prom`.
         required file: Text,
         /// How often it is written (default: 15s).
         optional every: Duration,
