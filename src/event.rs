@@ -128,11 +128,13 @@ pub struct Extra<'a> {
     pub cn: Option<&'a str>,
     /// The subject of the client's TLS certificate.
     pub dn: Option<&'a str>,
+    /// When it asks, Unix milliseconds. No broker tells it: whoever takes the call does, where a policy wants to know.
+    pub at: Option<i64>,
 }
 
 impl Extra<'_> {
     /// Of a broker that tells none of it.
-    pub const NONE: Extra<'static> = Extra { cluster: None, peerport: None, cn: None, dn: None };
+    pub const NONE: Extra<'static> = Extra { cluster: None, peerport: None, cn: None, dn: None, at: None };
 }
 
 /// A connection attempt, as the broker describes it before and after the login.

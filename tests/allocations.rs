@@ -192,7 +192,13 @@ auth:
     - { id: devices, allow: { cn: "${clientid}" } }
 "#;
     let policy = Policy::compile(policy::parse(policy, "rules.yaml", Path::new("")).unwrap().model);
-    let told = Extra { cluster: Some("north"), peerport: Some(5000), cn: Some("dev-1"), dn: Some("CN=dev-1,OU=new") };
+    let told = Extra {
+        cluster: Some("north"),
+        peerport: Some(5000),
+        cn: Some("dev-1"),
+        dn: Some("CN=dev-1,OU=new"),
+        at: None,
+    };
     for (extra, verdict, rule) in [
         (told, Verdict::Allow, "devices"),
         (Extra { cn: Some(""), ..told }, Verdict::Deny, "default"),

@@ -22,6 +22,9 @@ use exhook_policy::policy::problem::{SourceFault, SourceKind, SourceProblem};
 use exhook_policy::policy::{self, Loaded};
 use exhook_policy::topic::Budget;
 
+/// When the policies are looked at: 2026-12-01T09:00Z, a Tuesday.
+const NOW: i64 = 1_796_115_600_000;
+
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies")
 }
@@ -42,7 +45,7 @@ fn name(path: &Path) -> String {
 fn report(result: Result<Loaded, Box<Report>>) -> Report {
     match result {
         Ok(mut loaded) => {
-            findings::report(&mut loaded, &mut Budget::new(findings::WORK), |_| true);
+            findings::report(&mut loaded, NOW, &mut Budget::new(findings::WORK), |_| true);
             assert_eq!(loaded.warnings.open(), None, "{}", loaded.warnings);
             loaded.warnings
         }

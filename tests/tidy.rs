@@ -50,8 +50,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("launch", &["engine", "handler", "history", "log", "port", "state"]),
     ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),
-    ("live", &["decision", "emqx", "event", "mqtt", "suite", "topic"]),
-    ("doctor", &["convert", "decision", "emqx", "event", "launch", "mqtt", "policy", "source"]),
+    ("live", &["clock", "decision", "emqx", "event", "mqtt", "policy", "suite", "topic"]),
+    ("doctor", &["clock", "convert", "decision", "emqx", "event", "launch", "mqtt", "policy", "source"]),
     (
         "cli",
         &[
@@ -205,6 +205,7 @@ fn deciding_reads_no_file_no_clock_and_no_environment() {
             "src/policy/decide.rs",
             "src/policy/who.rs",
             "src/policy/lists.rs",
+            "src/policy/when",
             "src/policy/model.rs",
             "src/policy/trace.rs",
             "src/policy/show.rs",

@@ -127,9 +127,9 @@ pub enum Version {
     New,
 }
 
-/// Compares two versions of a policy.
-pub fn diff(old: &Policy, new: &Policy, budget: &mut Budget) -> Diff {
-    let (changes, unknown) = compare::compare(old, new, budget);
+/// Compares two versions of a policy, as they decide from `now` on, Unix milliseconds.
+pub fn diff(old: &Policy, new: &Policy, now: i64, budget: &mut Budget) -> Diff {
+    let (changes, unknown) = compare::compare(old, new, now, budget);
     Diff { changes, unknown, notes: notes::notes(old, new) }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ptr;
+use std::sync::Arc;
 
 use super::sample::{Field, Fields};
 use super::space::{Kind, Origin, SharedLists};
 use crate::policy::model::{Condition, HostCondition, ListId, TextCondition, TextField, Who};
+use crate::policy::when::When;
 use crate::policy::who::Holds;
 use crate::text::{Identity, Matcher, Template};
 
@@ -14,6 +16,8 @@ use crate::text::{Identity, Matcher, Template};
 pub(super) struct Facts<'w> {
     texts: [TextFacts<'w>; 8],
     pub(super) hosts: HostFacts<'w>,
+    /// The times that are asked about.
+    pub(super) whens: Vec<&'w Arc<When>>,
     /// The fields that are asked about.
     pub(super) fields: Fields,
     seen: HashSet<usize>,
@@ -118,6 +122,13 @@ impl<'w> Facts<'w> {
                         self.condition(policy, condition, lists);
                     }
                 }
+            }
+            Who::During(when, who) => {
+                self.fields.insert(Field::At);
+                if !self.whens.contains(&when) {
+                    self.whens.push(when);
+                }
+                self.who(policy, who, lists);
             }
         }
     }

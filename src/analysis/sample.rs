@@ -7,6 +7,7 @@ use crate::event::owned::OwnedClient;
 use crate::event::{Client, Shown};
 use crate::policy::lists::Lists;
 use crate::policy::model::{Condition, TextField};
+use crate::policy::when::Zone;
 
 /// Clients of which every real one of the focus is treated as one of them is.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub struct Sample {
     pub(super) lists: Arc<[Lists]>,
     /// The fields that the kinds of client in question ask about.
     pub(super) fields: Fields,
+    /// The zone in which the time is shown, where they ask about it.
+    pub(super) zone: Option<Zone>,
 }
 
 /// Whether a list from a file or a database holds what a field of the client has.
@@ -48,6 +51,8 @@ pub(super) enum Field {
     Peerport,
     IsSuperuser,
     Anonymous,
+    /// When the client asks.
+    At,
 }
 
 impl Field {
@@ -89,6 +94,7 @@ impl Field {
             Field::Text(TextField::Cn) => 1 << 10,
             Field::Text(TextField::Dn) => 1 << 11,
             Field::Peerport => 1 << 12,
+            Field::At => 1 << 13,
         }
     }
 }
@@ -181,6 +187,13 @@ impl fmt::Display for Sample {
                 before = ", ";
             }
         }
-        if before.is_empty() { f.write_str("any client") } else { Ok(()) }
+        if before.is_empty() {
+            f.write_str("any client")?;
+            before = ", ";
+        }
+        match (client.extra.at, &self.zone) {
+            (Some(at), Some(zone)) => write!(f, "{before}at {}", zone.told(at)),
+            (Some(_) | None, _) => Ok(()),
+        }
     }
 }

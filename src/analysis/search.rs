@@ -71,7 +71,7 @@ pub(super) fn samples<'w>(
 fn address(who: &Who) -> usize {
     match who {
         Who::Named(named) => ptr::from_ref(&named.who).addr(),
-        Who::Everyone | Who::Any(_) | Who::All(_) => ptr::from_ref(who).addr(),
+        Who::Everyone | Who::Any(_) | Who::All(_) | Who::During(..) => ptr::from_ref(who).addr(),
     }
 }
 
@@ -91,6 +91,8 @@ impl<'w> Search<'_, 'w, '_> {
         let drafts = self.ports(drafts);
         let drafts = self.flags(drafts);
         let drafts = self.merged(drafts);
+        let drafts = self.times(drafts);
+        let zone = self.facts.whens.first().and_then(|when| when.zone());
         let mut fields = self.facts.fields;
         for placeholder in Placeholder::ALL.into_iter().filter(|placeholder| self.rules.uses(*placeholder)) {
             fields.insert(Field::Text(super::views::field_of(placeholder)));
@@ -109,7 +111,7 @@ impl<'w> Search<'_, 'w, '_> {
         for Draft { client, members, .. } in drafts {
             // Members that fitted alone fit together.
             let Some(lists) = self.space.lists.with(&members, |_| true) else { continue };
-            samples.push(Sample { client, members, lists, fields });
+            samples.push(Sample { client, members, lists, fields, zone: zone.cloned() });
         }
         Samples { samples, complete: self.complete }
     }
@@ -435,6 +437,20 @@ impl<'w> Search<'_, 'w, '_> {
                     }
                     holds
                 }));
+                key.push(END);
+                holds
+            }
+            Who::During(when, who) => {
+                let known = draft.known.contains(Field::At);
+                let time = if known { when.holds(draft.client.extra.at) } else { Holds::CannotTell };
+                key.push(ALL);
+                if time == Holds::CannotTell {
+                    key.push(Arc::as_ptr(when).addr());
+                }
+                let holds = match time {
+                    Holds::No => Holds::No,
+                    Holds::CannotTell | Holds::Yes => time.min(self.residue(kind, who, draft, key, open)),
+                };
                 key.push(END);
                 holds
             }

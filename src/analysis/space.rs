@@ -14,6 +14,8 @@ use crate::event::Extra;
 use crate::policy::brokers::{Asked, Brokers};
 use crate::policy::lists::{List, Lists};
 use crate::policy::model::{ListDef, ListId, ListSource, Who};
+use crate::policy::when::When;
+use crate::policy::when::instants::instants;
 use crate::policy::{Policy, TopicRule};
 use crate::text::Matcher;
 use crate::topic::Budget;
@@ -44,6 +46,17 @@ pub struct Space {
     extra: Extra<'static>,
     pub(super) lists: SharedLists,
     automata: RefCell<HashMap<Box<str>, Option<Rc<Automaton>>>>,
+    /// From when on it is asked, Unix milliseconds.
+    now: i64,
+    /// By the places of the times in memory, which are kept so that they stay theirs.
+    instants: RefCell<HashMap<Vec<usize>, Instants>>,
+}
+
+/// Times, and moments that stand for all.
+#[derive(Debug, Clone)]
+struct Instants {
+    _whens: Vec<Arc<When>>,
+    moments: Rc<[i64]>,
 }
 
 /// The lists of all policies.
@@ -80,12 +93,13 @@ pub(super) enum Origin {
 }
 
 impl Space {
-    /// Takes what is needed of the policies. Their order is that of [`Kind::policy`].
-    pub fn new(policies: &[&Policy]) -> Self {
+    /// Takes what is needed of the policies. Their order is that of [`Kind::policy`]. What they decide counts from `now`
+    /// on, Unix milliseconds.
+    pub fn new(policies: &[&Policy], now: i64) -> Self {
         let rules = Rules::of(policies.iter().flat_map(|policy| policy.acl_rules()));
-        let extra = Asked::by(policies).of(Brokers::default().usual_extra());
-        let automata = RefCell::default();
-        Space { rules, extra, lists: SharedLists::of(policies), automata }
+        let extra = Asked::by(policies).of(Extra { at: Some(now), ..Brokers::default().usual_extra() });
+        let (automata, instants) = (RefCell::default(), RefCell::default());
+        Space { rules, extra, lists: SharedLists::of(policies), automata, now, instants }
     }
 
     /// What only some brokers tell, of a client of which nothing of it matters: as far as some policy asks about it. Every
@@ -115,6 +129,22 @@ impl Space {
     ) -> Samples {
         let rules = Rules::of(rules);
         search::samples(self, focus.into(), relevant.iter().map(|kind| (*kind).into()), &rules, budget)
+    }
+
+    /// Moments that stand for all from now on, as far as these times tell them apart, and whether they are all of these.
+    pub(super) fn instants(&self, whens: &[&Arc<When>], budget: &mut Budget) -> (Rc<[i64]>, bool) {
+        let key: Vec<usize> = whens.iter().map(|when| Arc::as_ptr(when).addr()).collect();
+        if let Some(known) = self.instants.borrow().get(&key) {
+            return (Rc::clone(&known.moments), true);
+        }
+        let asked: Vec<&When> = whens.iter().map(|when| &***when).collect();
+        let (moments, complete) = instants(&asked, self.now, |steps| budget.spend(steps));
+        let moments: Rc<[i64]> = moments.into();
+        if complete {
+            let kept = whens.iter().map(|when| Arc::clone(when)).collect();
+            self.instants.borrow_mut().insert(key, Instants { _whens: kept, moments: Rc::clone(&moments) });
+        }
+        (moments, complete)
     }
 
     /// The automaton of a glob or a regex; `None` where it would be too large, or no work is left for it.

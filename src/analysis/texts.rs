@@ -225,6 +225,7 @@ impl<'a, 'w> Texts<'a, 'w> {
         match who {
             Who::Everyone => None,
             Who::Named(named) => self.pinned(&named.who, field),
+            Who::During(_, who) => self.pinned(who, field),
             Who::Any(each) => {
                 let all: Option<Vec<_>> = each.iter().map(|who| self.pinned(who, field)).collect();
                 all.map(|all| all.into_iter().flatten().collect())
@@ -278,6 +279,7 @@ fn required<'w>(who: &'w Who, field: TextField, needed: &mut Vec<&'w Matcher>) {
     match who {
         Who::Everyone | Who::Any(_) => {}
         Who::Named(named) => required(&named.who, field, needed),
+        Who::During(_, who) => required(who, field, needed),
         Who::All(conditions) => needed.extend(conditions.iter().filter_map(|condition| match condition {
             Condition::Text(of, TextCondition::Matches(matcher)) if *of == field => Some(matcher),
             Condition::Text(..)

@@ -94,11 +94,13 @@ impl Serialize for PasswordSays {
     }
 }
 
-/// The client in the form of an event in JSON, and under `lists` what is assumed of lists.
+/// The client in the form of an event in JSON with the time, where that matters, and under `lists` what is assumed of lists.
 impl Serialize for Sample {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Object<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            at: Option<i64>,
             client: ClientObject<'a>,
             #[serde(skip_serializing_if = "Vec::is_empty")]
             lists: Vec<ListObject<'a>>,
@@ -130,6 +132,7 @@ impl Serialize for Sample {
             holds: bool,
         }
         let client = self.client();
+        let at = client.extra.at.filter(|_| self.zone.is_some());
         let client = ClientObject {
             clientid: client.clientid,
             username: client.username,
@@ -146,6 +149,6 @@ impl Serialize for Sample {
             dn: client.extra.dn,
         };
         let lists = self.assumed().map(|(list, entry, holds)| ListObject { list, entry, holds }).collect();
-        Object { client, lists }.serialize(serializer)
+        Object { at, client, lists }.serialize(serializer)
     }
 }

@@ -17,6 +17,7 @@ use crate::decision::{DEFAULT, Mode, Verdict};
 use crate::event::Action;
 use crate::policy::model::Who;
 use crate::policy::show::Words;
+use crate::policy::when::moment::{self, Edge};
 use crate::policy::{self, Loaded, Policy};
 use crate::reverse::Question;
 
@@ -61,6 +62,16 @@ impl QuestionArgs {
             (Asked::Connect, Some(_)) | (Asked::Publish | Asked::Subscribe, None) => None,
         }
     }
+}
+
+/// A moment of the command line, Unix milliseconds.
+fn moment(text: &str) -> Result<i64, String> {
+    moment::parse(text, None, Edge::Begin).map_err(|wrong| format!("it {}: {}", wrong.message(), wrong.help()))
+}
+
+/// When it is asked, in words, where the policy hangs on it: `at 2026-12-01 08:00 (tue, Europe/Berlin)`.
+fn told_moment(policy: &Policy, at: Option<i64>) -> Option<String> {
+    policy.zone().zip(at).map(|(zone, at)| format!("at {}", zone.told(at)))
 }
 
 /// Reads the policy; where that fails the report goes to stderr.
@@ -137,6 +148,7 @@ impl<'p> Kinds<'p> {
                 }
             }
             Who::Any(each) => each.iter().for_each(|who| self.add(who)),
+            Who::During(_, who) => self.add(who),
         }
     }
 

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use crate::analysis::findings;
+use crate::clock::now_ms;
 use crate::policy::codes::Code;
 use crate::policy::diag::Report;
 use crate::policy::{self, Loaded};
@@ -123,7 +124,7 @@ fn check_file(file: &Path, no_sources: bool) -> Report {
                 // What a list holds, and who may read it, changes without the policy.
                 let elsewhere = [Code::NoEntries, Code::ReadByEveryone, Code::WrittenByEveryone];
                 let looked_for = |code| !elsewhere.contains(&code);
-                findings::report(&mut loaded, &mut Budget::new(findings::WORK), looked_for);
+                findings::report(&mut loaded, now_ms(), &mut Budget::new(findings::WORK), looked_for);
             }
             loaded.warnings
         }

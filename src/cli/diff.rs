@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use super::world::WorldArgs;
 use crate::analysis::Budget;
 use crate::analysis::diff::diff;
+use crate::clock::now_ms;
 use crate::policy::{self, Policy};
 use show::Report;
 
@@ -75,7 +76,7 @@ fn compare(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
     };
     if args.events.is_empty() {
         let mut budget = Budget::new(STEPS.saturating_mul(args.effort.into()));
-        let found = diff(&old, &new, &mut budget);
+        let found = diff(&old, &new, now_ms(), &mut budget);
         let report = Report::of_all(&args.old, &args.new, &found);
         show(&report, out)?;
         return Ok(ExitCode::from(u8::from(report.is_alarming(args.allow_narrowing))));

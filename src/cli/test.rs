@@ -15,6 +15,7 @@ use clap::ValueEnum;
 
 use crate::decision::{Decision, ERROR};
 use crate::policy::diag::Report;
+use crate::policy::show::TIME;
 use crate::policy::trace::Trace;
 use crate::suite::{self, Case, Coverage, Suite, Test};
 
@@ -248,10 +249,12 @@ fn wanting(answered: &Answered<'_>, trace: &Trace<'_>) -> Option<String> {
     let sources = sources.iter().map(|name| format!("password source `{name}` under `passwords`"));
     let all: Vec<String> = lists.chain(sources).collect();
     let stand_ins = (!all.is_empty()).then(|| format!("nothing stands in for {}", all.join(" and ")));
+    let (time, fields): (Vec<&str>, Vec<&str>) = fields.iter().partition(|name| **name == TIME);
     let fields: Vec<String> = fields.iter().map(|name| format!("`{name}`")).collect();
+    let timeless = (!time.is_empty()).then(|| "nothing says when it asks: give it an `at`".to_owned());
     let untold = (!fields.is_empty())
         .then(|| format!("the client has no {}, which a broker of the policy does not tell", fields.join(" and no ")));
-    let wanting: Vec<String> = stand_ins.into_iter().chain(untold).collect();
+    let wanting: Vec<String> = stand_ins.into_iter().chain(untold).chain(timeless).collect();
     (!wanting.is_empty()).then(|| wanting.join("; "))
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Finding;
+use crate::clock::now_ms;
 use crate::decision::{Mode, Verdict};
 use crate::event::{Client, Extra, Peerhost};
 use crate::mqtt::{Connected, Connection, Login, Refusal, Version, resolve};
@@ -65,7 +66,7 @@ fn refuses(policy: &Policy, lists: &Lists, name: &str) -> bool {
         node: "",
         is_superuser: false,
         anonymous: false,
-        extra: Extra::NONE,
+        extra: Extra { at: Some(now_ms()), ..Extra::NONE },
     };
     policy.login(&client, lists, |_| Found::Unknown).verdict == Verdict::Deny
 }

@@ -433,6 +433,7 @@ impl<'a> ClientObject<'a> {
             peerport: self.peerport.take(),
             cn: text(&mut self.cn),
             dn: text(&mut self.dn),
+            at: None,
         }
     }
 

@@ -108,6 +108,7 @@ pub struct OwnedExtra {
     pub peerport: Option<u16>,
     pub cn: Option<Box<str>>,
     pub dn: Option<Box<str>>,
+    pub at: Option<i64>,
 }
 
 /// An [`Attempt`] of its own.
@@ -175,6 +176,7 @@ impl OwnedExtra {
             peerport: self.peerport,
             cn: self.cn.as_deref(),
             dn: self.dn.as_deref(),
+            at: self.at,
         }
     }
 }
@@ -186,6 +188,7 @@ impl From<Extra<'_>> for OwnedExtra {
             peerport: extra.peerport,
             cn: extra.cn.map(Box::from),
             dn: extra.dn.map(Box::from),
+            at: extra.at,
         }
     }
 }

@@ -214,6 +214,7 @@ fn client<'a>(
             peerport: peerport(client.peerport)?,
             cn: named(&client.cn),
             dn: named(&client.dn),
+            at: None,
         },
     })
 }

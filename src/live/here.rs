@@ -4,11 +4,13 @@ use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::clock::now_ms;
 use crate::decision::Verdict;
 use crate::emqx::Fact;
 use crate::event::Action;
 use crate::event::owned::{OwnedClient, OwnedPeerhost};
 use crate::mqtt::Version;
+use crate::policy::when::Zone;
 use crate::suite::{Case, Question, Secret, Suite};
 use crate::topic::{PREFIXES, Request};
 
@@ -38,7 +40,7 @@ struct Field {
 }
 
 /// The fields of which it is known what they will be.
-const KNOWN: [Field; 7] = [
+const KNOWN: [Field; 8] = [
     Field {
         name: "peerhost",
         set: |here, client| client.peerhost = OwnedPeerhost::Addr(here.local.ip()),
@@ -74,6 +76,11 @@ const KNOWN: [Field; 7] = [
         name: "dn",
         set: |_, client| client.extra.dn = client.extra.dn.take().map(|_| "".into()),
         show: |client| told(client.extra.dn.as_ref()),
+    },
+    Field {
+        name: "at",
+        set: |_, client| client.extra.at = Some(now_ms()),
+        show: |client| client.extra.at.map_or_else(|| "no time".to_owned(), |at| Zone::utc().exactly(at)),
     },
 ];
 

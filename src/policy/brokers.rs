@@ -41,18 +41,20 @@ impl Brokers {
             peerport: self.all_have(Fact::TellsPeerport).then_some(PEERPORT),
             cn: self.all_have(Fact::TellsCertificate).then_some(""),
             dn: self.all_have(Fact::TellsCertificate).then_some(""),
+            at: None,
         }
     }
 }
 
-/// Which of what only some brokers tell is asked about.
+/// Which of what only some brokers tell is asked about, and whether the time is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent fields")]
+#[expect(clippy::struct_excessive_bools, reason = "five independent fields")]
 pub struct Asked {
     cluster: bool,
     peerport: bool,
     cn: bool,
     dn: bool,
+    at: bool,
 }
 
 impl Asked {
@@ -77,6 +79,10 @@ impl Asked {
             }
             Who::Any(each) => each.iter().for_each(|who| self.add(who, seen)),
             Who::All(conditions) => conditions.iter().for_each(|condition| self.add_condition(condition)),
+            Who::During(_, who) => {
+                self.at = true;
+                self.add(who, seen);
+            }
         }
     }
 
@@ -101,6 +107,11 @@ impl Asked {
         }
     }
 
+    /// Whether the time is asked about.
+    pub fn time(self) -> bool {
+        self.at
+    }
+
     /// What is asked about, and nothing else.
     pub fn of(self, extra: Extra<'_>) -> Extra<'_> {
         Extra {
@@ -108,6 +119,7 @@ impl Asked {
             peerport: extra.peerport.filter(|_| self.peerport),
             cn: extra.cn.filter(|_| self.cn),
             dn: extra.dn.filter(|_| self.dn),
+            at: extra.at.filter(|_| self.at),
         }
     }
 }

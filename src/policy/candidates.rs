@@ -165,6 +165,7 @@ fn keys(who: &Who) -> Option<Vec<Key<'_>>> {
         Who::Everyone => None,
         Who::Named(named) => keys(&named.who),
         Who::Any(kinds) => collect(kinds, keys),
+        Who::During(_, who) => keys(who),
         Who::All(conditions) => conditions.iter().find_map(|condition| match condition {
             Condition::Text(TextField::Clientid, condition) => literals(condition, Key::Clientid),
             Condition::Text(TextField::Username, condition) => literals(condition, Key::Username),

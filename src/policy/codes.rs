@@ -249,6 +249,33 @@ codes! {
         "An empty mapping would mean every client. Where that is meant, write `everyone`.",
         bad "auth: { rules: [{ deny: {} }] }",
         good "auth: { rules: [{ deny: everyone }] }";
+    BadDay, "bad-day", Error, "No day of the week",
+        "`days` are `mon`, `tue`, `wed`, `thu`, `fri`, `sat` and `sun`, one of them, a range like `mon-fri`, or a list of these. A \
+         range may go over the end of the week: `fri-mon`.",
+        bad "auth: { rules: [{ allow: { username: ann }, when: { days: weekdays } }] }",
+        good "auth: { rules: [{ allow: { username: ann }, when: { days: mon-fri } }] }";
+    BadHours, "bad-hours", Error, "No part of a day",
+        "`hours` are two times of the day, `08:00-18:00`, or several of them in a list. Where the second is not after the first, it \
+         is one of the next day, and the hours belong to the day on which they begin. The end of the day is `24:00`.",
+        bad "auth: { rules: [{ allow: { username: ann }, when: { hours: 8-18 } }] }",
+        good "auth: { rules: [{ allow: { username: ann }, when: { hours: \"08:00-18:00\" } }] }";
+    BadTime, "bad-time", Error, "No date, or no time",
+        "A time is a date, `2026-12-01`, or a date and a time of day, `2026-12-01T18:00`. It is one of the window's `zone`, unless \
+         its offset stands behind it: `2026-12-01T18:00+01:00`, `2026-12-01T17:00Z`. In a test file, where there is no zone, it \
+         must, or the zone in brackets: `2026-12-01T18:00[Europe/Berlin]`.",
+        bad "auth: { rules: [{ allow: { username: ann }, when: { until: \"31.12.2026\" } }] }",
+        good "auth: { rules: [{ allow: { username: ann }, when: { until: 2226-12-31 } }] }";
+    UnknownZone, "unknown-zone", Error, "No time zone of this name",
+        "`zone` is a name of the IANA time zone database, which is built in: `Europe/Berlin`, `America/New_York`, `UTC`. An \
+         abbreviation like `CEST` is no zone, since it says nothing of the other half of the year. A fixed offset is written \
+         `Etc/GMT-2`, which is two hours ahead of UTC.",
+        bad "auth: { rules: [{ allow: { username: ann }, when: { days: mon, zone: Berlin } }] }",
+        good "auth: { rules: [{ allow: { username: ann }, when: { days: mon, zone: Europe/Berlin } }] }";
+    EmptyWindow, "empty-window", Error, "A window of time that is never open",
+        "The window ends before it begins, or has days and hours of which none lies between the two. A rule with it would do \
+         nothing.",
+        bad "auth: { rules: [{ allow: { username: ann }, when: { from: 2226-12-31, until: 2226-12-01 } }] }",
+        good "auth: { rules: [{ allow: { username: ann }, when: { from: 2226-12-01, until: 2226-12-31 } }] }";
     MisplacedPassword, "misplaced-password", Error, "`password` on a rule that does not allow",
         "Only a rule that allows can ask for a password.",
         bad "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ deny: everyone, password: staff }] }",
@@ -303,6 +330,11 @@ codes! {
          about less than was meant. Take it away, or put it before the rules that the message names.",
         bad "acl: { rules: [{ deny: everyone, topics: [\"ops/#\"] }, { allow: { username: ann }, publish: [ops/log] }] }",
         good "acl: { rules: [{ allow: { username: ann }, publish: [ops/log] }, { deny: everyone, topics: [\"ops/#\"] }] }";
+    WindowIsOver, "window-is-over", Warning, "A window of time that will not open again",
+        "Its `until` has passed, or no day and hour of it is left before that. A rule whose windows are all over never decides: \
+         take it away, or say until when it is meant to go on. `check` goes by the clock of the machine that it runs on.",
+        bad "auth: { rules: [{ allow: { username: ann }, when: { until: 2020-12-31 } }] }",
+        good "auth: { rules: [{ allow: { username: ann }, when: { until: 2226-12-31 } }] }";
     LateDeny, "late-deny", Warning, "A deny behind the allow that it was meant to cut",
         "The first rule that matches decides, so a rule that denies takes nothing away from a rule before it that allows the same \
          topics, or more, to the same clients. Put the deny first. The other way round, a narrow allow before a wide deny, is how \

@@ -1,6 +1,7 @@
 //! What a policy says of a login and of a topic.
 //!
-//! Deciding reads the client and the [`Lists`] and nothing else: no file, no clock, no lock. It
+//! Deciding reads the client and the [`Lists`] and nothing else: no file, no clock, no lock. The time of a question comes
+//! with its client. It
 //! cannot fail. Rules are tried in the order of the file, and the first that matches decides; where
 //! it cannot be told whether a rule matches, because a list could not be read or the broker does not
 //! tell a field, the answer is [`Decision::ERROR`], whatever the rule would have said.
@@ -14,6 +15,7 @@ use super::model::{
     AclRule, AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, ListDef, LogLines, MetricsDef, Model, PasswordDef,
     PasswordId, Section, Who,
 };
+use super::when::Zone;
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict};
 use crate::event::{Action, Client};
@@ -37,6 +39,8 @@ pub struct Policy {
     history: Option<HistoryDef>,
     capture: Option<CaptureDef>,
     metrics: Option<MetricsDef>,
+    /// The zone of the first rule that says when it matches.
+    zone: Option<Zone>,
 }
 
 /// What a policy says of a login before anyone has looked at the password.
@@ -96,6 +100,9 @@ impl Policy {
     pub fn compile(model: Model) -> Self {
         let Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture, metrics } =
             model;
+        let logins = auth.iter().flat_map(|auth| &auth.rules).map(|rule| &rule.who);
+        let topics = acl.iter().flat_map(|acl| &acl.rules).map(|rule| &rule.who);
+        let zone = logins.chain(topics).find_map(|who| who.when()?.zone()).cloned();
         Policy {
             mode,
             brokers,
@@ -109,7 +116,18 @@ impl Policy {
             history,
             capture,
             metrics,
+            zone,
         }
+    }
+
+    /// Whether some rule says when it matches. Then each question must tell when it is asked.
+    pub fn asks_time(&self) -> bool {
+        self.zone.is_some()
+    }
+
+    /// The zone in which moments are told to people: that of the first rule that says when it matches.
+    pub fn zone(&self) -> Option<&Zone> {
+        self.zone.as_ref()
     }
 
     /// What the policy says of a login. Without an `auth` section it is the broker's matter.

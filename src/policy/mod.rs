@@ -23,6 +23,7 @@ pub mod trace;
 pub(crate) mod traps;
 mod validate;
 mod warn;
+pub mod when;
 pub mod who;
 pub(crate) mod yaml;
 

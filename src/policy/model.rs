@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::brokers::Brokers;
+use super::when::When;
 use crate::decision::{Mode, Verdict};
 use crate::hook::{Hook, Kind};
 use crate::text::{Matcher, Template};
@@ -113,6 +114,8 @@ pub enum Who {
     Any(Vec<Who>),
     /// Clients of whom every condition holds.
     All(Vec<Condition>),
+    /// These clients, at some time. It stands outermost, since a rule as a whole says when it matches.
+    During(Arc<When>, Box<Who>),
 }
 
 /// An entry of `clients`, shared by the rules that name it.

@@ -38,6 +38,8 @@ pub struct RulePlaces {
     pub who: Span,
     /// The name of the password source.
     pub password: Option<Span>,
+    /// The windows of time in which it matches, in the order of the model's.
+    pub windows: Vec<Span>,
     /// The topic patterns of all directions, in the order `topics`, `publish`, `subscribe`.
     pub patterns: Vec<PatternPlace>,
 }

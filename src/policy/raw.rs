@@ -8,6 +8,7 @@ mod broker;
 mod capture;
 mod metrics;
 mod untold;
+mod when;
 mod who;
 
 use std::borrow::Cow;
@@ -24,6 +25,7 @@ pub(crate) use accept::{Accept, Accepted};
 pub(crate) use broker::Broker;
 pub(crate) use capture::{Capture, Events};
 pub(crate) use metrics::Metrics;
+pub(crate) use when::Window;
 pub(crate) use who::{Condition, Kind, PeerhostOperator, Port, PortOperator, TextOperator, Who};
 
 record! {
@@ -310,6 +312,8 @@ record! {
         optional ignore: Who,
         /// The entry of `passwords` that the client's password is checked against. Only with `allow`.
         optional password: Text,
+        /// When it matches (default: always). A list matches where any of them does.
+        optional when: OneOrMany<Window>,
         /// Warnings of `check` about this rule that are meant, each with the reason.
         optional accept: Accept,
     }
@@ -343,6 +347,8 @@ record! {
         optional publish: OneOrMany<Pattern>,
         /// Topics to subscribe to.
         optional subscribe: OneOrMany<Pattern>,
+        /// When it matches (default: always). A list matches where any of them does.
+        optional when: OneOrMany<Window>,
         /// Warnings of `check` about this rule that are meant, each with the reason.
         optional accept: Accept,
     }

@@ -44,6 +44,7 @@ impl<'p> Words<'p> {
             Who::All(conditions) => {
                 conditions.iter().map(|condition| self.condition(condition)).collect::<Vec<_>>().join(" and ")
             }
+            Who::During(when, who) => format!("{} during {when}", self.who(who)),
         }
     }
 
@@ -123,6 +124,8 @@ impl<'p> Words<'p> {
                 let entry = |condition| (field(condition).to_owned(), self.condition_json(condition));
                 Value::Object(conditions.iter().map(entry).collect::<Map<_, _>>())
             }
+            // As the rule says it, beside whom it is about.
+            Who::During(when, who) => json!({ "who": self.who_json(who), "when": when.json() }),
         }
     }
 
@@ -173,6 +176,9 @@ fn port_json(condition: &PortCondition) -> Value {
         PortCondition::Any(each) => each.iter().map(port_json).collect(),
     }
 }
+
+/// What a rule with `when` asks for, beside the fields of the client.
+pub const TIME: &str = "at";
 
 /// The name of the field that a condition is on.
 pub fn field(condition: &Condition) -> &'static str {

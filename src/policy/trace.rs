@@ -209,6 +209,16 @@ impl<'p> Asking<'_, 'p> {
                 let failed = conditions.iter().find(|one| one.holds(self.client, self.lists) == Holds::No);
                 failed.map(|condition| self.mismatch(condition, kind)).into_iter().collect()
             }
+            Who::During(when, who) => match (self.client.extra.at, when.holds(self.client.extra.at)) {
+                (Some(at), Holds::No) => vec![Mismatch {
+                    kind,
+                    field: show::TIME,
+                    value: when.zone().map(|zone| zone.exactly(at)).unwrap_or_default(),
+                    wanted: when.json(),
+                    said: format!("{} is not {when}", when.zone().map(|zone| zone.told(at)).unwrap_or_default()),
+                }],
+                (_, Holds::No | Holds::CannotTell | Holds::Yes) => self.mismatches(who, kind),
+            },
         }
     }
 
@@ -328,8 +338,10 @@ impl fmt::Display for Outcome<'_> {
             Outcome::CannotTell { lists, fields } => {
                 let all = |names: &[&str]| some(names.iter().map(|name| format!("`{name}`")), " and ");
                 let unreadable = (!lists.is_empty()).then(|| format!("list {} cannot be read", all(lists)));
-                let untold = (!fields.is_empty()).then(|| format!("the broker does not tell {}", all(fields)));
-                let why: Vec<String> = unreadable.into_iter().chain(untold).collect();
+                let (time, fields): (Vec<_>, Vec<_>) = fields.iter().copied().partition(|field| *field == show::TIME);
+                let untold = (!fields.is_empty()).then(|| format!("the broker does not tell {}", all(&fields)));
+                let timeless = (!time.is_empty()).then(|| "nobody tells when it asks".to_owned());
+                let why: Vec<String> = unreadable.into_iter().chain(untold).chain(timeless).collect();
                 write!(f, "cannot be told, since {}; this denies", why.join(" and "))
             }
             Outcome::UnknownUser(source) => write!(f, "password source `{source}` does not know the user"),

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use super::lists::{List, Lists, canonical_network};
 use super::model::{Condition, HostCondition, ListId, PortCondition, TextCondition, TextField, Who};
 use super::show;
+use super::when::When;
 use crate::event::{Client, Peerhost};
 use crate::text::Identity;
 
@@ -18,7 +19,7 @@ use crate::text::Identity;
 pub enum Holds {
     /// It does not.
     No,
-    /// A list that it needs could not be read, or the broker does not tell the field.
+    /// A list that it needs could not be read, the broker does not tell the field, or nobody tells the time.
     CannotTell,
     /// It does.
     Yes,
@@ -89,6 +90,18 @@ impl Who {
             Who::Named(named) => named.who.holds(client, lists),
             Who::Any(kinds) => Holds::any(kinds.iter().map(|who| who.holds(client, lists))),
             Who::All(conditions) => Holds::all(conditions.iter().map(|condition| condition.holds(client, lists))),
+            Who::During(when, who) => match when.holds(client.extra.at) {
+                Holds::No => Holds::No,
+                time @ (Holds::CannotTell | Holds::Yes) => time.min(who.holds(client, lists)),
+            },
+        }
+    }
+
+    /// When it is about them, where that is not always.
+    pub fn when(&self) -> Option<&When> {
+        match self {
+            Who::During(when, _) => Some(when),
+            Who::Everyone | Who::Named(_) | Who::Any(_) | Who::All(_) => None,
         }
     }
 
@@ -99,6 +112,7 @@ impl Who {
             Who::Named(named) => named.who.lists(found),
             Who::Any(each) => each.iter().for_each(|who| who.lists(found)),
             Who::All(conditions) => conditions.iter().for_each(|condition| condition.lists(found)),
+            Who::During(_, who) => who.lists(found),
         }
     }
 
@@ -109,6 +123,10 @@ impl Who {
             Who::Named(named) => named.who.untold(client, found),
             Who::Any(each) => each.iter().for_each(|who| who.untold(client, found)),
             Who::All(conditions) => found.extend(conditions.iter().filter_map(|one| one.untold(client))),
+            Who::During(_, who) => {
+                found.extend(client.extra.at.is_none().then_some(show::TIME));
+                who.untold(client, found);
+            }
         }
     }
 
@@ -119,6 +137,7 @@ impl Who {
             Who::Named(named) => named.who.cost(),
             Who::Any(kinds) => dearest(kinds.iter().map(Who::cost)),
             Who::All(conditions) => dearest(conditions.iter().map(Condition::cost)),
+            Who::During(_, who) => who.cost().max(Cost::Match),
         }
     }
 
@@ -132,6 +151,7 @@ impl Who {
                 kinds.sort_by_key(Who::cost);
             }
             Who::All(conditions) => conditions.sort_by_key(Condition::cost),
+            Who::During(_, who) => who.sort_by_cost(),
         }
     }
 }

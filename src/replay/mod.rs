@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use crate::decision::{Decision, Found, Verdict};
 use crate::event::json::Told;
-use crate::event::owned::OwnedEvent;
+use crate::event::owned::{OwnedClient, OwnedEvent};
+use crate::event::{Client, Extra};
 use crate::policy::Policy;
 use crate::policy::lists::Lists;
 use crate::policy::model::PasswordId;
@@ -66,11 +67,11 @@ impl<'a> Side<'a> {
                     assumed = true;
                     (self.found)(source, &client.username, *password_given)
                 };
-                let decision = self.policy.login(&client.as_client(), self.lists, found);
+                let decision = self.policy.login(&as_then(client, told), self.lists, found);
                 Some(Outcome { decision, assumed })
             }
             OwnedEvent::CheckAcl { client, action, topic } => {
-                let decision = self.policy.check_acl(&client.as_client(), *action, topic, self.lists);
+                let decision = self.policy.check_acl(&as_then(client, told), *action, topic, self.lists);
                 Some(Outcome { decision, assumed: false })
             }
             OwnedEvent::Connect(_)
@@ -83,6 +84,12 @@ impl<'a> Side<'a> {
             | OwnedEvent::MessagePublish(_) => None,
         }
     }
+}
+
+/// A client that asks when it asked.
+fn as_then<'c>(client: &'c OwnedClient, told: &Told) -> Client<'c> {
+    let client = client.as_client();
+    Client { extra: Extra { at: told.at, ..client.extra }, ..client }
 }
 
 /// Where an event stands.

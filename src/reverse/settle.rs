@@ -1,5 +1,7 @@
 //! What is left of a kind of client where some of a client's fields are known.
 
+use std::sync::Arc;
+
 use crate::event::{Client, Peerhost};
 use crate::policy::lists::Lists;
 use crate::policy::model::{Condition, HostCondition, PortCondition, TextCondition, TextField, Who};
@@ -23,6 +25,7 @@ pub struct Known<'a> {
     pub dn: Option<&'a str>,
     pub is_superuser: Option<bool>,
     pub anonymous: Option<bool>,
+    pub at: Option<i64>,
 }
 
 /// What is left to ask.
@@ -52,6 +55,7 @@ impl<'a> From<Client<'a>> for Known<'a> {
             dn: client.extra.dn,
             is_superuser: Some(client.is_superuser),
             anonymous: Some(client.anonymous),
+            at: client.extra.at,
         }
     }
 }
@@ -84,6 +88,7 @@ impl<'a> Known<'a> {
         let conditions: &[Condition] = match who {
             Some(Who::All(conditions)) => conditions,
             Some(Who::Named(named)) => return self.and(Some(&named.who)),
+            Some(Who::During(_, who)) => return self.and(Some(who)),
             Some(Who::Everyone | Who::Any(_)) | None => &[],
         };
         for condition in conditions {
@@ -122,6 +127,12 @@ impl<'a> Known<'a> {
             },
             Who::Any(each) => any(each.iter().map(|who| self.settle(who)), Who::Any),
             Who::All(conditions) => all(conditions.iter().map(|one| self.settle_condition(one))).map(Who::All),
+            Who::During(when, who) => match (when.holds(self.at), self.settle(who)) {
+                (Holds::No, _) | (_, Left::No) => Left::No,
+                (Holds::Yes, left @ (Left::Open(_) | Left::Yes)) => left,
+                (Holds::CannotTell, Left::Open(who)) => Left::Open(Who::During(Arc::clone(when), Box::new(who))),
+                (Holds::CannotTell, Left::Yes) => Left::Open(Who::During(Arc::clone(when), Box::new(Who::Everyone))),
+            },
         }
     }
 
@@ -131,6 +142,7 @@ impl<'a> Known<'a> {
             Who::Everyone => false,
             Who::Named(named) => self.says_of(&named.who),
             Who::Any(each) => each.iter().any(|who| self.says_of(who)),
+            Who::During(_, who) => self.at.is_some() || self.says_of(who),
             Who::All(conditions) => conditions.iter().any(|condition| match condition {
                 Condition::Text(field, condition) => self.text(*field).is_some() || self.fills(condition),
                 Condition::Peerhost(_) => self.peerhost.is_some(),

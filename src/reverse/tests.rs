@@ -78,7 +78,7 @@ fn asked() -> impl Strategy<Value = (Action, String)> {
 }
 
 /// A client of whom some fields are hidden.
-fn hidden<'a>(client: &Client<'a>, hide: [bool; 6]) -> Known<'a> {
+fn hidden<'a>(client: &Client<'a>, hide: [bool; 7]) -> Known<'a> {
     let all = Known::from(*client);
     Known {
         clientid: all.clientid.filter(|_| !hide[0]),
@@ -87,6 +87,7 @@ fn hidden<'a>(client: &Client<'a>, hide: [bool; 6]) -> Known<'a> {
         sockport: all.sockport.filter(|_| !hide[3]),
         cn: all.cn.filter(|_| !hide[4]),
         peerport: all.peerport.filter(|_| !hide[5]),
+        at: all.at.filter(|_| !hide[6]),
         ..all
     }
 }
@@ -95,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn what_is_left_holds_where_the_whole_does(who in who(), client in someone(), hide in any::<[bool; 6]>(), lists in contents(), others in contents()) {
+    fn what_is_left_holds_where_the_whole_does(who in who(), client in someone(), hide in any::<[bool; 7]>(), lists in contents(), others in contents()) {
         let lists = build(&filled(&lists, &others));
         let holds = who.holds(&client, &lists) == Holds::Yes;
         match hidden(&client, hide).settle(&who) {
@@ -112,8 +113,8 @@ proptest! {
     ) {
         let policy = acl(default, rules);
         let lists = build(&filled(&lists, &others));
-        let answer = WhoCan::ask(&policy, Question::Topic(action, &topic));
         for client in clients {
+            let answer = WhoCan::ask(&policy, Question::Topic(action, &topic), client.extra.at.unwrap());
             if answer.unsettled && (client.clientid.is_empty() || client.username.is_empty()) {
                 continue;
             }
@@ -131,14 +132,14 @@ proptest! {
         let policy = login_policy(&rules);
         let lists = build(&filled(&lists, &others));
         let decision = policy.login(&client, &lists, |source| answers[source.0]);
-        let answer = WhoCan::ask(&policy, Question::Connect);
+        let answer = WhoCan::ask(&policy, Question::Connect, client.extra.at.unwrap());
         let said = says(&answer, &client, &lists, |name| answers[name.parse::<usize>().unwrap()]);
         prop_assert_eq!(said, decision.verdict == Verdict::Allow, "{:?} {:?}", decision, answer);
     }
 
     #[test]
     fn what_a_client_can_do_follows_from_what_is_said_of_it(
-        rules in topic_rules(), default in verdict(), client in someone(), hide in any::<[bool; 6]>(),
+        rules in topic_rules(), default in verdict(), client in someone(), hide in any::<[bool; 7]>(),
         lists in contents(), others in contents(),
     ) {
         let policy = acl(default, rules);
@@ -160,7 +161,7 @@ proptest! {
 
     #[test]
     fn what_becomes_of_a_login_follows_from_what_is_said_of_it(
-        rules in logins(), client in someone(), hide in any::<[bool; 6]>(), lists in contents(), others in contents(),
+        rules in logins(), client in someone(), hide in any::<[bool; 7]>(), lists in contents(), others in contents(),
         answers in prop::collection::vec(select(vec![Found::Right, Found::Wrong, Found::Unknown]), 6),
     ) {
         let policy = login_policy(&rules);

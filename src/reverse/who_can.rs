@@ -7,6 +7,7 @@ use crate::event::{Action, Shown};
 use crate::policy::Policy;
 use crate::policy::model::Who;
 use crate::policy::show::Words;
+use crate::policy::who::Holds;
 use crate::topic::Request;
 
 /// What is asked for.
@@ -100,12 +101,12 @@ enum Overlap {
 }
 
 impl<'p> WhoCan<'p> {
-    /// Asks the policy. Without the section that decides it is the broker's matter.
-    pub fn ask(policy: &'p Policy, question: Question<'_>) -> Self {
+    /// Asks the policy who can at this moment, Unix milliseconds. Without the section that decides it is the broker's matter.
+    pub fn ask(policy: &'p Policy, question: Question<'_>, at: i64) -> Self {
         let mut rules = Rules { entries: Vec::new(), takes_everyone: None, unsettled: false };
         let default = match question {
             Question::Connect => {
-                rules.logins(policy);
+                rules.logins(policy, at);
                 policy.auth_default()
             }
             Question::Topic(action, topic) => {
@@ -118,7 +119,7 @@ impl<'p> WhoCan<'p> {
                         unsettled: false,
                     };
                 };
-                rules.topics(policy, action, &request);
+                rules.topics(policy, action, &request, at);
                 policy.acl_default()
             }
         };
@@ -140,10 +141,10 @@ struct Rules<'p> {
 }
 
 impl<'p> Rules<'p> {
-    fn logins(&mut self, policy: &'p Policy) {
+    fn logins(&mut self, policy: &'p Policy, at: i64) {
         for rule in policy.auth_rules() {
             let password = rule.password.and_then(|id| policy.passwords().get(id.0)).map(|source| source.name.as_str());
-            let cases = cases(&rule.who, &When::always());
+            let cases = cases(&rule.who, &When::always(), at);
             let entry = Entry { rule: &rule.id, line: rule.line, verdict: rule.verdict, password, cases };
             if self.add(entry, false) {
                 return;
@@ -151,11 +152,11 @@ impl<'p> Rules<'p> {
         }
     }
 
-    fn topics(&mut self, policy: &'p Policy, action: Action, request: &Request<'_>) {
+    fn topics(&mut self, policy: &'p Policy, action: Action, request: &Request<'_>, at: i64) {
         for rule in policy.acl_rules().iter().filter(|rule| !rule.patterns(action).is_empty()) {
             let when = When::of(rule, action, request);
             self.unsettled |= when.unsettled;
-            let cases = cases(&rule.who, &when);
+            let cases = cases(&rule.who, &when, at);
             // What leaves a part to the broker leaves the whole to later rules, which cannot allow it.
             let part = rule.verdict == Verdict::Ignore && request.is_wildcard();
             let entry = Entry { rule: &rule.id, line: rule.line, verdict: rule.verdict, password: None, cases };
@@ -229,10 +230,15 @@ impl<'p> Rules<'p> {
 }
 
 /// The cases in which a rule about these clients is about them.
-fn cases<'p>(who: &'p Who, when: &When) -> Vec<Case<'p>> {
+fn cases<'p>(who: &'p Who, when: &When, at: i64) -> Vec<Case<'p>> {
+    let who = match who {
+        Who::During(times, _) if times.holds(Some(at)) == Holds::No => return Vec::new(),
+        Who::During(_, who) => who,
+        Who::Everyone | Who::Named(_) | Who::Any(_) | Who::All(_) => who,
+    };
     let each = match who {
         Who::Any(each) => each.as_slice(),
-        Who::Everyone | Who::Named(_) | Who::All(_) => std::slice::from_ref(who),
+        Who::Everyone | Who::Named(_) | Who::All(_) | Who::During(..) => std::slice::from_ref(who),
     };
     let mut cases = Vec::new();
     for way in &when.ways {
@@ -251,7 +257,7 @@ fn cases<'p>(who: &'p Who, when: &When) -> Vec<Case<'p>> {
 fn kind(who: &Who) -> Option<&str> {
     match who {
         Who::Named(named) => Some(&named.name),
-        Who::Everyone | Who::Any(_) | Who::All(_) => None,
+        Who::Everyone | Who::Any(_) | Who::All(_) | Who::During(..) => None,
     }
 }
 

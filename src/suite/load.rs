@@ -76,7 +76,7 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Suite, Vec<Report>> {
     let stand_ins = StandIns::new(&name, &shown, suite.lists, suite.passwords);
     stand_ins.check_names(&policy, &mut file.cx);
     let contents = stand_ins.resolve(&policy, &mut file.cx);
-    let tests = resolve(suite.clients, suite.tests, &policy, &mut file.cx);
+    let tests = resolve(suite.clients, suite.tests, suite.at.as_ref(), &policy, &mut file.cx);
     if file.cx.found.has_errors() {
         return Err(vec![file.report(&name)]);
     }

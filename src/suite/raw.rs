@@ -19,6 +19,8 @@ record! {
         optional lists: Named<Vec<Text>>,
         /// Usernames and their passwords that stand in for the policy's password sources, by the source's name.
         optional passwords: Named<Named<Secret>>,
+        /// When all tests ask that do not say it themselves.
+        optional at: Text,
         /// Clients that tests call by their name.
         optional clients: Named<Client>,
         /// The tests.
@@ -69,6 +71,9 @@ record! {
         optional is_superuser: bool,
         /// Whether the broker let the client in without a decision of its own (default: false).
         optional anonymous: bool,
+        /// When the client asks, where a rule says when it matches: `2026-12-01T18:00+01:00`, `2026-12-01T17:00Z` or
+        /// `2026-12-01T18:00[Europe/Berlin]` (default: the file's `at`).
+        optional at: Text,
     }
 }
 
@@ -116,6 +121,8 @@ record! {
         optional is_superuser: bool,
         /// Whether the broker let the client in without a decision of its own.
         optional anonymous: bool,
+        /// When the client asks.
+        optional at: Text,
     }
     exactly one of authenticate, publish, subscribe: MissingKey
     exactly one of allow, deny, ignore: MissingKey
@@ -198,4 +205,5 @@ fields! {
     dn: Text,
     is_superuser: bool,
     anonymous: bool,
+    at: Text,
 }

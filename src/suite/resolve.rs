@@ -11,6 +11,7 @@ use crate::policy::codes::Code;
 use crate::policy::decode::{At, Cx, Named, OneOrMany, Placed, Text, listed};
 use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::span::{Lines, Span};
+use crate::policy::when::moment::{self, Edge};
 
 /// The most cases of one file, every client and topic counted.
 const MOST_CASES: usize = 100_000;
@@ -23,12 +24,15 @@ const NODE: &str = "emqx@127.0.0.1";
 pub(super) fn resolve(
     clients: Option<At<Named<raw::Client>>>,
     tests: Option<At<Vec<raw::Test>>>,
+    at: Option<&At<Text>>,
     policy: &Policy,
     cx: &mut Cx<'_>,
 ) -> Vec<Test> {
     let clients = clients.map(|clients| clients.value.0).unwrap_or_default();
     let tests = tests.map(|tests| tests.value).unwrap_or_default();
+    let at = at.and_then(|at| moment_of(at, cx));
     let mut resolver = Resolver {
+        at,
         lines: Lines::new(cx.text),
         clients: &clients,
         usual: policy.usual_extra(),
@@ -47,6 +51,8 @@ struct Resolver<'r, 'c, 't> {
     clients: &'r [(Text, Option<raw::Client>)],
     /// What a client has of which a test does not say it.
     usual: Extra<'static>,
+    /// When a client asks of which a test does not say it.
+    at: Option<i64>,
     /// The ids of the policy's rules.
     auth: Vec<&'r str>,
     acl: Vec<&'r str>,
@@ -159,6 +165,10 @@ impl<'r> Resolver<'r, '_, '_> {
                 peerport: fields.peerport.map(|at| at.value.0).or(self.usual.peerport),
                 cn: told(fields.cn, self.usual.cn),
                 dn: told(fields.dn, self.usual.dn),
+                at: match fields.at {
+                    Some(at) => Some(moment_of(at, self.cx)?),
+                    None => self.at,
+                },
             },
         })
     }
@@ -201,6 +211,18 @@ impl<'r> Resolver<'r, '_, '_> {
         }
         Some(Expected { verdict, rule: id.to_owned() })
     }
+}
+
+/// When a client asks, Unix milliseconds.
+fn moment_of(at: &At<Text>, cx: &mut Cx<'_>) -> Option<i64> {
+    let text = &at.value;
+    let wrong = match moment::parse(&text.value, None, Edge::Begin) {
+        Ok(moment) => return Some(moment),
+        Err(wrong) => wrong,
+    };
+    let message = format!("{} {}", quote(&text.value), wrong.message());
+    cx.push(Diagnostic::new(Code::BadTime, text.span, message).help(wrong.help()));
+    None
 }
 
 /// What a line asks, not yet by whom.

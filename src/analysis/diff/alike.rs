@@ -65,6 +65,7 @@ impl<'p> Sayings<'p> {
                 let each: BTreeSet<String> = conditions.iter().map(|one| self.condition(policy, one)).collect();
                 format!("all{each:?}")
             }
+            Who::During(when, who) => format!("during {when:?} {}", self.who(policy, who)),
         }
     }
 

@@ -21,9 +21,9 @@ const ASK: usize = 10;
 /// How many clients a guess is about.
 const GUESSED: usize = 2;
 
-pub(super) fn compare(old: &Policy, new: &Policy, budget: &mut Budget) -> (Vec<Change>, Vec<Unknown>) {
+pub(super) fn compare(old: &Policy, new: &Policy, now: i64, budget: &mut Budget) -> (Vec<Change>, Vec<Unknown>) {
     let policies = [old, new];
-    let space = Space::new(&policies);
+    let space = Space::new(&policies, now);
     let mut found = Found { policies, changes: BTreeMap::new() };
     let mut unknown: Vec<Unknown> = Vec::new();
     for (at, question) in Question::ALL.into_iter().enumerate() {

@@ -29,7 +29,7 @@ fn shown(found: &Diff) -> Vec<String> {
 
 #[track_caller]
 fn check(old: &str, new: &str, expected: &[&str]) {
-    let found = diff(&policy(old), &policy(new), &mut Budget::new(STEPS));
+    let found = diff(&policy(old), &policy(new), 0, &mut Budget::new(STEPS));
     assert_eq!(shown(&found), expected, "{old}\n->\n{new}");
     assert_eq!(found.unknown, []);
 }
@@ -112,7 +112,7 @@ fn entries_of_inline_lists_are_what_rules_say() {
 fn a_list_that_is_read_from_elsewhere_may_hold_anything() {
     let old =
         "lists: { fleet: { file: a.txt } }\nauth: { rules: [ { id: fleet, allow: { clientid: { in: fleet } } } ] }";
-    let found = diff(&policy(old), &policy(&old.replace("a.txt", "b.txt")), &mut Budget::new(STEPS));
+    let found = diff(&policy(old), &policy(&old.replace("a.txt", "b.txt")), 0, &mut Budget::new(STEPS));
     let directions: Vec<Direction> = found.changes.iter().map(|change| change.difference.direction).collect();
     assert_eq!(directions, [Direction::Widened, Direction::Narrowed]);
     assert_eq!(found.notes, ["lists: `fleet` is read from elsewhere, and may hold anything"]);
@@ -166,7 +166,7 @@ fn a_wildcard_that_is_cut_is_found() {
 fn bounded(old: &str, new: &str) -> (usize, bool) {
     let (old, new) = (policy(old), policy(new));
     let begun = Instant::now();
-    let found = diff(&old, &new, &mut Budget::new(STEPS));
+    let found = diff(&old, &new, 0, &mut Budget::new(STEPS));
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     (found.changes.len(), found.unknown.is_empty())
 }

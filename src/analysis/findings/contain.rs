@@ -14,6 +14,9 @@ use crate::topic::{Pattern, Request, Syntax};
 pub(super) fn covers(outer: &Who, inner: &Who) -> bool {
     match (outer, inner) {
         (Who::Everyone, _) => true,
+        (Who::During(outer_when, outer), Who::During(when, inner)) => outer_when == when && covers(outer, inner),
+        (Who::During(..), _) => false,
+        (outer, Who::During(_, inner)) => covers(outer, inner),
         (Who::Named(outer), inner) => covers(&outer.who, inner),
         (outer, Who::Named(inner)) => covers(outer, &inner.who),
         (outer, Who::Any(inner)) => inner.iter().all(|inner| covers(outer, inner)),

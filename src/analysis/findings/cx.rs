@@ -34,6 +34,8 @@ pub(super) struct Cx<'a> {
     pub(super) policy: &'a Policy,
     pub(super) places: &'a Places,
     space: Space,
+    /// From when on the policy decides, Unix milliseconds.
+    pub(super) now: i64,
     budget: Budget,
     logins: Near<'a>,
     topics: [Near<'a>; 2],
@@ -97,11 +99,12 @@ impl Someone {
 }
 
 impl<'a> Cx<'a> {
-    pub(super) fn new(policy: &'a Policy, places: &'a Places) -> Self {
+    pub(super) fn new(policy: &'a Policy, places: &'a Places, now: i64) -> Self {
         Cx {
             policy,
             places,
-            space: Space::new(&[policy]),
+            space: Space::new(&[policy], now),
+            now,
             budget: Budget::new(0),
             logins: Near::of_logins(policy.auth_rules().iter().map(|rule| &rule.who)),
             topics: ACTIONS.map(|action| Near::of_topics(policy.acl_rules(), action)),
@@ -229,6 +232,7 @@ impl<'a> Cx<'a> {
                 peerport: Some(49_151),
                 cn: Some("cn-4ca7b3d1"),
                 dn: Some("CN=cn-4ca7b3d1"),
+                at: Some(self.now),
             },
         };
         who.holds(&stranger, &self.no_entries()) == Holds::Yes

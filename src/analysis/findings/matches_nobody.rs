@@ -28,6 +28,7 @@ fn kind(cx: &mut Cx<'_>, who: &Who, at: Span, line: usize, named: &mut HashSet<S
             }
         }
         Who::Any(kinds) => kinds.iter().for_each(|one| kind(cx, one, at, line, named)),
+        Who::During(_, who) => kind(cx, who, at, line, named),
         Who::All(conditions) => {
             if !conditions.iter().all(is_plain) && !asks_empty(cx, conditions) && is_nobody(cx, who, line) {
                 let message = "no client can fulfil these conditions";

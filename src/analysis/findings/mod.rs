@@ -17,6 +17,7 @@ mod never_decides;
 mod password_bypass;
 mod reaches_other_clients;
 mod unverified_clientid;
+mod window_is_over;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ type Find = fn(&mut Cx<'_>);
 
 /// What there is to find, and what it raises. Later ones leave out what earlier ones told.
 const ALL: &[(Code, Find)] = &[
+    (Code::WindowIsOver, window_is_over::find),
     (Code::MatchesNobody, matches_nobody::find),
     (Code::LateDeny, late_deny::find),
     (Code::CrossingTopics, crossing_topics::find),
@@ -94,10 +96,10 @@ impl fmt::Display for Unsettled {
 /// How much work the findings of one policy may take, in steps.
 pub const WORK: usize = 24_000_000;
 
-/// Looks at a policy that was loaded.
-pub fn findings(loaded: &Loaded, budget: &mut Budget) -> Findings {
+/// Looks at a policy that was loaded, as it decides from `now` on, Unix milliseconds.
+pub fn findings(loaded: &Loaded, now: i64, budget: &mut Budget) -> Findings {
     let policy = Policy::compile(loaded.model.clone());
-    let mut cx = Cx::new(&policy, &loaded.places);
+    let mut cx = Cx::new(&policy, &loaded.places, now);
     for (done, (_, find)) in ALL.iter().enumerate() {
         let share = budget.left() / (ALL.len() - done);
         budget.within(share, |budget| cx.run(find, budget));
@@ -106,8 +108,8 @@ pub fn findings(loaded: &Loaded, budget: &mut Budget) -> Findings {
 }
 
 /// Adds what is found in a policy to its report, and then what `accept` names in vain, as far as it was looked for.
-pub fn report(loaded: &mut Loaded, budget: &mut Budget, looked_for: impl Fn(Code) -> bool) {
-    let Findings { diagnostics, unsettled } = findings(loaded, budget);
+pub fn report(loaded: &mut Loaded, now: i64, budget: &mut Budget, looked_for: impl Fn(Code) -> bool) {
+    let Findings { diagnostics, unsettled } = findings(loaded, now, budget);
     loaded.add(diagnostics);
     if !unsettled.is_empty() {
         loaded.leave_open(unsettled.to_string());

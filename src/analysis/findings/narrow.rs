@@ -1,5 +1,7 @@
 //! Kinds of client with a condition more.
 
+use std::sync::Arc;
+
 use crate::policy::model::{Condition, TextCondition, TextField, Who};
 use crate::text::{Matcher, Template};
 
@@ -10,6 +12,7 @@ pub(super) fn narrowed(who: &Who, more: Condition) -> Who {
         Who::Named(named) => narrowed(&named.who, more),
         Who::Any(kinds) => Who::Any(kinds.iter().map(|kind| narrowed(kind, more.clone())).collect()),
         Who::All(conditions) => Who::All(conditions.iter().cloned().chain([more]).collect()),
+        Who::During(when, who) => Who::During(Arc::clone(when), Box::new(narrowed(who, more))),
     }
 }
 

@@ -177,6 +177,7 @@ pub(super) fn literals(who: &Who, field: TextField) -> Option<BTreeSet<&str>> {
         Who::Everyone => None,
         Who::Named(named) => literals(&named.who, field),
         Who::Any(kinds) => union(kinds.iter().map(|kind| literals(kind, field))),
+        Who::During(_, who) => literals(who, field),
         Who::All(conditions) => conditions.iter().find_map(|condition| match condition {
             Condition::Text(of, condition) if *of == field => values(condition),
             Condition::Text(..)

@@ -25,7 +25,24 @@ const NAMES: [&str; 5] = ["a", "b", "n", "nn", ""];
 const PORTS: [u16; 3] = [1, 2, 3];
 const PEERS: [&str; 3] = ["10.0.0.1", "10.0.0.2", "odd"];
 
+/// Where the policies begin to decide, in the night to a Thursday of 1970, by day, on a Saturday and ten years later.
+const TIMES: [i64; 4] = [0, 43_200_000, 216_000_000, 315_576_000_000];
+
+/// Whom a rule is about, and now and then when.
 fn who() -> impl Strategy<Value = String> {
+    let when = select(vec![
+        "{ days: mon-fri }",
+        "{ days: sat-sun }",
+        "{ until: 1970-01-03, hours: \"06:00-18:00\" }",
+        "[{ from: 1970-02-01 }, { hours: \"18:00-06:00\" }]",
+    ]);
+    (kind(), prop::option::weighted(0.15, when)).prop_map(|(who, when)| match when {
+        None => who,
+        Some(when) => format!("{who}, when: {when}"),
+    })
+}
+
+fn kind() -> impl Strategy<Value = String> {
     let text = || {
         select(vec![
             "a",
@@ -158,7 +175,12 @@ fn world(policy: &Policy) -> Vec<(Client<'static>, Lists)> {
                     anonymous: false,
                     extra: Extra::NONE,
                 };
-                all.push((client, lists.clone()));
+                let timed = |at| Client { extra: Extra { at: Some(at), ..Extra::NONE }, ..client };
+                if policy.asks_time() {
+                    all.extend(TIMES.map(|at| (timed(at), lists.clone())));
+                } else {
+                    all.push((client, lists.clone()));
+                }
             }
         }
     }
@@ -244,7 +266,7 @@ fn denied(policy: &Policy, rule: &TopicRule, world: &[(Client<'static>, Lists)])
 fn check(text: &str, met: &mut Met) -> Result<(), TestCaseError> {
     let loaded = policy::parse(text, "rules.yaml", Path::new("")).unwrap();
     let policy = Policy::compile(loaded.model.clone());
-    let found = findings(&loaded, &mut Budget::new(WORK));
+    let found = findings(&loaded, 0, &mut Budget::new(WORK));
     let line = |diagnostic: &Diagnostic| {
         let at = diagnostic.span().unwrap().start;
         text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1

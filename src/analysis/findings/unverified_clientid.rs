@@ -85,7 +85,7 @@ impl<'r> Proving<'r> {
 /// The kinds of client of which any may be one of these.
 fn alternatives(who: &Who) -> Vec<&Who> {
     match who {
-        Who::Everyone | Who::All(_) => vec![who],
+        Who::Everyone | Who::All(_) | Who::During(..) => vec![who],
         Who::Named(named) => alternatives(&named.who),
         Who::Any(each) => each.iter().flat_map(alternatives).collect(),
     }
@@ -115,6 +115,7 @@ fn each_has(who: &Who, field: TextField, has: &impl Fn(&TextCondition) -> bool) 
         Who::Everyone => false,
         Who::Named(named) => each_has(&named.who, field, has),
         Who::Any(each) => each.iter().all(|who| each_has(who, field, has)),
+        Who::During(_, who) => each_has(who, field, has),
         Who::All(conditions) => conditions.iter().any(|condition| match condition {
             Condition::Text(of, condition) => *of == field && has(condition),
             Condition::Peerhost(_)

@@ -10,6 +10,7 @@ use crate::analysis::sample::{Field, Member};
 use crate::analysis::space::Origin;
 use crate::event::owned::{OwnedClient, OwnedPeerhost};
 use crate::policy::model::{Condition, HostCondition, PortCondition};
+use crate::policy::who::Holds;
 
 /// Lists from elsewhere that one field is compared with at once.
 const MOST_LISTS: u32 = 10;
@@ -182,7 +183,7 @@ impl Search<'_, '_, '_> {
                     match field {
                         Field::IsSuperuser => draft.client.is_superuser = value,
                         Field::Anonymous => draft.client.anonymous = value,
-                        Field::Text(_) | Field::Peerhost | Field::Sockport | Field::Peerport => {}
+                        Field::Text(_) | Field::Peerhost | Field::Sockport | Field::Peerport | Field::At => {}
                     }
                     next.push(draft);
                 }
@@ -190,6 +191,32 @@ impl Search<'_, '_, '_> {
             all = next;
         }
         all
+    }
+
+    /// Moments that stand for all, of clients of which the rest is known.
+    pub(super) fn times(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
+        if !self.facts.fields.contains(Field::At) {
+            return drafts;
+        }
+        let (instants, complete) = self.space.instants(&self.facts.whens, self.budget);
+        self.complete &= complete;
+        let mut all = Vec::new();
+        for draft in drafts {
+            let open = self.kinds.iter().any(|kind| {
+                self.residue(*kind, kind.who, &draft, &mut Vec::new(), &mut Vec::new()) == Holds::CannotTell
+            });
+            self.spend(ASK * self.kinds.len());
+            for at in instants.iter().take(if open { instants.len() } else { 1 }) {
+                if !self.spend(ASK) {
+                    break;
+                }
+                let mut next = draft.clone();
+                next.known.insert(Field::At);
+                next.client.extra.at = Some(*at);
+                all.push(next);
+            }
+        }
+        self.merged(all)
     }
 }
 

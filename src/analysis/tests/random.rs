@@ -159,7 +159,7 @@ proptest! {
         let text = format!("{LISTS}auth: {{ rules: [{}] }}", rules.join(", "));
         let policy = policy(&text);
         let whos: Vec<&Who> = policy.auth_rules().iter().map(|rule| &rule.who).collect();
-        let found = Space::new(&[&policy]).samples_about(whos[0], &whos[1..], &[], &mut Budget::new(WORK));
+        let found = Space::new(&[&policy], 0).samples_about(whos[0], &whos[1..], &[], &mut Budget::new(WORK));
         let answers = |client: &Client<'_>, lists: &Lists| -> Vec<Holds> {
             whos.iter().map(|who| who.holds(client, lists)).collect()
         };
@@ -252,7 +252,7 @@ proptest! {
         };
         let (old, new) = (policy(&text(&old)), policy(&text(&new)));
         let policies = [&old, &new];
-        let space = Space::new(&policies);
+        let space = Space::new(&policies, 0);
         let mut kinds = Vec::new();
         let mut sets = Vec::new();
         for (policy, rules) in [old.acl_rules(), new.acl_rules()].into_iter().enumerate() {

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::what_can::{ClientArgs, fields, told_fields};
-use super::{Asked, Format, Rows, audit, complain, load, pretty, print};
+use super::what_can::{ClientArgs, add_moment, fields, told_fields};
+use super::{Asked, Format, Rows, audit, complain, load, pretty, print, told_moment};
 use crate::cli::world::{World, WorldArgs};
+use crate::clock::now_ms;
 use crate::decision::{Answer, ERROR, INVALID_TOPIC, Mode, Verdict};
-use crate::event::json::{self as events, LONGEST};
-use crate::event::owned::{OwnedClient, OwnedEvent};
+use crate::event::json::{self as events, JsonError, LONGEST, Line};
+use crate::event::owned::{OwnedClient, OwnedEvent, OwnedExtra};
 use crate::event::{Action, Shown};
 use crate::policy::places::Places;
 use crate::policy::span::Span;
@@ -80,10 +81,12 @@ fn explain(args: &Args) -> Result<String, String> {
     let Some(loaded) = load(&args.policy) else { return Err(String::new()) };
     let Loaded { model, warnings, places } = loaded;
     let policy = Policy::compile(model);
+    let at = args.client.at.or(question.client.extra.at).unwrap_or_else(now_ms);
     if args.event.is_none() {
         question.client.extra = policy.usual_extra().into();
     }
     args.client.put_into(&mut question.client);
+    question.client.extra.at = Some(at);
     let world = args.world.world(&policy).map_err(|report| report.to_string())?;
     let file = args.policy.display().to_string();
     let explained = Explained::new(&policy, &question, &world, &file, warnings.text(), &places);
@@ -119,12 +122,18 @@ fn event_text(event: &str) -> Result<String, String> {
 }
 
 fn asked_by(text: &str) -> Result<Question, String> {
-    let event = events::read(text.trim()).map_err(|error| format!("this is no event: {error}"))?;
+    let no_event = |error: JsonError| format!("this is no event: {error}");
+    let at = match events::read_line(text.trim()).map_err(no_event)? {
+        Line::Told(told) => told.at,
+        Line::Dropped(_) => None,
+    };
+    let event = events::read(text.trim()).map_err(no_event)?;
+    let timed = |client: OwnedClient| OwnedClient { extra: OwnedExtra { at, ..client.extra }, ..client };
     if let OwnedEvent::Authenticate { client, password_given } = event {
-        return Ok(Question { client, asked: What::Connect { password_given } });
+        return Ok(Question { client: timed(client), asked: What::Connect { password_given } });
     }
     if let OwnedEvent::CheckAcl { client, action, topic } = event {
-        return Ok(Question { client, asked: What::Topic(action, topic.into()) });
+        return Ok(Question { client: timed(client), asked: What::Topic(action, topic.into()) });
     }
     Err(format!("`{}` asks the policy nothing", event.hook().name()))
 }
@@ -206,7 +215,7 @@ impl<'a> Explained<'a> {
         };
         let mut lines = vec![
             format!("{headline} {}, {}.", self.question.words(), self.because()),
-            format!("The client: {}.", told_fields(&self.known())),
+            format!("The client: {}{}.", told_fields(&self.known()), self.moment()),
         ];
         let taken_for = |(source, found): &(&str, Found)| {
             format!("No password was compared: {} (see `--assume-password`).", taken_for(source, *found))
@@ -223,6 +232,12 @@ impl<'a> Explained<'a> {
         out.push_str(&self.before(all));
         out.push_str(audit(self.policy.mode()));
         out
+    }
+
+    /// When it asks, where the policy hangs on it.
+    fn moment(&self) -> String {
+        let moment = told_moment(self.policy, self.question.client.extra.at);
+        moment.map(|moment| format!(", {moment}")).unwrap_or_default()
     }
 
     /// Why it is so, in words.
@@ -337,6 +352,7 @@ impl<'a> Explained<'a> {
             dn: extra.dn.filter(|_| extra.dn != usual.dn),
             is_superuser: Some(client.is_superuser).filter(|value| *value != nobody.is_superuser),
             anonymous: Some(client.anonymous).filter(|value| *value != nobody.anonymous),
+            at: extra.at,
         }
     }
 
@@ -355,7 +371,7 @@ impl<'a> Explained<'a> {
         let all = Known::from(self.question.client.as_client());
         let client: Map<String, Value> =
             fields(&all).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        json!({
+        let mut told = json!({
             "policy": self.file,
             "mode": mode.as_str(),
             "client": client,
@@ -366,7 +382,9 @@ impl<'a> Explained<'a> {
             "line": self.decider().and_then(|place| tried.get(place)).map(|tried| tried.line),
             "passwords": self.found.iter().map(|(source, found)| password(source, *found)).collect::<Vec<_>>(),
             "tried": tried.iter().map(tried_json).collect::<Vec<_>>(),
-        })
+        });
+        add_moment(&mut told, self.policy, all.at);
+        told
     }
 }
 

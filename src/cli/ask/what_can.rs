@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
 
-use super::{Format, Kinds, Rows, audit, load, past, pretty, print};
+use super::{Format, Kinds, Rows, audit, load, moment, past, pretty, print, told_moment};
+use crate::clock::now_ms;
 use crate::decision::{DEFAULT, Verdict};
 use crate::event::owned::{OwnedClient, OwnedPeerhost};
 use crate::event::{Peerhost, Shown};
@@ -72,6 +73,9 @@ pub(super) struct ClientArgs {
     /// Whether the broker let the client in without a decision of its own
     #[arg(long, value_name = "BOOL")]
     pub(super) anonymous: Option<bool>,
+    /// When it asks (default: now), like 2026-12-01T18:00+01:00 or 2026-12-01T18:00[Europe/Berlin]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(super) at: Option<i64>,
 }
 
 impl ClientArgs {
@@ -123,6 +127,7 @@ impl ClientArgs {
             dn: self.dn.as_deref(),
             is_superuser: self.is_superuser,
             anonymous: self.anonymous,
+            at: self.at,
         }
     }
 }
@@ -131,7 +136,9 @@ impl ClientArgs {
 pub fn run(args: &Args) -> ExitCode {
     let Some(loaded) = load(&args.policy) else { return ExitCode::from(2) };
     let policy = Policy::compile(loaded.model);
-    print(&told(&policy, &args.policy.display().to_string(), &args.client.known(), args.format))
+    let known = args.client.known();
+    let known = Known { at: known.at.or_else(|| Some(now_ms())), ..known };
+    print(&told(&policy, &args.policy.display().to_string(), &known, args.format))
 }
 
 /// The answer as it is printed.
@@ -159,10 +166,11 @@ fn human(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>) -
     let mut kinds = Kinds::default();
     logins.for_each(|id| kinds.of_login(policy, id));
     topics.for_each(|id| kinds.of_topics(policy, id));
-    format!("A client {}:\n{rows}{}{}", told_client(known), kinds.told(words), audit(policy.mode()))
+    let moment = told_moment(policy, known.at).map(|moment| format!(", {moment}")).unwrap_or_default();
+    format!("A client {}{moment}:\n{rows}{}{}", told_client(known), kinds.told(words), audit(policy.mode()))
 }
 
-/// The known fields by name.
+/// The known fields by name; when it asks is told beside them.
 pub(super) fn fields(known: &Known<'_>) -> Vec<(&'static str, Value)> {
     let fields = [
         ("clientid", known.clientid.map(Value::from)),
@@ -197,6 +205,13 @@ fn told_client(known: &Known<'_>) -> String {
     match told_fields(known).as_str() {
         "" => "of which nothing is known".to_owned(),
         fields => format!("with {fields}"),
+    }
+}
+
+/// Says when it is asked, Unix milliseconds, where the policy hangs on it.
+pub(super) fn add_moment(answer: &mut Value, policy: &Policy, at: Option<i64>) {
+    if let (Some(_), Some(at), Value::Object(answer)) = (policy.zone(), at, answer) {
+        answer.insert("at".to_owned(), at.into());
     }
 }
 
@@ -245,7 +260,7 @@ fn said_topics(words: Words<'_>, topics: &Topics<'_>) -> String {
 fn condition(words: Words<'_>, who: Option<&Who>) -> String {
     let said = |who: &Who| match who {
         Who::Named(named) => format!("it is one of `{}`", named.name),
-        Who::Everyone | Who::Any(_) | Who::All(_) => words.who(who),
+        Who::Everyone | Who::Any(_) | Who::All(_) | Who::During(..) => words.who(who),
     };
     match who {
         None => String::new(),
@@ -278,7 +293,7 @@ fn to_json(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>)
     };
     let all = |each: &Option<Vec<Topics<'_>>>| each.as_ref().map(|each| each.iter().map(topics).collect::<Vec<_>>());
     let client: Map<String, Value> = fields(known).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    json!({
+    let mut told = json!({
         "policy": file,
         "mode": policy.mode().as_str(),
         "client": client,
@@ -287,5 +302,7 @@ fn to_json(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>)
         "publish": all(&answer.publish),
         "subscribe": all(&answer.subscribe),
         "acl_default": answer.acl_default.map(Verdict::as_str),
-    })
+    });
+    add_moment(&mut told, policy, known.at);
+    told
 }

@@ -6,7 +6,11 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{Format, Kinds, QuestionArgs, audit, complain, load, no_rule, past, pretty, print, rule, section};
+use super::{
+    Format, Kinds, QuestionArgs, audit, complain, load, moment, no_rule, past, pretty, print, rule, section,
+    told_moment,
+};
+use crate::clock::now_ms;
 use crate::decision::{DEFAULT, INVALID_TOPIC, Verdict};
 use crate::event::Shown;
 use crate::policy::Policy;
@@ -23,6 +27,9 @@ pub struct Args {
     policy: PathBuf,
     #[command(flatten)]
     question: QuestionArgs,
+    /// When it is asked (default: now), like 2026-12-01T18:00+01:00 or 2026-12-01T18:00[Europe/Berlin]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<i64>,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -36,23 +43,27 @@ pub fn run(args: &Args) -> ExitCode {
     };
     let Some(loaded) = load(&args.policy) else { return ExitCode::from(2) };
     let policy = Policy::compile(loaded.model);
-    print(&told(&policy, &args.policy.display().to_string(), question, args.format))
+    let at = args.at.unwrap_or_else(now_ms);
+    print(&told(&policy, &args.policy.display().to_string(), question, at, args.format))
 }
 
 /// The answer as it is printed.
-pub(super) fn told(policy: &Policy, file: &str, question: Question<'_>, format: Format) -> String {
-    let answer = WhoCan::ask(policy, question);
+pub(super) fn told(policy: &Policy, file: &str, question: Question<'_>, at: i64, format: Format) -> String {
+    let answer = WhoCan::ask(policy, question, at);
     match format {
-        Format::Human => human(policy, file, question, &answer),
-        Format::Json => pretty(&to_json(policy, file, question, &answer)),
+        Format::Human => human(policy, file, question, at, &answer),
+        Format::Json => pretty(&to_json(policy, file, question, at, &answer)),
     }
 }
 
-fn human(policy: &Policy, file: &str, question: Question<'_>, answer: &WhoCan<'_>) -> String {
-    let asked = match question {
+fn human(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer: &WhoCan<'_>) -> String {
+    let mut asked = match question {
         Question::Connect => "to log in".to_owned(),
         Question::Topic(action, topic) => format!("to {} to {}", action.as_str(), Shown(topic)),
     };
+    if let Some(moment) = told_moment(policy, Some(at)) {
+        asked = format!("{asked} {moment}");
+    }
     let mut out = String::new();
     let words = Words::of(policy);
     if answer.allowed.is_empty() {
@@ -150,12 +161,15 @@ fn rules<'p>(policy: &'p Policy, question: Question<'_>) -> Box<dyn Iterator<Ite
     }
 }
 
-fn to_json(policy: &Policy, file: &str, question: Question<'_>, answer: &WhoCan<'_>) -> Value {
+fn to_json(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer: &WhoCan<'_>) -> Value {
     let words = Words::of(policy);
-    let asked = match question {
+    let mut asked = match question {
         Question::Connect => json!({ "action": "connect" }),
         Question::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
     };
+    if let (Some(_), Value::Object(asked)) = (policy.zone(), &mut asked) {
+        asked.insert("at".to_owned(), at.into());
+    }
     let except = |except: &Except<'_>| {
         let Except { rule, line, verdict, case: taken, password } = except;
         json!({ "rule": rule, "line": line, "verdict": verdict.as_str(), "who": case(taken, words), "password": password })

@@ -37,6 +37,7 @@ mod tests {
 
     use super::*;
     use crate::analysis::findings;
+    use crate::clock::now_ms;
     use crate::policy::codes::Severity;
     use crate::policy::{self, diag::Report};
     use crate::topic::Budget;
@@ -83,7 +84,7 @@ mod tests {
             if fragment.starts_with("version") { fragment.to_owned() } else { format!("version: 1\n{fragment}\n") };
         let report: Report = match policy::parse(&text, "rules.yaml", Path::new("")) {
             Ok(mut loaded) => {
-                findings::report(&mut loaded, &mut Budget::new(findings::WORK), |_| true);
+                findings::report(&mut loaded, now_ms(), &mut Budget::new(findings::WORK), |_| true);
                 loaded.warnings
             }
             Err(report) => *report,

@@ -8,6 +8,7 @@ use crate::decision::Verdict;
 use crate::event::{Extra, Shown};
 use crate::policy::brokers::Brokers;
 use crate::policy::trace::Trace;
+use crate::policy::when::Zone;
 use crate::suite::{Case, Suite};
 
 /// Writes the failures, then a line for each file and for all.
@@ -74,7 +75,7 @@ fn asker(case: &Case) -> String {
             let _ = write!(told, " {name}={}", Shown(value));
         }
     }
-    let Extra { cluster, peerport, cn, dn } = client.extra;
+    let Extra { cluster, peerport, cn, dn, at } = client.extra;
     let usual = Brokers::default().usual_extra();
     for (name, value, usual) in [("cluster", cluster, usual.cluster), ("cn", cn, usual.cn), ("dn", dn, usual.dn)] {
         if let Some(value) = value.filter(|_| value != usual) {
@@ -83,6 +84,9 @@ fn asker(case: &Case) -> String {
     }
     if let Some(port) = peerport.filter(|_| peerport != usual.peerport) {
         let _ = write!(told, " peerport={port}");
+    }
+    if let Some(at) = at {
+        let _ = write!(told, " at={}", Zone::utc().exactly(at));
     }
     for (name, is_set) in [("is_superuser", client.is_superuser), ("anonymous", client.anonymous)] {
         if is_set {

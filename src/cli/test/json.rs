@@ -87,6 +87,8 @@ struct WholeClient<'a> {
     cn: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -187,7 +189,7 @@ fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
 fn client(client: Client<'_>) -> WholeClient<'_> {
     let Client { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous, extra } =
         client;
-    let Extra { cluster, peerport, cn, dn } = extra;
+    let Extra { cluster, peerport, cn, dn, at } = extra;
     let peerhost = peerhost.to_string();
     WholeClient {
         clientid,
@@ -203,6 +205,7 @@ fn client(client: Client<'_>) -> WholeClient<'_> {
         peerport,
         cn,
         dn,
+        at,
     }
 }
 

@@ -3,6 +3,7 @@
 mod capture;
 mod metrics;
 mod rules;
+mod when;
 mod who;
 
 use std::collections::HashMap;

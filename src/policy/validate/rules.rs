@@ -38,9 +38,18 @@ impl Validator<'_> {
             let allows = rule.allow.is_some();
             let denies = rule.deny.is_some() || rule.ignore.is_some();
             let password = rule.password.and_then(|name| self.password(&name, denies && !allows));
+            let when = self.when(rule.when);
             let Some((verdict, at, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
             let (password, asked_at) = password.unzip();
-            let places = RulePlaces { whole: span, head, who: at, password: asked_at, patterns: Vec::new() };
+            let built = built.during(when.when);
+            let places = RulePlaces {
+                whole: span,
+                head,
+                who: at,
+                password: asked_at,
+                windows: when.places,
+                patterns: Vec::new(),
+            };
             facts.push(built.facts.of_rule(places));
             rules.push(AuthRule { id, verdict, who: built.who, password, line: self.lines.line(span.start) });
         }
@@ -63,8 +72,18 @@ impl Validator<'_> {
             let mut subscribe = self.patterns(Direction::Subscribe, rule.subscribe, &mut patterns);
             publish.extend(topics.iter().cloned());
             subscribe.extend(topics);
+            let when = self.when(rule.when);
             let Some((verdict, at, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
-            facts.push(built.facts.of_rule(RulePlaces { whole: span, head, who: at, password: None, patterns }));
+            let built = built.during(when.when);
+            let windows = when.places;
+            facts.push(built.facts.of_rule(RulePlaces {
+                whole: span,
+                head,
+                who: at,
+                password: None,
+                windows,
+                patterns,
+            }));
             let line = self.lines.line(span.start);
             rules.push(AclRule { id, verdict, who: built.who, publish, subscribe, line });
         }

@@ -15,6 +15,7 @@ use crate::policy::raw;
 use crate::policy::span::Span;
 use crate::policy::warn::regex::Subject;
 use crate::policy::warn::{self, Admits, Lacks, Nameless, RuleFacts};
+use crate::policy::when::When;
 use crate::text::{Matcher, Template, TextError};
 
 use super::{Validator, declare};
@@ -78,6 +79,13 @@ impl Built {
     fn named(mut self, name: String) -> Self {
         self.who.sort_by_cost();
         Built { who: Who::Named(Arc::new(Named { name, who: self.who })), ..self }
+    }
+
+    /// The same clients at some time only.
+    pub(super) fn during(self, when: Option<Arc<When>>) -> Self {
+        let Some(when) = when else { return self };
+        let facts = Facts { everyone: false, ..self.facts };
+        Built { who: Who::During(when, Box::new(self.who)), facts, ..self }
     }
 }
 

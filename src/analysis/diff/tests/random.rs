@@ -18,6 +18,17 @@ use crate::policy::model::{ListSource, PasswordId};
 const NAMES: [&str; 7] = ["a", "b", "ab", "", "a/b", "z", "$x"];
 const USERNAMES: [&str; 5] = ["a", "b", "", "$x", "z"];
 const PEERS: [&str; 2] = ["10.0.0.1", "192.0.2.1"];
+/// A workday and a weekend of two years, by day and by night.
+const TIMES: [i64; 6] = [
+    NOW,
+    NOW + 14 * 3_600_000,
+    NOW + 4 * 86_400_000,
+    NOW + 35 * 86_400_000,
+    NOW + 35 * 86_400_000 + 14 * 3_600_000,
+    NOW + 39 * 86_400_000,
+];
+/// 2026-12-01T09:00Z, a Tuesday.
+const NOW: i64 = 1_796_115_600_000;
 /// Who may be in the list that is read from a file.
 const FLEET: [&str; 3] = ["a", "b", "z"];
 
@@ -70,6 +81,9 @@ fn who() -> impl Strategy<Value = &'static str> {
     select(vec![
         "everyone",
         "{ clientid: a }",
+        "{ clientid: a }, when: { days: mon-fri, hours: \"08:00-18:00\", zone: Europe/Berlin }",
+        "everyone, when: { until: 2026-12-31 }",
+        "everyone, when: [{ days: sat-sun }, { from: 2027-01-01, hours: \"22:00-06:00\" }]",
         "{ clientid: [a, b] }",
         "{ username: b }",
         "{ username: \"${clientid}\" }",
@@ -238,9 +252,10 @@ fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Difference, &dyn
     for members in [0, 1, 6, 7_usize] {
         let fleet: Vec<&str> = (0..3).filter(|at| members & 1 << at != 0).map(|at| FLEET[at]).collect();
         let known = policies.map(|policy| lists(policy, &fleet));
-        for (clientid, username, peer) in
-            NAMES.iter().flat_map(|c| USERNAMES.iter().flat_map(move |u| PEERS.iter().map(move |p| (*c, *u, *p))))
-        {
+        let clients =
+            NAMES.iter().flat_map(|c| USERNAMES.iter().flat_map(move |u| PEERS.iter().map(move |p| (*c, *u, *p))));
+        let times = if old.asks_time() || new.asks_time() { &TIMES[..] } else { &TIMES[..1] };
+        for (at, (clientid, username, peer)) in clients.flat_map(|client| times.iter().map(move |at| (*at, client))) {
             let client = Client {
                 clientid,
                 username,
@@ -251,7 +266,7 @@ fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Difference, &dyn
                 node: "n",
                 is_superuser: false,
                 anonymous: false,
-                extra: Extra::NONE,
+                extra: Extra { at: Some(at), ..Extra::NONE },
             };
             let mut differs = |question, decisions, topic: &str| {
                 if let Some(found) = differ(policies, question, decisions) {
@@ -306,7 +321,7 @@ proptest! {
         let [old, new] = versions.map(|text| text.yaml());
         let (old, new) = (policy(&old), policy(&new));
         let policies = [&old, &new];
-        let found = diff(&old, &new, &mut Budget::new(STEPS));
+        let found = diff(&old, &new, NOW, &mut Budget::new(STEPS));
         let mut known = BTreeSet::new();
         for change in &found.changes {
             let told = &change.difference;

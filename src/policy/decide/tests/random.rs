@@ -6,9 +6,12 @@ use proptest::sample::select;
 use super::*;
 use crate::policy::model::{HostCondition, Named};
 use crate::policy::trace::{Outcome, Trace};
+use crate::policy::when::{Days, When, Window, Zone};
 
 const NAMES: [&str; 3] = ["a", "b", ""];
 const NETWORKS: [&str; 2] = ["10.0.0.0/8", "192.0.2.0/24"];
+/// A Friday noon in 1970, and the days behind it.
+const TIMES: [i64; 3] = [129_600_000, 216_000_000, 302_400_000];
 const PEERS: [&str; 3] = ["10.1.2.3", "192.0.2.1", "odd"];
 
 /// Lists 0 and 1 hold names, list 2 networks; `None` is unreadable.
@@ -96,6 +99,10 @@ fn who_holds(who: &Who, client: &Client<'_>, lists: &Contents) -> Option<bool> {
         Who::All(each) => {
             all(&each.iter().map(|condition| condition_holds(condition, client, lists)).collect::<Vec<_>>())
         }
+        Who::During(when, who) => {
+            let time = client.extra.at.map(|at| when.windows().iter().any(|window| window.holds(at) == Holds::Yes));
+            all(&[time, who_holds(who, client, lists)])
+        }
     }
 }
 
@@ -168,7 +175,24 @@ fn host_condition() -> impl Strategy<Value = HostCondition> {
     })
 }
 
+/// Whom a rule is about, and now and then when.
 pub(crate) fn who() -> impl Strategy<Value = Who> {
+    let window = (0..7_usize, prop::option::of(select(&TIMES[..])), prop::option::of(select(&TIMES[..])));
+    let window = window.prop_map(|(day, from, until)| Window {
+        days: Days::range(4, day),
+        hours: Vec::new(),
+        zone: Zone::utc(),
+        from,
+        until,
+    });
+    let when = prop::collection::vec(window, 1..3).prop_map(|windows| Arc::new(When::new(windows)));
+    (kind(), prop::option::weighted(0.2, when)).prop_map(|(who, when)| match when {
+        None => who,
+        Some(when) => Who::During(when, Box::new(who)),
+    })
+}
+
+fn kind() -> impl Strategy<Value = Who> {
     let condition = prop_oneof![
         3 => text_condition().prop_map(|condition| Condition::Text(TextField::Clientid, condition)),
         3 => text_condition().prop_map(|condition| Condition::Text(TextField::Username, condition)),
@@ -199,12 +223,12 @@ pub(crate) fn filled(contents: &Contents, from: &Contents) -> Contents {
 }
 
 pub(crate) fn someone() -> impl Strategy<Value = Client<'static>> {
-    let told = (select(&NAMES[..]), 1..3_u16);
+    let told = (select(&NAMES[..]), 1..3_u16, select(&TIMES[..]));
     (select(&NAMES[..]), select(&NAMES[..]), select(&PEERS[..]), 1..3_u16, told).prop_map(
-        |(clientid, username, peer, port, (cn, peerport))| Client {
+        |(clientid, username, peer, port, (cn, peerport, at))| Client {
             peerhost: Peerhost::parse(peer),
             sockport: port,
-            extra: Extra { cn: Some(cn), peerport: Some(peerport), ..Extra::NONE },
+            extra: Extra { cn: Some(cn), peerport: Some(peerport), at: Some(at), ..Extra::NONE },
             ..client(clientid, username)
         },
     )
@@ -212,9 +236,14 @@ pub(crate) fn someone() -> impl Strategy<Value = Client<'static>> {
 
 /// A client of a broker that may tell less, and the same of one that tells all.
 fn half_told() -> impl Strategy<Value = [Client<'static>; 2]> {
-    (someone(), prop::bool::weighted(0.7), prop::bool::weighted(0.7)).prop_map(|(all, cn, peerport)| {
-        let extra =
-            Extra { cn: all.extra.cn.filter(|_| cn), peerport: all.extra.peerport.filter(|_| peerport), ..Extra::NONE };
+    let told = || prop::bool::weighted(0.7);
+    (someone(), told(), told(), told()).prop_map(|(all, cn, peerport, at)| {
+        let extra = Extra {
+            cn: all.extra.cn.filter(|_| cn),
+            peerport: all.extra.peerport.filter(|_| peerport),
+            at: all.extra.at.filter(|_| at),
+            ..Extra::NONE
+        };
         [Client { extra, ..all }, all]
     })
 }
