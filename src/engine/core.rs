@@ -14,7 +14,7 @@ use crate::capture::Capture;
 use crate::clock::now_ms;
 use crate::decision::{Answer, Decision, Found, Mode, Verdict};
 use crate::event::owned::PackedClient;
-use crate::event::{Action, Client, Event, Password, Peerhost, Shown};
+use crate::event::{Action, Client, Event, Extra, Password, Peerhost, Shown};
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
@@ -148,6 +148,8 @@ impl Core {
     }
 
     fn authenticate(self: &Arc<Self>, client: &Client<'_>, password: Password<'_>, token: Token) -> Option<Answer> {
+        let timed = self.policy.asks_time().then(|| now(client));
+        let client = timed.as_ref().unwrap_or(client);
         let lists = self.sources.lists();
         let question = Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect) };
         match self.policy.authenticate(client, &lists) {
@@ -209,6 +211,8 @@ impl Core {
         if let Some(history) = &self.history {
             history.heard(client);
         }
+        let timed = self.policy.asks_time().then(|| now(client));
+        let client = timed.as_ref().unwrap_or(client);
         let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
         self.decided(&Question::now(client, Asked::Topic(action, topic)), decision)
     }
@@ -238,7 +242,8 @@ impl Core {
         if let Some(capture) = &self.capture {
             let name = |source: &PasswordId| self.policy.passwords().get(source.0).map(|def| def.name.as_str());
             let said = question.said.iter().filter_map(|(source, found)| Some((name(source)?, *found)));
-            capture.decided(&question.event(), at.unwrap_or_else(now_ms), decision, said);
+            let at = client.extra.at.or(at).unwrap_or_else(now_ms);
+            capture.decided(&question.event(), at, decision, said);
         }
         mode.answer(decision.verdict)
     }
@@ -267,6 +272,11 @@ impl Core {
             self.log.line(format_args!("{event}"));
         }
     }
+}
+
+/// The client, asking now.
+fn now<'a>(client: &Client<'a>) -> Client<'a> {
+    Client { extra: Extra { at: Some(now_ms()), ..client.extra }, ..*client }
 }
 
 /// What was asked, for whoever writes down what is decided.
