@@ -78,6 +78,11 @@ fn questions_are_answered_as_before() {
 }
 
 #[test]
+fn what_hangs_on_the_time_is_told_with_it() {
+    check("tests/ask/times.txt", 13);
+}
+
+#[test]
 fn recorded_events_are_decided_as_before() {
     check("tests/replay.txt", 12);
 }

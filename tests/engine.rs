@@ -221,6 +221,38 @@ fn a_list_that_cannot_be_read_denies_what_needs_it_and_nothing_else() {
     readable.topic("dev", Action::Subscribe, "#", Answer::Deny);
 }
 
+const TIMES: &str = "
+version: 1
+passwords: { first: { file: first.passwd }, second: { file: second.passwd } }
+auth:
+  rules:
+    - { id: over, allow: everyone, password: first, when: { until: 2020-01-01 } }
+    - { id: now, allow: everyone, password: first, when: { from: 2020-01-01 } }
+    - { id: then, allow: everyone, password: second, when: { from: 2020-01-01, until: 2220-01-01 } }
+acl:
+  rules:
+    - { id: to-come, deny: everyone, topics: ['a/#'], when: { from: 2220-01-01 } }
+    - { id: open, allow: everyone, topics: ['a/#'], when: [{ days: mon-wed, zone: Asia/Tokyo }, { days: thu-sun, zone: Asia/Tokyo }] }
+capture: { file: events.jsonl }
+";
+
+#[test]
+fn a_rule_matches_when_it_says_and_a_login_that_waits_is_asked_of_the_moment_at_which_it_came() {
+    let (first, second) = (passwd("ann"), passwd("bob"));
+    let bench = Bench::new(TIMES, &[("first.passwd", &first), ("second.passwd", &second)]);
+    bench.login("c", "ann", "s3cret", Answer::Allow);
+    bench.login("c", "ann", "wrong", Answer::Deny);
+    bench.login("c", "bob", "s3cret", Answer::Allow);
+    bench.login("c", "carl", "s3cret", Answer::Deny);
+    bench.topic("c", Action::Publish, "a/b", Answer::Allow);
+    bench.topic("c", Action::Subscribe, "b", Answer::Deny);
+    bench.engine.finish();
+    let captured = std::fs::read_to_string(bench.folder.path().join("events.jsonl")).unwrap();
+    let rules: Vec<&str> =
+        captured.lines().map(|line| line.split("\"rule\":\"").nth(1).unwrap().split('"').next().unwrap()).collect();
+    assert_eq!(rules, ["now", "now", "then", "default", "open", "default"], "{captured}");
+}
+
 #[test]
 fn in_audit_mode_everything_is_recorded_and_nothing_answered() {
     let bench = Bench::new(&LISTS.replace("MODE", "audit"), &[]);

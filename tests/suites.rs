@@ -167,6 +167,57 @@ rules.test.yaml: 1 case in 1 test, 1 failed
 }
 
 #[test]
+fn a_test_says_when_its_client_asks() {
+    let rules = "version: 1\nacl:\n  rules:\n    - { id: day, allow: everyone, publish: a, \
+        when: { days: mon-fri, hours: \"08:00-18:00\", zone: Europe/Berlin } }\n    - { id: rest, deny: everyone, publish: b }\n";
+    let write = |tests: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("rules.yaml"), rules).unwrap();
+        fs::write(folder.path().join("rules.test.yaml"), tests).unwrap();
+        folder
+    };
+    let fine = "rules.test.yaml: 5 cases in 2 tests, fine\n";
+    let tests = r#"at: 2026-12-01T08:00+01:00
+clients: { night: { clientid: c, at: "2026-12-01T18:00[Europe/Berlin]" } }
+tests:
+  - name: by day
+    client: { clientid: c }
+    expect:
+      - { publish: a, allow: day }
+      - { publish: a, deny: default, at: 2026-12-01T06:59Z }
+  - name: by night
+    client: night
+    expect:
+      - { publish: [a, c], deny: default }
+      - { publish: a, allow: day, at: 2026-12-01T16:59Z }
+"#;
+    check_run(&write(tests), &["rules.yaml"], 0, fine, "");
+    let untold =
+        "tests:\n  - name: when\n    client: { clientid: c }\n    expect:\n      - { publish: a, allow: day }\n";
+    let told = r#"FAILED rules.test.yaml:5: when
+  publish "a", by clientid="c" username="" peerhost=192.0.2.1 sockport=1883
+  expected allow day, got deny error
+  nothing says when it asks: give it an `at`
+  by the rules of rules.yaml:
+    `day` (line 4): cannot be told, since nobody tells when it asks; this denies
+
+rules.test.yaml: 1 case in 1 test, 1 failed
+"#;
+    check_run(&write(untold), &["rules.yaml"], 1, told, "");
+    let late = untold.replace("allow: day", "allow: day, at: 2026-12-06T12:00Z");
+    let told = r#"FAILED rules.test.yaml:5: when
+  publish "a", by clientid="c" username="" peerhost=192.0.2.1 sockport=1883 at=2026-12-06T12:00:00+00:00
+  expected allow day, got deny default
+  by the rules of rules.yaml:
+    `day` (line 4): 2026-12-06 13:00 (sun, Europe/Berlin) is outside mon-fri 08:00-18:00 (Europe/Berlin)
+    `rest` (line 5): topic "a" is not in "b"
+
+rules.test.yaml: 1 case in 1 test, 1 failed
+"#;
+    check_run(&write(&late), &["rules.yaml"], 1, told, "");
+}
+
+#[test]
 fn tests_are_found_by_themselves_by_their_policy_and_by_their_folder() {
     const FINE: &str = "3 cases in 1 test, fine\n";
     const TEST: &str =

@@ -215,7 +215,7 @@ impl<'p> Asking<'_, 'p> {
                     field: show::TIME,
                     value: when.zone().map(|zone| zone.exactly(at)).unwrap_or_default(),
                     wanted: when.json(),
-                    said: format!("{} is not {when}", when.zone().map(|zone| zone.told(at)).unwrap_or_default()),
+                    said: format!("{} is outside {when}", when.zone().map(|zone| zone.told(at)).unwrap_or_default()),
                 }],
                 (_, Holds::No | Holds::CannotTell | Holds::Yes) => self.mismatches(who, kind),
             },

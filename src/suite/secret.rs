@@ -175,7 +175,7 @@ struct Finder<'t> {
 impl Finder<'_> {
     fn file(&mut self, tree: &Yaml) {
         self.each(tree, |found, key, value| match key {
-            "policy" | "lists" | "clients" => {}
+            "policy" | "lists" | "clients" | "at" => {}
             "passwords" => found.each(value, |found, _, users| {
                 found.each(users, |found, _, password| found.secret(password));
                 found.keys_without_value(users);
@@ -272,4 +272,5 @@ const PUBLIC: &[&str] = &[
     "dn",
     "is_superuser",
     "anonymous",
+    "at",
 ];

@@ -34,6 +34,58 @@ fn check(old: &str, new: &str, expected: &[&str]) {
     assert_eq!(found.unknown, []);
 }
 
+/// 2026-12-01T09:00Z, a Tuesday.
+const NOW: i64 = 1_796_115_600_000;
+
+#[test]
+fn a_change_is_told_with_a_time_at_which_it_is_one() {
+    #[track_caller]
+    fn check(old: &str, new: &str, expected: &[&str]) {
+        let rule = |when: &str| policy(&format!("acl: {{ rules: [{{ id: a, allow: everyone, publish: x{when} }}] }}"));
+        let found = diff(&rule(old), &rule(new), NOW, &mut Budget::new(STEPS));
+        assert_eq!(shown(&found), expected, "{old} -> {new}");
+        assert_eq!(found.unknown, []);
+    }
+    let week = ", when: { days: mon-fri, zone: Europe/Berlin }";
+    check(
+        week,
+        "",
+        &[
+            "widened: deny by default -> allow by a: any client, at 2026-12-05 00:00 (sat, Europe/Berlin): publish \"x\"",
+        ],
+    );
+    check(
+        "",
+        week,
+        &[
+            "narrowed: allow by a -> deny by default: any client, at 2026-12-05 00:00 (sat, Europe/Berlin): publish \"x\"",
+        ],
+    );
+    check(week, week, &[]);
+    check(week, ", when: { days: [mon-wed, thu-fri], zone: Europe/Berlin }", &[]);
+    // What differs in another zone only now and then: Berlin and Kaliningrad, an hour apart in winter.
+    check(
+        week,
+        ", when: { days: mon-fri, zone: Europe/Kaliningrad }",
+        &[
+            "widened: deny by default -> allow by a: any client, at 2026-12-07 00:00 (mon, Europe/Kaliningrad): publish \"x\"",
+            "narrowed: allow by a -> deny by default: any client, at 2026-12-04 23:00 (fri, Europe/Berlin): publish \"x\"",
+        ],
+    );
+    // What is over is no change, and what comes is one.
+    check(", when: { until: 2026-11-30 }", ", when: { until: 2026-12-01T09:00Z }", &[]);
+    check(
+        ", when: { until: 2026-11-30 }",
+        ", when: { until: 2026-12-01T09:01Z }",
+        &["widened: deny by default -> allow by a: any client, at 2026-12-01 09:00 (tue, UTC): publish \"x\""],
+    );
+    check(
+        ", when: { from: 2226-01-01 }",
+        ", when: { from: 2226-01-02 }",
+        &["narrowed: allow by a -> deny by default: any client, at 2226-01-01 00:00 (sun, UTC): publish \"x\""],
+    );
+}
+
 /// Both ways.
 #[track_caller]
 fn check_same(one: &str, other: &str) {
