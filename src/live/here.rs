@@ -21,6 +21,8 @@ pub(super) struct Here<'s> {
     /// Where this program connects from, as far as it knows: behind a translation of addresses the broker sees another.
     local: SocketAddr,
     port: u16,
+    /// When the tests began, where the policy hangs on the time.
+    at: Option<i64>,
 }
 
 /// A case that the broker can show.
@@ -79,7 +81,7 @@ const KNOWN: [Field; 8] = [
     },
     Field {
         name: "at",
-        set: |_, client| client.extra.at = Some(now_ms()),
+        set: |here, client| client.extra.at = here.at.or(client.extra.at),
         show: |client| client.extra.at.map_or_else(|| "no time".to_owned(), |at| Zone::utc().exactly(at)),
     },
 ];
@@ -148,7 +150,8 @@ impl<'s> Here<'s> {
             let local = TcpStream::connect_timeout(address, patience).and_then(|stream| stream.local_addr());
             match local {
                 Ok(local) => {
-                    return Ok(Here { suite, addresses: vec![*address], local, port: address.port() });
+                    let at = suite.policy.asks_time().then(now_ms);
+                    return Ok(Here { suite, addresses: vec![*address], local, port: address.port(), at });
                 }
                 Err(error) => tried.push(format!("{address}: {error}")),
             }

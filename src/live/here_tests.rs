@@ -38,9 +38,35 @@ fn check_for(broker: &str, client: &str, line: &str, version: Version, expected:
     let tests =
         format!("passwords: {{ all: {{ u: right }} }}\ntests: [{{ name: t, client: {client}, expect: [{line}] }}]\n");
     let suite = suite::parse(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
-    let here = Here { suite: &suite, addresses: Vec::new(), local: "127.0.0.1:40000".parse().unwrap(), port: 1884 };
+    let local = "127.0.0.1:40000".parse().unwrap();
+    let here = Here { suite: &suite, addresses: Vec::new(), local, port: 1884, at: None };
     let shown = here.shows(&suite.tests[0].cases[0], version).map(|shown| shown.allowed);
     assert_eq!(shown, expected.map_err(str::to_owned), "{client} {line}");
+}
+
+#[test]
+fn what_hangs_on_the_time_is_shown_where_it_is_so_now() {
+    let rule = POLICY.replace(
+        "acl:\n  rules:\n",
+        "acl:\n  rules:\n    - { id: week, allow: everyone, publish: [w], when: { days: mon-fri } }\n",
+    );
+    let check = |line: &str, expected: Result<bool, &str>| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("rules.yaml"), &rule).unwrap();
+        let tests = format!("tests: [{{ name: t, client: {{ clientid: port, sockport: 1884 }}, expect: [{line}] }}]\n");
+        let suite = suite::parse(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
+        let local = "127.0.0.1:40000".parse().unwrap();
+        let here = Here { suite: &suite, addresses: Vec::new(), local, port: 1884, at: Some(1_796_115_600_000) };
+        let shown = here.shows(&suite.tests[0].cases[0], Version::V5).map(|shown| shown.allowed);
+        assert_eq!(shown, expected.map_err(str::to_owned), "{line}");
+    };
+    check("{ publish: w, allow: week, at: 2026-12-02T12:00Z }", Ok(true));
+    check(
+        "{ publish: w, deny: default, at: 2026-12-06T12:00Z }",
+        Err(
+            "from here the client has `at` 2026-12-01T09:00:00+00:00, not 2026-12-06T12:00:00+00:00, and the policy decides otherwise",
+        ),
+    );
 }
 
 #[test]
