@@ -83,6 +83,11 @@ fn what_hangs_on_the_time_is_told_with_it() {
 }
 
 #[test]
+fn what_is_only_tried_is_told_beside_what_is_carried_out() {
+    check("tests/ask/tried.txt", 7);
+}
+
+#[test]
 fn recorded_events_are_decided_as_before() {
     check("tests/replay.txt", 12);
 }

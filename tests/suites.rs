@@ -218,6 +218,45 @@ rules.test.yaml: 1 case in 1 test, 1 failed
 }
 
 #[test]
+fn a_test_says_what_rules_in_audit_mode_would_do() {
+    let rules = "version: 1\nacl:\n  rules:\n    - { id: secret, deny: everyone, topics: [\"a/secret/#\"], mode: audit }\n    \
+        - { id: open, allow: everyone, topics: [\"a/#\"] }\n";
+    let write = |line: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("rules.yaml"), rules).unwrap();
+        let tests = format!("tests:\n  - name: tried\n    client: {{ clientid: c }}\n    expect:\n      - {line}\n");
+        fs::write(folder.path().join("rules.test.yaml"), tests).unwrap();
+        folder
+    };
+    let fine = |count: &str| format!("rules.test.yaml: {count} in 1 test, fine\n");
+    let both = "{ publish: a/secret/x, allow: open, would: { deny: secret } }";
+    check_run(&write("{ publish: a/secret/x, allow: open }"), &["rules.yaml"], 0, &fine("1 case"), "");
+    check_run(&write(both), &["rules.yaml"], 0, &fine("2 cases"), "");
+    check_run(
+        &write("{ publish: a/x, allow: open, would: { allow: open } }"),
+        &["rules.yaml"],
+        0,
+        &fine("2 cases"),
+        "",
+    );
+    let covered = format!(
+        "{}rules.yaml: 2 of 3 rules decided a case, 66 %\n  rules.yaml: the default of `acl` decided none\n",
+        fine("2 cases")
+    );
+    check_run(&write(both), &["rules.yaml", "--coverage"], 0, &covered, "");
+    let failed = r#"FAILED rules.test.yaml:5: tried
+  publish "a/secret/x", by clientid="c" username="" peerhost=192.0.2.1 sockport=1883
+  with the rules in audit mode carried out
+  expected allow open, got deny secret
+  by the rules of rules.yaml:
+    `secret` (line 4): decides
+
+rules.test.yaml: 2 cases in 1 test, 1 failed
+"#;
+    check_run(&write("{ publish: a/secret/x, allow: open, would: { allow: open } }"), &["rules.yaml"], 1, failed, "");
+}
+
+#[test]
 fn tests_are_found_by_themselves_by_their_policy_and_by_their_folder() {
     const FINE: &str = "3 cases in 1 test, fine\n";
     const TEST: &str =

@@ -160,12 +160,24 @@ impl<'p> Kinds<'p> {
     }
 }
 
-/// A line for answers of a policy that is not carried out; empty for others.
-fn audit(mode: Mode) -> &'static str {
-    match mode {
+/// Lines for answers of a policy that is not carried out, or some of whose rules are not; empty for others.
+fn audit(policy: &Policy, section: &str) -> String {
+    let mode = match policy.mode() {
         Mode::Enforce => "",
         Mode::Audit => "\nThe policy is in audit mode: this is recorded, and the broker is told nothing.\n",
+    };
+    let ids: Vec<String> = tried_rules(policy, section).map(|id| format!("`{id}`")).collect();
+    if ids.is_empty() {
+        return mode.to_owned();
     }
+    format!("{mode}\nLeft out, since they are in audit mode: {}.\n", ids.join(", "))
+}
+
+/// The ids of the rules in audit mode; those of one section, or of both where it is empty.
+fn tried_rules<'p>(policy: &'p Policy, section: &str) -> impl Iterator<Item = &'p str> {
+    let auth = policy.tried_logins().filter(|_| section != "acl").map(|rule| rule.id.as_str());
+    let acl = policy.tried_topics().filter(|_| section != "auth").map(|rule| rule.id.as_str());
+    auth.chain(acl).collect::<Vec<_>>().into_iter()
 }
 
 /// Columns of a place, a rule and what is said of it.

@@ -170,6 +170,9 @@ impl<'s> Here<'s> {
 
     /// What the broker must do, where it can show what the case asks; else why it cannot.
     pub(super) fn shows(&self, case: &Case, version: Version) -> Result<Shown, String> {
+        if case.would {
+            return Err("it is about rules in audit mode, which the broker is told nothing of".to_owned());
+        }
         let allowed = match case.expected.verdict {
             Verdict::Allow => true,
             Verdict::Deny => false,

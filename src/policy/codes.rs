@@ -280,6 +280,12 @@ codes! {
         "Only a rule that allows can ask for a password.",
         bad "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ deny: everyone, password: staff }] }",
         good "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ allow: everyone, password: staff }] }";
+    PasswordInAudit, "password-in-audit", Error, "`password` on a rule in audit mode",
+        "A rule with `mode: audit` is tried beside those that answer, and looks no password up: the client has one password, which the \
+         rules that are carried out may compare with another source. Try whom the rule is about, without `password`, or put the \
+         whole policy into audit mode.",
+        bad "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ allow: { username: ann }, password: staff, mode: audit }] }",
+        good "passwords: { staff: { file: staff.passwd } }\nmode: audit\nauth: { rules: [{ allow: { username: ann }, password: staff }] }";
     BadQuery, "bad-query", Error, "A query that cannot give what is needed",
         "A password query must have the parameter `:username`, else it would compare every client with the same hash.",
         bad "passwords: { staff: { sqlite: staff.db, query: \"SELECT hash FROM staff\" } }",

@@ -41,6 +41,8 @@ pub struct Policy {
     metrics: Option<MetricsDef>,
     /// The zone of the first rule that says when it matches.
     zone: Option<Zone>,
+    /// The same with the rules in audit mode carried out, where there are any.
+    trial: Option<Box<Policy>>,
 }
 
 /// What a policy says of a login before anyone has looked at the password.
@@ -80,6 +82,8 @@ pub struct TopicRule {
     pub verdict: Verdict,
     /// Whom it is about, cheap conditions first.
     pub who: Who,
+    /// Whether it is carried out, or only tried: then it stands in a [`trial`](Policy::trial) alone.
+    pub mode: Mode,
     /// The line of the rule in the file, from 1.
     pub line: usize,
     /// Asking about the client costs less than asking about a topic name.
@@ -96,8 +100,17 @@ struct Topics {
 }
 
 impl Policy {
-    /// Makes a validated policy ready.
+    /// Makes a validated policy ready. Rules in audit mode stand in its [`trial`](Policy::trial) alone.
     pub fn compile(model: Model) -> Self {
+        if model.tries() {
+            let trial = Box::new(Policy::of_all(model.clone()));
+            return Policy { trial: Some(trial), ..Policy::of_all(model.enforced()) };
+        }
+        Policy::of_all(model)
+    }
+
+    /// Every rule is carried out.
+    fn of_all(model: Model) -> Self {
         let Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture, metrics } =
             model;
         let logins = auth.iter().flat_map(|auth| &auth.rules).map(|rule| &rule.who);
@@ -117,17 +130,51 @@ impl Policy {
             capture,
             metrics,
             zone,
+            trial: None,
         }
     }
 
-    /// Whether some rule says when it matches. Then each question must tell when it is asked.
+    /// What the policy would be with its rules in audit mode carried out; `None` where it has none. What it decides
+    /// otherwise than the policy itself is what these rules would change.
+    pub fn trial(&self) -> Option<&Policy> {
+        self.trial.as_deref()
+    }
+
+    /// The rules about logins that are in audit mode.
+    pub fn tried_logins(&self) -> impl Iterator<Item = &AuthRule> {
+        self.trial().into_iter().flat_map(Policy::auth_rules).filter(|rule| rule.mode == Mode::Audit)
+    }
+
+    /// The rules about topics that are in audit mode.
+    pub fn tried_topics(&self) -> impl Iterator<Item = &TopicRule> {
+        self.trial().into_iter().flat_map(Policy::acl_rules).filter(|rule| rule.mode == Mode::Audit)
+    }
+
+    /// What the trial says of a login, where these password sources have been asked about it; `None` where there is no
+    /// trial, or where it came to need another source. It needs none, since rules in audit mode ask for no password.
+    pub fn would_login(
+        &self,
+        client: &Client<'_>,
+        lists: &Lists,
+        said: &[(PasswordId, Found)],
+    ) -> Option<Decision<'_>> {
+        let mut known = true;
+        let decision = self.trial()?.login(client, lists, |source| {
+            let found = said.iter().find(|(asked, _)| *asked == source);
+            known &= found.is_some();
+            found.map_or(Found::Unreadable, |(_, found)| *found)
+        });
+        known.then_some(decision)
+    }
+
+    /// Whether some rule says when it matches, be it in audit mode. Then each question must tell when it is asked.
     pub fn asks_time(&self) -> bool {
-        self.zone.is_some()
+        self.zone().is_some()
     }
 
     /// The zone in which moments are told to people: that of the first rule that says when it matches.
     pub fn zone(&self) -> Option<&Zone> {
-        self.zone.as_ref()
+        self.zone.as_ref().or_else(|| self.trial()?.zone())
     }
 
     /// What the policy says of a login. Without an `auth` section it is the broker's matter.
@@ -391,11 +438,11 @@ impl Topics {
 
 impl TopicRule {
     fn new(rule: AclRule) -> Self {
-        let AclRule { id, verdict, mut who, publish, subscribe, line } = rule;
+        let AclRule { id, verdict, mut who, publish, subscribe, mode, line } = rule;
         who.sort_by_cost();
         let who_first = who.cost() == Cost::Compare;
         let (publish, subscribe) = (Topics::new(publish), Topics::new(subscribe));
-        TopicRule { id, verdict, who, line, who_first, publish, subscribe }
+        TopicRule { id, verdict, who, mode, line, who_first, publish, subscribe }
     }
 
     /// The topics that it is about for this action; empty where it says nothing of the action.

@@ -80,8 +80,10 @@ pub struct AuthRule {
     pub verdict: Verdict,
     /// Whom it is about.
     pub who: Who,
-    /// Where the password is looked up; only on rules that allow.
+    /// Where the password is looked up; only on rules that allow and are carried out.
     pub password: Option<PasswordId>,
+    /// Whether it is carried out, or only tried.
+    pub mode: Mode,
     /// The line of the rule in the file, from 1.
     pub line: usize,
 }
@@ -99,6 +101,8 @@ pub struct AclRule {
     pub publish: Vec<Pattern>,
     /// Patterns for subscriptions, those of `topics` included.
     pub subscribe: Vec<Pattern>,
+    /// Whether it is carried out, or only tried.
+    pub mode: Mode,
     /// The line of the rule in the file, from 1.
     pub line: usize,
 }
@@ -307,6 +311,23 @@ pub struct Record {
     pub attempts: bool,
     pub subscriptions: bool,
     pub messages: bool,
+}
+
+impl Model {
+    /// Whether some rule is only tried.
+    pub(super) fn tries(&self) -> bool {
+        let auth = self.auth.iter().flat_map(|auth| &auth.rules).map(|rule| rule.mode);
+        let acl = self.acl.iter().flat_map(|acl| &acl.rules).map(|rule| rule.mode);
+        auth.chain(acl).any(|mode| mode == Mode::Audit)
+    }
+
+    /// The rules that are carried out, and no others.
+    #[must_use]
+    pub(super) fn enforced(mut self) -> Self {
+        self.auth.iter_mut().for_each(|auth| auth.rules.retain(|rule| rule.mode == Mode::Enforce));
+        self.acl.iter_mut().for_each(|acl| acl.rules.retain(|rule| rule.mode == Mode::Enforce));
+        self
+    }
 }
 
 impl Record {

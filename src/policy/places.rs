@@ -1,10 +1,12 @@
 //! Where the parts of a policy stand in its text, for whoever finds something in it later.
 
+use super::model::Model;
 use super::span::Span;
+use crate::decision::Mode;
 use crate::topic::Syntax;
 
 /// Where the parts of a policy stand.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Places {
     /// The entries of `lists`, in the order of [`ListId`](super::model::ListId), by name.
     pub lists: Vec<(String, Span)>,
@@ -18,8 +20,25 @@ pub struct Places {
     pub acl: SectionPlaces,
 }
 
+impl Places {
+    /// Those of the rules that are carried out, which are the rules of the compiled policy.
+    #[must_use]
+    pub fn enforced(&self, model: &Model) -> Self {
+        let auth = model.auth.iter().flat_map(|auth| &auth.rules).map(|rule| rule.mode);
+        let acl = model.acl.iter().flat_map(|acl| &acl.rules).map(|rule| rule.mode);
+        Places { auth: self.auth.enforced(auth), acl: self.acl.enforced(acl), ..self.clone() }
+    }
+}
+
+impl SectionPlaces {
+    fn enforced(&self, modes: impl Iterator<Item = Mode>) -> Self {
+        let rules = self.rules.iter().zip(modes).filter(|(_, mode)| *mode == Mode::Enforce);
+        SectionPlaces { default: self.default, rules: rules.map(|(rule, _)| rule.clone()).collect() }
+    }
+}
+
 /// Where the parts of a section stand.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SectionPlaces {
     /// The word under `default`, where it is said.
     pub default: Option<Span>,
@@ -28,7 +47,7 @@ pub struct SectionPlaces {
 }
 
 /// Where the parts of a rule stand.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RulePlaces {
     /// All of it.
     pub whole: Span,
@@ -45,7 +64,7 @@ pub struct RulePlaces {
 }
 
 /// A topic pattern as it is written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PatternPlace {
     /// The key that it stands under.
     pub direction: Direction,

@@ -314,6 +314,8 @@ record! {
         optional password: Text,
         /// When it matches (default: always). A list matches where any of them does.
         optional when: OneOrMany<Window>,
+        /// Whether it is carried out, or only tried (default: enforce).
+        optional mode: Mode,
         /// Warnings of `check` about this rule that are meant, each with the reason.
         optional accept: Accept,
     }
@@ -349,6 +351,8 @@ record! {
         optional subscribe: OneOrMany<Pattern>,
         /// When it matches (default: always). A list matches where any of them does.
         optional when: OneOrMany<Window>,
+        /// Whether it is carried out, or only tried (default: enforce).
+        optional mode: Mode,
         /// Warnings of `check` about this rule that are meant, each with the reason.
         optional accept: Accept,
     }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::decision::{DEFAULT, Verdict};
+use crate::decision::{DEFAULT, Mode, Verdict};
 use crate::event::{Action, Client};
 use crate::policy::decide::tests::random::{
     Login1, build, contents, every_topic, filled, logins, someone, verdict, who,
@@ -59,6 +59,7 @@ fn topic_rules() -> impl Strategy<Value = Vec<AclRule>> {
         who,
         publish,
         subscribe,
+        mode: Mode::Enforce,
         line: 1,
     });
     prop::collection::vec(rule, 0..6)

@@ -65,6 +65,8 @@ pub struct Case {
     pub question: Question,
     /// What the policy must answer.
     pub expected: Expected,
+    /// It is about what would be answered with the rules in audit mode carried out.
+    pub would: bool,
 }
 
 /// What a case asks.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::secret::Secret;
-use crate::policy::declare::record;
+use crate::policy::declare::{choice, record};
 use crate::policy::decode::{At, Cx, Decode, Named, OneOrMany, Text};
 use crate::policy::raw::Port;
 use crate::policy::yaml::{Node, Yaml};
@@ -93,6 +93,8 @@ record! {
         optional deny: Text,
         /// It is left to the broker, by the rule of this id, or by `default`.
         optional ignore: Text,
+        /// What it would be with the rules in audit mode carried out.
+        optional would: Would,
         /// Who asks, in the place of the test's client.
         optional client: OneOrMany<WhichClient>,
         /// The MQTT client identifier.
@@ -126,6 +128,18 @@ record! {
     }
     exactly one of authenticate, publish, subscribe: MissingKey
     exactly one of allow, deny, ignore: MissingKey
+}
+
+choice! {
+    /// The verdict and the rule that would answer.
+    Would("what would be") {
+        /// It would be allowed, by the rule of this id, or by `default`.
+        Allow("allow"): Text,
+        /// It would be denied, by the rule of this id, or by `default`, `invalid-topic` or `error`.
+        Deny("deny"): Text,
+        /// It would be left to the broker, by the rule of this id, or by `default`.
+        Ignore("ignore"): Text,
+    }
 }
 
 /// A client, or the name of one.

@@ -38,6 +38,8 @@ pub(super) fn resolve(
         usual: policy.usual_extra(),
         auth: policy.auth_rules().iter().map(|rule| rule.id.as_str()).collect(),
         acl: policy.acl_rules().iter().map(|rule| rule.id.as_str()).collect(),
+        tried_auth: policy.tried_logins().map(|rule| rule.id.as_str()).collect(),
+        tried_acl: policy.tried_topics().map(|rule| rule.id.as_str()).collect(),
         cases: 0,
         sound: !cx.found.has_errors(),
         cx,
@@ -56,6 +58,9 @@ struct Resolver<'r, 'c, 't> {
     /// The ids of the policy's rules.
     auth: Vec<&'r str>,
     acl: Vec<&'r str>,
+    /// And of those in audit mode.
+    tried_auth: Vec<&'r str>,
+    tried_acl: Vec<&'r str>,
     /// Cases so far.
     cases: usize,
     /// Every value could be read, so that what is missing is missing in the file.
@@ -118,7 +123,10 @@ impl<'r> Resolver<'r, '_, '_> {
             return;
         }
         let Some(expected) = self.expected(line) else { return };
-        self.cases = self.cases.saturating_add(questions.len().saturating_mul(askers.len()));
+        let would = line.would.as_ref().map(|would| self.would(line, &would.value));
+        let answers = [Some((expected, false)), would.map(|would| (would, true))];
+        let asked = questions.len().saturating_mul(answers.iter().flatten().count());
+        self.cases = self.cases.saturating_add(asked.saturating_mul(askers.len()));
         if self.cases > MOST_CASES {
             let message = format!("with this line the file has more than {MOST_CASES} cases");
             self.cx.push(Diagnostic::new(Code::TooLarge, line.span(), message).help("write several files"));
@@ -126,13 +134,18 @@ impl<'r> Resolver<'r, '_, '_> {
         }
         for asker in askers {
             let Some(client) = self.client(Fields::of_line(line).or(asker.fields), line.span()) else { return };
-            cases.extend(questions.iter().map(|question| Case {
-                line: self.lines.line(line.span().start),
-                called: asker.called.map(str::to_owned),
-                client: client.clone(),
-                question: question.to_question(),
-                expected: expected.clone(),
-            }));
+            for (question, (expected, would)) in
+                questions.iter().flat_map(|one| answers.iter().flatten().map(move |it| (one, it)))
+            {
+                cases.push(Case {
+                    line: self.lines.line(line.span().start),
+                    called: asker.called.map(str::to_owned),
+                    client: client.clone(),
+                    question: question.to_question(),
+                    expected: expected.clone(),
+                    would: *would,
+                });
+            }
         }
     }
 
@@ -193,7 +206,33 @@ impl<'r> Resolver<'r, '_, '_> {
         let verdicts = [(Verdict::Allow, &line.allow), (Verdict::Deny, &line.deny), (Verdict::Ignore, &line.ignore)];
         let (verdict, rule) = verdicts.into_iter().find_map(|(verdict, rule)| Some((verdict, rule.as_ref()?)))?;
         let is_login = line.authenticate.is_some();
-        let (ids, others) = if is_login { (&self.auth, &self.acl) } else { (&self.acl, &self.auth) };
+        let tried = if is_login { &self.tried_auth } else { &self.tried_acl };
+        if tried.contains(&rule.value.value.as_str()) {
+            let message = format!("rule {} is in audit mode, and decides nothing", quote(&rule.value.value));
+            let help =
+                format!("what it would decide stands under `would: {{ {}: {} }}`", verdict.as_str(), rule.value.value);
+            self.cx.push(Diagnostic::new(Code::UnknownRule, rule.span, message).help(help));
+            return None;
+        }
+        Some(self.by(verdict, rule, is_login, &[]))
+    }
+
+    /// What would be answered with the rules in audit mode carried out.
+    fn would(&mut self, line: &'r raw::Expectation, would: &'r raw::Would) -> Expected {
+        let (verdict, rule) = match would {
+            raw::Would::Allow(rule) => (Verdict::Allow, rule),
+            raw::Would::Deny(rule) => (Verdict::Deny, rule),
+            raw::Would::Ignore(rule) => (Verdict::Ignore, rule),
+        };
+        let is_login = line.authenticate.is_some();
+        let tried = if is_login { self.tried_auth.clone() } else { self.tried_acl.clone() };
+        self.by(verdict, rule, is_login, &tried)
+    }
+
+    /// The verdict by a rule of the section, or by one of these.
+    fn by(&mut self, verdict: Verdict, rule: &'r At<Text>, is_login: bool, tried: &[&'r str]) -> Expected {
+        let (own, others) = if is_login { (&self.auth, &self.acl) } else { (&self.acl, &self.auth) };
+        let ids: Vec<&str> = own.iter().chain(tried).copied().collect();
         let id = rule.value.value.as_str();
         if !ids.contains(&id) && !RESERVED.contains(&id) {
             let (section, other) = if is_login { ("auth", "acl") } else { ("acl", "auth") };
@@ -209,7 +248,7 @@ impl<'r> Resolver<'r, '_, '_> {
                 self.cx.push_near(diagnostic, id, known.iter().copied(), otherwise);
             }
         }
-        Some(Expected { verdict, rule: id.to_owned() })
+        Expected { verdict, rule: id.to_owned() }
     }
 }
 

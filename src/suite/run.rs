@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Case, Question, Suite};
-use crate::decision::{DEFAULT, Decision};
+use crate::decision::{DEFAULT, Decision, Mode};
 use crate::event::owned::OwnedClient;
 use crate::policy::Policy;
 use crate::policy::model::Who;
@@ -12,30 +12,40 @@ use crate::policy::trace::{Outcome, Trace};
 impl Suite {
     /// What the policy says to a case.
     pub fn decide(&self, case: &Case) -> Decision<'_> {
-        self.answer(&case.client, &case.question)
+        self.answer_of(self.asked(case), &case.client, &case.question)
+    }
+
+    /// The policy that a case is about: as it is, or with its rules in audit mode carried out.
+    fn asked(&self, case: &Case) -> &Policy {
+        self.policy.trial().filter(|_| case.would).unwrap_or(&self.policy)
     }
 
     /// What the policy says to a client.
     pub fn answer(&self, client: &OwnedClient, question: &Question) -> Decision<'_> {
+        self.answer_of(&self.policy, client, question)
+    }
+
+    fn answer_of<'p>(&self, policy: &'p Policy, client: &OwnedClient, question: &Question) -> Decision<'p> {
         let client = client.as_client();
         let lists = self.contents.lists();
         match question {
             Question::Authenticate(password) => {
-                self.policy.login(&client, lists, |source| self.contents.found(source, client.username, password))
+                policy.login(&client, lists, |source| self.contents.found(source, client.username, password))
             }
-            Question::Acl(action, topic) => self.policy.check_acl(&client, *action, topic, lists),
+            Question::Acl(action, topic) => policy.check_acl(&client, *action, topic, lists),
         }
     }
 
     /// The same, and how it came about.
     pub fn trace(&self, case: &Case) -> Trace<'_> {
+        let policy = self.asked(case);
         let client = case.client.as_client();
         let lists = self.contents.lists();
         match &case.question {
             Question::Authenticate(password) => {
-                self.policy.trace_login(&client, lists, |source| self.contents.found(source, client.username, password))
+                policy.trace_login(&client, lists, |source| self.contents.found(source, client.username, password))
             }
-            Question::Acl(action, topic) => self.policy.trace_acl(&client, *action, topic, lists),
+            Question::Acl(action, topic) => policy.trace_acl(&client, *action, topic, lists),
         }
     }
 }
@@ -121,8 +131,12 @@ pub struct Coverage<'p> {
 impl<'p> Coverage<'p> {
     /// Of no case yet.
     pub fn of(policy: &'p Policy) -> Self {
+        // Rules in audit mode decide in cases that say what would be.
+        let policy = policy.trial().unwrap_or(policy);
         let auth = policy.auth_rules();
-        let ends = auth.iter().any(|rule| rule.password.is_none() && matches!(rule.who, Who::Everyone));
+        let ends = auth
+            .iter()
+            .any(|rule| rule.password.is_none() && matches!(rule.who, Who::Everyone) && rule.mode == Mode::Enforce);
         let default = |section| Rule { section, id: DEFAULT, line: None };
         let mut rules: Vec<Rule<'p>> = Vec::new();
         rules.extend(auth.iter().map(|rule| Rule { section: Section::Auth, id: &rule.id, line: Some(rule.line) }));

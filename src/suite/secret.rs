@@ -258,6 +258,7 @@ const PUBLIC: &[&str] = &[
     "allow",
     "deny",
     "ignore",
+    "would",
     "client",
     "clientid",
     "username",

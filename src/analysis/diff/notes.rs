@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use crate::analysis::questions::is_same;
+use crate::decision::Mode;
 use crate::policy::Policy;
 use crate::policy::model::{CaptureDef, HistoryDef, IfInvalid, ListDef, ListSource, MetricsDef};
 
@@ -23,6 +24,7 @@ pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
         notes.push(format!("if_invalid: {word} at a start where the file does not load"));
     }
     sections(&mut notes, old, new);
+    trials(&mut notes, old, new);
     lists(&mut notes, old.lists(), new.lists());
     for own in new.passwords() {
         if old.passwords().iter().any(|other| other.name == own.name && !is_same(&other.source, &own.source)) {
@@ -51,6 +53,39 @@ fn sections(notes: &mut Vec<String>, old: &Policy, new: &Policy) {
             (Some(_), Some(_)) | (None, None) => {}
         }
     }
+}
+
+/// Rules that are in audit mode, or were. What one of them does once it is carried out is among the changes.
+fn trials(notes: &mut Vec<String>, old: &Policy, new: &Policy) {
+    for (name, old, new) in [("auth", logins(old), logins(new)), ("acl", topics(old), topics(new))] {
+        for (id, mode) in &new {
+            let before = old.iter().find(|(other, _)| other == id).map(|(_, mode)| *mode);
+            match (before, *mode) {
+                (Some(Mode::Audit), Mode::Enforce) => {
+                    notes.push(format!("{name}: rule `{id}` is carried out, and was in audit mode"));
+                }
+                (Some(Mode::Enforce), Mode::Audit) => {
+                    notes.push(format!("{name}: rule `{id}` is in audit mode, and was carried out"));
+                }
+                (None, Mode::Audit) => notes.push(format!("{name}: rule `{id}` is new, and in audit mode")),
+                (Some(_) | None, Mode::Audit | Mode::Enforce) => {}
+            }
+        }
+        let gone = old.iter().filter(|(id, _)| new.iter().all(|(other, _)| other != id));
+        for (id, _) in gone.filter(|(_, mode)| *mode == Mode::Audit) {
+            notes.push(format!("{name}: rule `{id}` is gone, and was in audit mode"));
+        }
+    }
+}
+
+fn logins(policy: &Policy) -> Vec<(&str, Mode)> {
+    let rules = policy.trial().unwrap_or(policy).auth_rules();
+    rules.iter().map(|rule| (rule.id.as_str(), rule.mode)).collect()
+}
+
+fn topics(policy: &Policy) -> Vec<(&str, Mode)> {
+    let rules = policy.trial().unwrap_or(policy).acl_rules();
+    rules.iter().map(|rule| (rule.id.as_str(), rule.mode)).collect()
 }
 
 /// Entries of inline lists are rules' matter; whatever else a list may hold is not known.

@@ -99,7 +99,8 @@ pub const WORK: usize = 24_000_000;
 /// Looks at a policy that was loaded, as it decides from `now` on, Unix milliseconds.
 pub fn findings(loaded: &Loaded, now: i64, budget: &mut Budget) -> Findings {
     let policy = Policy::compile(loaded.model.clone());
-    let mut cx = Cx::new(&policy, &loaded.places, now);
+    let places = loaded.places.enforced(&loaded.model);
+    let mut cx = Cx::new(&policy, &places, now);
     for (done, (_, find)) in ALL.iter().enumerate() {
         let share = budget.left() / (ALL.len() - done);
         budget.within(share, |budget| cx.run(find, budget));

@@ -80,6 +80,7 @@ fn explain(args: &Args) -> Result<String, String> {
     let mut question = question(args).map_err(|message| format!("error: {message}\n"))?;
     let Some(loaded) = load(&args.policy) else { return Err(String::new()) };
     let Loaded { model, warnings, places } = loaded;
+    let places = places.enforced(&model);
     let policy = Policy::compile(model);
     let at = args.client.at.or(question.client.extra.at).unwrap_or_else(now_ms);
     if args.event.is_none() {
@@ -230,8 +231,22 @@ impl<'a> Explained<'a> {
         }
         let mut out = lines.join("\n") + "\n";
         out.push_str(&self.before(all));
-        out.push_str(audit(self.policy.mode()));
+        out.push_str(&self.trial().map(|trace| would(&trace, self.file)).unwrap_or_default());
+        out.push_str(&audit(self.policy, self.question.section()));
         out
+    }
+
+    /// What the rules in audit mode would make of it, where that is something else.
+    fn trial(&self) -> Option<Trace<'a>> {
+        let trial = self.policy.trial()?;
+        let client = self.question.client.as_client();
+        let trace = match &self.question.asked {
+            What::Topic(action, topic) => trial.trace_acl(&client, *action, topic, self.world.lists()),
+            What::Connect { password_given } => trial.trace_login(&client, self.world.lists(), |source| {
+                self.world.found(source, client.username, *password_given)
+            }),
+        };
+        (trace.decision.verdict != self.trace.decision.verdict).then_some(trace)
     }
 
     /// When it asks, where the policy hangs on it.
@@ -384,8 +399,27 @@ impl<'a> Explained<'a> {
             "tried": tried.iter().map(tried_json).collect::<Vec<_>>(),
         });
         add_moment(&mut told, self.policy, all.at);
+        if let (Some(Trace { decision, .. }), Value::Object(told)) = (self.trial(), &mut told) {
+            told.insert("would".to_owned(), json!({ "verdict": decision.verdict.as_str(), "rule": decision.rule }));
+        }
         told
     }
+}
+
+/// What rules in audit mode would decide otherwise, in a paragraph.
+fn would(trace: &Trace<'_>, file: &str) -> String {
+    let Trace { tried, decision } = trace;
+    let what = match decision.verdict {
+        Verdict::Allow => "allowed",
+        Verdict::Deny => "denied",
+        Verdict::Ignore => "left to the broker",
+    };
+    let by = match tried.iter().find(|tried| tried.id == decision.rule).or(tried.last()) {
+        Some(tried) if decision.rule == tried.id => super::rule(tried.id, file, tried.line),
+        Some(tried) => format!("{}: {}", super::rule(tried.id, file, tried.line), tried.outcome),
+        None => format!("`{}`", decision.rule),
+    };
+    format!("\nWith the rules in audit mode carried out it would be {what}, by {by}.\n")
 }
 
 /// The lines on which a rule stands. Where it is no mapping in braces, these are also the lines behind its beginning that

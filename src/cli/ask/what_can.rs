@@ -167,7 +167,7 @@ fn human(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>) -
     logins.for_each(|id| kinds.of_login(policy, id));
     topics.for_each(|id| kinds.of_topics(policy, id));
     let moment = told_moment(policy, known.at).map(|moment| format!(", {moment}")).unwrap_or_default();
-    format!("A client {}{moment}:\n{rows}{}{}", told_client(known), kinds.told(words), audit(policy.mode()))
+    format!("A client {}{moment}:\n{rows}{}{}", told_client(known), kinds.told(words), audit(policy, ""))
 }
 
 /// The known fields by name; when it asks is told beside them.

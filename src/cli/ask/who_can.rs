@@ -117,7 +117,7 @@ fn human(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer: &
         }
     }
     out.push_str(&kinds.told(words));
-    out.push_str(audit(policy.mode()));
+    out.push_str(&audit(policy, section(question)));
     out
 }
 

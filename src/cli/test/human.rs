@@ -48,6 +48,9 @@ pub(super) fn failure(suite: &Suite, answered: &Answered<'_>, trace: &Trace<'_>)
     let Answered { case, decision, .. } = answered;
     let expected = said(case.expected.verdict, &case.expected.rule);
     let mut told = format!("  {}, by {}\n", case.question, asker(case));
+    if case.would {
+        told.push_str("  with the rules in audit mode carried out\n");
+    }
     let _ = writeln!(told, "  expected {expected}, got {}", said(decision.verdict, decision.rule));
     if let Some(wanting) = wanting(answered, trace) {
         let _ = writeln!(told, "  {wanting}");

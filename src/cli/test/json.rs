@@ -59,6 +59,9 @@ struct OneCase<'a> {
     publish: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subscribe: Option<&'a str>,
+    /// With the rules in audit mode carried out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    would: bool,
     passed: bool,
     expected: Ruling<'a>,
     decided: Ruling<'a>,
@@ -178,6 +181,7 @@ fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
         authenticate: password,
         publish: topic(Action::Publish),
         subscribe: topic(Action::Subscribe),
+        would: case.would,
         passed: trace.is_none(),
         expected: Ruling { verdict: case.expected.verdict, rule: &case.expected.rule },
         decided: Ruling { verdict: decision.verdict, rule: decision.rule },

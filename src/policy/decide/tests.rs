@@ -70,7 +70,7 @@ fn unlisted(list: usize) -> Who {
 }
 
 pub(crate) fn login(verdict: Verdict, who: Who, password: Option<usize>) -> AuthRule {
-    AuthRule { id: String::new(), verdict, who, password: password.map(PasswordId), line: 1 }
+    AuthRule { id: String::new(), verdict, who, password: password.map(PasswordId), mode: Mode::Enforce, line: 1 }
 }
 
 /// Rules are named `r0`, `r1`, ...
@@ -214,7 +214,15 @@ fn rules_are_found_by_the_names_in_them_in_the_order_of_the_file() {
 
 fn topics(verdict: Verdict, who: Who, publish: &[&str], subscribe: &[&str]) -> AclRule {
     let patterns = |texts: &[&str]| texts.iter().map(|text| Pattern::filter(text).unwrap()).collect();
-    AclRule { id: String::new(), verdict, who, publish: patterns(publish), subscribe: patterns(subscribe), line: 1 }
+    AclRule {
+        id: String::new(),
+        verdict,
+        who,
+        publish: patterns(publish),
+        subscribe: patterns(subscribe),
+        mode: Mode::Enforce,
+        line: 1,
+    }
 }
 
 fn both(verdict: Verdict, who: Who, filters: &[&str]) -> AclRule {

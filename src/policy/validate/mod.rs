@@ -87,10 +87,7 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     validator.declare_lists(policy.lists);
     validator.declare_kinds(policy.clients);
     validator.declare_passwords(policy.passwords);
-    let mode = match policy.mode.map(|mode| mode.value) {
-        None | Some(raw::Mode::Enforce) => Mode::Enforce,
-        Some(raw::Mode::Audit) => Mode::Audit,
-    };
+    let mode = mode(policy.mode.as_ref());
     let deadline = validator.deadline(policy.deadline.as_ref());
     let if_invalid = match policy.if_invalid.map(|at| at.value) {
         None | Some(raw::IfInvalid::Deny) => IfInvalid::Deny,
@@ -341,6 +338,13 @@ fn declare<'a>(section: &str, names: impl Iterator<Item = &'a str> + Clone) -> O
         0 => Some(format!("declare it under `{section}`")),
         1..=MOST => Some(format!("`{section}` has {}", listed(&names.collect::<Vec<_>>(), "and"))),
         _ => None,
+    }
+}
+
+fn mode(mode: Option<&At<raw::Mode>>) -> Mode {
+    match mode.map(|mode| mode.value) {
+        None | Some(raw::Mode::Enforce) => Mode::Enforce,
+        Some(raw::Mode::Audit) => Mode::Audit,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::decision::{RESERVED, Verdict};
+use crate::decision::{Mode, RESERVED, Verdict};
 use crate::policy::codes::Code;
 use crate::policy::decode::{At, OneOrMany, Placed, Text};
 use crate::policy::diag::{Diagnostic, quote};
@@ -16,7 +16,7 @@ use crate::text::Placeholder;
 use crate::topic::{Pattern, Syntax};
 
 use super::who::Built;
-use super::{Validator, declare, verdict};
+use super::{Validator, declare, mode, verdict};
 
 /// The ids of a section, by which places they were taken.
 struct Ids {
@@ -37,6 +37,12 @@ impl Validator<'_> {
             let (id, head) = self.id(&mut ids, index, rule.id, span);
             let allows = rule.allow.is_some();
             let denies = rule.deny.is_some() || rule.ignore.is_some();
+            let mode = mode(rule.mode.as_ref());
+            if let (Mode::Audit, Some(name)) = (mode, &rule.password) {
+                let message = "a rule in audit mode asks for no password";
+                let help = "try it without the password, or the whole policy with `mode: audit` at its top";
+                self.cx.push(Diagnostic::new(Code::PasswordInAudit, name.key, message).help(help));
+            }
             let password = rule.password.and_then(|name| self.password(&name, denies && !allows));
             let when = self.when(rule.when);
             let Some((verdict, at, built)) = self.effect(rule.allow, rule.deny, rule.ignore) else { continue };
@@ -51,7 +57,7 @@ impl Validator<'_> {
                 patterns: Vec::new(),
             };
             facts.push(built.facts.of_rule(places));
-            rules.push(AuthRule { id, verdict, who: built.who, password, line: self.lines.line(span.start) });
+            rules.push(AuthRule { id, verdict, who: built.who, password, mode, line: self.lines.line(span.start) });
         }
         (Section { default, rules }, facts)
     }
@@ -85,7 +91,8 @@ impl Validator<'_> {
                 patterns,
             }));
             let line = self.lines.line(span.start);
-            rules.push(AclRule { id, verdict, who: built.who, publish, subscribe, line });
+            let mode = mode(rule.mode.as_ref());
+            rules.push(AclRule { id, verdict, who: built.who, publish, subscribe, mode, line });
         }
         (Section { default, rules }, facts)
     }

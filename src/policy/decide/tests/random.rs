@@ -386,16 +386,22 @@ fn naive_acl(
 }
 
 fn compile(default: Verdict, rules: &[Topics]) -> Policy {
+    compile_tried(default, rules, &vec![false; rules.len()])
+}
+
+/// Some of the rules are in audit mode.
+fn compile_tried(default: Verdict, rules: &[Topics], tried: &[bool]) -> Policy {
     let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::filter(text).unwrap()).collect();
-    let rule = |rule: &Topics| AclRule {
+    let rule = |(rule, tried): (&Topics, &bool)| AclRule {
         id: String::new(),
         verdict: rule.verdict,
         who: rule.who.clone(),
         publish: patterns(&rule.publish),
         subscribe: patterns(&rule.subscribe),
+        mode: if *tried { Mode::Audit } else { Mode::Enforce },
         line: 1,
     };
-    acl(default, rules.iter().map(rule).collect())
+    acl(default, rules.iter().zip(tried).map(rule).collect())
 }
 
 fn rank(verdict: Verdict) -> u8 {
@@ -425,6 +431,59 @@ proptest! {
         prop_assert_ne!(then.2.as_str(), "error", "every list can be read, and every field is told");
         if found.2 != "error" {
             prop_assert_eq!(then, found, "what was decided without a list or a field does not hang on it");
+        }
+    }
+
+    #[test]
+    fn rules_in_audit_mode_change_nothing_and_what_they_would_do_is_known_once_the_login_is_decided(
+        rules in logins(), tried in prop::collection::vec(any_bool(), 6), [client, _] in half_told(), lists in contents(),
+        answers in prop::collection::vec(select(vec![Right, Wrong, Unknown, Unknown, Unreadable]), 6),
+    ) {
+        let rule = |(n, rule): (usize, &Login1)| {
+            let password = rule.password.then_some(n).filter(|_| !tried[n]);
+            let mode = if tried[n] { Mode::Audit } else { Mode::Enforce };
+            AuthRule { mode, id: format!("r{n}"), ..login(rule.verdict, rule.who.clone(), password) }
+        };
+        let all: Vec<AuthRule> = rules.iter().enumerate().map(rule).collect();
+        let carried_out = all.iter().filter(|rule| rule.mode == Mode::Enforce).cloned().collect();
+        let as_enforced = all.iter().map(|rule| AuthRule { mode: Mode::Enforce, ..rule.clone() }).collect();
+        let of = |rules| Policy::compile(model(Some(Section { default: Deny, rules }), None));
+        let (policy, carried_out, as_enforced) = (of(all), of(carried_out), of(as_enforced));
+        let lists = build(&lists);
+        let answer = |source: PasswordId| answers[source.0];
+        let mut said = Vec::new();
+        let decision = policy.login(&client, &lists, |source| {
+            said.push((source, answer(source)));
+            answer(source)
+        });
+        prop_assert_eq!(decision, carried_out.login(&client, &lists, answer));
+        prop_assert_eq!(policy.trial().is_some(), tried.iter().take(rules.len()).any(|tried| *tried));
+        let would = policy.would_login(&client, &lists, &said);
+        prop_assert_eq!(would.unwrap_or(decision), as_enforced.login(&client, &lists, answer));
+        prop_assert!(would.is_some() || policy.trial().is_none());
+        if let Some(would) = would.filter(|would| *would != decision) {
+            let by_tried = policy.tried_logins().any(|rule| rule.id == would.rule);
+            prop_assert!(by_tried || would == Decision::ERROR, "{:?}, not {:?}", would, decision);
+        }
+    }
+
+    #[test]
+    fn rules_in_audit_mode_change_nothing_about_topics(
+        rules in topic_rules(), tried in prop::collection::vec(prop::bool::weighted(0.3), 24), default in verdict(),
+        filter in filter(), [client, _] in half_told(), lists in contents(),
+    ) {
+        let flagged = compile_tried(default, &rules, &tried);
+        let left: Vec<Topics> = rules.iter().zip(&tried).filter(|(_, tried)| !**tried).map(|(rule, _)| rule.clone()).collect();
+        let (all, left) = (compile(default, &rules), compile(default, &left));
+        let readable = build(&lists);
+        let ids: Vec<String> = (0..rules.len()).filter(|n| !tried[*n]).map(|n| format!("r{n}")).collect();
+        let renamed = |rule: &str| rule.strip_prefix('r').and_then(|n| n.parse::<usize>().ok()).map_or(rule.to_owned(), |n| ids[n].clone());
+        for action in [Publish, Subscribe] {
+            let decision = flagged.check_acl(&client, action, &filter, &readable);
+            let plain = left.check_acl(&client, action, &filter, &readable);
+            prop_assert_eq!((decision.verdict, decision.rule.to_owned()), (plain.verdict, renamed(plain.rule)));
+            let would = flagged.trial().unwrap_or(&flagged).check_acl(&client, action, &filter, &readable);
+            prop_assert_eq!(would, all.check_acl(&client, action, &filter, &readable));
         }
     }
 
