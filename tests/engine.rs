@@ -264,6 +264,67 @@ fn in_audit_mode_everything_is_recorded_and_nothing_answered() {
     assert!(bench.logged().contains("would deny subscribe"), "{}", bench.logged());
 }
 
+const TRIED: &str = "
+version: 1
+passwords: { first: { file: first.passwd }, second: { file: second.passwd } }
+auth:
+  rules:
+    - { id: first, allow: everyone, password: first }
+    - { id: old, deny: { clientid: { glob: 'old-*' } }, mode: audit }
+    - { id: second, allow: everyone, password: second }
+    - { id: guests, allow: { username: '' }, mode: audit }
+acl:
+  rules:
+    - { id: secret, deny: everyone, topics: ['a/secret/#'], mode: audit }
+    - { id: open, allow: everyone, topics: ['a/#'] }
+    - { id: more, allow: everyone, topics: ['b/#'], mode: audit }
+    - { id: closed, deny: everyone, topics: ['c'], mode: audit }
+history: { database: h.db }
+log: [decisions]
+";
+
+#[test]
+fn a_rule_in_audit_mode_is_recorded_where_it_would_decide_otherwise_and_answers_nothing() {
+    let (first, second) = (passwd("ann"), passwd("bob"));
+    let bench = Bench::new(TRIED, &[("first.passwd", &first), ("second.passwd", &second)]);
+    // Whom an earlier rule decides about does not come to it, and where a later one refuses as well nothing would change.
+    bench.login("old-1", "ann", "s3cret", Answer::Allow);
+    bench.login("old-1", "bob", "s3cret", Answer::Allow);
+    bench.login("old-1", "bob", "wrong", Answer::Deny);
+    bench.login("new", "bob", "s3cret", Answer::Allow);
+    bench.login("new", "", "", Answer::Deny);
+    bench.topic("c", Action::Publish, "a/secret/x", Answer::Allow);
+    bench.topic("c", Action::Subscribe, "a/b/+", Answer::Allow);
+    bench.topic("c", Action::Subscribe, "a/#", Answer::Allow);
+    bench.topic("c", Action::Publish, "b/x", Answer::Deny);
+    bench.topic("c", Action::Publish, "c", Answer::Deny);
+    assert_eq!(
+        bench.denials(7),
+        [
+            "connect old-1  old audit",
+            "connect old-1  second enforce",
+            "connect new  default enforce",
+            "publish c a/secret/x secret audit",
+            "subscribe c a/# secret audit",
+            "publish c b/x default enforce",
+            "publish c c default enforce",
+        ]
+    );
+    let log = bench.logged();
+    let would: Vec<&str> =
+        log.lines().filter(|line| line.contains("would ")).map(|line| &line[line.find("would").unwrap()..]).collect();
+    assert_eq!(
+        would,
+        [
+            "would deny connect clientid=\"old-1\" username=\"bob\" peerhost=10.0.0.1 rule=old",
+            "would allow connect clientid=\"new\" username=\"\" peerhost=10.0.0.1 rule=guests",
+            "would deny publish clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"a/secret/x\" rule=secret",
+            "would deny subscribe clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"a/#\" rule=secret",
+            "would allow publish clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"b/x\" rule=more",
+        ]
+    );
+}
+
 #[test]
 fn what_a_policy_leaves_out_it_does_not_answer() {
     let bench = Bench::new("version: 1\nacl: {}\n", &[]);

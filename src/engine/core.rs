@@ -231,13 +231,9 @@ impl Core {
         let Question { client, asked, at, .. } = *question;
         self.counts.count(asked, decision);
         let mode = self.policy.mode();
-        let denied = decision.verdict == Verdict::Deny;
-        let lines = self.policy.log();
-        if lines.decisions || (denied && lines.denials) {
-            self.log_decision(client, asked, decision);
-        }
-        if let (true, Some(history)) = (denied, &self.history) {
-            history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
+        self.record(question, decision, mode);
+        if let Some(would) = self.would(question).filter(|would| would.verdict != decision.verdict) {
+            self.record(question, would, Mode::Audit);
         }
         if let Some(capture) = &self.capture {
             let name = |source: &PasswordId| self.policy.passwords().get(source.0).map(|def| def.name.as_str());
@@ -248,13 +244,37 @@ impl Core {
         mode.answer(decision.verdict)
     }
 
-    fn log_decision(&self, client: &Client<'_>, asked: Asked<'_>, decision: Decision<'_>) {
-        let word = match (self.policy.mode(), decision.verdict) {
+    /// What would be decided if the rules in audit mode were carried out; `None` where there are none.
+    fn would(&self, question: &Question<'_>) -> Option<Decision<'_>> {
+        let trial = self.policy.trial()?;
+        let lists = self.sources.lists();
+        match question.asked {
+            Asked::Connect => self.policy.would_login(question.client, &lists, question.said),
+            Asked::Topic(action, topic) => Some(trial.check_acl(question.client, action, topic, &lists)),
+        }
+    }
+
+    /// Writes down what was decided, or would have been.
+    fn record(&self, question: &Question<'_>, decision: Decision<'_>, mode: Mode) {
+        let Question { client, asked, .. } = *question;
+        let denied = decision.verdict == Verdict::Deny;
+        let lines = self.policy.log();
+        if lines.decisions || (denied && lines.denials) {
+            self.log_decision(client, asked, decision, mode);
+        }
+        if let (true, Some(history)) = (denied, &self.history) {
+            history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
+        }
+    }
+
+    fn log_decision(&self, client: &Client<'_>, asked: Asked<'_>, decision: Decision<'_>, mode: Mode) {
+        let word = match (mode, decision.verdict) {
             (Mode::Enforce, Verdict::Allow) => "allowed",
             (Mode::Enforce, Verdict::Deny) => "denied",
             (Mode::Audit, Verdict::Allow) => "would allow",
             (Mode::Audit, Verdict::Deny) => "would deny",
-            (Mode::Enforce | Mode::Audit, Verdict::Ignore) => "ignored",
+            (Mode::Enforce, Verdict::Ignore) => "ignored",
+            (Mode::Audit, Verdict::Ignore) => "would ignore",
         };
         let rule = decision.rule;
         match asked {
