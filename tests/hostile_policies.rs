@@ -92,6 +92,23 @@ fn ten_megabytes_are_read() {
 }
 
 #[test]
+fn times_cannot_grow_without_bound() {
+    let rule =
+        |when: &str| format!("version: 1\nauth: {{ rules: [{{ allow: {{ username: ann }}, when: {when} }}] }}\n");
+    let hours = |count: usize| {
+        lines(count, |n| format!("\"{:02}:{:02}-{:02}:{:02}\", ", n / 60 % 24, n % 60, n / 60 % 24, (n + 1) % 60))
+    };
+    check_refused(&rule(&format!("{{ hours: [{}] }}", hours(100_000))), Code::TooLarge);
+    check_refused(&rule(&format!("{{ days: [{}] }}", "mon, ".repeat(100_000))), Code::TooLarge);
+    check_refused(&rule(&format!("[{}]", "{ days: mon }, ".repeat(100_000))), Code::TooLarge);
+    // The first Sunday is a day too late for each of these.
+    let never = format!("{{ days: sun, from: 2027-06-07, until: 2027-06-12, hours: [{}] }}", hours(100));
+    let report = read(&rule(&format!("[{}]", format!("{never}, ").repeat(100))));
+    let codes: Vec<Code> = report.diagnostics().iter().map(Diagnostic::code).collect();
+    assert_eq!(codes, [Code::EmptyWindow; 100]);
+}
+
+#[test]
 fn many_mistakes_are_counted_and_the_first_thousand_told() {
     let rules = lines(20_000, |n| format!("    - {{ id: r{n}, deny: x{n} }}\n"));
     let report = read(&format!("version: 1\nauth:\n  rules:\n{rules}"));

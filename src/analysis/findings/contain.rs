@@ -15,13 +15,12 @@ pub(super) fn covers(outer: &Who, inner: &Who) -> bool {
     match (outer, inner) {
         (Who::Everyone, _) => true,
         (Who::During(outer_when, outer), Who::During(when, inner)) => outer_when == when && covers(outer, inner),
-        (Who::During(..), _) => false,
+        (Who::During(..), _) | (Who::All(_), Who::Everyone) => false,
         (outer, Who::During(_, inner)) => covers(outer, inner),
         (Who::Named(outer), inner) => covers(&outer.who, inner),
         (outer, Who::Named(inner)) => covers(outer, &inner.who),
         (outer, Who::Any(inner)) => inner.iter().all(|inner| covers(outer, inner)),
         (Who::Any(outer), inner) => outer.iter().any(|outer| covers(outer, inner)),
-        (Who::All(_), Who::Everyone) => false,
         (Who::All(outer), Who::All(inner)) => outer.iter().all(|outer| inner.iter().any(|inner| same(outer, inner))),
     }
 }

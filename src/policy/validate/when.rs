@@ -12,6 +12,11 @@ use crate::policy::when::{Days, Hours, When, Window, Zone};
 
 use super::Validator;
 
+/// The most windows of one rule: each is asked at each question that comes to the rule.
+const MOST_WINDOWS: usize = 100;
+/// The most days, and the most parts of a day, of one window.
+const MOST_ENTRIES: usize = 100;
+
 /// When a rule matches, and where its windows stand.
 #[derive(Debug, Default)]
 pub(super) struct Built {
@@ -23,20 +28,24 @@ impl Validator<'_> {
     /// When a rule matches; always, where it does not say. It means nothing after a problem was reported.
     pub(super) fn when(&mut self, raw: Option<At<OneOrMany<raw::Window>>>) -> Built {
         let Some(raw) = raw else { return Built::default() };
+        self.at_most(MOST_WINDOWS, raw.value.0.len(), raw.span, "a rule", "windows of time");
         let places = raw.value.0.iter().map(Placed::span).collect();
-        let windows = raw.value.0.into_iter().map(|window| self.window(window)).collect();
+        let windows = raw.value.0.into_iter().take(MOST_WINDOWS).map(|window| self.window(window)).collect();
         Built { when: Some(Arc::new(When::new(windows))), places }
     }
 
     fn window(&mut self, raw: raw::Window) -> Window {
         let span = raw.span();
+        for list in [&raw.days, &raw.hours].into_iter().flatten() {
+            self.at_most(MOST_ENTRIES, list.value.0.len(), list.span, "a window of time", "days or hours");
+        }
         let zone = raw.zone.map_or_else(|| Some(Zone::utc()), |name| self.zone(&name.value));
         let mut sound = zone.is_some();
         let zone = zone.unwrap_or_else(Zone::utc);
         let days: Vec<Option<Days>> =
             raw.days.iter().flat_map(|days| &days.value.0).map(|text| self.days(text)).collect();
         let hours: Vec<Option<Hours>> =
-            raw.hours.iter().flat_map(|hours| &hours.value.0).map(|text| self.hours(text)).collect();
+            raw.hours.iter().flat_map(|hours| &hours.value.0).take(MOST_ENTRIES).map(|text| self.hours(text)).collect();
         let from = raw.from.as_ref().map(|from| self.moment(&from.value, &zone, Edge::Begin));
         let until = raw.until.as_ref().map(|until| self.moment(&until.value, &zone, Edge::End));
         sound &= days.iter().all(Option::is_some) && hours.iter().all(Option::is_some);
@@ -62,6 +71,13 @@ impl Validator<'_> {
             self.cx.push(Diagnostic::new(Code::EmptyWindow, span, message));
         }
         window
+    }
+
+    fn at_most(&mut self, most: usize, count: usize, span: Span, of: &str, what: &str) {
+        if count > most {
+            let message = format!("{of} has {count} {what}, and {most} are the most");
+            self.cx.push(Diagnostic::new(Code::TooLarge, span, message));
+        }
     }
 
     fn zone(&mut self, name: &Text) -> Option<Zone> {

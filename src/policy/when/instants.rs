@@ -27,11 +27,12 @@ pub fn instants(whens: &[&When], from: i64, mut spend: impl FnMut(usize) -> bool
     let windows: Vec<&Window> = whens.iter().flat_map(|when| when.windows()).collect();
     let cuts = cuts(&windows, from);
     let end = cuts.iter().copied().chain([from, SETTLED]).max().unwrap_or(from).saturating_add(CYCLE);
+    let weight = windows.iter().map(|window| 1 + window.hours.len()).sum();
     let mut seen = HashSet::new();
     let mut found = Vec::new();
     let mut weeks = HashSet::new();
     for (start, next) in stretches(&windows, &cuts, from, end) {
-        if !spend(1) {
+        if !spend(weight) {
             return (found, false);
         }
         let open = cuts.partition_point(|cut| *cut <= start);
@@ -41,7 +42,7 @@ pub fn instants(whens: &[&When], from: i64, mut spend: impl FnMut(usize) -> bool
             continue;
         }
         for at in changes(&windows, start, next.min(start.saturating_add(WEEK))) {
-            if !spend(windows.len()) {
+            if !spend(weight) {
                 return (found, false);
             }
             let holds: Vec<Holds> = whens.iter().map(|when| when.holds(Some(at))).collect();

@@ -1,5 +1,6 @@
 //! Moments as people write them: `2026-12-01`, `2026-12-01T18:00`, `2026-12-01T18:00+01:00`.
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::temporal::Pieces;
 
@@ -50,7 +51,7 @@ pub fn parse(text: &str, zone: Option<&Zone>, edge: Edge) -> Result<i64, Wrong> 
         return if fits { Ok(at.as_millisecond()) } else { Err(Wrong::Offset) };
     }
     let zone = own.as_ref().or(zone.map(|zone| &zone.zone)).ok_or(Wrong::NoZone)?;
-    zone.to_timestamp(time).map(|at| at.as_millisecond()).map_err(|_| Wrong::Form)
+    zone.to_timestamp(time).map(Timestamp::as_millisecond).map_err(|_| Wrong::Form)
 }
 
 impl Wrong {

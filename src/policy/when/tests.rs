@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::instants::instants;
+use super::moment::Edge::{Begin, End};
 use super::moment::{self, Edge, Wrong};
 use super::*;
 
@@ -150,7 +151,6 @@ fn check_moment(text: &str, zone_name: Option<&str>, edge: Edge, expected: Resul
 #[test]
 fn moments_are_of_their_zone_unless_they_say_their_own() {
     let berlin = Some("Europe/Berlin");
-    use Edge::{Begin, End};
     check_moment("2026-12-01", berlin, Begin, Ok("2026-11-30T23:00"));
     check_moment("2026-12-01", berlin, End, Ok("2026-12-01T23:00"));
     check_moment("2026-12-01T18:00", berlin, End, Ok("2026-12-01T17:00"));
