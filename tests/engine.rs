@@ -311,16 +311,15 @@ fn a_rule_in_audit_mode_is_recorded_where_it_would_decide_otherwise_and_answers_
         ]
     );
     let log = bench.logged();
-    let would: Vec<&str> =
-        log.lines().filter(|line| line.contains("would ")).map(|line| &line[line.find("would").unwrap()..]).collect();
+    let would: Vec<&str> = log.lines().filter_map(|line| line.split_once("would ")).map(|(_, rest)| rest).collect();
     assert_eq!(
         would,
         [
-            "would deny connect clientid=\"old-1\" username=\"bob\" peerhost=10.0.0.1 rule=old",
-            "would allow connect clientid=\"new\" username=\"\" peerhost=10.0.0.1 rule=guests",
-            "would deny publish clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"a/secret/x\" rule=secret",
-            "would deny subscribe clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"a/#\" rule=secret",
-            "would allow publish clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"b/x\" rule=more",
+            "deny connect clientid=\"old-1\" username=\"bob\" peerhost=10.0.0.1 rule=old",
+            "allow connect clientid=\"new\" username=\"\" peerhost=10.0.0.1 rule=guests",
+            "deny publish clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"a/secret/x\" rule=secret",
+            "deny subscribe clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"a/#\" rule=secret",
+            "allow publish clientid=\"c\" username=\"user\" peerhost=10.0.0.1 topic=\"b/x\" rule=more",
         ]
     );
 }
