@@ -216,6 +216,32 @@ auth:
 }
 
 #[test]
+fn a_decision_by_the_time_allocates_nothing() {
+    let policy = r#"version: 1
+auth:
+  rules:
+    - { id: over, deny: everyone, when: { until: 2026-11-30 } }
+    - { id: night, deny: everyone, when: { days: [mon-fri], hours: ["22:00-06:00", "12:00-13:00"], zone: America/New_York } }
+    - { id: day, allow: everyone, when: [{ days: sun, zone: Asia/Tokyo }, { hours: "08:00-18:00", zone: Europe/Berlin }] }
+"#;
+    let policy = Policy::compile(policy::parse(policy, "rules.yaml", Path::new("")).unwrap().model);
+    // A Tuesday at ten in Berlin, which is four in the night in New York, the Saturday before, the Sunday after, and its evening.
+    for (at, verdict, rule) in [
+        (Some(1_796_115_600_000), Verdict::Deny, "night"),
+        (Some(1_796_115_600_000 - 3 * 86_400_000), Verdict::Deny, "over"),
+        (Some(1_796_115_600_000 + 5 * 86_400_000), Verdict::Allow, "day"),
+        (Some(1_796_115_600_000 + 5 * 86_400_000 + 43_200_000), Verdict::Deny, "default"),
+        (None, Verdict::Deny, "error"),
+    ] {
+        let known = OwnedClient { extra: Extra { at, ..Extra::NONE }.into(), ..OwnedClient::named("dev-1") };
+        let (client, lists) = (known.as_client(), Lists::default());
+        let decide = || policy.login(&client, &lists, |_| Found::Unknown);
+        assert_eq!(decide(), Decision { verdict, rule });
+        assert_eq!(measure(|| _ = decide()).count_total, 0, "{at:?}");
+    }
+}
+
+#[test]
 fn a_walk_over_automata_allocates_little() {
     const MOST: u64 = 8;
     let folder = policy();

@@ -25,8 +25,12 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::decision::Mode;
 use crate::policy::codes::Code;
 use crate::policy::diag::Diagnostic;
+use crate::policy::model::Model;
+use crate::policy::places::Places;
+use crate::policy::span::Span;
 use crate::policy::{Loaded, Policy};
 use crate::topic::Budget;
 use cx::Cx;
@@ -100,12 +104,39 @@ pub const WORK: usize = 24_000_000;
 pub fn findings(loaded: &Loaded, now: i64, budget: &mut Budget) -> Findings {
     let policy = Policy::compile(loaded.model.clone());
     let places = loaded.places.enforced(&loaded.model);
-    let mut cx = Cx::new(&policy, &places, now);
+    let mut found = run(&policy, &places, now, budget);
+    if let Some(trial) = policy.trial() {
+        // What is said of rules in audit mode is what would be so if they were carried out.
+        let tried = run(trial, &loaded.places, now, budget);
+        let rules = rules(&loaded.model, &loaded.places);
+        let is_tried = |at: Span| {
+            let rule = rules.iter().rev().find(|(_, start, _)| *start <= at.start);
+            rule.is_some_and(|(mode, ..)| *mode == Mode::Audit)
+        };
+        found.diagnostics.extend(tried.diagnostics.into_iter().filter(|one| one.span().is_some_and(is_tried)));
+        let lines = rules.iter().filter(|(mode, ..)| *mode == Mode::Audit).map(|(.., line)| *line);
+        found.unsettled.lines.extend(lines.filter(|line| tried.unsettled.lines.contains(line)));
+    }
+    found
+}
+
+fn run(policy: &Policy, places: &Places, now: i64, budget: &mut Budget) -> Findings {
+    let mut cx = Cx::new(policy, places, now);
     for (done, (_, find)) in ALL.iter().enumerate() {
         let share = budget.left() / (ALL.len() - done);
         budget.within(share, |budget| cx.run(find, budget));
     }
     Findings { diagnostics: cx.found, unsettled: Unsettled { lines: cx.unsettled } }
+}
+
+/// The rules of both sections as they stand in the file: their modes, where they begin, and in which lines.
+fn rules(model: &Model, places: &Places) -> Vec<(Mode, usize, usize)> {
+    let auth = model.auth.iter().flat_map(|auth| &auth.rules).map(|rule| (rule.mode, rule.line));
+    let acl = model.acl.iter().flat_map(|acl| &acl.rules).map(|rule| (rule.mode, rule.line));
+    let all = auth.zip(&places.auth.rules).chain(acl.zip(&places.acl.rules));
+    let mut rules: Vec<_> = all.map(|((mode, line), places)| (mode, places.whole.start, line)).collect();
+    rules.sort_unstable_by_key(|(_, start, _)| *start);
+    rules
 }
 
 /// Adds what is found in a policy to its report, and then what `accept` names in vain, as far as it was looked for.
