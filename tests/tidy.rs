@@ -454,7 +454,7 @@ fn every_fault_that_is_promised_against_has_a_test() {
         assert!(!tests.is_empty(), "no test shows: {line}");
         for (file, test) in tests {
             let text = fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("there is no {file}: {line}"));
-            let at = text.find(&format!("fn {test}()")).unwrap_or_else(|| panic!("{file} has no {test}"));
+            let at = text.find(&format!("fn {test}(")).unwrap_or_else(|| panic!("{file} has no {test}"));
             let before = &text[..at];
             let head = &before[before.rfind("\n\n").unwrap_or(0)..];
             assert!(head.contains("#[test]") || head.contains("#[tokio::test"), "{file}: {test} is no test");
