@@ -27,7 +27,7 @@ impl Verdict {
 pub struct Decision<'p> {
     /// The verdict, before the policy's mode is applied.
     pub verdict: Verdict,
-    /// The id of the rule that decided, or one of [`DEFAULT`], [`INVALID_TOPIC`] and [`ERROR`].
+    /// The id of the rule that decided, or one of [`DEFAULT`], [`INVALID_TOPIC`], [`ERROR`], [`LOCKOUT`] and [`FLAPPING`].
     pub rule: &'p str,
 }
 
@@ -37,6 +37,10 @@ pub const DEFAULT: &str = "default";
 pub const INVALID_TOPIC: &str = "invalid-topic";
 /// A source could not be read, the deadline passed, or something went wrong inside.
 pub const ERROR: &str = "error";
+/// Too many logins of the client failed. No rule of `auth` may have this id where the policy has `lockout`.
+pub const LOCKOUT: &str = "lockout";
+/// The client logged in too often. No rule of `auth` may have this id where the policy has `flapping`.
+pub const FLAPPING: &str = "flapping";
 /// The ids that no rule may have.
 pub const RESERVED: [&str; 3] = [DEFAULT, INVALID_TOPIC, ERROR];
 

@@ -194,7 +194,7 @@ codes! {
          without an id is called by its section and place, `acl-3` for the third.";
     ReservedName, "reserved-name", Error, "A name that has a meaning of its own",
         "`everyone` means every client, and the rule ids `default`, `invalid-topic` and `error` stand in records for what no \
-         rule decided. Choose another name.",
+         rule decided. In `auth` so do `lockout` and `flapping`, where the section has the key. Choose another name.",
         bad "auth: { rules: [{ id: default, deny: everyone }] }",
         good "auth: { rules: [{ id: nobody, deny: everyone }] }";
     BadName, "bad-name", Error, "A name that cannot be one",
@@ -204,6 +204,11 @@ codes! {
          id is called by its section and place, `acl-3` for the third.",
         bad "auth: { rules: [{ id: a, deny: { clientid: x } }, { id: a, deny: everyone }] }",
         good "auth: { rules: [{ id: a, deny: { clientid: x } }, { id: b, deny: everyone }] }";
+    CountedTwice, "counted-twice", Error, "`by` names the same twice",
+        "`lockout` and `flapping` count by each entry of `by` on its own, and by a combination where an entry is a list itself: \
+         `[peerhost, [username, clientid]]`. The same twice counts nothing more.",
+        bad "auth: { flapping: { by: [clientid, clientid], logins: 20, within: 1m, ban: 5m } }\nhistory: { database: history.db }",
+        good "auth: { flapping: { by: [clientid, username], logins: 20, within: 1m, ban: 5m } }\nhistory: { database: history.db }";
     ClientCycle, "client-cycle", Error, "A kind of client is defined by itself",
         "An entry of `clients` may name others, but not in a circle.",
         bad "clients: { staff: [{ username: anna }, admins], admins: [staff] }",
@@ -395,6 +400,17 @@ codes! {
          them or `log` tells them.",
         bad "acl: {}\ncapture: { file: events.jsonl, events: logins }",
         good "acl: {}\ncapture: { file: events.jsonl, events: topics }";
+    CountsNothing, "counts-nothing", Warning, "A limit that counts nothing",
+        "`lockout` counts logins that were denied after a password source was asked, so it counts none where no rule has `password`; \
+         and neither `lockout` nor `flapping` counts anyone where everyone is exempt.",
+        bad "auth: { lockout: { by: peerhost, failures: 5, within: 5m, ban: 15m } }\nhistory: { database: history.db }",
+        good "auth: { flapping: { by: peerhost, logins: 50, within: 5m, ban: 15m } }\nhistory: { database: history.db }";
+    BansForgotten, "bans-forgotten", Warning, "Bans are forgotten at a restart",
+        "Whom `lockout` or `flapping` keeps out is written to the history database, read back when the driver or server starts, and \
+         shared by all that use the database. Without `history` a restart lets everyone in again, `history bans` has nothing to \
+         show, and `history lift` nothing to lift.",
+        bad "auth: { flapping: { by: clientid, logins: 20, within: 1m, ban: 5m } }",
+        good "auth: { flapping: { by: clientid, logins: 20, within: 1m, ban: 5m } }\nhistory: { database: history.db }";
     GlobNotParent, "glob-not-parent", Warning, "`x/**` does not reach `x` itself",
         "The glob `x/**` matches every topic below `x`, but not `x`. The filter `x/#` matches both.",
         bad "acl: { rules: [{ deny: everyone, topics: [{ glob: \"ops/**\" }] }] }",

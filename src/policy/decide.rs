@@ -12,8 +12,8 @@ use super::brokers::Brokers;
 use super::candidates::{Index, Places, TopicRules};
 use super::lists::Lists;
 use super::model::{
-    AclRule, AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, ListDef, LogLines, MetricsDef, Model, PasswordDef,
-    PasswordId, Section, Who,
+    AclRule, AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, Limits, ListDef, LogLines, MetricsDef, Model,
+    PasswordDef, PasswordId, Section, Who,
 };
 use super::when::Zone;
 use super::who::{Cost, Holds, identity};
@@ -34,6 +34,7 @@ pub struct Policy {
     lists: Vec<ListDef>,
     passwords: Vec<PasswordDef>,
     auth: Option<Auth>,
+    limits: Limits,
     acl: Option<Acl>,
     log: LogLines,
     history: Option<HistoryDef>,
@@ -111,11 +112,25 @@ impl Policy {
 
     /// Every rule is carried out.
     fn of_all(model: Model) -> Self {
-        let Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture, metrics } =
-            model;
+        let Model {
+            mode,
+            brokers,
+            deadline,
+            if_invalid,
+            lists,
+            passwords,
+            auth,
+            limits,
+            acl,
+            log,
+            history,
+            capture,
+            metrics,
+        } = model;
         let logins = auth.iter().flat_map(|auth| &auth.rules).map(|rule| &rule.who);
         let topics = acl.iter().flat_map(|acl| &acl.rules).map(|rule| &rule.who);
-        let zone = logins.chain(topics).find_map(|who| who.when()?.zone()).cloned();
+        let exempt = [&limits.lockout, &limits.flapping].into_iter().flatten().filter_map(|def| def.exempt.as_ref());
+        let zone = logins.chain(topics).chain(exempt).find_map(|who| who.when()?.zone()).cloned();
         Policy {
             mode,
             brokers,
@@ -124,6 +139,7 @@ impl Policy {
             lists,
             passwords,
             auth: auth.map(Auth::new),
+            limits: limits.sorted(),
             acl: acl.map(Acl::new),
             log,
             history,
@@ -288,6 +304,11 @@ impl Policy {
         self.auth.as_ref().map(|auth| auth.section.default)
     }
 
+    /// Who is kept out for a while. What the policy says of a login knows nothing of it.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// The rules about topics, in order; none without an `acl` section.
     pub fn acl_rules(&self) -> &[TopicRule] {
         self.acl.as_ref().map_or(&[], |acl| &acl.section.rules)
@@ -357,6 +378,16 @@ impl Policy {
 }
 
 const UNASKED: Decision<'static> = Decision { verdict: Verdict::Ignore, rule: DEFAULT };
+
+impl Limits {
+    /// Puts what is cheap to ask first.
+    fn sorted(mut self) -> Self {
+        let exempt =
+            [&mut self.lockout, &mut self.flapping].into_iter().flatten().filter_map(|def| def.exempt.as_mut());
+        exempt.for_each(Who::sort_by_cost);
+        self
+    }
+}
 
 impl Auth {
     fn new(mut section: Section<AuthRule>) -> Self {

@@ -40,6 +40,8 @@ pub struct Model {
     pub passwords: Vec<PasswordDef>,
     /// Who may log in; `None` leaves logins to the broker.
     pub auth: Option<Section<AuthRule>>,
+    /// Who is kept out for a while, whatever the rules of `auth` say.
+    pub limits: Limits,
     /// Who may publish and subscribe; `None` leaves topics to the broker.
     pub acl: Option<Section<AclRule>>,
     /// Which lines go to stderr.
@@ -69,6 +71,54 @@ pub struct Section<R> {
     pub default: Verdict,
     /// In the order of the file.
     pub rules: Vec<R>,
+}
+
+/// What keeps clients out for a while; `None` keeps nobody out.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Clients whose logins fail too often.
+    pub lockout: Option<LimitDef>,
+    /// Clients that log in too often.
+    pub flapping: Option<LimitDef>,
+}
+
+/// How much is too much, and what follows.
+#[derive(Debug, Clone)]
+pub struct LimitDef {
+    /// By what clients are counted, each on its own; none twice.
+    pub by: Vec<Counted>,
+    /// So many are too many, at least 1.
+    pub most: u16,
+    /// Within this time.
+    pub within: Duration,
+    /// For so long they are refused then.
+    pub ban: Duration,
+    /// Who is neither counted nor refused.
+    pub exempt: Option<Who>,
+}
+
+/// What is the same of clients that are counted together: a field, or a combination of fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names are the broker's, described at `Client`")]
+pub struct Counted {
+    pub clientid: bool,
+    pub username: bool,
+    pub peerhost: bool,
+}
+
+impl Counted {
+    /// The names of the fields, in the order in which they are shown.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let fields = [(self.clientid, "clientid"), (self.username, "username"), (self.peerhost, "peerhost")];
+        fields.into_iter().filter_map(|(is_counted, name)| is_counted.then_some(name))
+    }
+}
+
+impl Limits {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lockout.is_none() && self.flapping.is_none()
+    }
 }
 
 /// One rule of `auth`.

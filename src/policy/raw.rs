@@ -6,6 +6,7 @@
 mod accept;
 mod broker;
 mod capture;
+mod limit;
 mod metrics;
 mod untold;
 mod when;
@@ -24,6 +25,7 @@ use super::yaml::{Node, Yaml};
 pub(crate) use accept::{Accept, Accepted};
 pub(crate) use broker::Broker;
 pub(crate) use capture::{Capture, Events};
+pub(crate) use limit::{CountedBy, CountedField, Flapping, Lockout};
 pub(crate) use metrics::Metrics;
 pub(crate) use when::Window;
 pub(crate) use who::{Condition, Kind, PeerhostOperator, Port, PortOperator, TextOperator, Who};
@@ -294,6 +296,10 @@ record! {
     Auth("the section `auth`") {
         /// What happens where no rule matches (default: deny).
         optional default: Verdict,
+        /// Keeps out for a while who gives wrong passwords. This comes before the rules.
+        optional lockout: Lockout,
+        /// Keeps out for a while who logs in too often. This comes before the rules.
+        optional flapping: Flapping,
         /// The rules, in order.
         optional rules: Vec<Whole<AuthRule>>,
     }

@@ -14,7 +14,7 @@ use super::model::{AclRule, AuthRule, Captured, Interest, Section};
 use super::places::{Direction, PatternPlace, RulePlaces};
 use super::span::Span;
 use super::{raw, traps};
-use crate::decision::Verdict;
+use crate::decision::{LOCKOUT, Verdict};
 use crate::hook::Hook;
 use crate::topic::Syntax;
 
@@ -97,6 +97,36 @@ pub(crate) fn capture(cx: &mut Cx<'_>, span: Span, chosen: bool, events: Capture
             let message = format!("no `{name}` are captured: the policy is told of none");
             cx.push(Diagnostic::new(Code::CapturesNothing, span, message).help(help));
         }
+    }
+}
+
+/// What the warnings want to know of a limit.
+#[derive(Debug)]
+pub(crate) struct LimitFacts {
+    pub(crate) name: &'static str,
+    pub(crate) key: Span,
+    /// Where it says that everyone is exempt.
+    pub(crate) nobody: Option<Span>,
+}
+
+/// What keeps clients out for a while.
+pub(crate) fn limits(cx: &mut Cx<'_>, limits: &[LimitFacts], asks_password: bool, has_history: bool) {
+    for LimitFacts { name, key, nobody } in limits {
+        if let Some(span) = nobody {
+            let message = format!("`{name}` counts nobody: everyone is exempt");
+            cx.push(
+                Diagnostic::new(Code::CountsNothing, *span, message).help("exempt those that need it, or take it away"),
+            );
+        } else if *name == LOCKOUT && !asks_password {
+            let message = "`lockout` counts nothing: no rule asks for a password";
+            cx.push(Diagnostic::new(Code::CountsNothing, *key, message).help("`flapping` counts every login"));
+        }
+    }
+    if let Some(LimitFacts { name, key, .. }) = limits.first().filter(|_| !has_history) {
+        let message = format!("whom `{name}` keeps out is forgotten at a restart: the policy has no `history`");
+        cx.push(
+            Diagnostic::new(Code::BansForgotten, *key, message).help("add `history`, which keeps the table `bans`"),
+        );
     }
 }
 

@@ -14,7 +14,9 @@ use crate::decision::Mode;
 use crate::log::Log;
 use crate::policy::brokers::Brokers;
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::{IfInvalid, ListDef, ListId, ListSource, LogLines, Model, PasswordDef, PasswordSource};
+use crate::policy::model::{
+    IfInvalid, Limits, ListDef, ListId, ListSource, LogLines, Model, PasswordDef, PasswordSource,
+};
 
 const TEXT: Uses = Uses { text: true, networks: false };
 const NETWORKS: Uses = Uses { text: false, networks: true };
@@ -443,6 +445,7 @@ fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
         lists,
         passwords,
         auth: None,
+        limits: Limits::default(),
         acl: None,
         log,
         history: None,

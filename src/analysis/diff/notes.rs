@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use crate::analysis::questions::is_same;
 use crate::decision::Mode;
 use crate::policy::Policy;
-use crate::policy::model::{CaptureDef, HistoryDef, IfInvalid, ListDef, ListSource, MetricsDef};
+use crate::policy::model::{CaptureDef, HistoryDef, IfInvalid, LimitDef, Limits, ListDef, ListSource, MetricsDef};
+use crate::policy::show::Words;
 
 /// One line each.
 pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
@@ -30,6 +31,13 @@ pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
         if old.passwords().iter().any(|other| other.name == own.name && !is_same(&other.source, &own.source)) {
             notes.push(format!("passwords: `{}` is read from elsewhere", own.name));
         }
+    }
+    let limits = |policy| {
+        let Limits { lockout, flapping } = Policy::limits(policy);
+        [lockout, flapping].map(|def| def.as_ref().map(|def| limit(policy, def)))
+    };
+    for ((name, old), new) in ["lockout", "flapping"].into_iter().zip(limits(old)).zip(limits(new)) {
+        part(&mut notes, name, old, new);
     }
     part(&mut notes, "log", Some(old.log()), Some(new.log()));
     part(&mut notes, "history", old.history().map(history), new.history().map(history));
@@ -113,6 +121,12 @@ fn part<T: PartialEq + Debug>(notes: &mut Vec<String>, name: &str, old: Option<T
         (Some(_), Some(_)) | (None, None) => return,
     };
     notes.push(format!("{name}: {what}"));
+}
+
+/// What a limit says. What lists hold is not its matter.
+fn limit(policy: &Policy, def: &LimitDef) -> impl PartialEq + Debug + use<> {
+    let exempt = def.exempt.as_ref().map(|who| Words::of(policy).who(who));
+    (def.by.clone(), def.most, def.within, def.ban, exempt)
 }
 
 /// What a history says, but for the folder that the policy stands in.

@@ -4,7 +4,7 @@ use super::*;
 use crate::event::{Extra, Peerhost};
 use crate::policy::lists::{List, Uses};
 use crate::policy::model::{
-    Condition, IfInvalid, ListId, PasswordSource, PortCondition, Record, Sync, TextCondition, TextField,
+    Condition, IfInvalid, Limits, ListId, PasswordSource, PortCondition, Record, Sync, TextCondition, TextField,
 };
 use crate::text::Template;
 use crate::topic::Pattern;
@@ -27,6 +27,7 @@ fn model(auth: Option<Section<AuthRule>>, acl: Option<Section<AclRule>>) -> Mode
         lists: vec![],
         passwords,
         auth,
+        limits: Limits::default(),
         acl,
         log: QUIET,
         history: None,

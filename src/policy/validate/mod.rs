@@ -1,6 +1,7 @@
 //! From the file's types to the [`Model`]: names resolved, patterns parsed, bounds kept.
 
 mod capture;
+mod limit;
 mod metrics;
 mod rules;
 mod when;
@@ -22,7 +23,7 @@ use super::places::{Places, SectionPlaces};
 use super::raw;
 use super::span::{Lines, Span};
 use super::warn::{self, RuleFacts};
-use crate::decision::{Mode, Verdict};
+use crate::decision::{FLAPPING, LOCKOUT, Mode, Verdict};
 use who::{EVERYONE, KindEntry, State};
 
 const SECOND: Time = Time::from_secs(1);
@@ -95,7 +96,14 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     };
     let auth_default = policy.auth.as_ref().and_then(|section| place_of_default(section.value.default.as_ref()));
     let acl_default = policy.acl.as_ref().and_then(|section| place_of_default(section.value.default.as_ref()));
-    let (auth, auth_facts) = policy.auth.map(|section| validator.auth(section.value)).unzip();
+    let mut policy_auth = policy.auth;
+    let (lockout, flapping) = policy_auth
+        .as_mut()
+        .map_or((None, None), |section| (section.value.lockout.take(), section.value.flapping.take()));
+    let reserved = [(lockout.is_some(), LOCKOUT), (flapping.is_some(), FLAPPING)];
+    let (limits, limit_facts) = validator.limits(lockout, flapping);
+    let reserved: Vec<&str> = reserved.iter().filter_map(|&(is_used, id)| is_used.then_some(id)).collect();
+    let (auth, auth_facts) = policy_auth.map(|section| validator.auth(section.value, &reserved)).unzip();
     let (acl, acl_facts) = policy.acl.map(|section| validator.acl(section.value)).unzip();
     let log = log_lines(policy.log);
     let history = policy.history.and_then(|history| validator.history(history.value));
@@ -109,6 +117,8 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
         if let (Some(section), Some(facts)) = (&auth, &auth_facts) {
             warn::auth(&mut validator.cx, section, facts);
         }
+        let asks_password = auth.iter().flat_map(|section| &section.rules).any(|rule| rule.password.is_some());
+        warn::limits(&mut validator.cx, &limit_facts, asks_password, history.is_some());
         if let (Some(section), Some(facts)) = (&acl, &acl_facts) {
             warn::acl(&mut validator.cx, section, facts);
         }
@@ -120,9 +130,21 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
         ..validator.places()
     };
     let brokers = Brokers::new(validator.brokers.iter().map(|broker| broker.version).collect());
-    let (lists, passwords) = (Vec::new(), Vec::new());
-    let rest =
-        Model { mode, brokers, deadline, if_invalid, lists, passwords, auth, acl, log, history, capture, metrics };
+    let rest = Model {
+        mode,
+        brokers,
+        deadline,
+        if_invalid,
+        lists: Vec::new(),
+        passwords: Vec::new(),
+        auth,
+        limits,
+        acl,
+        log,
+        history,
+        capture,
+        metrics,
+    };
     let (model, cx) = validator.finish(rest);
     (model, places, cx)
 }

@@ -19,16 +19,19 @@ use super::who::Built;
 use super::{Validator, declare, mode, verdict};
 
 /// The ids of a section, by which places they were taken.
-struct Ids {
+struct Ids<'r> {
     section: &'static str,
+    /// What no rule of this section may be called, beside [`RESERVED`].
+    reserved: &'r [&'static str],
     taken: HashMap<String, Span>,
 }
 
 impl Validator<'_> {
-    pub(super) fn auth(&mut self, raw: raw::Auth) -> (Section<AuthRule>, Vec<RuleFacts>) {
+    /// `reserved`: the ids that the section uses itself.
+    pub(super) fn auth(&mut self, raw: raw::Auth, reserved: &[&'static str]) -> (Section<AuthRule>, Vec<RuleFacts>) {
         warn::default(&mut self.cx, "logins", raw.default.as_ref());
         let default = verdict(raw.default.as_ref());
-        let mut ids = Ids { section: "auth", taken: HashMap::new() };
+        let mut ids = Ids { section: "auth", reserved, taken: HashMap::new() };
         let mut rules = Vec::new();
         let mut facts = Vec::new();
         for (index, rule) in raw.rules.into_iter().flat_map(|rules| rules.value).enumerate() {
@@ -65,7 +68,7 @@ impl Validator<'_> {
     pub(super) fn acl(&mut self, raw: raw::Acl) -> (Section<AclRule>, Vec<RuleFacts>) {
         warn::default(&mut self.cx, "topics", raw.default.as_ref());
         let default = verdict(raw.default.as_ref());
-        let mut ids = Ids { section: "acl", taken: HashMap::new() };
+        let mut ids = Ids { section: "acl", reserved: &[], taken: HashMap::new() };
         let mut rules = Vec::new();
         let mut facts = Vec::new();
         for (index, rule) in raw.rules.into_iter().flat_map(|rules| rules.value).enumerate() {
@@ -98,7 +101,7 @@ impl Validator<'_> {
     }
 
     /// The rule's id, or one made of its place, and where the rule is told by it.
-    fn id(&mut self, ids: &mut Ids, index: usize, id: Option<At<Text>>, rule: Span) -> (String, Span) {
+    fn id(&mut self, ids: &mut Ids<'_>, index: usize, id: Option<At<Text>>, rule: Span) -> (String, Span) {
         let (id, span) = match id {
             Some(At { value: id, .. }) => {
                 self.check_name(&id);
@@ -106,7 +109,7 @@ impl Validator<'_> {
             }
             None => (format!("{}-{}", ids.section, index.saturating_add(1)), rule),
         };
-        if RESERVED.contains(&id.as_str()) {
+        if RESERVED.iter().chain(ids.reserved).any(|reserved| *reserved == id) {
             let message = format!("the id {} stands in records for what no rule decided", quote(&id));
             self.cx.push(Diagnostic::new(Code::ReservedName, span, message).help("choose another id"));
         } else if let Some(&first) = ids.taken.get(&id) {
