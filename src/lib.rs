@@ -29,6 +29,7 @@
 //! - [`decision`], [`reply`]: what was decided, what is answered, and how a late answer finds its call.
 //! - [`source`]: reads the files and databases that the policy's lists name, and keeps them fresh.
 //! - [`password`]: looks up and verifies password hashes.
+//! - [`limits`]: who is kept out for a while, because too many logins came or failed.
 //! - [`history`]: online status, connection history and denials in SQLite.
 //! - [`reverse`]: who can do something, and what a client can do, answered from the rules.
 //! - [`state`]: how a process is, in a file; and the last policy that was good.
@@ -71,6 +72,7 @@ pub mod handler;
 pub mod history;
 pub mod hook;
 pub mod launch;
+pub mod limits;
 pub mod live;
 pub mod log;
 pub mod metrics;

@@ -32,15 +32,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("policy", &["decision", "emqx", "event", "hook", "text", "topic"]),
     ("reverse", &["decision", "event", "policy", "text", "topic"]),
     ("analysis", &["decision", "emqx", "event", "policy", "text", "topic"]),
+    ("limits", &["clock", "decision", "event", "policy"]),
     ("source", &["log", "policy", "stamp"]),
     ("password", &["log", "policy"]),
-    ("history", &["clock", "decision", "event", "hook", "log", "policy", "reply"]),
+    ("history", &["clock", "decision", "event", "hook", "limits", "log", "policy", "reply"]),
     ("capture", &["clock", "decision", "event", "log", "policy"]),
     ("state", &["decision", "history"]),
     (
         "engine",
         &[
-            "capture", "clock", "decision", "emqx", "event", "handler", "history", "hook", "log", "metrics",
+            "capture", "clock", "decision", "emqx", "event", "handler", "history", "hook", "limits", "log", "metrics",
             "password", "policy", "reply", "source", "stamp", "state",
         ],
     ),
@@ -56,8 +57,8 @@ const EDGES: &[(&str, &[&str])] = &[
         "cli",
         &[
             "analysis", "clock", "convert", "decision", "doctor", "emqx", "engine", "event", "grpc", "history", "hook",
-            "launch", "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source", "state",
-            "suite", "text", "topic",
+            "launch", "limits", "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source",
+            "state", "suite", "text", "topic",
         ],
     ),
     ("main", &["cli", "launch"]),
@@ -200,6 +201,7 @@ fn deciding_reads_no_file_no_clock_and_no_environment() {
             "src/hook.rs",
             "src/reply.rs",
             "src/emqx.rs",
+            "src/limits",
         ];
         let deciding = [
             "src/policy/decide.rs",

@@ -28,7 +28,7 @@ pub mod who;
 pub(crate) mod yaml;
 
 pub use crate::decision::Found;
-pub(crate) use duration::parse as parse_duration;
+pub(crate) use duration::{parse as parse_duration, show as show_duration};
 
 pub use decide::{Login, Policy, TopicRule};
 pub use format::{Refused, format};
