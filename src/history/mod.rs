@@ -14,12 +14,14 @@
 //! - [`servers`]: the same where brokers call a server.
 //! - [`process`]: how one process is told from a later one.
 //! - [`denials`]: refusals, folded by the minute.
+//! - [`bans`]: who is kept out for a while, shared with all that use the file.
 //! - [`retention`]: old rows go.
 //! - [`store`]: the file, its schema and its WAL.
 //!
 //! The tables are described in `schema/`. Times are Unix milliseconds.
 
 mod apply;
+mod bans;
 mod brokers;
 mod denials;
 mod origins;
@@ -38,6 +40,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use bans::{Whom, lift};
 pub use denials::{Asked, Denial};
 pub use process::{Process, Recorder, Serves};
 pub use queue::Lapses;
@@ -45,6 +48,7 @@ pub use store::open_read_only;
 
 use crate::clock::now_ms;
 use crate::event::{BrokerLoaded, Client, Event, Origin};
+use crate::limits::{Ban, Limits};
 use crate::log::Log;
 use crate::policy::model::{HistoryDef, Record};
 use crate::reply::{Sink, Token};
@@ -58,6 +62,7 @@ const LAST_TRIES: Duration = Duration::from_secs(9);
 /// A running history. Dropped, it ends as with [`History::finish`].
 pub struct History {
     queue: Arc<queue::Queue>,
+    bans_read: Arc<bans::Latch>,
     /// [`Record::bits`], which a new definition changes.
     record: AtomicU8,
 }
@@ -75,6 +80,20 @@ impl History {
     /// `deadline` is the time within which the transport answers every call by itself. `sink` gets
     /// the answers of the calls for which [`History::record`] said so.
     pub fn start(def: &HistoryDef, recorder: Recorder, deadline: Duration, sink: Sink, log: &Log) -> Self {
+        History::with_limits(def, recorder, deadline, sink, log, Arc::default())
+    }
+
+    /// As [`History::start`]. Where the limits are used, they are told of the bans that stand in the database, and of those
+    /// that others add or lift.
+    pub fn with_limits(
+        def: &HistoryDef,
+        recorder: Recorder,
+        deadline: Duration,
+        sink: Sink,
+        log: &Log,
+        limits: Arc<Limits>,
+    ) -> Self {
+        let bans_read: Arc<bans::Latch> = Arc::default();
         let queue = Arc::new(queue::Queue::new(OVERDUE.min(deadline), matches!(recorder.serves, Serves::Callers)));
         let writer = writer::Writer {
             queue: Arc::clone(&queue),
@@ -83,13 +102,16 @@ impl History {
             deadline,
             sink,
             log: log.clone(),
+            bans: bans::Exchange::new(limits),
+            bans_read: Arc::clone(&bans_read),
         };
         let started = thread::Builder::new().name("history".to_owned()).spawn(move || writer.run());
         if let Err(error) = started {
             log.line(format_args!("history: nothing is recorded, no thread can be started: {error}"));
             queue.writer_ended();
+            bans_read.open();
         }
-        History { queue, record: AtomicU8::new(def.record.bits()) }
+        History { queue, bans_read, record: AtomicU8::new(def.record.bits()) }
     }
 
     /// Goes on with another definition: what is kept, for how long, and where. Nothing that comes meanwhile is lost: what is
@@ -133,6 +155,16 @@ impl History {
         if self.recorded().denials {
             self.queue.push_denial(denial.client.origin(), denials::OwnedDenial::of(now_ms(), denial));
         }
+    }
+
+    /// Takes note of bans that have begun. Never waits, and nobody is told when they are written.
+    pub fn banned(&self, bans: Vec<Ban>) {
+        self.queue.push_bans(bans);
+    }
+
+    /// Waits until the limits know of the bans that stand in the database, or it is known that it cannot be used now.
+    pub fn wait_for_bans(&self, patience: Duration) {
+        self.bans_read.wait(patience);
     }
 
     /// Takes note that this client is connected, because it did something. [`History::record`] does so

@@ -10,6 +10,7 @@ use super::denials::{self, Bound, OwnedDenial};
 use super::origins::{Named, OriginId, Origins};
 use super::record::{Entry, Owned, Sign, Whose};
 use crate::event::Origin;
+use crate::limits::Ban;
 use crate::policy::model::HistoryDef;
 use crate::reply::Token;
 
@@ -18,6 +19,8 @@ const MAX_RECORDS: usize = 200_000;
 const MAX_BYTES: usize = 64 << 20;
 /// Denials that may wait; more than this are counted without their names.
 const MAX_DENIALS: Bound = denials::MAX_WAITING;
+/// Bans that may wait, each with names of up to 64 KiB; more than this hold, but are not written.
+const MAX_BANS: usize = 1_000;
 
 /// The clients whose connection is unsure, by cluster.
 pub(super) type Unsure = HashMap<Box<str>, HashSet<Box<str>>>;
@@ -38,11 +41,13 @@ pub(super) struct Item {
 
 /// What the writer is woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub(super) struct Work {
     pub(super) records: bool,
     pub(super) denials: bool,
     /// The policy says otherwise what is kept, and where.
     pub(super) defined: bool,
+    pub(super) bans: bool,
     /// No more will come; be done by then.
     pub(super) closing: Option<Instant>,
 }
@@ -77,6 +82,9 @@ struct State {
     denial_bytes: usize,
     /// Denials that did not fit.
     denials_dropped: u64,
+    bans: Vec<Ban>,
+    /// Bans that did not fit.
+    bans_dropped: u64,
     /// When the oldest record came of those that the writer took and has not committed.
     in_flight: Option<Instant>,
     /// The database cannot be used; nobody waits until a commit succeeds.
@@ -210,6 +218,28 @@ impl Queue {
         self.wake(&mut state);
     }
 
+    /// Queues bans that have begun, though another driver records: each keeps its own.
+    pub(super) fn push_bans(&self, bans: impl IntoIterator<Item = Ban>) {
+        let mut state = self.state();
+        if state.writer_ended {
+            return;
+        }
+        for ban in bans {
+            if state.bans.len() < MAX_BANS {
+                state.bans.push(ban);
+            } else {
+                state.bans_dropped += 1;
+            }
+        }
+        self.wake(&mut state);
+    }
+
+    /// The bans that wait, and how many were dropped.
+    pub(super) fn take_bans(&self) -> (Vec<Ban>, u64) {
+        let mut state = self.state();
+        (std::mem::take(&mut state.bans), std::mem::take(&mut state.bans_dropped))
+    }
+
     /// Notes that this client is there, in case it was in doubt.
     pub(super) fn heard(&self, now: impl FnOnce() -> i64, origin: Origin<'_>, sign: Sign<'_>) {
         if !self.any_unsure.load(Ordering::Relaxed) {
@@ -248,7 +278,7 @@ impl Queue {
             let now = Instant::now();
             let work = state.work();
             let end = if work.denials { end.min(denials_from) } else { end };
-            if work.records || work.defined || work.closing.is_some() || now >= end {
+            if work.records || work.bans || work.defined || work.closing.is_some() || now >= end {
                 return work;
             }
             state.writer_waits = true;
@@ -418,6 +448,7 @@ impl State {
             records: !self.records.is_empty(),
             denials: !self.denials.is_empty() || self.denials_dropped > 0,
             defined: self.defined.is_some(),
+            bans: !self.bans.is_empty(),
             closing: self.closing.map(|closing| closing.end),
         }
     }

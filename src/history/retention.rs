@@ -6,11 +6,12 @@ use rusqlite::{Connection, Result, params};
 const CHUNK: i64 = 1_000;
 
 /// The tables that grow, and which of their rows are old.
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 5] = [
     Table { name: "connections", begun: "connected_at", over: "disconnected_at" },
     Table { name: "denials", begun: "at", over: "at" },
     Table { name: "attempts", begun: "at", over: "at" },
     Table { name: "messages", begun: "at", over: "at" },
+    Table { name: "bans", begun: "since", over: "until" },
 ];
 
 struct Table {

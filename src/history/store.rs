@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../schema/0001_history.sql"),
     include_str!("../../schema/0002_history.sql"),
     include_str!("../../schema/0003_history.sql"),
+    include_str!("../../schema/0004_history.sql"),
 ];
 
 /// `application_id` of a history database; the first migration sets it.
@@ -237,6 +238,21 @@ pub fn open_read_only(path: &Path) -> Result<Connection, String> {
     }
 }
 
+/// Opens a history database that is there, for writing.
+pub(super) fn open_to_write(path: &Path) -> Result<Connection, String> {
+    open_read_only(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(|error| error.to_string())?;
+    db.busy_timeout(READ_WAIT).map_err(|error| error.to_string())?;
+    match check(&db) {
+        Ok(version) if version == MIGRATIONS.len() => Ok(db),
+        Ok(_) => {
+            Err("it is of an older version; the driver or server brings it up to date when it opens it".to_owned())
+        }
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
 fn wal(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push("-wal");
@@ -392,6 +408,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_version_3_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.db");
+        let old = Connection::open(&path).unwrap();
+        MIGRATIONS[..3].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+        old.execute_batch(
+            "PRAGMA user_version = 3;
+             INSERT INTO denials VALUES (1, 5, 'a', 'u', '::1', 'publish', 't', 'r', 'enforce', 3, 'eu');",
+        )
+        .unwrap();
+        drop(old);
+        let store = Store::open(&path, Sync::Normal).unwrap();
+        assert_eq!(check(&store.db).unwrap(), MIGRATIONS.len());
+        let count = |sql: &str| store.db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(count("SELECT count FROM denials WHERE cluster = 'eu'"), 3);
+        assert_eq!(count("SELECT count(*) FROM bans"), 0);
+    }
+
+    #[test]
     fn a_wal_that_has_grown_is_moved_and_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap();
@@ -428,7 +463,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.db");
         Store::open(&path, Sync::Normal).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-        unfit(&path, "it has schema version 99, and this program knows versions up to 3");
+        unfit(&path, "it has schema version 99, and this program knows versions up to 4");
     }
 
     #[test]

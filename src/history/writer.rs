@@ -1,5 +1,6 @@
 //! The thread that writes: one transaction for all that is queued, then the answers.
 
+mod sharing;
 mod upkeep;
 
 use std::mem;
@@ -7,10 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::apply::Apply;
+use super::bans::{Exchange, Latch};
 use super::denials::{self, OwnedDenial};
 use super::now_ms;
 use super::origins::Named;
-use super::process::{Recorder, Serves};
+use super::process::Recorder;
 use super::queue::{Defined, Item, Queue};
 use super::record::Entry;
 use super::registry::{Before, Opened, Registry};
@@ -45,6 +47,9 @@ pub(super) struct Writer {
     pub(super) deadline: Duration,
     pub(super) sink: Sink,
     pub(super) log: Log,
+    pub(super) bans: Exchange,
+    /// Is opened once the bans were read, or cannot be.
+    pub(super) bans_read: Arc<Latch>,
 }
 
 impl Writer {
@@ -53,7 +58,8 @@ impl Writer {
         let queue = Arc::clone(&self.queue);
         let sink = Arc::clone(&self.sink);
         // However this thread ends, nobody waits for it afterwards.
-        let _last_word = LastWord { queue, sink, log: self.log.clone() };
+        let bans_read = Arc::clone(&self.bans_read);
+        let _last_word = LastWord { queue, sink, log: self.log.clone(), bans_read };
         let now = Instant::now();
         let mut running = Running {
             stage: Stage::Closed { retry: now },
@@ -70,6 +76,7 @@ impl Writer {
             next_beat: now,
             next_unsure: now,
             next_check: now + CHECK,
+            next_bans: now,
             next_sweep: now,
             sweep_busy_from: now,
             sweep: None,
@@ -86,10 +93,12 @@ struct LastWord {
     queue: Arc<Queue>,
     sink: Sink,
     log: Log,
+    bans_read: Arc<Latch>,
 }
 
 impl Drop for LastWord {
     fn drop(&mut self) {
+        self.bans_read.open();
         if std::thread::panicking() {
             self.log.line(format_args!("history: nothing more is recorded, because of an error in this program"));
         }
@@ -116,6 +125,8 @@ enum Stage {
     /// Another driver of this broker records; it is looked at again then.
     Standby {
         check: Instant,
+        /// Bans are shared all the same.
+        store: Option<Box<Store>>,
     },
     Recording(Recording),
 }
@@ -154,6 +165,7 @@ struct Running {
     next_beat: Instant,
     next_unsure: Instant,
     next_check: Instant,
+    next_bans: Instant,
     next_sweep: Instant,
     sweep_busy_from: Instant,
     sweep: Option<Sweep>,
@@ -168,7 +180,8 @@ impl Running {
         loop {
             let work = match self.stage {
                 Stage::Closed { retry } => self.with.queue.pause(retry),
-                Stage::Standby { check } => self.with.queue.pause(check),
+                Stage::Standby { check, store: None } => self.with.queue.pause(check),
+                Stage::Standby { check, store: Some(_) } => self.with.queue.pause(check.min(self.next_bans)),
                 Stage::Recording(_) if self.batch.is_empty() => {
                     self.with.queue.wait(self.next_wake(), self.next_denials)
                 }
@@ -179,13 +192,20 @@ impl Running {
             }
             if let Some(end) = work.closing {
                 let input_ended = *self.input_ended.get_or_insert_with(now_ms);
-                let left = work.records || work.denials || !self.batch.is_empty() || !self.denials.is_empty();
-                if !left || Instant::now() >= end || matches!(self.stage, Stage::Standby { .. }) {
+                let bans = work.bans || !self.with.bans.pending.is_empty();
+                let left = work.records || work.denials || bans || !self.batch.is_empty() || !self.denials.is_empty();
+                let stands_by = match self.stage {
+                    Stage::Standby { store: Some(_), .. } => !bans,
+                    Stage::Standby { store: None, .. } => true,
+                    Stage::Closed { .. } | Stage::Recording(_) => false,
+                };
+                if !left || Instant::now() >= end || stands_by {
                     self.end(input_ended);
                     return;
                 }
             }
             let step = match self.stage {
+                Stage::Standby { check, store: Some(_) } if Instant::now() < check => self.share_bans(),
                 Stage::Closed { .. } | Stage::Standby { .. } => self.open(),
                 Stage::Recording(_) => self.write(),
             };
@@ -199,6 +219,12 @@ impl Running {
     fn next_wake(&self) -> Instant {
         let mut wake = self.next_beat + IDLE;
         wake = wake.min(self.next_check);
+        if self.with.bans.is_used() {
+            wake = wake.min(self.next_bans);
+        }
+        if !self.with.bans.pending.is_empty() {
+            wake = wake.min(Instant::now() + RETRY_BUSY);
+        }
         if !self.denials.is_empty() {
             wake = wake.min(self.next_denials);
         }
@@ -238,7 +264,7 @@ impl Running {
         match Registry::open(&transaction, &self.with.me, self.before, now)? {
             Opened::Standby { slot } => {
                 transaction.rollback()?;
-                self.stand_by(&slot);
+                self.stand_by(&slot, store);
             }
             Opened::Recording(registry) => {
                 let unsure = registry.unsure(&transaction)?;
@@ -256,22 +282,9 @@ impl Running {
                 self.next_beat = Instant::now() + BEAT;
             }
         }
-        Ok(())
-    }
-
-    fn stand_by(&mut self, slot: &str) {
-        let mut tokens: Vec<Token> = self.batch.drain(..).filter_map(|item| item.token).collect();
-        tokens.extend(self.with.queue.set_standby(true));
-        answer(&self.with.sink, &tokens);
-        self.denials.clear();
-        self.complaint = Complaint::default();
-        if !mem::replace(&mut self.standby_said, true) {
-            self.say(format_args!(
-                "history: the driver {slot} of this broker records; this one{}, records nothing",
-                self.own_slot()
-            ));
-        }
-        self.stage = Stage::Standby { check: Instant::now() + CHECK };
+        self.with.bans.forget();
+        self.next_bans = Instant::now();
+        self.share_bans()
     }
 
     fn write(&mut self) -> Result<(), Fault> {
@@ -285,6 +298,7 @@ impl Running {
         if now >= self.next_denials || self.input_ended.is_some() {
             self.write_denials()?;
         }
+        self.share_bans()?;
         if now >= self.next_beat + IDLE {
             self.beat()?;
         }
@@ -445,12 +459,19 @@ impl Running {
 
     fn failed(&mut self, fault: &Fault) {
         self.complaint.fault = Some(fault.to_string());
+        if !matches!(fault, Fault::Busy) {
+            self.with.bans_read.open();
+        }
         if let Stage::Recording(recording) = &mut self.stage {
             recording.registry.undone();
         }
         let retry = match fault {
             // The lock was waited for already.
             Fault::Busy if matches!(self.stage, Stage::Recording(_)) => return,
+            Fault::Busy if self.is_sharing() => {
+                self.next_bans = Instant::now() + BEAT;
+                return;
+            }
             Fault::Busy => RETRY_BUSY,
             Fault::Record(_) if !self.one_by_one && !self.batch.is_empty() => {
                 self.one_by_one = true;
@@ -470,17 +491,9 @@ impl Running {
         let retry = if self.input_ended.is_some() { retry.min(RETRY_TROUBLE) } else { retry };
         let retry = Instant::now() + retry;
         self.stage = match self.stage {
-            Stage::Standby { .. } => Stage::Standby { check: Instant::now() + CHECK },
+            Stage::Standby { .. } => Stage::Standby { check: Instant::now() + CHECK, store: None },
             Stage::Closed { .. } | Stage::Recording(_) => Stage::Closed { retry },
         };
-    }
-
-    /// The driver's name, for a line that has it in commas.
-    fn own_slot(&self) -> String {
-        match &self.with.me.serves {
-            Serves::Parent { slot, .. } => format!(", {slot}"),
-            Serves::Callers => String::new(),
-        }
     }
 
     fn say(&self, text: std::fmt::Arguments<'_>) {

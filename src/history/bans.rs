@@ -1,0 +1,399 @@
+//! The table `bans`: what is written to it, and what others wrote or lifted.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Result, Row, params};
+
+use super::store::open_to_write;
+use crate::clock::{Moment, now_ms};
+use crate::decision::Mode;
+use crate::limits::{Ban, Key, Limits, Peer, Why};
+
+/// A ban that begins later than this from now is of a time before the clock was set back. Clocks of several machines differ
+/// by less.
+const AHEAD: i64 = 60_000;
+
+/// What is known of the table.
+pub(super) struct Exchange {
+    limits: Arc<Limits>,
+    /// Begun, and not written yet.
+    pub(super) pending: Vec<Ban>,
+    /// SQLite's number of the file's last change by somebody else, and what stood in the table then.
+    seen: Option<(i64, Standing)>,
+    /// The last time by the clock of the day.
+    last: i64,
+}
+
+/// How many bans there are that may hold, and the sum of their ids. As ids only grow, no two sets that follow one another
+/// are alike in both.
+type Standing = (i64, i64);
+
+/// Of no table.
+const OTHER: Standing = (-1, -1);
+
+impl Exchange {
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Exchange { limits, pending: Vec::new(), seen: None, last: 0 }
+    }
+
+    pub(super) fn is_used(&self) -> bool {
+        self.limits.is_used()
+    }
+
+    /// What was seen may be of another file.
+    pub(super) fn forget(&mut self) {
+        self.seen = None;
+    }
+
+    /// Writes what is pending in the transaction that is open. Once that is committed, call [`Exchange::written`].
+    pub(super) fn write(&self, db: &Connection) -> Result<()> {
+        let mut insert = db.prepare_cached(
+            "INSERT INTO bans (why, mode, clientid, cluster, username, peerhost, since, until)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+             WHERE NOT EXISTS (SELECT 1 FROM bans
+                               WHERE lifted IS NULL AND peerhost IS ?6 AND username IS ?5 AND clientid IS ?3
+                                 AND until > ?7 AND cluster = ?4 AND why = ?1 AND mode = ?2)",
+        )?;
+        for ban in &self.pending {
+            let Key { clientid, username, peerhost } = ban.key.as_ref();
+            let (clientid, cluster) = clientid.unzip();
+            insert.execute(params![
+                ban.why.as_str(),
+                ban.mode.as_str(),
+                clientid,
+                cluster.unwrap_or_default(),
+                username,
+                peerhost.map(|peerhost| peerhost.to_string()),
+                ban.since,
+                ban.until
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// What was pending stands in the table: from now on it can be lifted there.
+    pub(super) fn written(&mut self, now: Moment) {
+        self.limits.stored(&self.pending, now);
+        self.pending.clear();
+        // What stands there now is not what was seen, and may be again when others have lifted it.
+        self.seen = self.seen.map(|(version, _)| (version, OTHER));
+    }
+
+    /// Takes over what others wrote or lifted since it was last looked.
+    pub(super) fn read(&mut self, db: &Connection, now: Moment) -> Result<Option<usize>> {
+        // Others' commits alone change it.
+        let version: i64 = db.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+        let set_back = now.unix < self.last;
+        self.last = now.unix;
+        if !set_back && self.seen.is_some_and(|(seen, _)| seen == version) {
+            return Ok(None);
+        }
+        if set_back || self.seen.is_none() {
+            mend(db, now.unix)?;
+        }
+        let standing: Standing = db
+            .prepare_cached("SELECT count(*), coalesce(sum(id), 0) FROM bans WHERE lifted IS NULL AND until > ?1")?
+            .query_row([now.unix], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let is_new = set_back || self.seen.is_none_or(|(_, seen)| seen != standing);
+        self.seen = Some((version, standing));
+        if !is_new {
+            return Ok(None);
+        }
+        let mut select = db.prepare_cached(
+            "SELECT why, mode, clientid, cluster, username, peerhost, since, until FROM bans
+             WHERE lifted IS NULL AND until > ?1",
+        )?;
+        let mut rows = select.query([now.unix])?;
+        let mut stored = Vec::new();
+        while let Some(row) = rows.next()? {
+            // What somebody wrote there by hand may be none.
+            stored.extend(ban_in(row)?);
+        }
+        Ok(Some(self.limits.take_up(&stored, now)))
+    }
+}
+
+/// A ban that has yet to begin would begin again with each start of a driver: it begins now.
+fn mend(db: &Connection, now: i64) -> Result<()> {
+    db.prepare_cached(
+        "UPDATE bans SET since = ?1, until = ?1 + (until - since) WHERE lifted IS NULL AND until > ?1 AND since > ?1 + ?2",
+    )?
+    .execute(params![now, AHEAD])?;
+    Ok(())
+}
+
+fn ban_in(row: &Row<'_>) -> Result<Option<Ban>> {
+    let (why, mode): (String, String) = (row.get(0)?, row.get(1)?);
+    let clientid: Option<String> = row.get(2)?;
+    let cluster: String = row.get(3)?;
+    let username: Option<String> = row.get(4)?;
+    let peerhost: Option<String> = row.get(5)?;
+    let (since, until) = (row.get(6)?, row.get(7)?);
+    let mode = [Mode::Enforce, Mode::Audit].into_iter().find(|one| one.as_str() == mode);
+    let (Some(why), Some(mode)) = (Why::of_name(&why), mode) else { return Ok(None) };
+    let peerhost = match peerhost {
+        None => None,
+        Some(text) => match Peer::parse(&text) {
+            Some(peer) => Some(peer),
+            None => return Ok(None),
+        },
+    };
+    if clientid.is_none() && username.is_none() && peerhost.is_none() {
+        return Ok(None);
+    }
+    let clientid = clientid.map(|clientid| (clientid.into(), cluster.into()));
+    Ok(Some(Ban { why, mode, key: Key { clientid, username: username.map(Into::into), peerhost }, since, until }))
+}
+
+/// On whom a ban is. What is `None` is not asked for.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(missing_docs, reason = "the names are the columns'")]
+pub struct Whom<'a> {
+    pub clientid: Option<&'a str>,
+    pub cluster: Option<&'a str>,
+    pub username: Option<&'a str>,
+    pub peerhost: Option<Peer>,
+}
+
+/// Lifts the bans that hold on these, and returns how many there were. The drivers and servers that use the database see it
+/// within seconds.
+///
+/// # Errors
+///
+/// Where the file is no history database of this program's version, or cannot be written; the text is for people, and does
+/// not name the file.
+pub fn lift(path: &Path, whom: Whom<'_>) -> std::result::Result<usize, String> {
+    lift_at(path, whom, now_ms())
+}
+
+fn lift_at(path: &Path, whom: Whom<'_>, now: i64) -> std::result::Result<usize, String> {
+    let db = open_to_write(path)?;
+    let Whom { clientid, cluster, username, peerhost } = whom;
+    let lifted = db.execute(
+        "UPDATE bans SET lifted = ?1
+         WHERE lifted IS NULL AND until > ?1 AND (?2 IS NULL OR clientid = ?2) AND (?3 IS NULL OR cluster = ?3)
+           AND (?4 IS NULL OR username = ?4) AND (?5 IS NULL OR peerhost = ?5)",
+        params![now, clientid, cluster, username, peerhost.map(|peerhost| peerhost.to_string())],
+    );
+    lifted.map_err(|error| error.to_string())
+}
+
+/// Whether the bans of a former process were read, for whoever waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Latch {
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Latch {
+    /// They were, or they cannot be.
+    pub(super) fn open(&self) {
+        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.opened.notify_all();
+    }
+
+    pub(super) fn wait(&self, patience: Duration) {
+        let end = Instant::now() + patience;
+        let mut is_open = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is_open {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            is_open = self.opened.wait_timeout(is_open, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Client, Extra, Peerhost};
+    use crate::history::store::Store;
+    use crate::limits::Login;
+    use crate::policy::Policy;
+    use crate::policy::lists::Lists;
+    use crate::policy::model::Sync;
+
+    const NOON: i64 = 1_700_000_000_000;
+    const LENGTH: i64 = 900_000;
+
+    /// Seconds after noon by both clocks, that of the day set by so much.
+    fn at(seconds: i64, set: i64) -> Moment {
+        Moment { unix: NOON + (seconds + set) * 1000, steady: (seconds * 1000).try_into().unwrap() }
+    }
+
+    /// A process with its limits and its connection.
+    struct Process {
+        exchange: Exchange,
+        store: Store,
+        policy: Policy,
+    }
+
+    impl Process {
+        fn new(path: &Path) -> Self {
+            let policy = "version: 1\nauth: { lockout: { by: username, failures: 2, within: 60s, ban: 15m } }\n";
+            let loaded = crate::policy::parse(policy, "rules.yaml", Path::new("")).unwrap();
+            let store = Store::open(path, Sync::Normal).unwrap();
+            let exchange = Exchange::new(Arc::default());
+            Process { exchange, store, policy: Policy::compile(loaded.model) }
+        }
+
+        fn read(&mut self, now: Moment) {
+            let no_place = self.exchange.read(&self.store.db, now).unwrap();
+            assert!(matches!(no_place, None | Some(0)));
+        }
+
+        fn write(&mut self, now: Moment) {
+            self.exchange.write(&self.store.db).unwrap();
+            self.exchange.written(now);
+        }
+
+        fn with<T>(&self, name: &str, what: impl FnOnce(&Limits, Login<'_>) -> T) -> T {
+            let client = Client {
+                clientid: "c",
+                username: name,
+                peerhost: Peerhost::parse("10.0.0.1"),
+                sockport: 1883,
+                protocol: "mqtt",
+                mountpoint: "",
+                node: "n",
+                is_superuser: false,
+                anonymous: false,
+                extra: Extra::NONE,
+            };
+            let (defs, mode, lists) = (self.policy.limits(), self.policy.mode(), Lists::none());
+            what(&self.exchange.limits, Login { defs, mode, client: &client, lists: &lists })
+        }
+
+        fn bans(&mut self, name: &str, now: Moment) {
+            let fails = |limits: &Limits, login: Login<'_>| {
+                limits.concluded(login, true, now);
+                limits.concluded(login, true, now).begun
+            };
+            let begun = self.with(name, fails);
+            assert_eq!(begun.len(), 1);
+            self.exchange.pending.extend(begun);
+        }
+
+        fn refuses(&self, name: &str, now: Moment) -> bool {
+            self.with(name, |limits, login| limits.asked(login, now).refused.is_some())
+        }
+
+        fn rows(&self) -> Vec<String> {
+            let sql =
+                format!("SELECT concat_ws(' ', username, (since - {NOON}) / 1000, (until - {NOON}) / 1000) FROM bans");
+            self.store.db.prepare(&sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        }
+    }
+
+    fn two(folder: &Path) -> (Process, Process) {
+        let path = folder.join("history.db");
+        (Process::new(&path), Process::new(&path))
+    }
+
+    #[test]
+    fn what_one_bans_another_refuses_until_it_is_lifted_anywhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = two(folder.path());
+        one.read(at(0, 0));
+        other.read(at(0, 0));
+        one.bans("alice", at(1, 0));
+        // Both made it: it stands there once.
+        other.bans("alice", at(2, 0));
+        one.write(at(2, 0));
+        other.write(at(2, 0));
+        assert_eq!(one.rows(), ["alice 1 901"]);
+        one.bans("bob", at(3, 0));
+        one.write(at(3, 0));
+        assert!(!other.refuses("bob", at(3, 0)));
+        other.read(at(4, 0));
+        assert!(other.refuses("bob", at(4, 0)));
+        let whom = Whom { username: Some("alice"), ..Whom::default() };
+        let lift = |whom| lift_at(&folder.path().join("history.db"), whom, at(5, 0).unix);
+        assert_eq!((lift(whom), lift(whom)), (Ok(1), Ok(0)));
+        one.read(at(6, 0));
+        other.read(at(6, 0));
+        for process in [&one, &other] {
+            assert!(!process.refuses("alice", at(6, 0)) && process.refuses("bob", at(6, 0)));
+        }
+        // Lifted, and banned again before anyone looked.
+        assert_eq!(lift(Whom::default()), Ok(1));
+        one.bans("carol", at(7, 0));
+        one.write(at(7, 0));
+        one.read(at(8, 0));
+        other.read(at(8, 0));
+        for process in [&one, &other] {
+            assert!(!process.refuses("bob", at(8, 0)) && process.refuses("carol", at(8, 0)));
+        }
+    }
+
+    #[test]
+    fn one_that_made_a_ban_sees_that_it_is_lifted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, _) = two(folder.path());
+        one.read(at(0, 0));
+        one.bans("alice", at(1, 0));
+        one.write(at(1, 0));
+        one.read(at(2, 0));
+        assert!(one.refuses("alice", at(2, 0)));
+        assert_eq!(lift_at(&folder.path().join("history.db"), Whom::default(), at(3, 0).unix), Ok(1));
+        one.read(at(4, 0));
+        assert!(!one.refuses("alice", at(4, 0)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_ban_last_through_every_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = two(folder.path());
+        one.bans("alice", at(0, 0));
+        one.write(at(0, 0));
+        // An hour back: it begins now, for those that start now and for those after them.
+        other.read(at(10, -3600));
+        assert_eq!(one.rows(), ["alice -3590 -2690"]);
+        assert!(other.refuses("alice", at(909, -3600)) && !other.refuses("alice", at(910, -3600)));
+        let (mut late, _) = two(folder.path());
+        late.read(at(911, -3600));
+        assert!(!late.refuses("alice", at(911, -3600)));
+        // For the one that made it nothing has changed.
+        one.read(at(20, -3600));
+        assert!(one.refuses("alice", at(899, -3600)) && !one.refuses("alice", at(900, -3600)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_while_it_looks_is_seen_though_nobody_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, _) = two(folder.path());
+        one.read(at(0, 0));
+        one.bans("alice", at(1, 0));
+        one.write(at(1, 0));
+        one.read(at(2, 0));
+        one.read(at(3, -3600));
+        assert_eq!(one.rows(), ["alice -3597 -2697"]);
+        // Clocks of several machines differ a little.
+        one.read(at(4, -3630));
+        assert_eq!(one.rows(), ["alice -3597 -2697"]);
+    }
+
+    #[test]
+    fn rows_that_are_no_bans_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, other) = two(folder.path());
+        let insert = |values: &str| {
+            let sql = format!(
+                "INSERT INTO bans (why, mode, clientid, username, peerhost, since, until)
+                 VALUES ({values}, {NOON}, {NOON} + {LENGTH})"
+            );
+            other.store.db.execute_batch(&sql).unwrap();
+        };
+        insert("'lockout', 'enforce', NULL, NULL, NULL");
+        insert("'odd', 'enforce', NULL, 'alice', NULL");
+        insert("'lockout', 'odd', NULL, 'alice', NULL");
+        insert("'lockout', 'enforce', NULL, NULL, '10.0.0.0/8'");
+        insert("'lockout', 'enforce', NULL, 'bob', NULL");
+        one.read(at(1, 0));
+        assert!(!one.refuses("alice", at(1, 0)) && one.refuses("bob", at(1, 0)));
+    }
+}

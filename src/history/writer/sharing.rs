@@ -1,0 +1,83 @@
+//! What drivers of one database have in common: who records a broker, and bans.
+
+use std::mem;
+use std::time::Instant;
+
+use super::{BEAT, CHECK, Complaint, Recording, Running, Stage, answer};
+use crate::clock::Moment;
+use crate::history::process::Serves;
+use crate::history::store::{Fault, Store};
+use crate::reply::Token;
+
+impl Running {
+    /// Another driver records, and this one shares bans alone.
+    pub(super) fn stand_by(&mut self, slot: &str, store: Store) {
+        let mut tokens: Vec<Token> = self.batch.drain(..).filter_map(|item| item.token).collect();
+        tokens.extend(self.with.queue.set_standby(true));
+        answer(&self.with.sink, &tokens);
+        self.denials.clear();
+        self.complaint = Complaint::default();
+        if !mem::replace(&mut self.standby_said, true) {
+            self.say(format_args!(
+                "history: the driver {slot} of this broker records; this one{}, records nothing",
+                self.own_slot()
+            ));
+        }
+        self.stage = Stage::Standby { check: Instant::now() + CHECK, store: Some(Box::new(store)) };
+    }
+
+    /// Whether another driver records, and bans alone are shared.
+    pub(super) fn is_sharing(&self) -> bool {
+        matches!(self.stage, Stage::Standby { check, store: Some(_) } if Instant::now() < check)
+    }
+
+    /// Writes bans that have begun, and takes over what others did to them.
+    pub(super) fn share_bans(&mut self) -> Result<(), Fault> {
+        let (store, bans) = match &mut self.stage {
+            Stage::Recording(Recording { store, .. }) => (store, &mut self.with.bans),
+            Stage::Standby { store: Some(store), .. } => (&mut **store, &mut self.with.bans),
+            Stage::Standby { store: None, .. } | Stage::Closed { .. } => return Ok(()),
+        };
+        let (new, dropped) = self.with.queue.take_bans();
+        bans.pending.extend(new);
+        if dropped > 0 {
+            self.with.log.line(format_args!("history: {dropped} bans are not written: too many waited"));
+        }
+        if !bans.pending.is_empty() {
+            let transaction = store.begin()?;
+            match bans.write(&transaction).map_err(Fault::from) {
+                Ok(()) => {
+                    transaction.commit()?;
+                    self.unmoved += bans.pending.len();
+                    bans.written(Moment::now());
+                }
+                Err(Fault::Record(error)) => {
+                    transaction.rollback()?;
+                    self.with.log.line(format_args!("history: bans are not written: {error}"));
+                    bans.pending.clear();
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        let now = Instant::now();
+        if now < self.next_bans {
+            return Ok(());
+        }
+        self.next_bans = now + BEAT;
+        if bans.is_used()
+            && let Some(no_place @ 1..) = bans.read(&store.db, Moment::now())?
+        {
+            self.with.log.line(format_args!("history: {no_place} bans are not carried out: too many hold"));
+        }
+        self.with.bans_read.open();
+        Ok(())
+    }
+
+    /// The driver's name, for a line that has it in commas.
+    pub(super) fn own_slot(&self) -> String {
+        match &self.with.me.serves {
+            Serves::Parent { slot, .. } => format!(", {slot}"),
+            Serves::Callers => String::new(),
+        }
+    }
+}
