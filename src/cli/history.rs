@@ -1,7 +1,11 @@
-//! `exhook-policy history online|clients|connections|denials`
+//! `exhook-policy history online|clients|connections|denials|bans|lift`
+
+mod lift;
+mod print;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,15 +14,17 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{SpanRelativeTo, Timestamp};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, params_from_iter};
 
 use crate::history::open_read_only;
+use crate::limits::Peer;
 use crate::policy;
+use print::Printer;
 
 /// The policy whose database is read where none is named.
 const POLICY: &str = "rules.yaml";
 
-/// Shows who is online, who was, and who was refused
+/// Shows who is online, who was, and who was refused; lets in again who is kept out
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What to show
@@ -37,6 +43,20 @@ pub enum What {
     Connections(Filter),
     /// Logins, publishes and subscriptions that the policy refused, or would have
     Denials(Filter),
+    /// Whom `lockout` and `flapping` keep out for a while, or would
+    Bans(Bans),
+    /// Lets in again whom `lockout` or `flapping` keeps out
+    Lift(lift::Lift),
+}
+
+/// Which bans.
+#[derive(Debug, clap::Args)]
+pub struct Bans {
+    /// Those that are over or lifted, too
+    #[arg(long)]
+    pub all: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 /// Which rows, and how they are printed.
@@ -57,6 +77,9 @@ pub struct Filter {
     /// Only clients of this user name
     #[arg(long)]
     pub username: Option<String>,
+    /// Only clients from this address
+    #[arg(long, value_name = "ADDRESS")]
+    pub peerhost: Option<IpAddr>,
     /// Only from this time on: 2024-05-01, 2024-05-01T12:30:00Z, or 2h, 7d for so long ago (UTC)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub since: Option<i64>,
@@ -84,7 +107,10 @@ pub enum Format {
 
 /// Prints what was asked for. 0 where it could be read, though there be no rows; 2 where not.
 pub fn run(args: &Args) -> ExitCode {
-    let (report, filter) = args.what.report();
+    let (report, filter) = match args.what.report() {
+        Ok(shown) => shown,
+        Err(lift) => return lift::run(lift),
+    };
     match show(report, filter, &mut io::stdout().lock()) {
         Ok(Shown::All) => ExitCode::SUCCESS,
         Ok(Shown::Limited) => {
@@ -115,6 +141,9 @@ struct Report {
     /// Newest first.
     order: &'static str,
     username: &'static str,
+    peerhost: &'static str,
+    /// Whether addresses stand there as they are counted: those of a network of IPv6 as that.
+    has_networks: bool,
     /// Conditions in which `?` is a time.
     since: &'static str,
     until: &'static str,
@@ -139,6 +168,8 @@ const CLUSTER: Column = Column { name: "cluster", is_time: false, is_optional: t
 
 /// From this schema version on there are clusters.
 const HAS_CLUSTERS: i64 = 3;
+/// And bans.
+const HAS_BANS: i64 = 4;
 
 const ONLINE: Report = Report {
     from: "online",
@@ -156,6 +187,8 @@ const ONLINE: Report = Report {
     ],
     order: "connected_at DESC, id DESC",
     username: "username = ?",
+    peerhost: "peerhost = ?",
+    has_networks: false,
     since: "connected_at >= ?",
     until: "connected_at <= ?",
 };
@@ -174,6 +207,8 @@ const CLIENTS: Report = Report {
     ],
     order: "last_connected_at DESC, clientid, CLUSTER",
     username: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE username = ?)",
+    peerhost: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE peerhost = ?)",
+    has_networks: false,
     // Seen at some time between the two.
     since: "(online = 1 OR last_disconnected_at >= ?)",
     until: "first_connected_at <= ?",
@@ -197,6 +232,8 @@ const CONNECTIONS: Report = Report {
     ],
     order: "id DESC",
     username: "username = ?",
+    peerhost: "peerhost = ?",
+    has_networks: false,
     // That lasted at some time between the two.
     since: "(disconnected_at IS NULL OR disconnected_at >= ?)",
     until: "connected_at <= ?",
@@ -218,18 +255,56 @@ const DENIALS: Report = Report {
     ],
     order: "id DESC",
     username: "username = ?",
+    peerhost: "peerhost = ?",
+    has_networks: false,
     since: "at >= ?",
     until: "at <= ?",
 };
 
+/// A ban ends when it is over or lifted. What it is by stands in columns, of which those that are not asked for are NULL.
+const ALL_BANS: Report = Report {
+    from: "(SELECT *, concat_ws(' ', clientid, username, peerhost) AS who,
+                   concat_ws(', ', iif(clientid IS NULL, NULL, 'clientid'), iif(username IS NULL, NULL, 'username'),
+                             iif(peerhost IS NULL, NULL, 'peerhost')) AS \"by\" FROM bans)",
+    columns: &[
+        text("who"),
+        text("by"),
+        time("since"),
+        time("until"),
+        text("why"),
+        time("lifted"),
+        text("mode"),
+        CLUSTER,
+    ],
+    order: "id DESC",
+    username: "username = ?",
+    peerhost: "peerhost = ?",
+    has_networks: true,
+    since: "min(until, coalesce(lifted, until)) >= ?",
+    until: "since <= ?",
+};
+
+/// Those that hold.
+const BANS: Report = Report {
+    from: "(SELECT *, concat_ws(' ', clientid, username, peerhost) AS who,
+                   concat_ws(', ', iif(clientid IS NULL, NULL, 'clientid'), iif(username IS NULL, NULL, 'username'),
+                             iif(peerhost IS NULL, NULL, 'peerhost')) AS \"by\" FROM bans
+            WHERE lifted IS NULL AND until > unixepoch('subsec') * 1000)",
+    ..ALL_BANS
+};
+
 impl What {
-    fn report(&self) -> (&'static Report, &Filter) {
-        match self {
+    /// What is shown; what is done, where it is that.
+    fn report(&self) -> Result<(&'static Report, &Filter), &lift::Lift> {
+        Ok(match self {
             What::Online(filter) => (&ONLINE, filter),
             What::Clients(filter) => (&CLIENTS, filter),
             What::Connections(filter) => (&CONNECTIONS, filter),
             What::Denials(filter) => (&DENIALS, filter),
-        }
+            What::Bans(Bans { all: true, filter }) => (&ALL_BANS, filter),
+            What::Bans(Bans { all: false, filter }) => (&BANS, filter),
+            What::Lift(lift) => return Err(lift),
+        })
     }
 }
 
@@ -247,10 +322,15 @@ impl Report {
         add("clientid = ?", filter.clientid.clone().map(Value::Text));
         add("CLUSTER = ?", filter.cluster.clone().map(Value::Text));
         add(self.username, filter.username.clone().map(Value::Text));
+        let network =
+            |address: IpAddr| if self.has_networks { Peer::from(address).to_string() } else { address.to_string() };
+        add(self.peerhost, filter.peerhost.map(network).map(Value::Text));
         add(self.since, filter.since.map(Value::Integer));
         add(self.until, filter.until.map(Value::Integer));
-        let columns: Vec<&str> =
-            self.columns.iter().map(|column| if column.is_optional { "CLUSTER" } else { column.name }).collect();
+        // `by` is a word of SQL.
+        let quoted =
+            |column: &Column| if column.is_optional { "CLUSTER".to_owned() } else { format!("\"{}\"", column.name) };
+        let columns: Vec<String> = self.columns.iter().map(quoted).collect();
         let mut sql = format!(
             "SELECT {} FROM {} WHERE {} ORDER BY {}",
             columns.join(", "),
@@ -268,21 +348,22 @@ impl Report {
 }
 
 fn show(report: &Report, filter: &Filter, out: &mut impl Write) -> Result<Shown, String> {
-    let path = database(filter)?;
+    let path = database(filter.database.as_deref(), filter.policy.as_deref())?;
     let unreadable = |text: &dyn std::fmt::Display| format!("cannot read {}: {text}", path.display());
     let db = open_read_only(&path).map_err(|text| unreadable(&text))?;
     match print(report, filter, &db, out) {
         Ok(shown) => Ok(shown),
         Err(Failure::Database(error)) => Err(unreadable(&error)),
+        Err(Failure::Older) => Err(unreadable(&OLDER)),
         // Whoever read has seen enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Shown::All),
         Err(Failure::Output(error)) => Err(format!("cannot write: {error}")),
     }
 }
 
-fn database(filter: &Filter) -> Result<PathBuf, String> {
-    match (&filter.database, &filter.policy) {
-        (Some(database), _) => Ok(database.clone()),
+fn database(database: Option<&Path>, policy: Option<&Path>) -> Result<PathBuf, String> {
+    match (database, policy) {
+        (Some(database), _) => Ok(database.to_owned()),
         (None, Some(policy)) => database_of(policy),
         (None, None) if Path::new(POLICY).exists() => database_of(Path::new(POLICY)),
         (None, None) => {
@@ -302,8 +383,13 @@ fn database_of(path: &Path) -> Result<PathBuf, String> {
     }
 }
 
+/// What a file says that is older than this program.
+const OLDER: &str = "it has no bans yet; the driver or server brings it up to date when it opens it";
+
 enum Failure {
     Database(rusqlite::Error),
+    /// The file has no such table yet.
+    Older,
     Output(io::Error),
 }
 
@@ -327,6 +413,9 @@ impl From<csv::Error> for Failure {
 
 fn print(report: &Report, filter: &Filter, db: &Connection, out: &mut impl Write) -> Result<Shown, Failure> {
     let version = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version < HAS_BANS && report.has_networks {
+        return Err(Failure::Older);
+    }
     let (sql, values) = report.query(filter, version);
     let mut statement = db.prepare(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
@@ -342,141 +431,6 @@ fn print(report: &Report, filter: &Filter, db: &Connection, out: &mut impl Write
     }
     printer.finish()?;
     Ok(Shown::All)
-}
-
-enum Printer<'a, W: Write> {
-    Table { columns: &'static [Column], cells: Vec<Vec<String>>, out: &'a mut W },
-    Json { columns: &'static [Column], first: bool, out: &'a mut W },
-    Csv { columns: &'static [Column], out: Box<csv::Writer<&'a mut W>> },
-}
-
-impl<'a, W: Write> Printer<'a, W> {
-    fn start(format: Format, columns: &'static [Column], out: &'a mut W) -> Result<Self, Failure> {
-        let names = columns.iter().map(|column| column.name);
-        Ok(match format {
-            Format::Table => Printer::Table { columns, cells: vec![names.map(str::to_uppercase).collect()], out },
-            Format::Json => {
-                out.write_all(b"[")?;
-                Printer::Json { columns, first: true, out }
-            }
-            Format::Csv => {
-                let mut out = Box::new(csv::Writer::from_writer(out));
-                out.write_record(names)?;
-                Printer::Csv { columns, out }
-            }
-        })
-    }
-
-    fn row(&mut self, row: &Row<'_>) -> Result<(), Failure> {
-        match self {
-            Printer::Table { columns, cells, .. } => {
-                let mut line = Vec::with_capacity(columns.len());
-                for (index, column) in columns.iter().enumerate() {
-                    line.push(cell(row.get(index)?, column.is_time));
-                }
-                cells.push(line);
-            }
-            Printer::Json { columns, first, out } => {
-                out.write_all(if std::mem::take(first) { b"\n  {" } else { b",\n  {" })?;
-                for (index, column) in columns.iter().enumerate() {
-                    let separator = if index == 0 { "" } else { ", " };
-                    write!(out, "{separator}\"{}\": {}", column.name, json(row.get(index)?))?;
-                }
-                out.write_all(b"}")?;
-            }
-            Printer::Csv { columns, out } => {
-                for index in 0..columns.len() {
-                    out.write_field(plain(row.get(index)?))?;
-                }
-                out.write_record(None::<&[u8]>)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), Failure> {
-        match self {
-            Printer::Table { columns, cells, out } => {
-                let widths: Vec<usize> = (0..columns.len())
-                    .map(|index| cells.iter().filter_map(|line| line.get(index)).map(|cell| width(cell)).max())
-                    .map(Option::unwrap_or_default)
-                    .collect();
-                let is_shown: Vec<bool> = columns
-                    .iter()
-                    .enumerate()
-                    .map(|(index, column)| {
-                        let mut rows = cells.iter().skip(1).filter_map(|line| line.get(index));
-                        !column.is_optional || rows.any(|cell| !cell.is_empty())
-                    })
-                    .collect();
-                for line in cells {
-                    let mut text = String::new();
-                    for ((cell, wide), _) in line.iter().zip(&widths).zip(&is_shown).filter(|(_, shown)| **shown) {
-                        text.push_str(cell);
-                        text.extend(std::iter::repeat_n(' ', wide - width(cell) + 2));
-                    }
-                    writeln!(out, "{}", text.trim_end())?;
-                }
-                out.flush()?;
-            }
-            Printer::Json { first, out, .. } => {
-                out.write_all(if first { b"]\n" } else { b"\n]\n" })?;
-                out.flush()?;
-            }
-            Printer::Csv { mut out, .. } => out.flush()?,
-        }
-        Ok(())
-    }
-}
-
-fn width(cell: &str) -> usize {
-    cell.chars().count()
-}
-
-fn plain(value: Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
-        Value::Text(text) => text,
-        Value::Blob(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-    }
-}
-
-fn json(value: Value) -> serde_json::Value {
-    match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Integer(number) => number.into(),
-        Value::Real(number) => number.into(),
-        Value::Text(text) => text.into(),
-        Value::Blob(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
-    }
-}
-
-fn cell(value: Value, is_time: bool) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::Integer(ms) if is_time => match Timestamp::from_millisecond(ms) {
-            Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            Err(_) => ms.to_string(),
-        },
-        Value::Integer(_) | Value::Real(_) | Value::Text(_) | Value::Blob(_) => visible(&plain(value)),
-    }
-}
-
-/// Clients choose their names: nothing in one may move the cursor or turn the line around.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let hides =
-            matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || hides {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 /// Unix milliseconds of a point in time, or of so long ago.

@@ -39,6 +39,12 @@ fn sample() -> (tempfile::TempDir, PathBuf) {
                (2, 'dev-2', '', '::1', 8883, 'mqtt', NULL, 'n1', 1714564900000, NULL, NULL, NULL, 1, '', 4001),
                (3, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 5, 'n1', 1714565000000, NULL, NULL, NULL, 1, '', NULL);
              INSERT INTO unsure VALUES (2);
+             INSERT INTO bans (why, mode, clientid, cluster, username, peerhost, since, until, lifted) VALUES
+               ('lockout', 'enforce', NULL, '', 'alice', NULL, 1714564800000, 1714565700000, NULL),
+               ('flapping', 'enforce', 'dev-1', '', NULL, NULL, 1714564900000, 1714565700000, 1714565000000),
+               ('lockout', 'audit', NULL, '', 'bob', '2001:db8::/64', 1714564900000, 4102444800000, NULL),
+               ('lockout', 'enforce', NULL, '', 'bob', NULL, 1714564900000, 4102444800000, NULL),
+               ('flapping', 'enforce', 'dev-2', 'eu', NULL, NULL, 1714564900000, 4102444800000, NULL);
              INSERT INTO denials VALUES
                (1, 1714564800000, 'evil' || char(27) || '[2J' || char(10) || 'x', 'a,\"b\"', '10.0.0.9', 'connect', '', 'default', 'enforce', 3, '');",
         )
@@ -60,7 +66,7 @@ fn check(line: &str, expected: &str) {
 #[track_caller]
 fn check_in(path: &Path, line: &str, expected: &str) {
     let args = args_of(line, path);
-    let (report, filter) = args.what.report();
+    let (report, filter) = args.what.report().unwrap();
     let mut out = Vec::new();
     show(report, filter, &mut out).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), expected, "{line}");
@@ -159,7 +165,7 @@ fn what_lasted_at_a_time() {
     let ids = |line: &str| {
         let (_dir, path) = sample();
         let args = args_of(&format!("{line} --format csv"), &path);
-        let (report, filter) = args.what.report();
+        let (report, filter) = args.what.report().unwrap();
         let mut out = Vec::new();
         show(report, filter, &mut out).unwrap();
         String::from_utf8(out).unwrap().lines().skip(1).map(|row| row.split(',').next().unwrap().to_owned()).collect()
@@ -190,15 +196,111 @@ fn a_name_cannot_write_on_the_terminal() {
         "at,clientid,username,peerhost,action,topic,rule,mode,count,cluster\n\
          1714564800000,\"evil\u{1b}[2J\nx\",\"a,\"\"b\"\"\",10.0.0.9,connect,,default,enforce,3,\n",
     );
-    assert_eq!(visible("a\u{202e}b"), "a\\u{202e}b");
+    assert_eq!(print::visible("a\u{202e}b"), "a\\u{202e}b");
 }
 
 #[track_caller]
 fn refused(path: &Path, expected: &str) {
     let args = args_of("online", path);
-    let (report, filter) = args.what.report();
+    let (report, filter) = args.what.report().unwrap();
     let Err(text) = show(report, filter, &mut Vec::new()) else { panic!("it was read") };
     assert_eq!(text, expected.replace("PATH", path.to_str().unwrap()));
+}
+
+#[test]
+fn bans_that_hold_and_all_of_them() {
+    check(
+        "bans",
+        "WHO                BY                  SINCE                 UNTIL                 WHY       LIFTED  MODE     CLUSTER\n\
+         dev-2              clientid            2024-05-01T12:01:40Z  2100-01-01T00:00:00Z  flapping  -       enforce  eu\n\
+         bob                username            2024-05-01T12:01:40Z  2100-01-01T00:00:00Z  lockout   -       enforce\n\
+         bob 2001:db8::/64  username, peerhost  2024-05-01T12:01:40Z  2100-01-01T00:00:00Z  lockout   -       audit\n",
+    );
+    check(
+        "bans --all --until 2024-05-01T12:02:00Z --clientid dev-1 --format csv",
+        "who,by,since,until,why,lifted,mode,cluster\n\
+         dev-1,clientid,1714564900000,1714565700000,flapping,1714565000000,enforce,\n",
+    );
+    check(
+        "bans --all --username alice --format csv",
+        "who,by,since,until,why,lifted,mode,cluster\nalice,username,1714564800000,1714565700000,lockout,,enforce,\n",
+    );
+    check(
+        "bans --peerhost 2001:db8::7 --format csv",
+        "who,by,since,until,why,lifted,mode,cluster\n\
+         bob 2001:db8::/64,\"username, peerhost\",1714564900000,4102444800000,lockout,,audit,\n",
+    );
+    // What was lifted ended then.
+    check("bans --all --clientid dev-1 --since 1714565000001 --format json", "[]\n");
+}
+
+#[test]
+fn only_from_an_address() {
+    check(
+        "online --peerhost ::1",
+        "CLIENTID  USERNAME  PEERHOST  SOCKPORT  PROTOCOL  PROTO_VER  NODE  CONNECTED_AT          UNSURE\n\
+         dev-2               ::1       8883      mqtt      -          n1    2024-05-01T12:01:40Z  1\n",
+    );
+    check(
+        "clients --peerhost 10.0.0.1 --format csv",
+        "clientid,online,connections,first_connected_at,last_connected_at,last_disconnected_at,last_reason,cluster\ndev-1,1,2,1714564800000,1714565000000,1714564860500,normal,\n",
+    );
+    check("denials --peerhost 10.0.0.1 --format json", "[]\n");
+}
+
+/// Lifts in a database of its own; returns what `history bans` shows then.
+#[track_caller]
+fn lift(line: &str, expected: usize) -> String {
+    let (_dir, path) = sample();
+    let args = args_of(line, &path);
+    let Err(lift) = args.what.report() else { panic!("{line}") };
+    assert_eq!(lift::lift(lift), Ok(expected), "{line}");
+    assert_eq!(lift::lift(lift), Ok(0), "{line}");
+    let args = args_of("bans --format csv", &path);
+    let (report, filter) = args.what.report().unwrap();
+    let mut out = Vec::new();
+    show(report, filter, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect::<Vec<_>>().join(" | ")
+}
+
+#[test]
+fn bans_are_lifted_by_what_they_are_on() {
+    assert_eq!(lift("lift --username bob", 2), "dev-2");
+    assert_eq!(lift("lift --username bob --peerhost 2001:db8::1", 1), "dev-2 | bob");
+    assert_eq!(lift("lift --peerhost 2001:db8::/64", 1), "dev-2 | bob");
+    assert_eq!(lift("lift --clientid dev-2", 1), "bob | bob 2001:db8::/64");
+    assert_eq!(lift("lift --clientid dev-2 --cluster us", 0), "dev-2 | bob | bob 2001:db8::/64");
+    // Those that are over or lifted stay as they are.
+    assert_eq!(lift("lift --username alice", 0), "dev-2 | bob | bob 2001:db8::/64");
+    assert_eq!(lift("lift --all", 3), "");
+}
+
+#[test]
+fn to_lift_one_must_say_whom() {
+    for line in ["lift", "lift --cluster eu", "lift --all --username bob", "lift --peerhost 10.0.0.0/8"] {
+        let words = line.split(' ').chain(["--database", "history.db"]);
+        assert!(Program::try_parse_from(std::iter::once("history").chain(words)).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn an_older_file_has_no_bans() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("PRAGMA application_id = 0x6578686b; PRAGMA user_version = 3; CREATE TABLE connections (a)")
+        .unwrap();
+    let args = args_of("bans", &path);
+    let (report, filter) = args.what.report().unwrap();
+    let Err(text) = show(report, filter, &mut Vec::new()) else { panic!("it was read") };
+    let older = "it has no bans yet; the driver or server brings it up to date when it opens it";
+    assert_eq!(text, format!("cannot read {}: {older}", path.display()));
+    let args = args_of("lift --all", &path);
+    let Err(lift) = args.what.report() else { panic!("it shows something") };
+    let older = "it is of an older version; the driver or server brings it up to date when it opens it";
+    assert_eq!(lift::lift(lift), Err(format!("cannot write {}: {older}", path.display())));
 }
 
 #[test]
@@ -219,25 +321,14 @@ fn what_cannot_be_read_is_said_in_a_line() {
 fn a_policy_names_the_database() {
     let (dir, path) = sample();
     let policy = dir.path().join("rules.yaml");
-    let filter = Filter {
-        database: None,
-        policy: Some(policy.clone()),
-        clientid: None,
-        cluster: None,
-        username: None,
-        since: None,
-        until: None,
-        limit: 0,
-        format: Format::Table,
-    };
     std::fs::write(&policy, "version: 1\nhistory: { database: history.db }\n").unwrap();
-    assert_eq!(super::database(&filter), Ok(path));
+    assert_eq!(super::database(None, Some(&policy)), Ok(path));
     std::fs::write(&policy, "version: 1\n").unwrap();
-    assert_eq!(super::database(&filter), Err(format!("the policy {} keeps no history", policy.display())));
+    assert_eq!(super::database(None, Some(&policy)), Err(format!("the policy {} keeps no history", policy.display())));
     std::fs::write(&policy, "version: one\n").unwrap();
     let name = policy.display();
     assert_eq!(
-        super::database(&filter),
+        super::database(None, Some(&policy)),
         Err(format!("the policy {name} cannot be used; exhook-policy check {name} says why"))
     );
 }
