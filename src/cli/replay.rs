@@ -182,6 +182,13 @@ impl<W: Write> Run<'_, W> {
         if summary.assumed > 0 {
             writeln!(out, "Logins that hang on a password which is only assumed: {}", summary.assumed)?;
         }
+        if summary.limited > 0 {
+            let count = summary.limited;
+            writeln!(
+                out,
+                "Logins that were refused when captured for lockout or flapping, whatever the rules said: {count}"
+            )?;
+        }
         if summary.unreadable.count > 0 {
             writeln!(out, "Lines or frames that cannot be read: {}", summary.unreadable.count)?;
             for (place, why) in summary.unreadable.first.iter().take(SHOWN) {
@@ -244,6 +251,7 @@ impl<W: Write> Run<'_, W> {
             "dropped": summary.dropped,
             "assumed_passwords": summary.assumed,
             "unreadable": { "count": summary.unreadable.count, "first": unreadable },
+            "limited": summary.limited,
             "compared": summary.compared,
             "other_rule": summary.other_rule,
             "changed": { "count": summary.changed.count, "first": changed },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Change, Entry, Item, Kept, Outcome, Place, Ruling, Side};
-use crate::decision::Verdict;
+use crate::decision::{FLAPPING, LOCKOUT, Verdict};
 use crate::event::json::Told;
 use crate::hook::Hook;
 use crate::policy::Policy;
@@ -25,6 +25,8 @@ pub struct Summary {
     pub unreadable: Kept<(Place, String)>,
     /// Logins that hang on a password of which the recording does not tell.
     pub assumed: u64,
+    /// Logins that a limit refused when they were captured. Whether rules decide now as they did then is not known.
+    pub limited: u64,
     /// Questions of which the recording says what was decided.
     pub compared: u64,
     /// Those of them with another verdict now.
@@ -58,7 +60,7 @@ impl Summary {
                 self.events += 1;
                 let outcome = side.decide(told);
                 match outcome {
-                    Some(outcome) => self.question(&item.place, told, outcome),
+                    Some(outcome) => self.question(&item.place, told, outcome, side.policy),
                     None => *self.told.entry(told.event.hook()).or_default() += 1,
                 }
                 outcome
@@ -78,13 +80,18 @@ impl Summary {
         }
     }
 
-    fn question(&mut self, place: &Place, told: &Told, outcome: Outcome<'_>) {
+    fn question(&mut self, place: &Place, told: &Told, outcome: Outcome<'_>, policy: &Policy) {
         let Outcome { decision, assumed } = outcome;
         self.questions += 1;
         self.assumed += u64::from(assumed);
         let key = (told.event.hook(), decision.rule.into(), decision.verdict);
         *self.decided.entry(key).or_default() += 1;
         let Some(before) = &told.decision else { return };
+        let is_rule = || policy.auth_rules().iter().any(|rule| *rule.id == *before.rule);
+        if told.event.hook() == Hook::ClientAuthenticate && [LOCKOUT, FLAPPING].contains(&&*before.rule) && !is_rule() {
+            self.limited += 1;
+            return;
+        }
         self.compared += 1;
         if before.verdict != decision.verdict {
             let old = Ruling { verdict: before.verdict, rule: before.rule.clone() };

@@ -273,3 +273,28 @@ proptest! {
         prop_assert!(items(&bytes).len() <= bytes.len());
     }
 }
+
+#[test]
+fn what_a_limit_refused_is_not_what_rules_decided() {
+    let line = |asked: &str, rule: &str| {
+        format!(r#"{{{asked},"client":{{"clientid":"c"}},"decision":{{"rule":"{rule}","verdict":"deny"}}}}"#)
+    };
+    let login = r#""hook":"client.authenticate","password":"none""#;
+    let topic = r#""hook":"client.check_acl","action":"publish","topic":"t""#;
+    let summary = |policy: &str| {
+        let file =
+            [line(login, "lockout"), line(login, "flapping"), line(login, "a"), line(topic, "lockout")].join("\n");
+        let policy = Policy::compile(policy::parse(policy, "rules.yaml", Path::new("")).unwrap().model);
+        let lists = Lists::none();
+        let side = Side { policy: &policy, lists: &lists, found: &|_, _, _| Found::Unknown };
+        let mut summary = Summary::default();
+        for item in Events::new("f", file.as_bytes()).unwrap() {
+            summary.add(&item.unwrap(), side);
+        }
+        (summary.limited, summary.compared, summary.changed.count)
+    };
+    let allow = "version: 1\nauth: { rules: [{ id: a, allow: { clientid: c } }] }\nacl: { default: allow }\n";
+    assert_eq!(summary(allow), (2, 2, 2));
+    // A rule may have such an id where there is no such limit.
+    assert_eq!(summary(&allow.replace("id: a,", "id: lockout,")), (1, 3, 3));
+}
