@@ -6,6 +6,7 @@
 //!
 //! - [`core`]: one policy at work. It is replaced as a whole when the policy file changes.
 //! - [`login`]: a login that waits for its password to be checked.
+//! - [`limits`]: logins that are refused whatever the rules say.
 //! - [`reload`]: the thread that watches the file.
 //! - [`report`]: how it is, as metrics.
 //! - [`told`]: which hooks the brokers were told to call.
@@ -13,6 +14,7 @@
 
 mod core;
 mod counts;
+mod limits;
 mod login;
 mod outlet;
 mod reload;
@@ -139,7 +141,8 @@ impl Engine {
 
     fn begin(setup: Setup) -> (Engine, Beginning) {
         let Setup { file, state, recorder, sink, log } = setup;
-        let around = Surroundings { file, recorder, outlet: Arc::new(Outlet::new(sink)), log };
+        let limits = Arc::default();
+        let around = Surroundings { file, recorder, outlet: Arc::new(Outlet::new(sink)), limits, log };
         let stamp = Stamp::at(&around.file);
         let (text, problem) = match reload::read(&around.file) {
             Ok(text) => (Some(text), None),

@@ -17,6 +17,7 @@ use crate::event::owned::PackedClient;
 use crate::event::{Action, Client, Event, Extra, Password, Peerhost, Shown};
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
+use crate::limits::Limits;
 use crate::log::Log;
 use crate::password::{Login as PasswordLogin, Pool};
 use crate::policy::model::PasswordId;
@@ -32,6 +33,8 @@ pub(super) struct Surroundings {
     /// Whose events it is told of.
     pub(super) recorder: Recorder,
     pub(super) outlet: Arc<Outlet>,
+    /// What was counted, and who is kept out.
+    pub(super) limits: Arc<Limits>,
     pub(super) log: Log,
 }
 
@@ -40,8 +43,9 @@ pub(super) struct Core {
     pub(super) policy: Policy,
     pub(super) hash: String,
     pub(super) counts: Counts,
-    sources: Sources,
+    pub(super) sources: Sources,
     passwords: Option<Arc<Pool>>,
+    pub(super) limits: Arc<Limits>,
     pub(super) history: Option<Arc<History>>,
     pub(super) capture: Option<Arc<Capture>>,
     pub(super) outlet: Arc<Outlet>,
@@ -58,7 +62,9 @@ impl Core {
         before: Option<&Core>,
         patience: Duration,
     ) -> Arc<Core> {
-        let Surroundings { recorder, outlet, log, .. } = around;
+        let Surroundings { recorder, outlet, limits, log, .. } = around;
+        limits.take(policy.limits());
+        let begun = Instant::now();
         let deadline = policy.deadline();
         let sources = Sources::start_after(before.map(|before| &before.sources), policy.lists(), log, patience);
         let same_passwords = |before: &&Core| {
@@ -98,13 +104,17 @@ impl Core {
             }
             (Some(def), None) => {
                 let sink = Arc::clone(&outlet.sink);
-                Some(Arc::new(History::start(def, recorder.clone(), deadline, sink, log)))
+                let limits = Arc::clone(limits);
+                Some(Arc::new(History::with_limits(def, recorder.clone(), deadline, sink, log, limits)))
             }
             (None, _) => None,
         };
+        if let (true, Some(history)) = (limits.is_used(), &history) {
+            history.wait_for_bans(patience.saturating_sub(begun.elapsed()));
+        }
         let counts = Counts::of(&policy, before.map(|before| &before.counts));
-        let (outlet, log) = (Arc::clone(outlet), log.clone());
-        Arc::new(Core { policy, hash, counts, sources, passwords, history, capture, outlet, log })
+        let (outlet, limits, log) = (Arc::clone(outlet), Arc::clone(limits), log.clone());
+        Arc::new(Core { policy, hash, counts, sources, passwords, limits, history, capture, outlet, log })
     }
 
     /// Whether the answer to a call of this hook may come later.
@@ -152,6 +162,9 @@ impl Core {
         let client = timed.as_ref().unwrap_or(client);
         let lists = self.sources.lists();
         let question = Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect) };
+        if let Some(decision) = self.refused_at_once(client, &lists) {
+            return Some(self.decided(&question, decision));
+        }
         match self.policy.authenticate(client, &lists) {
             Login::Decided(decision) => Some(self.decided(&question, decision)),
             Login::Password { rule, source } => {
@@ -232,7 +245,9 @@ impl Core {
         self.counts.count(asked, decision);
         let mode = self.policy.mode();
         self.record(question, decision, mode);
-        if let Some(would) = self.would(question).filter(|would| would.verdict != decision.verdict) {
+        // Rules have no say in what a limit refuses.
+        let is_limit = matches!(asked, Asked::Connect) && self.policy.limits().ids().any(|id| id == decision.rule);
+        if let Some(would) = self.would(question).filter(|would| !is_limit && would.verdict != decision.verdict) {
             self.record(question, would, Mode::Audit);
         }
         if let Some(capture) = &self.capture {

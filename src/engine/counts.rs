@@ -18,7 +18,7 @@ pub(super) struct Counts {
     acl: ByRule,
 }
 
-/// In the order of the file; behind the rules, the ids that stand for none.
+/// In the order of the file; behind the rules, the limits of logins and the ids that stand for no rule.
 #[derive(Debug, Default)]
 struct ByRule {
     ids: Vec<String>,
@@ -31,7 +31,7 @@ struct Count([AtomicU64; 3]);
 
 impl Counts {
     pub(super) fn of(policy: &Policy, before: Option<&Counts>) -> Self {
-        let auth = policy.auth_rules().iter().map(|rule| rule.id.as_str());
+        let auth = policy.auth_rules().iter().map(|rule| rule.id.as_str()).chain(policy.limits().ids());
         let acl = policy.acl_rules().iter().map(|rule| rule.id.as_str());
         Counts {
             auth: ByRule::of(auth, before.map(|before| &before.auth)),

@@ -90,6 +90,7 @@ impl Waiting {
             said.push((*source, found));
         }
         let client = self.client.as_client();
+        let decision = self.core.refused_since(&client, outcome, decision).unwrap_or(decision);
         let question = Question {
             password_given: self.password_given,
             at: self.at,

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::brokers::Brokers;
 use super::when::When;
-use crate::decision::{Mode, Verdict};
+use crate::decision::{FLAPPING, LOCKOUT, Mode, Verdict};
 use crate::hook::{Hook, Kind};
 use crate::text::{Matcher, Template};
 use crate::topic::Pattern;
@@ -115,6 +115,12 @@ impl Counted {
 }
 
 impl Limits {
+    /// The ids of those that there are.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let lockout = self.lockout.as_ref().map(|_| LOCKOUT);
+        lockout.into_iter().chain(self.flapping.as_ref().map(|_| FLAPPING))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.lockout.is_none() && self.flapping.is_none()

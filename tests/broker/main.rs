@@ -13,6 +13,7 @@ mod decisions;
 mod faults;
 mod history;
 mod hostile;
+mod limits;
 mod recorded;
 mod secrets;
 mod vm;

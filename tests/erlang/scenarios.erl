@@ -229,6 +229,22 @@ scenario(changed, Options, []) ->
     wait_for_file(maps:get(policy, Options) ++ "/seen"),
     done(Host);
 
+%% A client whose logins failed too often is kept out. Once that is on disk, as the file `banned` says, the driver is
+%% killed, and the next one keeps the client out until the ban is lifted from outside.
+scenario(locked_out, Options, []) ->
+    Host = host:start(Options),
+    {ok, _} = host:init(Host),
+    [ok = client:refused(Host, client:new(<<"dev-1">>), <<"wrong">>) || _ <- lists:seq(1, 3)],
+    ok = client:refused(Host, client:new(<<"dev-1">>), <<"right">>),
+    ok = client:connect(Host, client:new(<<"dev-2">>), <<"right">>),
+    wait_for_file(maps:get(policy, Options) ++ "/banned"),
+    host:kill(Host),
+    host:wait_restart(Host, 2),
+    ok = client:refused(Host, client:new(<<"dev-1">>), <<"right">>),
+    io:format("ready~n"),
+    wait_for_login(Host, client:new(<<"dev-1">>), {0, true}),
+    done(Host);
+
 %% In audit mode nothing has an opinion.
 scenario(audit, Options, []) ->
     Host = host:start(Options),

@@ -16,6 +16,7 @@ mod decisions;
 mod dialect;
 mod faults;
 mod generated;
+mod limits;
 mod pieces;
 mod port;
 mod reload;
