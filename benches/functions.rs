@@ -173,6 +173,75 @@ mod decisions {
     }
 }
 
+/// What limits cost a login, by how many names are counted already.
+mod limits {
+    use std::cell::Cell;
+    use std::path::Path;
+
+    use exhook_policy::clock::Moment;
+    use exhook_policy::event::{Client, Extra, Peerhost};
+    use exhook_policy::limits::{Limits, Login};
+    use exhook_policy::policy::lists::Lists;
+    use exhook_policy::policy::model::Limits as Defs;
+    use exhook_policy::policy::{Policy, parse};
+
+    use super::{Bencher, ItemsCount, black_box};
+
+    const BY_ONE: &str = "auth: { flapping: { by: clientid, logins: 1000, within: 1d, ban: 5m } }";
+    const BY_FOUR: &str = "auth:
+  flapping: { by: clientid, logins: 1000, within: 1d, ban: 5m }
+  lockout: { by: [peerhost, username, [username, peerhost]], failures: 1000, within: 1d, ban: 5m }";
+
+    fn client(name: &str) -> Client<'_> {
+        Client {
+            clientid: name,
+            username: name,
+            peerhost: Peerhost::parse("10.0.0.1"),
+            sockport: 1883,
+            protocol: "mqtt",
+            mountpoint: "",
+            node: "emqx@127.0.0.1",
+            is_superuser: false,
+            anonymous: true,
+            extra: Extra::NONE,
+        }
+    }
+
+    fn measure(bencher: Bencher<'_, '_>, limits: &str, names: usize) {
+        let text = format!("version: 1\n{limits}\n");
+        let policy = Policy::compile(parse(&text, "rules.yaml", Path::new("")).expect("a policy").model);
+        let (limits, lists) = (Limits::default(), Lists::none());
+        let defs: &Defs = policy.limits();
+        let names: Vec<String> = (0..names).map(|n| format!("device-{n:010}")).collect();
+        // Each name comes about once a day.
+        let pace = 86_400_000 / u64::try_from(names.len()).expect("a number of names");
+        let now = Cell::new(Moment { unix: 1_700_000_000_000, steady: 0 });
+        let ask = |name: &str| {
+            let client = client(name);
+            let login = Login { defs, mode: policy.mode(), client: &client, lists: &lists };
+            now.set(Moment { steady: now.get().steady + pace, ..now.get() });
+            black_box(limits.asked(login, now.get()));
+        };
+        for name in &names {
+            ask(name);
+        }
+        let mut coming = names.iter().cycle();
+        bencher
+            .counter(ItemsCount::new(1000_usize))
+            .bench_local(|| coming.by_ref().take(1000).for_each(|name| ask(name)));
+    }
+
+    #[divan::bench(args = [100, 10_000, 50_000], sample_count = 20)]
+    fn asked_by_one(bencher: Bencher<'_, '_>, names: usize) {
+        measure(bencher, BY_ONE, names);
+    }
+
+    #[divan::bench(args = [100, 10_000, 50_000], sample_count = 20)]
+    fn asked_by_four(bencher: Bencher<'_, '_>, names: usize) {
+        measure(bencher, BY_FOUR, names);
+    }
+}
+
 /// A set of topics against one rule's patterns, by how many these are and of which kind; the last one fits.
 mod topics {
     use exhook_policy::event::Action;
