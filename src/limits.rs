@@ -297,6 +297,15 @@ impl Limits {
         }
     }
 
+    /// How many bans hold, of each kind.
+    pub fn bans(&self, now: Moment) -> [(Why, usize); 2] {
+        let state = self.state(now);
+        [Why::Lockout, Why::Flapping].map(|why| {
+            let tables = state.tables.get(why as usize).into_iter().flatten();
+            (why, tables.map(|table| table.bans.count(state.now)).sum())
+        })
+    }
+
     fn state(&self, now: Moment) -> MutexGuard<'_, State> {
         // Every change leaves the state whole, so a panic elsewhere does not spoil it.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Action, Client, Event, Extra, Peerhost};
+use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
 use exhook_policy::handler::Handler;
 use exhook_policy::history::Recorder;
 use exhook_policy::hook::Hook;
@@ -23,7 +23,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn engine(dir: &Path, metrics: &str) -> Engine {
     let policy = format!(
-        "version: 1\nlog: []\nacl: {{ rules: [{{ id: 'a \"rule\"', allow: everyone, topics: [t] }}, {{ id: unasked, deny: everyone, topics: [nowhere] }}] }}\n\
+        "version: 1\nlog: []\nauth: {{ flapping: {{ by: clientid, logins: 2, within: 1m, ban: 1m }} }}\nacl: {{ rules: [{{ id: 'a \"rule\"', allow: everyone, topics: [t] }}, {{ id: unasked, deny: everyone, topics: [nowhere] }}] }}\n\
          history: {{ database: h.db }}\nmetrics: {metrics}\n"
     );
     fs::write(dir.join("rules.yaml"), policy).unwrap();
@@ -31,20 +31,25 @@ fn engine(dir: &Path, metrics: &str) -> Engine {
     Engine::load(setup).unwrap()
 }
 
+const CLIENT: Client<'static> = Client {
+    clientid: "c",
+    username: "u",
+    peerhost: Peerhost::Other("10.0.0.1"),
+    sockport: 1883,
+    protocol: "mqtt",
+    mountpoint: "",
+    node: "n",
+    is_superuser: false,
+    anonymous: false,
+    extra: Extra::NONE,
+};
+
 fn ask(engine: &Engine, topic: &str) -> Answer {
-    let client = Client {
-        clientid: "c",
-        username: "u",
-        peerhost: Peerhost::parse("10.0.0.1"),
-        sockport: 1883,
-        protocol: "mqtt",
-        mountpoint: "",
-        node: "n",
-        is_superuser: false,
-        anonymous: false,
-        extra: Extra::NONE,
-    };
-    engine.handle(&Event::CheckAcl { client, action: Action::Publish, topic }, 0).unwrap()
+    engine.handle(&Event::CheckAcl { client: CLIENT, action: Action::Publish, topic }, 0).unwrap()
+}
+
+fn log_in(engine: &Engine) -> Answer {
+    engine.handle(&Event::Authenticate { client: CLIENT, password: Password::new(b"") }, 0).unwrap()
 }
 
 #[track_caller]
@@ -107,6 +112,9 @@ fn a_port_of_this_machine_tells_how_it_is() {
     for topic in ["t", "t", "x", "#"] {
         ask(&engine, topic);
     }
+    for _ in 0..4 {
+        log_in(&engine);
+    }
     engine.answered(Hook::ClientCheckAcl, Answer::Deny, Duration::from_millis(3), 2);
     let page = wait(|| scrape(address).filter(|page| page.contains("policy_info")));
     let series = parse(&page);
@@ -122,6 +130,8 @@ fn a_port_of_this_machine_tells_how_it_is() {
     check("answer_duration_seconds_bucket{hook=\"client.check_acl\",le=\"0.0025\"}", 0.0);
     check("answer_duration_seconds_bucket{hook=\"client.check_acl\",le=\"0.005\"}", 2.0);
     check("answer_duration_seconds_count{hook=\"client.check_acl\"}", 2.0);
+    check("bans{why=\"flapping\"}", 1.0);
+    check("decisions_total{section=\"auth\",rule=\"flapping\",verdict=\"deny\"}", 2.0);
     check("queue_length{queue=\"history\"}", 0.0);
     check("history_lapses_total{kind=\"not_kept\"}", 0.0);
     check("reloads_total{result=\"refused\"}", 0.0);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
 
-use crate::decision::{Decision, RESERVED, Verdict};
+use crate::decision::{Decision, FLAPPING, LOCKOUT, RESERVED, Verdict};
 use crate::history::Asked;
 use crate::policy::Policy;
 use crate::state::status::Decided;
@@ -22,6 +22,8 @@ pub(super) struct Counts {
 #[derive(Debug, Default)]
 struct ByRule {
     ids: Vec<String>,
+    /// How many of them are rules.
+    rules: usize,
     counts: HashMap<String, Arc<Count>, RandomState>,
 }
 
@@ -63,19 +65,23 @@ impl Counts {
 
 impl ByRule {
     fn of<'a>(rules: impl Iterator<Item = &'a str>, before: Option<&ByRule>) -> Self {
-        let ids: Vec<String> = rules.chain(RESERVED).map(str::to_owned).collect();
+        let mut ids: Vec<String> = rules.map(str::to_owned).collect();
+        let rules = ids.len();
+        // A rule may have the id of a limit that the policy does not use.
+        let others: Vec<String> =
+            RESERVED.into_iter().chain([LOCKOUT, FLAPPING]).map(str::to_owned).filter(|id| !ids.contains(id)).collect();
+        ids.extend(others);
         let known = |id: &String| before.and_then(|before| before.counts.get(id)).cloned().unwrap_or_default();
         let counts = ids.iter().map(|id| (id.clone(), known(id))).collect();
-        ByRule { ids, counts }
+        ByRule { ids, rules, counts }
     }
 
     fn read(&self, section: &'static str) -> impl Iterator<Item = Decided> {
-        self.ids.iter().filter_map(move |id| {
+        self.ids.iter().enumerate().filter_map(move |(place, id)| {
             let Count(counts) = &**self.counts.get(id)?;
             let [allow, deny, ignore] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
-            let stands_for_none = RESERVED.contains(&id.as_str());
             let decided = Decided { section: section.to_owned(), rule: id.clone(), allow, deny, ignore };
-            (!stands_for_none || allow + deny + ignore > 0).then_some(decided)
+            (place < self.rules || allow + deny + ignore > 0).then_some(decided)
         })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 
 use super::Shared;
 use super::reload::Standing;
+use crate::clock::Moment;
 use crate::metrics::text::Page;
 use crate::state::status::Running;
 
@@ -30,6 +31,12 @@ pub(super) fn page(shared: &Shared, me: &Running) -> String {
     let mut queues = page.gauge("queue_length", "What waits: logins, events of the history, bytes of the capture.");
     for (queue, count) in core.queues() {
         queues.value(&[("queue", &queue)], count);
+    }
+    if !core.policy.limits().is_empty() {
+        let mut bans = page.gauge("bans", "Bans that hold: of clients that failed, or came, too often.");
+        for (why, count) in shared.around.limits.bans(Moment::now()) {
+            bans.value(&[("why", why.as_str())], count as u64);
+        }
     }
     if let Some(history) = &core.history {
         let lapses = history.lapses();

@@ -68,6 +68,11 @@ impl Bans {
         });
     }
 
+    /// How many hold.
+    pub(super) fn count(&self, now: u64) -> usize {
+        self.held.values().filter(|held| held.ends > now).count()
+    }
+
     fn tidy(&mut self, now: u64) {
         self.held.retain(|_, held| held.ends > now);
         self.next_tidy = self.held.len().saturating_mul(2);
