@@ -12,6 +12,14 @@ pub fn now_ms() -> i64 {
         .unwrap_or(0)
 }
 
+/// Unix milliseconds when this program was younger than that: 2026-01-01.
+const BEFORE: i64 = 1_767_225_600_000;
+
+/// Unix milliseconds; `None` where the clock is surely wrong, as on a machine that has not learned the time since it was switched on.
+pub fn told_ms() -> Option<i64> {
+    Some(now_ms()).filter(|now| *now >= BEFORE)
+}
+
 /// A point in time by two clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {

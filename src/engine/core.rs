@@ -11,7 +11,7 @@ use super::counts::Counts;
 use super::login::{Waiting, Way};
 use super::outlet::Outlet;
 use crate::capture::Capture;
-use crate::clock::now_ms;
+use crate::clock::{now_ms, told_ms};
 use crate::decision::{Answer, Decision, Found, Mode, Verdict};
 use crate::event::owned::PackedClient;
 use crate::event::{Action, Client, Event, Extra, Password, Peerhost, Shown};
@@ -311,7 +311,7 @@ impl Core {
 
 /// The client, asking now.
 fn now<'a>(client: &Client<'a>) -> Client<'a> {
-    Client { extra: Extra { at: Some(now_ms()), ..client.extra }, ..*client }
+    Client { extra: Extra { at: told_ms(), ..client.extra }, ..*client }
 }
 
 /// What was asked, for whoever writes down what is decided.

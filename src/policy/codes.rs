@@ -291,6 +291,12 @@ codes! {
          whole policy into audit mode.",
         bad "passwords: { staff: { file: staff.passwd } }\nauth: { rules: [{ allow: { username: ann }, password: staff, mode: audit }] }",
         good "passwords: { staff: { file: staff.passwd } }\nmode: audit\nauth: { rules: [{ allow: { username: ann }, password: staff }] }";
+    ListInAudit, "list-in-audit", Error, "A rule in audit mode needs a list in another form than those that answer",
+        "A list is read once for all rules. One that some rule compares with addresses may hold addresses and networks alone, and is unreadable \
+         otherwise, to the rules as well that are carried out: so a rule that is only tried would have them deny. A list of its own, \
+         of the same file if need be, keeps the two apart.",
+        bad "lists: { known: [dev-1] }\nauth: { rules: [{ allow: { clientid: { in: known } } }, { deny: { peerhost: { in: known } }, mode: audit }] }",
+        good "lists: { known: [dev-1], places: [10.0.0.0/8] }\nauth: { rules: [{ allow: { clientid: { in: known } } }, { deny: { peerhost: { in: places } }, mode: audit }] }";
     BadQuery, "bad-query", Error, "A query that cannot give what is needed",
         "A password query must have the parameter `:username`, else it would compare every client with the same hash.",
         bad "passwords: { staff: { sqlite: staff.db, query: \"SELECT hash FROM staff\" } }",

@@ -121,6 +121,11 @@ impl Limits {
         lockout.into_iter().chain(self.flapping.as_ref().map(|_| FLAPPING))
     }
 
+    /// Who is exempt.
+    pub fn exempt(&self) -> impl Iterator<Item = &Who> {
+        self.lockout.iter().chain(&self.flapping).filter_map(|limit| limit.exempt.as_ref())
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.lockout.is_none() && self.flapping.is_none()

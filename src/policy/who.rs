@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use super::lists::{List, Lists, canonical_network};
+use super::lists::{List, Lists, Uses, canonical_network};
 use super::model::{Condition, HostCondition, ListId, PortCondition, TextCondition, TextField, Who};
 use super::show;
 use super::when::When;
@@ -113,6 +113,24 @@ impl Who {
             Who::Any(each) => each.iter().for_each(|who| who.lists(found)),
             Who::All(conditions) => conditions.iter().for_each(|condition| condition.lists(found)),
             Who::During(_, who) => who.lists(found),
+        }
+    }
+
+    /// Adds the lists that it names, with what their entries are compared with.
+    pub(super) fn uses(&self, found: &mut Vec<(ListId, Uses)>) {
+        match self {
+            Who::Everyone => {}
+            Who::Named(named) => named.who.uses(found),
+            Who::Any(each) => each.iter().for_each(|who| who.uses(found)),
+            Who::All(conditions) => {
+                for condition in conditions {
+                    let networks = matches!(condition, Condition::Peerhost(_));
+                    let mut lists = Vec::new();
+                    condition.lists(&mut lists);
+                    found.extend(lists.into_iter().map(|list| (list, Uses { text: !networks, networks })));
+                }
+            }
+            Who::During(_, who) => who.uses(found),
         }
     }
 

@@ -16,8 +16,10 @@ use super::codes::Code;
 use super::decode::{At, Cx, Named, OneOrMany, Text, listed};
 use super::diag::{Diagnostic, quote};
 use super::duration::{Duration, show};
+use super::lists::Uses;
 use super::model::{
-    HistoryDef, IfInvalid, Interest, ListDef, ListSource, LogLines, Model, PasswordDef, PasswordSource, Record, Sync,
+    AclRule, AuthRule, HistoryDef, IfInvalid, Interest, Limits, ListDef, ListId, ListSource, LogLines, Model,
+    PasswordDef, PasswordSource, Record, Section, Sync,
 };
 use super::places::{Places, SectionPlaces};
 use super::raw;
@@ -113,6 +115,7 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     let metrics = policy.metrics.and_then(|metrics| validator.metrics(metrics.value));
     validator.finish_kinds();
     validator.check_entries();
+    validator.check_audit(auth.as_ref(), acl.as_ref(), &limits);
     if !validator.cx.found.has_errors() {
         if let (Some(section), Some(facts)) = (&auth, &auth_facts) {
             warn::auth(&mut validator.cx, section, facts);
@@ -166,6 +169,37 @@ impl<'t> Validator<'t> {
             clients: self.kinds.iter().map(|kind| place(&kind.name)).collect(),
             passwords: self.passwords.iter().map(|source| place(&source.name)).collect(),
             ..Places::default()
+        }
+    }
+
+    /// A list is read for all rules together. One in audit mode must not make entries wrong that are right for those that answer.
+    fn check_audit(&mut self, auth: Option<&Section<AuthRule>>, acl: Option<&Section<AclRule>>, limits: &Limits) {
+        let auth = auth.into_iter().flat_map(|auth| &auth.rules).map(|rule| (rule.mode, &rule.who));
+        let acl = acl.into_iter().flat_map(|acl| &acl.rules).map(|rule| (rule.mode, &rule.who));
+        let (mut tried, mut enforced) = (Vec::new(), Vec::new());
+        for (mode, who) in auth.chain(acl) {
+            match mode {
+                Mode::Enforce => who.uses(&mut enforced),
+                Mode::Audit => who.uses(&mut tried),
+            }
+        }
+        limits.exempt().for_each(|who| who.uses(&mut enforced));
+        for (index, list) in self.lists.iter().enumerate() {
+            let has = |uses: &[(ListId, Uses)], is_it: fn(Uses) -> bool| {
+                uses.iter().any(|(id, uses)| id.0 == index && is_it(*uses))
+            };
+            let as_networks = |uses: Uses| uses.networks;
+            let by_the_trial =
+                has(&tried, as_networks) && !has(&enforced, as_networks) && has(&enforced, |uses| uses.text);
+            if let (true, Some(span)) = (by_the_trial, list.network_use) {
+                let message = format!(
+                    "a rule in audit mode takes the entries of {} for addresses, and rules that are carried out take them for texts",
+                    quote(&list.name.value)
+                );
+                let help =
+                    "name a list of its own there: an entry that is no address would make this one unreadable to both";
+                self.cx.push(Diagnostic::new(Code::ListInAudit, span, message).help(help));
+            }
         }
     }
 
