@@ -69,8 +69,9 @@ type Verify = Arc<dyn Fn(&StoredHash, &[u8], &mut Memory) -> bool + Send + Sync>
 
 impl Settings {
     pub(super) fn of(deadline: Duration) -> Self {
+        let workers = thread::available_parallelism().map_or(1, usize::from).max(2);
         Settings {
-            workers: thread::available_parallelism().map_or(1, usize::from),
+            workers,
             deadline,
             bounds: Bounds {
                 places: 65_536,
@@ -78,6 +79,8 @@ impl Settings {
                 logins: 131_072,
                 sooner: deadline / 10,
                 window: deadline,
+                long: u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX),
+                long_at_once: workers - 1,
                 remembered: 65_536,
                 remember: Duration::from_secs(5 * 60),
             },
@@ -270,7 +273,7 @@ impl Shared {
         let mut memory = Memory::default();
         let mut state = self.lock();
         while !state.stopping {
-            let Some(Check { key, hash, password, meaning }) = state.next_check(Instant::now()) else {
+            let Some((lane, Check { key, hash, password, meaning })) = state.next_check(Instant::now()) else {
                 state.idle += 1;
                 let timed_out;
                 if memory.is_free() {
@@ -294,7 +297,7 @@ impl Shared {
             drop(password);
             let mut told = Outcomes::new();
             state = self.lock();
-            state.checked(Instant::now(), key, meaning, verified, &mut told);
+            state.checked(Instant::now(), (lane, key), meaning, verified, &mut told);
             drop(state);
             self.tell(told);
             state = self.lock();

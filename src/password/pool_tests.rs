@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use zeroize::Zeroizing;
 
 use super::super::source::Found;
+use super::super::state::{Lane, Meaning};
 use super::*;
 use crate::password::login::Caller;
 
@@ -138,6 +139,7 @@ impl Bench {
         let behind = Arc::clone(&gate);
         let mut settings = Settings::of(deadline);
         settings.workers = 1;
+        settings.bounds.long = u64::MAX;
         change(&mut settings.bounds);
         let new_hash = StoredHash::parse(NEW_HASH).unwrap().work();
         settings.verify = Arc::new(move |hash, password, _| {
@@ -434,6 +436,51 @@ fn a_source_that_hangs_holds_up_its_own_logins_alone() {
     hanging.hangs.store(false, Ordering::SeqCst);
     assert!(hanging.interrupted.load(Ordering::SeqCst) > 0, "the look-up was interrupted");
     bench.until(|state| state.asking_of(PasswordId(1)) == 0);
+}
+
+/// Whoever has a hash that takes longer than a login has leaves a worker to the others, and is checked when there is one.
+#[test]
+fn long_checks_wait_while_as_many_are_under_way() {
+    let memory = Memory::with(&[("ann", HASH), ("bob", HASH), ("cid", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| (bounds.long, bounds.long_at_once) = (1, 0));
+    let ann = bench.submit("ann", "right", None);
+    bench.until_queued(1);
+    assert!(ann.recv_timeout(Duration::from_millis(50)).is_err(), "a long check was begun");
+    drop(bench);
+
+    let settings = Settings::of(Duration::from_secs(2));
+    assert!(settings.workers >= 2 && settings.bounds.long_at_once == settings.workers - 1);
+    assert_eq!(settings.bounds.long, 2_000_000);
+    let mut state = State::new(1, Bounds { long_at_once: 1, ..settings.bounds });
+    let now = Instant::now();
+    let mut told = Outcomes::new();
+    let mut check = |state: &mut State, n: u8, hash: &str| {
+        let who = Asker { peer: Peer::Unknown, user: "ann".into() };
+        let ticket = (now + LONG, state.number());
+        let caller: Arc<dyn Caller> = Arc::new(asks("ann", |_| {}));
+        let asking = Asking { ticket, who: who.clone(), password: Zeroizing::default(), caller, costliest: None };
+        assert!(state.admit(now, PasswordId(0), asking, &mut told));
+        state.next_asking(now, PasswordId(0)).unwrap();
+        let key = Keys::public().key(&[&[n]]);
+        let hash = Arc::new(StoredHash::parse(hash).unwrap());
+        let check = Check { key, hash, password: Zeroizing::default(), meaning: Meaning::Real(PasswordId(0)) };
+        state.check(now, ticket, &who, check, &mut told);
+        key
+    };
+    // Five seconds each, but for the third.
+    let long = "$pbkdf2-sha256$i=5000000$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
+    let keys = [check(&mut state, 1, long), check(&mut state, 2, long), check(&mut state, 3, HASH)];
+    let next = |state: &mut State| state.next_check(now).map(|(_, check)| check.key);
+    assert_eq!(next(&mut state), Some(keys[2]), "the short one first");
+    let first = next(&mut state).unwrap();
+    assert!(keys[..2].contains(&first));
+    assert_eq!(next(&mut state), None, "the other long one waits, though a worker asks");
+    let fourth = check(&mut state, 4, HASH);
+    assert_eq!(next(&mut state), Some(fourth), "and short ones do not");
+    state.checked(now, (Lane::Short, keys[2]), Meaning::Real(PasswordId(0)), Some(true), &mut Outcomes::new());
+    assert_eq!(next(&mut state), None);
+    state.checked(now, (Lane::Long, first), Meaning::Real(PasswordId(0)), Some(true), &mut Outcomes::new());
+    assert!(next(&mut state).is_some_and(|key| key != first && keys[..2].contains(&key)));
 }
 
 #[test]

@@ -39,6 +39,10 @@ pub(super) struct Bounds {
     pub(super) sooner: Duration,
     /// How long a login counts to its peer's share once a worker took it.
     pub(super) window: Duration,
+    /// From so much work on, in microseconds of an ordinary core, a check is long: it is not made in time in any case.
+    pub(super) long: u64,
+    /// Long checks that may be under way together. The other workers are for those that can be made in time.
+    pub(super) long_at_once: usize,
     /// Right passwords that are remembered.
     pub(super) remembered: usize,
     /// How long they are.
@@ -70,6 +74,13 @@ pub(super) struct Check {
     pub(super) meaning: Meaning,
 }
 
+/// Which of two queues a check waits in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    Short,
+    Long,
+}
+
 /// What a verification decides.
 #[derive(Clone)]
 pub(super) enum Meaning {
@@ -93,8 +104,25 @@ enum Place {
 /// Equal checks, which are made once.
 struct Flight {
     tickets: BTreeSet<Ticket>,
-    /// The place in the queue; `None` once a worker took it.
-    queued: Option<Seq>,
+    /// The place in the queues; `None` once a worker took it.
+    queued: Option<(Lane, Seq)>,
+}
+
+/// The checks that wait.
+struct Checks {
+    short: Queue<Check>,
+    long: Queue<Check>,
+    /// Long ones that are under way.
+    long_under_way: usize,
+}
+
+impl Checks {
+    fn of(&mut self, lane: Lane) -> &mut Queue<Check> {
+        match lane {
+            Lane::Short => &mut self.short,
+            Lane::Long => &mut self.long,
+        }
+    }
 }
 
 pub(super) struct State {
@@ -107,7 +135,7 @@ pub(super) struct State {
     waiting: BTreeMap<Ticket, Waiting>,
     /// Before each source.
     asking: Vec<Queue<Asking>>,
-    checks: Queue<Check>,
+    checks: Checks,
     flights: HashMap<Key, Flight>,
     right: Cache,
 }
@@ -127,7 +155,11 @@ impl State {
             idle: 0,
             waiting: BTreeMap::new(),
             asking: std::iter::repeat_with(|| Queue::new(limits)).take(sources).collect(),
-            checks: Queue::new(Limits { user: bounds.user, ..limits }),
+            checks: Checks {
+                short: Queue::new(Limits { user: bounds.user, ..limits }),
+                long: Queue::new(Limits { user: bounds.user, ..limits }),
+                long_under_way: 0,
+            },
             flights: HashMap::new(),
             right: Cache::new(bounds.remembered, bounds.remember),
         }
@@ -191,35 +223,48 @@ impl State {
         waiting.place = Place::Check(check.key);
         if let Some(flight) = self.flights.get_mut(&check.key) {
             flight.tickets.insert(ticket);
-            flight.queued = flight.queued.and_then(|seq| self.checks.renew(seq));
+            flight.queued = flight.queued.and_then(|(lane, seq)| Some((lane, self.checks.of(lane).renew(seq)?)));
             return;
         }
-        let flight = Flight { tickets: BTreeSet::from([ticket]), queued: Some(self.checks.next()) };
+        let lane = if check.hash.work() < self.bounds.long { Lane::Short } else { Lane::Long };
+        let queue = self.checks.of(lane);
+        let flight = Flight { tickets: BTreeSet::from([ticket]), queued: Some((lane, queue.next())) };
         self.flights.insert(check.key, flight);
         let places = places(&who.user, &check.password);
-        for (fallen, _) in self.checks.push(now, who.peer, &who.user, places, check) {
+        for (fallen, _) in queue.push(now, who.peer, &who.user, places, check) {
             self.land(&fallen.key, &Outcome::Failed(Failure::Share), told);
         }
     }
 
     /// The check that the next worker has to make.
-    pub(super) fn next_check(&mut self, now: Instant) -> Option<Check> {
-        let check = self.checks.pop(now)?;
+    pub(super) fn next_check(&mut self, now: Instant) -> Option<(Lane, Check)> {
+        let (lane, check) = match self.checks.short.pop(now) {
+            Some(check) => (Lane::Short, check),
+            None if self.checks.long_under_way < self.bounds.long_at_once => {
+                let check = self.checks.long.pop(now)?;
+                self.checks.long_under_way += 1;
+                (Lane::Long, check)
+            }
+            None => return None,
+        };
         if let Some(flight) = self.flights.get_mut(&check.key) {
             flight.queued = None;
         }
-        Some(check)
+        Some((lane, check))
     }
 
     /// A check was made: `verified` is `None` where it failed.
     pub(super) fn checked(
         &mut self,
         now: Instant,
-        key: Key,
+        (lane, key): (Lane, Key),
         meaning: Meaning,
         verified: Option<bool>,
         told: &mut Outcomes,
     ) {
+        if lane == Lane::Long {
+            self.checks.long_under_way -= 1;
+        }
         let outcome = match (meaning, verified) {
             (_, None) => Outcome::Failed(Failure::Internal),
             (Meaning::Spent(outcome), Some(_)) => outcome,
@@ -298,10 +343,10 @@ impl State {
                 let flight = self.flights.get_mut(&key)?;
                 flight.tickets.remove(&ticket);
                 if flight.tickets.is_empty()
-                    && let Some(seq) = flight.queued
+                    && let Some((lane, seq)) = flight.queued
                 {
                     self.flights.remove(&key);
-                    self.checks.remove(seq);
+                    self.checks.of(lane).remove(seq);
                 }
                 None
             }
@@ -317,7 +362,7 @@ pub(super) fn places(user: &str, password: &[u8]) -> usize {
 #[cfg(test)]
 impl State {
     pub(super) fn queued_checks(&self) -> usize {
-        self.checks.len()
+        self.checks.short.len() + self.checks.long.len()
     }
 
     pub(super) fn asking_of(&self, source: PasswordId) -> usize {
