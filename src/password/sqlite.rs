@@ -12,6 +12,8 @@ use rusqlite::{Connection, InterruptHandle, OpenFlags, Statement};
 use super::source::{Finding, Found, Source};
 
 const PARAMETER: &str = ":username";
+/// After so many steps of a query, some dozen microseconds, it is looked at the clock.
+const STEPS: i32 = 10_000;
 
 pub(super) struct SqliteSource {
     path: PathBuf,
@@ -27,7 +29,7 @@ impl SqliteSource {
     }
 
     /// The connection that is kept, or a new one where the file was replaced.
-    fn connection(&mut self) -> Result<&Connection, String> {
+    fn connection(&mut self) -> Result<&mut Connection, String> {
         let identity = identity(&self.path).map_err(because)?;
         if self.connection.as_ref().is_none_or(|(_, of)| *of != identity) {
             self.close();
@@ -36,7 +38,7 @@ impl SqliteSource {
             *self.handle() = Some(connection.get_interrupt_handle());
             self.connection = Some((connection, identity));
         }
-        self.connection.as_ref().map(|(connection, _)| connection).ok_or_else(String::new)
+        self.connection.as_mut().map(|(connection, _)| connection).ok_or_else(String::new)
     }
 
     fn close(&mut self) {
@@ -52,6 +54,8 @@ impl SqliteSource {
         let query = self.query.clone();
         let connection = self.connection()?;
         connection.busy_timeout(end.saturating_duration_since(Instant::now())).map_err(because)?;
+        // An interruption that comes before the query begins does not count.
+        connection.progress_handler(STEPS, Some(move || Instant::now() >= end)).map_err(because)?;
         let mut statement = connection.prepare_cached(&query).map_err(because)?;
         suits(&statement)?;
         let mut rows = statement.query(&[(PARAMETER, username)]).map_err(because)?;

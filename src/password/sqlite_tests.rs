@@ -164,6 +164,23 @@ fn a_query_without_end_can_be_interrupted() {
     assert_eq!(told, Some(format!("{}: interrupted", database.path().display())));
 }
 
+/// An interruption may come before the query begins, and then it counts for nothing.
+#[test]
+fn a_query_without_end_ends_with_the_login_s_time() {
+    let database = Database::new();
+    let endless =
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n WHERE :username <> ''";
+    let mut source = database.source(endless);
+    source.interrupt()();
+    let begun = Instant::now();
+    let found = source.look_up("ann", begun + Duration::from_millis(100));
+    let Err(why) = found else { panic!("it ended") };
+    assert!(why.ends_with("interrupted") && begun.elapsed() < Duration::from_secs(60), "{why}");
+    // The next login has its own time.
+    source.query = QUERY.to_owned();
+    assert!(source.look_up("ann", soon()) == Ok(hash("$6$x$y")));
+}
+
 #[test]
 fn what_is_wrong_is_told() {
     let database = Database::new();
