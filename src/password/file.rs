@@ -13,10 +13,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::OFlags;
 
 use super::hash::StoredHash;
 use super::source::{Finding, Found, Source};
@@ -30,6 +32,7 @@ const TICK: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(1);
 /// What is wrong with a file is told up to this many times.
 const MAX_FINDINGS: usize = 20;
+const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 /// How often a file that changes while it is being read is read again.
 const ATTEMPTS: usize = 3;
 
@@ -158,13 +161,14 @@ impl Contents {
 
 /// Reads a file that is not being written to meanwhile.
 fn read_unchanging(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
-    // Opening a named pipe would wait for somebody to write to it.
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
     for _ in 0..ATTEMPTS {
-        let mut file = File::open(path)?;
-        let before = Stamp::of(&file.metadata()?);
+        // To open a named pipe would otherwise wait for somebody to write to it.
+        let mut file = File::options().read(true).custom_flags(NONBLOCK).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let before = Stamp::of(&metadata);
         let mut bytes = Vec::new();
         (&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_BYTES {
