@@ -49,6 +49,8 @@ pub(super) enum Fault {
     Trouble(String),
     /// It cannot be used before somebody does something about it.
     Unfit(String),
+    /// The file that is open is not the one that others see.
+    Replaced,
 }
 
 impl fmt::Display for Fault {
@@ -56,6 +58,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Busy => f.write_str("another process holds its lock"),
             Fault::Record(error) => error.fmt(f),
+            Fault::Replaced => f.write_str("its file was removed or replaced"),
             Fault::Trouble(text) | Fault::Unfit(text) => f.write_str(text),
         }
     }
@@ -86,6 +89,8 @@ pub(super) struct Store {
     path: PathBuf,
     /// Device and inode, to see a file that was put in its place.
     file: Option<(u64, u64)>,
+    /// Those of the WAL, without which what was committed is seen by nobody else.
+    wal: Option<(u64, u64)>,
     /// Pages in the WAL after the last commit.
     in_wal: Arc<AtomicU64>,
     /// Of so many pages in the WAL, a checkpoint moved what it could.
@@ -95,6 +100,10 @@ pub(super) struct Store {
 impl Store {
     /// Opens the database, making its folder, the file and the tables where they are missing.
     pub(super) fn open(path: &Path, sync: Sync) -> Result<Self, Fault> {
+        // SQLite would wait for what a pipe gives.
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(Fault::Trouble("it is no regular file".to_owned()));
+        }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             fs::create_dir_all(folder)
                 .map_err(|error| Fault::Trouble(format!("cannot make the folder {}: {error}", folder.display())))?;
@@ -132,7 +141,7 @@ impl Store {
             Ok(())
         }))?;
         migrate(&mut db)?;
-        Ok(Store { db, path: path.to_owned(), file: inode(path), in_wal, looked_at: 0 })
+        Ok(Store { db, path: path.to_owned(), file: inode(path), wal: inode(&wal(path)), in_wal, looked_at: 0 })
     }
 
     /// Begins a transaction that writes.
@@ -140,9 +149,10 @@ impl Store {
         Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 
-    /// Whether the file was removed or another put in its place, so that what is written is lost.
+    /// Whether the file or its WAL was removed or another put in its place, so that what is written is lost. As long as this
+    /// connection is open, nobody who follows SQLite's rules removes the WAL.
     pub(super) fn is_replaced(&self) -> bool {
-        inode(&self.path) != self.file
+        inode(&self.path) != self.file || inode(&wal(&self.path)) != self.wal
     }
 
     /// Whether the WAL has grown so much since the last checkpoint that another is due.

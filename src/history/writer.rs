@@ -38,6 +38,9 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(5);
 const RETRY_BUSY: Duration = Duration::from_millis(20);
 const RETRY_TROUBLE: Duration = Duration::from_secs(1);
 const RETRY_UNFIT: Duration = Duration::from_secs(30);
+/// Every driver of a pool has noticed by then that the file or its WAL is another one: what one opens anew must not be
+/// mixed with what another has open still.
+const RETRY_REPLACED: Duration = Duration::from_secs(4);
 
 /// What the writer starts with.
 pub(super) struct Writer {
@@ -111,10 +114,6 @@ fn answer(sink: &Sink, tokens: &[Token]) {
         let answers: Vec<(Token, Answer)> = tokens.iter().map(|&token| (token, Answer::NoOpinion)).collect();
         sink(&answers);
     }
-}
-
-fn replaced() -> Fault {
-    Fault::Trouble("its file was removed or replaced".to_owned())
 }
 
 enum Stage {
@@ -332,7 +331,7 @@ impl Running {
     fn commit_batch(&mut self, beat: bool, missed: bool) -> Result<(), Fault> {
         let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
         if beat && store.is_replaced() {
-            return Err(replaced());
+            return Err(Fault::Replaced);
         }
         let me = &self.with.me;
         let transaction = store.begin()?;
@@ -479,6 +478,7 @@ impl Running {
             }
             Fault::Record(_) | Fault::Trouble(_) => RETRY_TROUBLE,
             Fault::Unfit(_) => RETRY_UNFIT,
+            Fault::Replaced => RETRY_REPLACED,
         };
         if !matches!(fault, Fault::Busy) {
             self.complain();

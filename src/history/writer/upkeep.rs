@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BEAT, CHECK, Recording, Running, Stage, replaced};
+use super::{BEAT, CHECK, Recording, Running, Stage};
 use crate::history::now_ms;
 use crate::history::queue::Lapses;
 use crate::history::retention::{self, Sweep};
@@ -22,7 +22,7 @@ impl Running {
         self.next_beat = Instant::now() + BEAT;
         let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
         if store.is_replaced() {
-            return Err(replaced());
+            return Err(Fault::Replaced);
         }
         let missed = self.with.queue.take_gap();
         let me = &self.with.me;
