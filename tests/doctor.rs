@@ -2,7 +2,7 @@
 //!
 //! With `UPDATE_GOLDEN=1` the expected texts are written instead of compared.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by a panic")]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -164,4 +164,76 @@ fn launchers_are_this_program() {
     fs::set_permissions(&launcher, fs::Permissions::from_mode(0o644)).unwrap();
     let plain = "problem  bin/python3: the launcher: this cannot be started";
     assert_eq!(say(), expected(&format!("{plain}\n{again}"), "1 problem, 0 warnings, 0 fine", 1));
+}
+
+/// Where each version says how long it waits for an answer, and in which words.
+const TIME_OUTS: &[(&str, &str, &str)] = &[
+    (
+        "4.1.5",
+        "plugins/emqx_extension_hook.conf",
+        "exhook.drivers = python3\nexhook.drivers.python3.call_timeout = T\n",
+    ),
+    ("4.2.14", "plugins/emqx_extension_hook.conf", "exhook.drivers = java\nexhook.drivers.java.call_timeout = T\n"),
+    ("4.3.22", "plugins/emqx_exhook.conf", "exhook.server.a.url = http://127.0.0.1:9000\nexhook.request_timeout = T\n"),
+    ("4.4.19", "plugins/emqx_exhook.conf", "exhook.server.a.url = http://127.0.0.1:9000\nexhook.request_timeout = T\n"),
+    ("5.0.26", "emqx.conf", "exhook.servers = [{ name = a, url = \"http://127.0.0.1:9000\", request_timeout = T }]\n"),
+    (
+        "5.8.9",
+        "emqx.conf",
+        "exhook { servers = [{ name = a, url = \"http://127.0.0.1:9000\", request_timeout = \"T\" }] }\n",
+    ),
+    ("5.10.1", "emqx.conf", "exhook.servers.1 { name = a, url = \"http://127.0.0.1:9000\", request_timeout = T }\n"),
+    ("6.2.1", "emqx.conf", "exhook.servers = [{ name = a, url = \"http://127.0.0.1:9000\", request_timeout = T }]\n"),
+];
+
+/// What is said of a policy's deadline of six seconds.
+#[track_caller]
+fn check_time_out(version: &str, file: &str, settings: &str, state: &str, waits: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let etc = folder.path().join("etc");
+    fs::create_dir_all(etc.join("plugins")).unwrap();
+    fs::write(etc.join("emqx.conf"), "").unwrap();
+    fs::write(etc.join(file), settings).unwrap();
+    fs::write(folder.path().join("rules.yaml"), "version: 1\ndeadline: 6s\nauth: { rules: [] }\n").unwrap();
+    let said = doctor(folder.path(), &["--etc", "etc", "--policy", "rules.yaml", "--user", "root", "--emqx", version]);
+    let lines = said.lines().filter(|line| line.starts_with(state) && line.contains("_timeout: "));
+    let found: Vec<&str> = lines.filter(|line| line.contains(waits)).collect();
+    assert_eq!(found.len(), 1, "{version}: no {state} with {waits:?}:\n{said}");
+}
+
+#[test]
+fn the_deadline_is_held_against_the_time_out_of_every_version() {
+    for (version, file, settings) in TIME_OUTS {
+        for (time_out, state, waits) in [
+            ("5s", "", "waits 5s for an answer, the policy's deadline is 6s: what takes longer is "),
+            ("6s", "", "waits 6s for an answer, the policy's deadline is 6s: what takes longer is "),
+            ("6500ms", "warning", "waits 6500ms for an answer, the policy's deadline is 6s, which leaves little time"),
+            ("9s", "fine", "waits 9s for an answer, the policy's deadline is 6s"),
+        ] {
+            // From 4.3 on the broker refuses what is late, unless it is told otherwise.
+            let state = match (state, *version < "4.3") {
+                ("", true) => "problem",
+                ("", false) => "warning",
+                (state, _) => state,
+            };
+            check_time_out(version, file, &settings.replace('T', time_out), state, waits);
+        }
+        // Where nothing is said, the broker waits for five seconds.
+        let unsaid: String = match file.strip_suffix("emqx.conf") {
+            Some(_) => settings.replace(", request_timeout = \"T\"", "").replace(", request_timeout = T", ""),
+            None => settings.lines().filter(|line| !line.ends_with('T')).map(|line| format!("{line}\n")).collect(),
+        };
+        assert!(unsaid.len() < settings.len(), "{version}");
+        let state = if *version < "4.3" { "problem" } else { "warning" };
+        check_time_out(version, file, &unsaid, state, "waits 5s for an answer, the policy's deadline is 6s: what");
+    }
+    // Whoever is to be let through when the answer is late, is.
+    for (version, file, settings) in &TIME_OUTS[2..] {
+        let ignore = if file.ends_with("emqx.conf") {
+            settings.replace("name = a,", "name = a, failed_action = ignore,")
+        } else {
+            format!("{settings}exhook.request_failed_action = ignore\n")
+        };
+        check_time_out(version, file, &ignore.replace('T', "5s"), "problem", "what takes longer is let through");
+    }
 }
