@@ -69,12 +69,14 @@ impl Broker {
 
     /// Calls, and takes the answer.
     pub(crate) async fn call(&self, call: Call) -> Taken {
+        self.try_call(call).await.unwrap_or_else(|error| panic!("{} {call:?}: {error}", self.dialect.name))
+    }
+
+    /// Calls, and takes the answer, if there is one.
+    pub(crate) async fn try_call(&self, call: Call) -> Result<Taken, Status> {
         let method = self.method(&call);
         let request = self.request(&call);
-        match self.send(&method, &request).await {
-            Ok(answer) => take(&answer),
-            Err(error) => panic!("{} {call:?}: {error}", self.dialect.name),
-        }
+        self.send(&method, &request).await.map(|answer| take(&answer))
     }
 
     /// The method that this broker calls.

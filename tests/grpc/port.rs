@@ -78,7 +78,7 @@ impl Drop for Driver {
 }
 
 /// The arguments of the callback, as EMQX 4.2 gives them.
-fn arguments(call: &Call) -> Vec<Term> {
+pub(crate) fn arguments(call: &Call) -> Vec<Term> {
     let nothing = || List::nil().into();
     let qos = |qos: u8| list([tuple([atom("qos"), integer(qos.into())]), tuple([atom("rh"), integer(0)])]);
     let client = clientinfo(call.client(), b"");

@@ -60,6 +60,11 @@ impl Place {
         self.0.path().join(name)
     }
 
+    /// A number that no file of it has yet, for the name of the next one.
+    pub(crate) fn next_number(&self) -> usize {
+        fs::read_dir(self.0.path()).unwrap().count()
+    }
+
     /// The command that serves the policy.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
@@ -79,8 +84,7 @@ impl Place {
     /// Starts a command that serves, and waits for its address.
     #[track_caller]
     pub(crate) fn start(&self, mut command: Command) -> Server {
-        let number = fs::read_dir(self.0.path()).unwrap().count();
-        let console = self.path(&format!("{number}.console"));
+        let console = self.path(&format!("{}.console", self.next_number()));
         let child = command.stdout(Stdio::null()).stderr(fs::File::create(&console).unwrap()).spawn();
         let mut server = Server { child: child.unwrap(), address: ([0; 4], 0).into(), console };
         let line = server.wait_for_line("listening on ");
@@ -138,6 +142,15 @@ impl Place {
         let mut files = Vec::new();
         walk(self.0.path(), &mut files);
         files
+    }
+}
+
+impl Drop for Place {
+    /// Where `EXHOOK_POLICY_EVIDENCE` is set, what a failed test leaves behind is kept.
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("EXHOOK_POLICY_EVIDENCE").is_some() {
+            self.0.disable_cleanup(true);
+        }
     }
 }
 
