@@ -1,7 +1,8 @@
-//! `exhook-policy history online|clients|connections|denials|bans|lift`
+//! `exhook-policy history online|clients|connections|denials|bans|lift|resync`
 
 mod lift;
 mod print;
+mod resync;
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -47,6 +48,19 @@ pub enum What {
     Bans(Bans),
     /// Lets in again whom `lockout` or `flapping` keeps out
     Lift(lift::Lift),
+    /// Settles the connections that are unsure by the broker's own list of its clients
+    ///
+    /// Reads what `emqx_ctl clients list` prints, or the pages of `GET /api/v4/clients` or `/api/v5/clients` one behind the
+    /// other. A connection that is unsure and whose client is in the list is unsure no longer; one whose client is not is closed,
+    /// with the reason `resync`. The driver or server may be at work meanwhile.
+    Resync(resync::Resync),
+}
+
+/// What is done, and not shown.
+#[derive(Debug)]
+enum Change<'a> {
+    Lift(&'a lift::Lift),
+    Resync(&'a resync::Resync),
 }
 
 /// Which bans.
@@ -109,7 +123,8 @@ pub enum Format {
 pub fn run(args: &Args) -> ExitCode {
     let (report, filter) = match args.what.report() {
         Ok(shown) => shown,
-        Err(lift) => return lift::run(lift),
+        Err(Change::Lift(lift)) => return lift::run(lift),
+        Err(Change::Resync(resync)) => return resync::run(resync),
     };
     match show(report, filter, &mut io::stdout().lock()) {
         Ok(Shown::All) => ExitCode::SUCCESS,
@@ -295,7 +310,7 @@ const BANS: Report = Report {
 
 impl What {
     /// What is shown; what is done, where it is that.
-    fn report(&self) -> Result<(&'static Report, &Filter), &lift::Lift> {
+    fn report(&self) -> Result<(&'static Report, &Filter), Change<'_>> {
         Ok(match self {
             What::Online(filter) => (&ONLINE, filter),
             What::Clients(filter) => (&CLIENTS, filter),
@@ -303,7 +318,8 @@ impl What {
             What::Denials(filter) => (&DENIALS, filter),
             What::Bans(Bans { all: true, filter }) => (&ALL_BANS, filter),
             What::Bans(Bans { all: false, filter }) => (&BANS, filter),
-            What::Lift(lift) => return Err(lift),
+            What::Lift(lift) => return Err(Change::Lift(lift)),
+            What::Resync(resync) => return Err(Change::Resync(resync)),
         })
     }
 }

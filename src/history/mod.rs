@@ -16,6 +16,7 @@
 //! - [`denials`]: refusals, folded by the minute.
 //! - [`bans`]: who is kept out for a while, shared with all that use the file.
 //! - [`retention`]: old rows go.
+//! - [`resync`]: what is unsure is settled by the broker's list of its clients.
 //! - [`store`]: the file, its schema and its WAL.
 //!
 //! The tables are described in `schema/`. Times are Unix milliseconds.
@@ -29,6 +30,7 @@ mod process;
 mod queue;
 mod record;
 mod registry;
+pub mod resync;
 mod retention;
 mod servers;
 mod store;

@@ -227,11 +227,14 @@ impl Callers {
         }
         // Another server may have found rows to be unsure, and may have taken some brokers over.
         let gaps = gaps(db)?;
-        self.changed |= gaps != self.gaps;
+        let changed = gaps != self.gaps;
+        self.changed |= changed;
         self.gaps = gaps;
         let ours = recorded_by(db, self.server)?;
         for claim in &mut self.claims {
-            let Claim::Ours { broker, heard_at, .. } = claim else { continue };
+            let Claim::Ours { broker, heard_at, doubted } = claim else { continue };
+            // Or what was unsure was settled.
+            *doubted &= !changed;
             if !ours.contains(broker) {
                 *claim = Claim::Unknown;
             } else if let Some(at) = heard_at.take() {

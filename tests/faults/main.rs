@@ -40,4 +40,5 @@ mod load;
 mod pipes;
 mod policies;
 mod produce;
+mod resync;
 mod scale;

@@ -264,3 +264,31 @@ fn what_an_upgraded_broker_had_open_before_has_ended() {
     assert!(broker.is_some());
     assert_eq!(world.query(&format!("{ended} 1000")), 1);
 }
+
+/// A broker that comes and goes is doubted once, but again where somebody settled meanwhile what was unsure.
+#[test]
+fn what_was_settled_from_outside_is_doubted_anew() {
+    let mut world = World::new();
+    let mut server = world.server(1);
+    assert!(world.hears(&mut server, 1_000, "emqx@1"));
+    let insert =
+        "INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at, broker)
+                  VALUES ('a', '', '::1', 1883, 'mqtt', 'emqx@1', 1000, (SELECT id FROM broker_processes))";
+    world.store.db.execute_batch(insert).unwrap();
+    let origin = world.origins.id(Origin { cluster: None, node: "emqx@1" }).unwrap();
+    let unsure = |world: &World| -> i64 {
+        world.store.db.query_row("SELECT count(*) FROM unsure", [], |row| row.get(0)).unwrap()
+    };
+    server.callers.away(&world.store.db, 2_000, origin).unwrap();
+    assert_eq!(unsure(&world), 1);
+    server.callers.beat(&world.store.db, &server.me, 2_500).unwrap();
+    assert!(server.callers.take_changed());
+    world.store.db.execute_batch("DELETE FROM unsure").unwrap();
+    server.callers.away(&world.store.db, 3_000, origin).unwrap();
+    assert_eq!(unsure(&world), 0, "it was doubted once");
+    world.store.db.execute_batch("UPDATE broker_processes SET gaps = gaps + 1").unwrap();
+    server.callers.beat(&world.store.db, &server.me, 3_500).unwrap();
+    assert!(server.callers.take_changed());
+    server.callers.away(&world.store.db, 4_000, origin).unwrap();
+    assert_eq!(unsure(&world), 1, "and again");
+}

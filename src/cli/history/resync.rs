@@ -1,0 +1,140 @@
+//! `exhook-policy history resync`
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use super::{database, parse_time};
+use crate::history::resync::{Form, List, Outcome, Scope, open, resync};
+
+/// A list that was taken just now is taken for one of a minute ago: clocks differ, and to print it takes a while.
+const MARGIN: i64 = 60_000;
+
+/// Which list, of which brokers, and for which database.
+#[derive(Debug, clap::Args)]
+pub struct Resync {
+    /// The list; `-` or nothing for stdin
+    #[arg(value_name = "LIST")]
+    pub list: Option<PathBuf>,
+    /// The database
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    pub database: Option<PathBuf>,
+    /// The policy that names the database [default: rules.yaml]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// The broker's node that the list is of, where the list does not tell and the database knows several
+    #[arg(long)]
+    pub node: Option<String>,
+    /// Its cluster, where the database knows several
+    #[arg(long)]
+    pub cluster: Option<String>,
+    /// When the list was taken: 2024-05-01T12:30:00Z, or 5m for so long ago (UTC) [default: a minute ago]. What began later
+    /// is left alone
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub as_of: Option<i64>,
+    /// In which form the list is, where it is not to be found out
+    #[arg(long, value_enum)]
+    pub form: Option<FormName>,
+    /// Take a list without any client for what it says: that nobody is connected
+    #[arg(long)]
+    pub empty: bool,
+    /// Say what would be done, and do nothing; exit with 1 where there is anything
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// The form of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormName {
+    /// What `emqx_ctl clients list` prints
+    Ctl,
+    /// What the REST API gives, or objects with a `clientid`
+    Json,
+    /// A clientid a line
+    Plain,
+}
+
+impl From<FormName> for Form {
+    fn from(name: FormName) -> Self {
+        match name {
+            FormName::Ctl => Form::Ctl,
+            FormName::Json => Form::Json,
+            FormName::Plain => Form::Plain,
+        }
+    }
+}
+
+/// Settles what is unsure, and says what came of it. 0 where all of it could be; 1 where something stays unsure that the
+/// list does not settle, or in a dry run where something would be done; 2 where nothing could be done.
+pub(super) fn run(args: &Resync) -> ExitCode {
+    // Before the list is read, which may still be on its way.
+    let as_of = args.as_of.unwrap_or_else(|| Timestamp::now().as_millisecond() - MARGIN);
+    match settle(args, as_of) {
+        Ok((outcome, listed)) => {
+            let _ = io::stdout().lock().write_all(told(&outcome, listed, as_of, args.dry_run).as_bytes());
+            let would_do = args.dry_run && outcome.there + outcome.gone > 0;
+            if would_do || outcome.is_partial() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+        Err(text) => {
+            let _ = writeln!(io::stderr(), "exhook-policy: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// What came of it, and how many clients were in the list.
+fn settle(args: &Resync, as_of: i64) -> Result<(Outcome, usize), String> {
+    let path = database(args.database.as_deref(), args.policy.as_deref())?;
+    let (name, bytes) = match &args.list {
+        Some(path) if path.as_os_str() != "-" => (path.display().to_string(), fs::read(path)),
+        Some(_) | None => {
+            let mut bytes = Vec::new();
+            ("stdin".to_owned(), io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))
+        }
+    };
+    let bytes = bytes.map_err(|error| format!("cannot read {name}: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))?;
+    let list = List::parse(&text, args.form.map(Form::from)).map_err(|problem| format!("{name}: {problem}"))?;
+    if list.is_empty() && !args.empty {
+        return Err(format!("{name}: there is no client in it; --empty says that it is so"));
+    }
+    let scope = Scope { cluster: args.cluster.clone(), node: args.node.clone() };
+    let mut db = open(&path).map_err(|text| format!("cannot open {}: {text}", path.display()))?;
+    let outcome = resync(&mut db, &list, &scope, as_of, !args.dry_run)
+        .map_err(|trouble| format!("{}: {trouble}", path.display()))?;
+    Ok((outcome, list.len()))
+}
+
+fn told(outcome: &Outcome, listed: usize, as_of: i64, dry_run: bool) -> String {
+    let Outcome { nodes, there, gone, later, unclear, elsewhere, unknown } = outcome;
+    let taken = Timestamp::from_millisecond(as_of)
+        .map_or_else(|_| as_of.to_string(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let of = if nodes.is_empty() {
+        String::new()
+    } else {
+        format!(" of {}", nodes.iter().map(|node| node.escape_debug().to_string()).collect::<Vec<_>>().join(", "))
+    };
+    let mut text = format!("{listed} clients in the list{of}, taken at {taken}\n");
+    let (surely, closed) =
+        if dry_run { ("would be unsure no longer", "would be closed") } else { ("unsure no longer", "closed") };
+    let mut line = |count: usize, always: bool, what: &str| {
+        if always || count > 0 {
+            text.push_str(&format!("{count:>8}  {what}\n"));
+        }
+    };
+    line(*there, true, &format!("{surely}: in the list"));
+    line(*gone, true, &format!("{closed}: not in the list"));
+    line(*later, false, "unsure still: they began after the list was taken");
+    line(*unclear, false, "unsure still: their line can be read in several ways; JSON is clear");
+    line(*elsewhere, false, "unsure still: of other nodes");
+    line(
+        *unknown,
+        false,
+        "in the list as connected, and no connection is open here: they are recorded when they come again",
+    );
+    text
+}
