@@ -145,29 +145,29 @@ fn a_damaged_database_stops_no_call() {
                         overwrite(place, at, &[0xa5, 0x5a, 0xff, 0x00, 0x81]);
                         at += 97 + seed % 1000;
                     }
-                })
+                });
             });
             scope.spawn(|| {
                 check_damaged("every page but the first", |place, size| {
                     overwrite(place, 4096, &vec![0xa5; usize::try_from(size - 4096).unwrap()]);
-                })
+                });
             });
             scope.spawn(|| {
                 check_damaged("cut off within a page", |place, size| {
                     let file = OpenOptions::new().write(true).open(place.path("history.db")).unwrap();
                     file.set_len(size / 2 + 100).unwrap();
-                })
+                });
             });
             scope.spawn(|| {
                 check_damaged("emptied", |place, _| {
                     OpenOptions::new().write(true).open(place.path("history.db")).unwrap().set_len(0).unwrap();
-                })
+                });
             });
             scope.spawn(|| {
                 check_damaged("a text", |place, _| {
                     fs::write(place.path("history.db"), "no database, but long enough to be one\n".repeat(999))
                         .unwrap();
-                })
+                });
             });
             scope.spawn(|| {
                 check_damaged("another program's", |place, _| {
@@ -176,7 +176,7 @@ fn a_damaged_database_stops_no_call() {
                     }
                     let other = Connection::open(place.path("history.db")).unwrap();
                     other.execute_batch("CREATE TABLE connections (a); INSERT INTO connections VALUES (1)").unwrap();
-                })
+                });
             });
         });
     }

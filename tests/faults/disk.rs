@@ -9,7 +9,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::host::{self, Driver};
 use super::load::{Load, Played, check};
-use super::produce::{Disk, FreezingDisk, HungDisk};
+use super::produce::{Disk, FreezingDisk, HungDisk, ReadOnly};
 use super::scale::{long, not_tested};
 use super::server::{Place, RULES};
 use super::story::{Call, client};
@@ -91,19 +91,33 @@ fn a_full_disk_holds_up_nobody_and_loses_nothing() {
     }
 }
 
-#[test]
-fn a_disk_that_becomes_read_only_holds_up_nobody_and_is_tried_again() {
-    let place = Place::new(&rules("disk/history.db"));
-    let disk = match Disk::of(&place.path("disk"), 16) {
-        Ok(disk) => disk,
-        Err(why) => return not_tested("a disk that is read-only; see `what_is_no_database_stops_no_call`", why),
-    };
-    // From the start: files cannot be made.
-    disk.set_read_only(true).unwrap();
+/// There is a history already, and then a driver is started that may not write this of it.
+#[track_caller]
+fn check_read_only(what: &str) {
+    let place = Place::new(&rules("data/history.db"));
     let mut driver = Driver::start(&place);
-    let played = played_through(&mut driver, || {}, "cannot be written", || disk.set_read_only(false).unwrap());
+    let mut load = Load::start(&mut driver, 8).at_most(4_000);
+    load.play(&mut driver, Instant::now() + Duration::from_millis(300));
+    load.drain(&driver);
+    assert!(driver.end().0.success());
+    let before = load.done();
+
+    let read_only = ReadOnly::at(&place.path(what));
+    let mut driver = Driver::start(&place);
+    let mut played = played_through(&mut driver, || {}, "cannot be written", move || drop(read_only));
     all_answered(&played);
-    all_is_there(driver, &place, "disk/history.db", played);
+    played.stories.extend(before.stories);
+    all_is_there(driver, &place, "data/history.db", played);
+}
+
+#[test]
+fn a_file_that_is_read_only_holds_up_nobody_and_is_tried_again() {
+    check_read_only("data/history.db");
+}
+
+#[test]
+fn a_folder_that_is_read_only_holds_up_nobody_and_is_tried_again() {
+    check_read_only("data");
 }
 
 #[test]
@@ -176,24 +190,24 @@ fn what_is_no_database_stops_no_call() {
             check_no_database("a text", |place| {
                 fs::write(place.path("data/history.db"), "no database, but long enough to be one\n".repeat(500))
                     .unwrap();
-            })
+            });
         });
         scope.spawn(|| check_no_database("a folder", |place| fs::create_dir(place.path("data/history.db")).unwrap()));
         scope.spawn(|| {
             check_no_database("a file for the folder", |place| {
                 fs::remove_dir(place.path("data")).unwrap();
                 fs::write(place.path("data"), "").unwrap();
-            })
+            });
         });
         scope.spawn(|| {
             check_no_database("a pipe", |place| {
                 assert!(Command::new("mkfifo").arg(place.path("data/history.db")).status().unwrap().success());
-            })
+            });
         });
         scope.spawn(|| {
             check_no_database("a link to itself", |place| {
                 std::os::unix::fs::symlink("history.db", place.path("data/history.db")).unwrap();
-            })
+            });
         });
     });
 }

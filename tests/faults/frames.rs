@@ -50,7 +50,7 @@ fn damage(random: &mut Random, recorded: &[Vec<u8>]) -> Vec<u8> {
         let at = random.below(frame.len());
         match random.below(8) {
             0 => frame.truncate(at),
-            1 => frame.extend((0..random.below(40)).map(|n| n as u8)),
+            1 => frame.append(&mut random.bytes(40)),
             2 => {
                 let nasty = NASTY[random.below(NASTY.len())];
                 frame.splice(at..at, nasty.iter().copied());
@@ -66,7 +66,7 @@ fn damage(random: &mut Random, recorded: &[Vec<u8>]) -> Vec<u8> {
                 let part = frame[at..].to_vec();
                 frame.splice(at..at, part);
             }
-            _ => frame[at] = random.next() as u8,
+            _ => frame[at] = random.byte(),
         }
         if frame.is_empty() {
             break;
@@ -91,9 +91,9 @@ fn frames_that_nobody_sends_do_no_harm() {
         let mut bytes = Vec::new();
         for _ in 0..BATCH {
             let frame = match random.below(4) {
-                0 => (0..random.below(200)).map(|_| random.next() as u8).collect(),
+                0 => random.bytes(200),
                 1 => {
-                    let mut tail: Vec<u8> = (0..random.below(100)).map(|_| random.next() as u8).collect();
+                    let mut tail = random.bytes(100);
                     let mut call =
                         b"\x83h\x05d\x00\x01Ca\x01d\x00\x08allhooksd\x00\x16on_client_authenticatel\x00\x00\x00\x03"
                             .to_vec();

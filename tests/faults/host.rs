@@ -130,7 +130,7 @@ impl Driver {
             match self.reply_by(end) {
                 Ok(reply) if reply.id == id => return reply,
                 Ok(_) => {}
-                Err(_) => panic!("no reply to {id}: {}", self.console()),
+                Err(error) => panic!("no reply to {id}: {error}: {}", self.console()),
             }
         }
     }

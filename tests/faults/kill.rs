@@ -10,7 +10,7 @@ use super::broker::Broker;
 use super::dialect::named;
 use super::host::Driver;
 use super::load::{Load, Story, check};
-use super::scale::{Random, times};
+use super::scale::{Random, scale, times};
 use super::server::{LONGEST, Place, RULES};
 use super::story::{Call, client};
 
@@ -24,7 +24,9 @@ fn a_killed_driver_loses_nothing_that_was_acknowledged() {
     /// Rounds on one database.
     const ROUNDS: u32 = 24;
     let mut random = Random::new("kill a driver");
-    for _ in 0..times(1, 42) {
+    // A thousand in a soak.
+    let databases = if scale() == 1 { 1 } else { times(5, 42) };
+    for _ in 0..databases {
         let place = Place::new(&rules());
         let (mut stories, mut early) = (Vec::new(), 0);
         for round in 0..ROUNDS {

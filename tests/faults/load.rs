@@ -189,7 +189,7 @@ impl Load {
         while self.slots.iter().any(|story| story.waits_since().is_some()) {
             match driver.reply_by(end) {
                 Ok(reply) => drop(self.answered(reply, false)),
-                Err(_) => panic!("calls are not answered: {}", driver.console()),
+                Err(error) => panic!("calls are not answered: {error}: {}", driver.console()),
             }
         }
     }
@@ -260,6 +260,14 @@ fn column<T: rusqlite::types::FromSql>(database: &Connection, sql: &str) -> Vec<
     statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
+fn each(database: &Connection, sql: &str, mut take: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()>) {
+    let mut statement = database.prepare(sql).unwrap();
+    let mut found = statement.query([]).unwrap();
+    while let Some(row) = found.next().unwrap() {
+        take(row).unwrap();
+    }
+}
+
 /// A connection: when it ended, and by what.
 type Row = (Option<i64>, Option<String>);
 
@@ -275,42 +283,23 @@ struct Rows {
 impl Rows {
     fn of(database: &Connection) -> Self {
         let mut rows = Rows::default();
-        let each = |sql: &str, mut take: Box<dyn FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<()> + '_>| {
-            let mut statement = database.prepare(sql).unwrap();
-            let mut found = statement.query([]).unwrap();
-            while let Some(row) = found.next().unwrap() {
-                take(row).unwrap();
-            }
-        };
         let Rows { connections, attempts, subscriptions, messages } = &mut rows;
-        each(
-            "SELECT clientid, disconnected_at, closed_by FROM connections ORDER BY id",
-            Box::new(|row| {
-                connections.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
-                Ok(())
-            }),
-        );
-        each(
-            "SELECT clientid, connack FROM attempts",
-            Box::new(|row| {
-                attempts.entry(row.get(0)?).or_default().push(row.get(1)?);
-                Ok(())
-            }),
-        );
-        each(
-            "SELECT clientid, topic FROM subscriptions",
-            Box::new(|row| {
-                subscriptions.insert((row.get(0)?, row.get(1)?));
-                Ok(())
-            }),
-        );
-        each(
-            "SELECT CAST(payload AS TEXT) FROM messages",
-            Box::new(|row| {
-                *messages.entry(row.get(0)?).or_default() += 1;
-                Ok(())
-            }),
-        );
+        each(database, "SELECT clientid, disconnected_at, closed_by FROM connections ORDER BY id", |row| {
+            connections.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
+            Ok(())
+        });
+        each(database, "SELECT clientid, connack FROM attempts", |row| {
+            attempts.entry(row.get(0)?).or_default().push(row.get(1)?);
+            Ok(())
+        });
+        each(database, "SELECT clientid, topic FROM subscriptions", |row| {
+            subscriptions.insert((row.get(0)?, row.get(1)?));
+            Ok(())
+        });
+        each(database, "SELECT CAST(payload AS TEXT) FROM messages", |row| {
+            *messages.entry(row.get(0)?).or_default() += 1;
+            Ok(())
+        });
         rows
     }
 

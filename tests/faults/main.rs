@@ -10,6 +10,7 @@
     clippy::panic,
     clippy::wildcard_enum_match_arm,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a test fails by a panic"
 )]
 

@@ -1,5 +1,6 @@
 //! Policies and sources that mean harm, under the running program.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
@@ -33,12 +34,13 @@ fn a_policy_that_means_harm_is_refused_and_denies() {
     let text = |text: String| move |place: &Place| fs::write(place.path("rules.yaml"), text).unwrap();
     check_refused("nothing", text(String::new()));
     check_refused("no text", |place| {
-        fs::write(place.path("rules.yaml"), [0xff, 0xfe, 0x00, 0x80].repeat(5000)).unwrap()
+        fs::write(place.path("rules.yaml"), [0xff, 0xfe, 0x00, 0x80].repeat(5000)).unwrap();
     });
     check_refused("deep", text(format!("version: 1\nx: {}", "[{a: ".repeat(100_000))));
     let mut bomb = "version: 1\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..30 {
-        bomb += &format!("a{level}: &a{level} [{}]\n", format!("*a{}, ", level - 1).repeat(10));
+        let uses = format!("*a{}, ", level - 1).repeat(10);
+        writeln!(bomb, "a{level}: &a{level} [{uses}]").unwrap();
     }
     check_refused("aliases", text(bomb));
     check_refused("large", text(format!("version: 1\nx: \"{}\"\n", "\\n".repeat(4 << 20))));

@@ -27,7 +27,7 @@ fn mounted(args: &[&str], paths: &[&Path], stdin: Stdio) -> Result<Mount, String
 }
 
 /// Something mounted, until it is dropped.
-struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Drop for Mount {
     fn drop(&mut self) {
@@ -60,10 +60,35 @@ impl Disk {
     pub(crate) fn free(&self) {
         fs::remove_file(self.0.0.join("filler")).unwrap();
     }
+}
 
-    pub(crate) fn set_read_only(&self, read_only: bool) -> Result<(), String> {
-        let options = if read_only { "remount,ro" } else { "remount,rw" };
-        run("mount", &["-o", options], &[&self.0.0], Stdio::null())
+/// A file or folder that cannot be written to, until it is dropped.
+pub(crate) enum ReadOnly {
+    /// For root, whom permissions do not stop.
+    Mounted {
+        _mount: Mount,
+    },
+    Forbidden(PathBuf, fs::Permissions),
+}
+
+impl ReadOnly {
+    pub(crate) fn at(path: &Path) -> Self {
+        if run("mount", &["-o", "bind,ro"], &[path, path], Stdio::null()).is_ok() {
+            return ReadOnly::Mounted { _mount: Mount(path.to_owned()) };
+        }
+        let before = fs::metadata(path).unwrap().permissions();
+        let mut after = before.clone();
+        after.set_readonly(true);
+        fs::set_permissions(path, after).unwrap();
+        ReadOnly::Forbidden(path.to_owned(), before)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        if let ReadOnly::Forbidden(path, before) = self {
+            fs::set_permissions(path, before.clone()).unwrap();
+        }
     }
 }
 

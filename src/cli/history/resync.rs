@@ -1,5 +1,6 @@
 //! `exhook-policy history resync`
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -123,7 +124,7 @@ fn told(outcome: &Outcome, listed: usize, as_of: i64, dry_run: bool) -> String {
         if dry_run { ("would be unsure no longer", "would be closed") } else { ("unsure no longer", "closed") };
     let mut line = |count: usize, always: bool, what: &str| {
         if always || count > 0 {
-            text.push_str(&format!("{count:>8}  {what}\n"));
+            let _ = writeln!(text, "{count:>8}  {what}");
         }
     };
     line(*there, true, &format!("{surely}: in the list"));

@@ -150,16 +150,13 @@ fn json(text: &str) -> Result<Vec<Listed>, String> {
     let mut pages = Vec::new();
     for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
         let document = document.map_err(|error| format!("it is cut off, or no JSON: {error}"))?;
-        match &document {
-            Value::Array(items) => read_all(items, &mut clients)?,
-            Value::Object(fields) => match fields.get("data") {
-                Some(Value::Array(items)) => {
-                    read_all(items, &mut clients)?;
-                    pages.extend(fields.get("meta").map(Page::of));
-                }
-                _ => clients.push(json_client(&document)?),
-            },
-            _ => clients.push(json_client(&document)?),
+        if let Some(items) = document.as_array() {
+            read_all(items, &mut clients)?;
+        } else if let Some(items) = document.get("data").and_then(Value::as_array) {
+            read_all(items, &mut clients)?;
+            pages.extend(document.get("meta").map(Page::of));
+        } else {
+            clients.push(json_client(&document)?);
         }
     }
     Page::check(&pages)?;
