@@ -9,7 +9,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::wildcard_enum_match_arm,
-    clippy::print_stderr,
     clippy::print_stdout,
     reason = "a test fails by a panic"
 )]

@@ -94,7 +94,7 @@ impl Drop for ReadOnly {
 
 /// A disk on which every access hangs until it is dropped: a FUSE file system that nobody serves.
 pub(crate) struct HungDisk {
-    mount: Mount,
+    _mount: Mount,
     /// With it the kernel's end goes, and whatever hangs fails.
     _server: File,
 }
@@ -108,11 +108,7 @@ impl HungDisk {
         let options = "fd=0,rootmode=40000,user_id=0,group_id=0,allow_other";
         let stdin = server.try_clone().unwrap().into();
         let mount = mounted(&["-i", "-t", "fuse", "-o", options, "hung"], &[at], stdin)?;
-        Ok(HungDisk { mount, _server: server })
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.mount.0.join(name)
+        Ok(HungDisk { _mount: mount, _server: server })
     }
 }
 

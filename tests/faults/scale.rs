@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt::Display;
+use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// 1 in CI; `EXHOOK_POLICY_SOAK` in a soak.
@@ -19,9 +20,9 @@ pub(crate) fn long(in_ci: Duration, most: Duration) -> Duration {
     in_ci.saturating_mul(scale()).min(most)
 }
 
-/// Says that something was not put to the test, and why.
+/// Says that something was not put to the test, and why, past whoever keeps the output of tests that pass.
 pub(crate) fn not_tested(what: &str, why: impl Display) {
-    eprintln!("\n*** NOT TESTED: {what}: {why} ***\n");
+    let _ = writeln!(std::io::stderr(), "\n*** NOT TESTED: {what}: {why} ***\n");
 }
 
 /// Numbers that look random, the same for the same seed.
