@@ -28,6 +28,8 @@ fn a_killed_driver_loses_nothing_that_was_acknowledged() {
     let databases = if scale() == 1 { 1 } else { times(5, 42) };
     for _ in 0..databases {
         let place = Place::new(&rules());
+        // Whatever comes later, there is a database.
+        Driver::start(&place).ask(&Call::Connected(client("read-first")));
         let (mut stories, mut early) = (Vec::new(), 0);
         for round in 0..ROUNDS {
             let mut driver = Driver::start(&place);
