@@ -253,7 +253,7 @@ fn only_from_an_address() {
 fn lift(line: &str, expected: usize) -> String {
     let (_dir, path) = sample();
     let args = args_of(line, &path);
-    let Err(lift) = args.what.report() else { panic!("{line}") };
+    let Err(Change::Lift(lift)) = args.what.report() else { panic!("{line}") };
     assert_eq!(lift::lift(lift), Ok(expected), "{line}");
     assert_eq!(lift::lift(lift), Ok(0), "{line}");
     let args = args_of("bans --format csv", &path);
@@ -298,7 +298,7 @@ fn an_older_file_has_no_bans() {
     let older = "it has no bans yet; the driver or server brings it up to date when it opens it";
     assert_eq!(text, format!("cannot read {}: {older}", path.display()));
     let args = args_of("lift --all", &path);
-    let Err(lift) = args.what.report() else { panic!("it shows something") };
+    let Err(Change::Lift(lift)) = args.what.report() else { panic!("it shows something") };
     let older = "it is of an older version; the driver or server brings it up to date when it opens it";
     assert_eq!(lift::lift(lift), Err(format!("cannot write {}: {older}", path.display())));
 }

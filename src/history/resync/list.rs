@@ -284,7 +284,8 @@ mod tests {
         check("{\"clientid\":\"a\"}\n{\"clientid\":\"b\"}\n", None, &[("a", None, true), ("b", None, true)]);
         check(r#"{"data":[],"meta":{"count":0,"limit":100,"page":1,"hasnext":false}}"#, None, &[]);
         // EMQX 4 does not count what a query finds.
-        let uncounted = r#"{"meta":{"page":1,"limit":10,"hasnext":false,"count":-1},"data":[{"clientid":"a"}],"code":0}"#;
+        let uncounted =
+            r#"{"meta":{"page":1,"limit":10,"hasnext":false,"count":-1},"data":[{"clientid":"a"}],"code":0}"#;
         check(uncounted, None, &[("a", None, true)]);
         // Pages that a cursor leads to.
         check(
