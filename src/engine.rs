@@ -23,7 +23,7 @@ mod told;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -123,6 +123,7 @@ impl Engine {
         let (engine, beginning) = Engine::begin(setup);
         let Surroundings { file, log, .. } = &engine.shared.around;
         match (&*engine.shared.core.load(), &beginning.fault) {
+            (Some(_), _) if beginning.is_last_good => {}
             (Some(core), _) => {
                 let mode = core.policy.mode().as_str();
                 log.line(format_args!("the policy {} is in force, mode {mode}", file.display()));
@@ -144,23 +145,20 @@ impl Engine {
         let limits = Arc::default();
         let around = Surroundings { file, recorder, outlet: Arc::new(Outlet::new(sink)), limits, log };
         let stamp = Stamp::at(&around.file);
-        let (text, problem) = match reload::read(&around.file) {
-            Ok(text) => (Some(text), None),
-            Err(problem) => (None, Some(problem)),
+        let fault_of = |hash, text| Fault { hash, at: now_ms(), text };
+        let (known, loaded) = match reload::read(&around.file) {
+            Ok(text) => match reload::compile(&around.file, &text.bytes) {
+                Ok(compiled) => (stamp, Ok((compiled, text))),
+                Err(problem) => (stamp, Err(fault_of(Some(text.hash), problem))),
+            },
+            // It is looked at again.
+            Err(problem) => (None, Err(fault_of(None, problem))),
         };
-        let compiled = text.as_ref().map(|text| reload::compile(&around.file, &text.bytes));
-        let (mut ready, problem) = match compiled {
-            Some(Ok(ready)) => (text.as_ref().map(|text| (ready, text.hash.clone())), None),
-            Some(Err(problem)) => (None, Some(problem)),
-            None => (None, problem),
+        let (ready, text, fault) = match loaded {
+            Ok((compiled, text)) => (Some((compiled, text.hash.clone())), Some(text), None),
+            Err(fault) => (recall(&around, &state, &fault), None, Some(fault)),
         };
-        let fault =
-            problem.map(|text_of_it| Fault { hash: text.map(|text| text.hash), at: now_ms(), text: text_of_it });
-        let mut is_last_good = false;
-        if let Some(fault) = &fault {
-            ready = recall(&around, &state, fault);
-            is_last_good = ready.is_some();
-        }
+        let is_last_good = fault.is_some() && ready.is_some();
         let core = ready.map(|((policy, warnings), hash)| {
             around.log.text(&warnings);
             let patience = FIRST_LOAD.min(policy.deadline() / 2);
@@ -172,10 +170,10 @@ impl Engine {
             core: ArcSwapOption::from(core),
             brokers: told::Brokers::default(),
             bell: Arc::default(),
-            standing: Mutex::default(),
+            standing: Mutex::new(Standing { is_last_good, ..Standing::default() }),
             meter: Meter::default(),
         };
-        (Engine { shared: Arc::new(shared) }, Beginning { stamp, is_last_good, fault })
+        (Engine { shared: Arc::new(shared) }, Beginning { stamp: known, text, is_last_good, fault })
     }
 
     /// The policy in force; `otherwise` where there is none.
@@ -249,6 +247,10 @@ impl Handler for Engine {
 
     fn serves(&self) -> bool {
         self.ask(false, |_| true)
+    }
+
+    fn is_last_good(&self) -> bool {
+        self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).is_last_good
     }
 
     fn may_wait(&self, hook: Hook) -> bool {

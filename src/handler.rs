@@ -39,6 +39,10 @@ pub trait Handler: Send + 'static {
     fn serves(&self) -> bool {
         true
     }
+    /// Whether what is in force is the copy of an earlier policy, of which the log has heard.
+    fn is_last_good(&self) -> bool {
+        false
+    }
     /// Takes note that so many calls of a hook were answered so, each after this time.
     fn answered(&self, _: Hook, _: Answer, _: Duration, _: u64) {}
     /// Takes note of what a broker was told.

@@ -27,7 +27,7 @@ use crate::log::Log;
 use crate::port::driver;
 use crate::port::frame::Packet;
 use crate::port::pipes::Pipes;
-use crate::state::status;
+use crate::state::{Folder, last_good};
 
 /// What `python3 -V` answers. The broker wants 3.0 or later; erlport runs on this one.
 const PYTHON_VERSION: &str = "Python 3.8.0";
@@ -188,10 +188,10 @@ fn serve(language: Language, options: &[OsString], args: &[OsString], log: &Log)
     let path = search_path(language, args);
     let log_of_engine = log.clone();
     let load: Load<Engine> = Arc::new(move |module, sink| {
-        let file = find_policy(module, &path)?;
+        let file = find_policy(module, &path).or_else(|missing| known_policy(module, &path).ok_or(missing))?;
         let recorder = Recorder::of_this_process(language.as_str());
         let setup = Setup::new(&file, recorder, sink, log_of_engine.clone());
-        let was = status::last_mode(&setup.state, &file);
+        let was = last_good::recall_mode(&setup.state, &file);
         Engine::load(setup).map_err(|reason| Refused { reason, was })
     });
     driver::run(pipes, options.packet, load, log).map_err(|failure| failure.to_string())
@@ -239,6 +239,12 @@ pub(crate) fn find_policy(module: &str, path: &[PathBuf]) -> Result<PathBuf, Str
     } else {
         format!("no {module}.yaml or {module}.yml in {}", looked_in.join(", "))
     })
+}
+
+/// Where a policy was in force whose file is gone: what was kept of it is there still.
+fn known_policy(module: &str, path: &[PathBuf]) -> Option<PathBuf> {
+    let files = path.iter().flat_map(|folder| ["yaml", "yml"].map(|ending| folder.join(format!("{module}.{ending}"))));
+    files.into_iter().find(|file| last_good::is_known(&Folder::of(file, None), file))
 }
 
 /// Becomes the next program of the name.

@@ -458,3 +458,21 @@ fn write_in_pieces(stdin: &mut impl Write, input: &[u8], piece: usize) {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
+
+/// The broker hands back what `init` told it, however old that is; only what was in force since closes the door.
+#[test]
+fn a_policy_that_is_gone_denies_where_it_was_enforced_last() {
+    let state = || tuple([atom("exhook_policy"), integer(2), atom("audit"), integer(16)]);
+    let asked = call("on_client_authenticate", &[clientinfo("gw-1", "", "s3cret"), atom("true"), state()]);
+    for (was_enforced, expected) in [(true, DENIED), (false, "'undefined'")] {
+        let place = Place::new();
+        if was_enforced {
+            talk(place.python(&OPTIONS), &framed(4, &call("init", &[])));
+        }
+        fs::remove_file(place.path("policy/rules.yaml")).unwrap();
+        for _ in 0..2 {
+            let output = talk(place.python(&OPTIONS), &framed(4, &asked));
+            assert_eq!(results(4, &output.stdout), [expected], "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}

@@ -221,7 +221,8 @@ fn the_status_counts_by_rule_over_reloads() {
     };
     // Waiting for the login asked too.
     bench.wait(|| rule("one").is_some_and(|(allow, deny)| allow >= 4 && deny == 0), "the old count goes on");
-    assert_eq!(rule("zero"), Some((0, 0)));
+    assert_eq!(rule("zero"), None, "it decided nothing");
+    assert!(String::from_utf8(bench.status(&[]).stdout).unwrap().contains("silent    1 rules decided nothing yet"));
     assert!(rule("default").is_some_and(|(allow, deny)| allow == 0 && deny >= 1));
 }
 
@@ -347,8 +348,12 @@ fn at_a_start_with_an_invalid_file_it_denies_unless_the_policy_asked_for_a_copy(
         // Mended, without the wish.
         bench.replace(&allows("b"));
         bench.await_login("b");
-        let left = |bench: &Bench| fs::read_dir(bench.dir.path().join("state")).unwrap().flatten().count();
-        bench.wait(|| left(&bench) == 1, "only the status is left");
+        let copies = || {
+            let entries = fs::read_dir(bench.dir.path().join("state")).unwrap().flatten();
+            entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "last-good")).count()
+        };
+        bench.wait(|| copies() == 0, "no copy is left");
+        bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status that all is well");
     }
 }
 
@@ -357,7 +362,9 @@ fn a_copy_that_others_may_have_written_is_not_in_force() {
     use std::os::unix::fs::PermissionsExt;
 
     let bench = Bench::new(&format!("if_invalid: last-good\n{}", allows("a")));
-    bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status");
+    let is_copy = |entry: fs::DirEntry| entry.path().extension().is_some_and(|ending| ending == "last-good");
+    bench
+        .wait(|| fs::read_dir(bench.dir.path().join("state")).into_iter().flatten().flatten().any(is_copy), "the copy");
     let Bench { dir, engine, .. } = bench;
     drop(engine);
     fs::set_permissions(dir.path().join("state"), PermissionsExt::from_mode(0o777)).unwrap();
@@ -454,33 +461,78 @@ fn a_driver_that_finds_no_policy_says_so_where_it_is_looked_for() {
     );
 }
 
-/// A driver that was killed leaves its status: by that it is known which mode was in force, whatever `init` once told.
+/// Whatever `init` once told the broker, which hands that back: the mode that was in force last is known after any end.
 #[test]
-fn the_mode_that_was_in_force_last_is_known_after_a_kill() {
+fn the_mode_that_was_in_force_last_is_known_after_any_end() {
     use exhook_policy::decision::Mode;
     use exhook_policy::state::Folder;
-    use exhook_policy::state::status::last_mode;
+    use exhook_policy::state::last_good::recall_mode;
 
     let bench = Bench::new(&format!("mode: audit\n{}", allows("a")));
     let folder = Folder::of(&bench.file(), None);
-    bench.wait(|| last_mode(&folder, &bench.file()) == Some(Mode::Audit), "a status in audit mode");
+    bench.wait(|| recall_mode(&folder, &bench.file()) == Some(Mode::Audit), "it is known that it is in audit mode");
     bench.replace(&allows("b"));
-    bench.wait(|| last_mode(&folder, &bench.file()) == Some(Mode::Enforce), "a status that it is enforced");
-    // As a kill would leave it.
-    let state = bench.dir.path().join("state");
-    let kept: Vec<(PathBuf, Vec<u8>)> = fs::read_dir(&state)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.clone(), fs::read(path).unwrap()))
-        .collect();
+    bench.await_login("b");
+    assert_eq!(recall_mode(&folder, &bench.file()), Some(Mode::Enforce), "before the first answer");
     let Bench { dir, engine, answers, log, .. } = bench;
     drop(engine);
-    let renamed = |path: &Path| path.with_file_name("status-1.json");
-    for (path, text) in &kept {
-        fs::write(renamed(path), text).unwrap();
+    let file = dir.path().join("rules.yaml");
+    for text in ["version: 1\nauth: {\n", "version: 1\nauth: [\n"] {
+        fs::write(&file, text).unwrap();
+        Engine::load(setup(dir.path(), &answers, &log)).unwrap_err();
+        assert_eq!(recall_mode(&folder, &file), Some(Mode::Enforce));
     }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_for_a_while_is_read_again() {
+    let bench = Bench::new(&allows("a"));
+    // A folder in its place, and then the file again with all that `stat` tells: only to read it says more.
+    let aside = bench.dir.path().join("aside");
+    fs::rename(bench.file(), &aside).unwrap();
+    fs::create_dir(bench.file()).unwrap();
+    bench.await_line("this is no regular file");
+    fs::remove_dir(bench.file()).unwrap();
+    fs::rename(&aside, bench.file()).unwrap();
+    bench.await_line("is in force as it stands");
+    bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status that all is well");
+}
+
+#[test]
+fn a_copy_in_force_is_none_any_more_once_the_file_says_the_same() {
+    let good = format!("if_invalid: last-good\n{}", allows("a"));
+    let bench = Bench::new(&good);
+    bench.wait(
+        || fs::read_dir(bench.dir.path().join("state")).into_iter().flatten().flatten().count() == 3,
+        "status, mode and copy",
+    );
+    let Bench { dir, engine, .. } = bench;
+    drop(engine);
     fs::write(dir.path().join("rules.yaml"), "version: 1\nauth: {\n").unwrap();
-    Engine::load(setup(dir.path(), &answers, &log)).unwrap_err();
-    assert_eq!(last_mode(&folder, &dir.path().join("rules.yaml")), Some(Mode::Enforce));
-    assert_eq!(last_mode(&folder, &dir.path().join("other.yaml")), None);
+    let bench = Bench::at(dir, false);
+    bench.wait(|| bench.status(&[]).status.code() == Some(1), "a status that something is wrong");
+    assert!(!bench.logged().contains("is in force, mode"), "it is not what the file says");
+    bench.replace(&good);
+    bench.await_line("is in force as it stands");
+    bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status that all is well");
+}
+
+/// What was shut out by the policy in force must not get in again by the copy of the one before.
+#[test]
+fn the_copy_is_of_the_policy_that_decides() {
+    let policy = |clientid: &str| format!("if_invalid: last-good\n{}", allows(clientid));
+    let bench = Bench::new(&policy("a"));
+    let copy = || {
+        let entries = fs::read_dir(bench.dir.path().join("state")).into_iter().flatten().flatten();
+        let copy = entries
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|ending| ending == "last-good"))?;
+        fs::read_to_string(copy).ok()
+    };
+    bench.wait(|| copy() == Some(policy("a")), "the first copy");
+    for clientid in ["b", "c"] {
+        bench.replace(&policy(clientid));
+        bench.await_login(clientid);
+        assert_eq!(copy(), Some(policy(clientid)), "before the first answer");
+    }
 }

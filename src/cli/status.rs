@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::clock::now_ms;
 use crate::history::Recorder;
-use crate::state::status::{self, Found, Status};
+use crate::state::status::{self, All, Found, Status};
 use crate::state::{Folder, hash_of};
 
 /// A status that is older is of a process that hangs, or cannot write: milliseconds.
@@ -45,8 +45,8 @@ enum Format {
 pub fn run(args: &Args) -> ExitCode {
     let folder = Folder::of(&args.policy, args.state.as_deref());
     let here = status::boot(&Recorder::server());
-    let found = match status::read(folder.path(), &here) {
-        Ok(found) => found,
+    let All { found, unreadable } = match status::read(folder.path(), &here) {
+        Ok(all) => all,
         Err(error) => {
             let _ = writeln!(
                 io::stderr(),
@@ -69,7 +69,12 @@ pub fn run(args: &Args) -> ExitCode {
     if written.is_err() {
         return ExitCode::from(2);
     }
-    let well = judged.iter().any(|one| one.is_running) && judged.iter().all(|one| one.wrong.is_empty());
+    for line in &unreadable {
+        let _ = writeln!(io::stderr(), "exhook-policy: no status can be read in {line}");
+    }
+    let well = judged.iter().any(|one| one.is_running)
+        && judged.iter().all(|one| one.wrong.is_empty())
+        && unreadable.is_empty();
     ExitCode::from(u8::from(!well))
 }
 
@@ -128,7 +133,7 @@ impl<'a> Judged<'a> {
                 ));
             }
         }
-        Judged { status, is_running: *is_alive != Some(false), wrong }
+        Judged { status, is_running: is_alive.unwrap_or(age <= STALE), wrong }
     }
 }
 
@@ -167,6 +172,9 @@ fn human(judged: &[Judged<'_>], out: &mut impl Write) -> io::Result<()> {
 }
 
 fn rules(status: &Status, out: &mut impl Write) -> io::Result<()> {
+    if status.silent_rules > 0 {
+        writeln!(out, "  silent    {} rules decided nothing yet", status.silent_rules)?;
+    }
     if status.rules.is_empty() {
         return Ok(());
     }

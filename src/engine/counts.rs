@@ -18,13 +18,14 @@ pub(super) struct Counts {
     acl: ByRule,
 }
 
-/// In the order of the file; behind the rules, the limits of logins and the ids that stand for no rule.
+/// In the order of the file; behind the rules, the ids that stand for none.
 #[derive(Debug, Default)]
 struct ByRule {
     ids: Vec<String>,
+    counts: Vec<Arc<Count>>,
     /// How many of them are rules.
     rules: usize,
-    counts: HashMap<String, Arc<Count>, RandomState>,
+    places: HashMap<String, usize, RandomState>,
 }
 
 /// Allowed, denied, left to the broker.
@@ -46,7 +47,7 @@ impl Counts {
             Asked::Connect => &self.auth,
             Asked::Topic(..) => &self.acl,
         };
-        if let Some(Count([allow, deny, ignore])) = by_rule.counts.get(decision.rule).map(|count| &**count) {
+        if let Some(Count([allow, deny, ignore])) = by_rule.of_rule(decision.rule) {
             let count = match decision.verdict {
                 Verdict::Allow => allow,
                 Verdict::Deny => deny,
@@ -56,10 +57,22 @@ impl Counts {
         }
     }
 
-    /// The rules as they stand in the file, and those ids for no rule that decided something.
+    /// What decided something, in the order of the file.
     pub(super) fn read(&self) -> Vec<Decided> {
-        let auth = self.auth.read("auth");
-        auth.chain(self.acl.read("acl")).collect()
+        self.auth.read("auth").chain(self.acl.read("acl")).collect()
+    }
+
+    /// How many rules decided nothing.
+    pub(super) fn silent(&self) -> u64 {
+        let silent =
+            |by_rule: &ByRule| by_rule.counts.iter().take(by_rule.rules).filter(|count| count.is_silent()).count();
+        (silent(&self.auth) + silent(&self.acl)) as u64
+    }
+}
+
+impl Count {
+    fn is_silent(&self) -> bool {
+        self.0.iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
 }
 
@@ -67,21 +80,28 @@ impl ByRule {
     fn of<'a>(rules: impl Iterator<Item = &'a str>, before: Option<&ByRule>) -> Self {
         let mut ids: Vec<String> = rules.map(str::to_owned).collect();
         let rules = ids.len();
-        // A rule may have the id of a limit that the policy does not use.
-        let others: Vec<String> =
-            RESERVED.into_iter().chain([LOCKOUT, FLAPPING]).map(str::to_owned).filter(|id| !ids.contains(id)).collect();
-        ids.extend(others);
-        let known = |id: &String| before.and_then(|before| before.counts.get(id)).cloned().unwrap_or_default();
-        let counts = ids.iter().map(|id| (id.clone(), known(id))).collect();
-        ByRule { ids, rules, counts }
+        let mut places: HashMap<String, usize, RandomState> =
+            ids.iter().enumerate().map(|(place, id)| (id.clone(), place)).collect();
+        for id in RESERVED.into_iter().chain([LOCKOUT, FLAPPING]) {
+            // A rule may have the id of a limit that the policy does not use.
+            places.entry(id.to_owned()).or_insert_with(|| {
+                ids.push(id.to_owned());
+                ids.len() - 1
+            });
+        }
+        let known = |id: &String| before.and_then(|before| before.counts.get(*before.places.get(id)?)).cloned();
+        let counts = ids.iter().map(|id| known(id).unwrap_or_default()).collect();
+        ByRule { ids, counts, rules, places }
+    }
+
+    fn of_rule(&self, id: &str) -> Option<&Count> {
+        self.counts.get(*self.places.get(id)?).map(|count| &**count)
     }
 
     fn read(&self, section: &'static str) -> impl Iterator<Item = Decided> {
-        self.ids.iter().enumerate().filter_map(move |(place, id)| {
-            let Count(counts) = &**self.counts.get(id)?;
-            let [allow, deny, ignore] = counts.each_ref().map(|count| count.load(Ordering::Relaxed));
-            let decided = Decided { section: section.to_owned(), rule: id.clone(), allow, deny, ignore };
-            (place < self.rules || allow + deny + ignore > 0).then_some(decided)
+        self.ids.iter().zip(&self.counts).filter(|(_, count)| !count.is_silent()).map(move |(id, count)| {
+            let [allow, deny, ignore] = count.0.each_ref().map(|count| count.load(Ordering::Relaxed));
+            Decided { section: section.to_owned(), rule: id.clone(), allow, deny, ignore }
         })
     }
 }

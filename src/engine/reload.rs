@@ -5,6 +5,7 @@
 //! has been left alone for a second, since half a policy may be a valid one. Everything is done on a thread of its own, aside;
 //! what is in force stays so until the new policy stands ready with its lists.
 
+use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::core::Core;
 use super::{Shared, report};
 use crate::clock::now_ms;
+use crate::decision::Mode;
 use crate::history::Serves;
 use crate::metrics::export::Exporter;
 use crate::policy::model::IfInvalid;
@@ -105,6 +107,10 @@ impl Bell {
         !waited.unwrap_or_else(PoisonError::into_inner).0.stopping
     }
 
+    fn is_stopping(&self) -> bool {
+        self.state().stopping
+    }
+
     /// Ends the watching, and waits for the end if that comes soon.
     pub(super) fn stop(&self) {
         let mut run = self.state();
@@ -121,8 +127,10 @@ impl Bell {
 
 /// What was found at the start.
 pub(super) struct Beginning {
-    /// The file as it was before it was read.
+    /// The file as it was before it was read; nothing where it could not be.
     pub(super) stamp: Option<Stamp>,
+    /// Its text, if that is in force.
+    pub(super) text: Option<Text>,
     /// The policy in force is the copy.
     pub(super) is_last_good: bool,
     /// Why the file is not in force.
@@ -146,7 +154,7 @@ pub(super) fn watch(shared: &Arc<Shared>, beginning: Beginning) {
 /// Says once, where `exhook-policy status` reads it, that there is nothing to watch: no policy could be loaded.
 pub(super) fn leave_word(shared: &Arc<Shared>, fault: &Fault) {
     shared.bell.ended();
-    let beginning = Beginning { stamp: None, is_last_good: false, fault: Some(fault.clone()) };
+    let beginning = Beginning { stamp: None, text: None, is_last_good: false, fault: Some(fault.clone()) };
     let watch = Watch::new(Arc::clone(shared), beginning);
     // The log has it too.
     let _ = status::write(&watch.folder, &watch.status(None));
@@ -171,6 +179,8 @@ struct Watch {
     me: Running,
     /// The file that was dealt with.
     known: Option<Stamp>,
+    /// Its text since the start, which may have been written to just then: the copy of a half-written one would be none.
+    unkept: Option<(Text, Instant)>,
     /// Another than that, and since when.
     waiting: Option<(Option<Stamp>, Instant)>,
     now: Standing,
@@ -183,7 +193,7 @@ struct Watch {
 
 impl Watch {
     fn new(shared: Arc<Shared>, beginning: Beginning) -> Self {
-        let Beginning { stamp, is_last_good, fault } = beginning;
+        let Beginning { stamp, text, is_last_good, fault } = beginning;
         let recorder = &shared.around.recorder;
         let me = Running {
             role: match recorder.serves {
@@ -202,6 +212,7 @@ impl Watch {
             folder: shared.folder.clone(),
             me,
             known: stamp,
+            unkept: text.map(|text| (text, Instant::now())),
             waiting: None,
             now: Standing { since: now_ms(), is_last_good, fault, ..Standing::default() },
             exporter: None,
@@ -213,9 +224,9 @@ impl Watch {
     }
 
     fn run(&mut self) {
-        status::tidy(&self.folder, &self.me.boot);
-        if self.now.fault.is_none() {
-            self.keep();
+        status::tidy(&self.folder, &self.me.boot, now_ms());
+        if let (Some(core), false) = (self.shared.core.load_full(), self.now.is_last_good) {
+            self.keep_mode(core.policy.mode());
         }
         loop {
             self.report();
@@ -224,18 +235,27 @@ impl Watch {
                 break;
             }
             self.look(Instant::now());
+            if self.shared.bell.is_stopping() {
+                break;
+            }
             // What is left of a policy may take its time to end, and nobody else has that.
             self.retired.retain(|core| Arc::strong_count(core) > 1);
         }
-        status::remove(&self.folder, self.me.pid);
+        status::remove(&self.folder, &self.me);
     }
 
     fn look(&mut self, now: Instant) {
         let stamp = Stamp::at(&self.shared.around.file);
         if stamp == self.known {
             self.waiting = None;
+            if let Some((text, _)) = self.unkept.take_if(|(_, since)| now.saturating_duration_since(*since) >= QUIET)
+                && let Some(core) = self.shared.core.load_full()
+            {
+                self.keep(&text, &core.policy);
+            }
             return;
         }
+        self.unkept = None;
         match self.waiting {
             Some((waiting, since)) if waiting == stamp => {
                 if now.saturating_duration_since(since) >= QUIET {
@@ -252,10 +272,8 @@ impl Watch {
         let file = self.shared.around.file.clone();
         let text = match read(&file) {
             Ok(text) => text,
-            Err(problem) => {
-                self.known = stamp;
-                return self.refuse(None, problem);
-            }
+            // It is tried again.
+            Err(problem) => return self.refuse(None, problem),
         };
         if Stamp::at(&file) != stamp {
             // It was written to meanwhile, and is looked at again.
@@ -264,7 +282,7 @@ impl Watch {
         self.known = stamp;
         let in_force = self.shared.core.load_full();
         if in_force.as_ref().is_some_and(|core| core.hash == text.hash) {
-            if self.now.fault.take().is_some() || mem::take(&mut self.now.is_last_good) {
+            if self.now.fault.take().is_some() | mem::take(&mut self.now.is_last_good) {
                 self.shared.around.log.line(format_args!("the policy {} is in force as it stands", file.display()));
             }
             return;
@@ -275,20 +293,30 @@ impl Watch {
         let begun = Instant::now();
         match compile(&file, &text.bytes) {
             Ok((policy, warnings)) => {
-                self.put_in_force(policy, text.hash, &warnings, in_force);
+                self.put_in_force(policy, text, &warnings, in_force);
                 self.now.ready_in = begun.elapsed();
             }
             Err(problem) => self.refuse(Some(text.hash), problem),
         }
     }
 
-    fn put_in_force(&mut self, policy: Policy, hash: String, warnings: &str, before: Option<Arc<Core>>) {
-        let Shared { around, core, .. } = &*self.shared;
+    fn put_in_force(&mut self, policy: Policy, text: Text, warnings: &str, before: Option<Arc<Core>>) {
+        let Shared { around, core, bell, .. } = &*self.shared;
+        if bell.is_stopping() {
+            return;
+        }
         around.log.text(warnings);
+        let hash = text.hash.clone();
         let begun = catch_unwind(AssertUnwindSafe(|| Core::start(policy, hash, around, before.as_deref(), PATIENCE)));
         let Ok(new) = begun else {
             return self.refuse(None, "this program failed while it put the policy in force".to_owned());
         };
+        if bell.is_stopping() {
+            return;
+        }
+        // Before it decides: whatever happens then, no older one takes its place.
+        self.keep_mode(new.policy.mode());
+        self.keep(&text, &new.policy);
         around.log.line(format_args!(
             "the policy {} is in force anew, mode {}, {}",
             around.file.display(),
@@ -301,7 +329,6 @@ impl Watch {
         self.now.fault = None;
         self.now.is_last_good = false;
         self.now.reloads.good += 1;
-        self.keep();
     }
 
     /// What is in force stays so.
@@ -323,24 +350,29 @@ impl Watch {
         self.now.reloads.bad += 1;
     }
 
-    /// Keeps a copy of the policy in force, where it asks for one.
-    fn keep(&self) {
-        let Shared { around, core, .. } = &*self.shared;
-        let Some(core) = core.load_full() else { return };
-        let kept = match core.policy.if_invalid() {
-            IfInvalid::Deny => last_good::forget(&self.folder, &around.file),
-            IfInvalid::LastGood => match read(&around.file) {
-                // Another text by now: it is kept once it is in force itself.
-                Ok(text) if text.hash != core.hash => Ok(()),
-                Ok(text) => last_good::keep(&self.folder, &around.file, &text.bytes),
-                Err(_) => Ok(()),
-            },
+    /// Keeps the text of a policy, where it asks for that. What was kept of another one goes in any case.
+    fn keep(&self, text: &Text, policy: &Policy) {
+        let file = &self.shared.around.file;
+        let kept = match policy.if_invalid() {
+            IfInvalid::Deny => last_good::forget(&self.folder, file),
+            IfInvalid::LastGood => last_good::keep(&self.folder, file, &text.bytes)
+                .or_else(|error| last_good::forget(&self.folder, file).and(Err(error))),
         };
+        self.complain(kept, "the copy of the last good policy");
+    }
+
+    fn keep_mode(&self, mode: Mode) {
+        let kept = last_good::keep_mode(&self.folder, &self.shared.around.file, mode);
+        // It is for drivers, and at their start a missing one changes nothing.
+        if matches!(self.shared.around.recorder.serves, Serves::Parent { .. }) && !self.said_unwritten {
+            self.complain(kept, "the word on the mode in force");
+        }
+    }
+
+    fn complain(&self, kept: io::Result<()>, what: &str) {
         if let Err(error) = kept {
-            around.log.line(format_args!(
-                "the copy of the last good policy in {} is not what it should be: {error}",
-                self.folder.path().display()
-            ));
+            let folder = self.folder.path().display();
+            self.shared.around.log.line(format_args!("{what} in {folder} is not what it should be: {error}"));
         }
     }
 
@@ -384,6 +416,7 @@ impl Watch {
             fault: fault.clone(),
             brokers: brokers.clone(),
             rules: core.map(|core| core.counts.read()).unwrap_or_default(),
+            silent_rules: core.map(|core| core.counts.silent()).unwrap_or_default(),
             queues: core.map(Core::queues).unwrap_or_default(),
             reloads: *reloads,
         }

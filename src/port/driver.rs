@@ -480,7 +480,9 @@ impl<H: Handler> Driver<H> {
                 let mode = handler.mode();
                 let hooks = handler.hooks();
                 self.deadline = handler.deadline();
-                self.log.line(format_args!("the policy {module} is in force, mode {}", mode.as_str()));
+                if !handler.is_last_good() {
+                    self.log.line(format_args!("the policy {module} is in force, mode {}", mode.as_str()));
+                }
                 let outcome = reply::hooks(&module, &hooks, mode);
                 let told = if self.inits.is_empty() { self.handed_back } else { Some(hooks.iter().copied().collect()) };
                 if let Some(hooks) = told {

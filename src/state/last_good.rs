@@ -2,6 +2,8 @@
 //!
 //! Where a policy says `if_invalid: last-good`, its text is kept as soon as it is in force. At a start with a file that does
 //! not load the copy is in force instead, if it can be trusted: nobody but this user (or root) can have written it.
+//!
+//! The mode that was in force last is kept too, for a driver that is started anew by a broker which hands back an older one.
 
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -12,9 +14,16 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::{Folder, hash_of};
+use crate::decision::Mode;
 
 /// Those who are neither the owner nor root may write.
 const OTHERS_WRITE: u32 = 0o022;
+
+/// What the names of the files end in.
+const COPY: &str = "last-good";
+const MODE: &str = "last-mode";
+/// No mode has more bytes.
+const LONGEST_MODE: u64 = 16;
 
 /// Why there is no copy to go by.
 #[derive(Debug)]
@@ -42,7 +51,27 @@ impl fmt::Display for Unusable {
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn keep(folder: &Folder, policy: &Path, text: &[u8]) -> io::Result<()> {
-    folder.put(&name(policy), text, true)
+    folder.put(&name(policy, COPY), text, true)
+}
+
+/// Keeps the mode of the policy that is in force.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn keep_mode(folder: &Folder, policy: &Path, mode: Mode) -> io::Result<()> {
+    folder.put(&name(policy, MODE), mode.as_str().as_bytes(), true)
+}
+
+/// The mode that was in force last, as far as it was kept. Others may have written it: it may close, and must not open.
+pub fn recall_mode(folder: &Folder, policy: &Path) -> Option<Mode> {
+    let file = open(&folder.path().join(name(policy, MODE))).ok()?;
+    let text = if file.metadata().ok()?.is_file() { read(file, LONGEST_MODE).ok()? } else { return None };
+    [Mode::Enforce, Mode::Audit].into_iter().find(|mode| mode.as_str().as_bytes() == text)
+}
+
+/// Whether a policy of this file was ever in force, though the file be gone.
+pub fn is_known(folder: &Folder, policy: &Path) -> bool {
+    [COPY, MODE].iter().any(|ending| folder.path().join(name(policy, ending)).symlink_metadata().is_ok())
 }
 
 /// Forgets the copy, since the policy no longer asks for one.
@@ -62,9 +91,7 @@ pub fn forget(folder: &Folder, policy: &Path) -> io::Result<()> {
 /// There is none, or it is not to be trusted.
 pub fn recall(folder: &Folder, policy: &Path, most: u64) -> Result<Vec<u8>, Unusable> {
     let path = path(folder, policy);
-    // A link could lead to a file that others write; a pipe would hold up the start.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+    let file = match open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::None),
         Err(error) => return Err(Unusable::Unreadable(error)),
@@ -83,6 +110,12 @@ pub fn recall(folder: &Folder, policy: &Path, most: u64) -> Result<Vec<u8>, Unus
     read(file, most).map_err(Unusable::Unreadable)
 }
 
+/// A link could lead to a file that others write; a pipe would hold up the start.
+fn open(path: &Path) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
 fn read(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(most).read_to_end(&mut text)?;
@@ -99,17 +132,17 @@ fn distrust(metadata: &Metadata, me: u32) -> Option<&'static str> {
     }
 }
 
-/// Policies of one name in several folders may share a state folder.
-fn name(policy: &Path) -> String {
-    let whole = fs::canonicalize(policy.parent().unwrap_or(Path::new("")))
-        .unwrap_or_else(|_| policy.parent().unwrap_or(Path::new("")).to_owned());
+/// Policies of one name in several folders may share a state folder. Links are not followed: by them a policy is changed, and it stays
+/// the same one.
+fn name(policy: &Path, ending: &str) -> String {
+    let whole = std::path::absolute(policy).unwrap_or_else(|_| policy.to_owned());
     let hash = hash_of(whole.as_os_str().as_encoded_bytes());
     let stem = policy.file_stem().unwrap_or_default().to_string_lossy();
-    format!("{stem}-{}.last-good", hash.get(..8).unwrap_or_default())
+    format!("{stem}-{}.{ending}", hash.get(..8).unwrap_or_default())
 }
 
 fn path(folder: &Folder, policy: &Path) -> PathBuf {
-    folder.path().join(name(policy))
+    folder.path().join(name(policy, COPY))
 }
 
 #[cfg(test)]
@@ -157,6 +190,44 @@ mod tests {
         forget(&place.folder, &place.policy()).unwrap();
         forget(&place.folder, &place.policy()).unwrap();
         place.check_refused("there is none");
+    }
+
+    #[test]
+    fn each_policy_has_its_own_and_keeps_it_over_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder(dir.path().join("state"));
+        for release in ["r1", "r2"] {
+            fs::create_dir(dir.path().join(release)).unwrap();
+        }
+        symlink("r1", dir.path().join("current")).unwrap();
+        let linked = dir.path().join("current/rules.yaml");
+        keep(&folder, &linked, b"linked").unwrap();
+        keep(&folder, Path::new("rules.yaml"), b"here").unwrap();
+        keep(&folder, Path::new("other/rules.yaml"), b"other").unwrap();
+        fs::remove_file(dir.path().join("current")).unwrap();
+        symlink("r2", dir.path().join("current")).unwrap();
+        assert_eq!(recall(&folder, &linked, MOST).unwrap(), b"linked");
+        assert_eq!(recall(&folder, Path::new("rules.yaml"), MOST).unwrap(), b"here");
+        assert_eq!(recall(&folder, &std::path::absolute("other/rules.yaml").unwrap(), MOST).unwrap(), b"other");
+    }
+
+    #[test]
+    fn the_last_mode_is_kept_and_no_pipe_is_waited_for() {
+        let place = Place::new();
+        let recalled = || recall_mode(&place.folder, &place.policy());
+        assert_eq!(recalled(), None);
+        for mode in [Mode::Enforce, Mode::Audit, Mode::Enforce] {
+            keep_mode(&place.folder, &place.policy(), mode).unwrap();
+            assert_eq!(recalled(), Some(mode));
+        }
+        let path = place.folder.path().join(name(&place.policy(), MODE));
+        fs::write(&path, "enforce and more").unwrap();
+        assert_eq!(recalled(), None);
+        fs::remove_file(&path).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(recalled(), None);
+        assert!(is_known(&place.folder, &place.policy()));
+        assert!(!is_known(&place.folder, Path::new("/elsewhere/rules.yaml")));
     }
 
     #[test]

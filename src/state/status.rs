@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
-use super::Folder;
-use crate::decision::Mode;
+use super::{Folder, hash_of};
 use crate::history::{Process, Recorder};
 
 /// The names of the files begin so.
 const PREFIX: &str = "status-";
 const ENDING: &str = ".json";
+/// Whoever was silent for so long in another container, or before a start of the machine, is gone: milliseconds.
+const SILENT: i64 = 600_000;
 /// A status of more bytes is none.
 const MOST: u64 = 16 << 20;
 
@@ -32,8 +35,10 @@ pub struct Status {
     pub fault: Option<Fault>,
     /// Hooks that the policy needs or must not have, of brokers that were told otherwise.
     pub brokers: Vec<Mistold>,
-    /// What was decided, by rule, since the process started. Rules that are no longer in the policy are left out.
+    /// What was decided, by rule, since the process started. Rules that decided nothing, or are no longer in the policy, are left out.
     pub rules: Vec<Decided>,
+    /// How many rules of the policy decided nothing yet.
+    pub silent_rules: u64,
     /// What waits, by queue.
     pub queues: BTreeMap<String, u64>,
     /// How often the file was taken up since the start.
@@ -130,18 +135,20 @@ pub fn boot(recorder: &Recorder) -> String {
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn write(folder: &Folder, status: &Status) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(status)?;
+    let mut text = serde_json::to_vec(status)?;
     text.push(b'\n');
-    folder.put(&name(status.process.pid), &text, false)
+    folder.put(&name(&status.process), &text, false)
 }
 
 /// Takes the status of a process away that comes to its end.
-pub fn remove(folder: &Folder, pid: i32) {
-    let _ = fs::remove_file(folder.path().join(name(pid)));
+pub fn remove(folder: &Folder, process: &Running) {
+    let _ = fs::remove_file(folder.path().join(name(process)));
 }
 
-fn name(pid: i32) -> String {
-    format!("{PREFIX}{pid}{ENDING}")
+/// Processes of several containers may share the folder, and have the same ids.
+fn name(process: &Running) -> String {
+    let within = hash_of(process.boot.as_bytes());
+    format!("{PREFIX}{}-{}{ENDING}", within.get(..8).unwrap_or_default(), process.pid)
 }
 
 /// A status that was found, and whether its process still runs: `None` where that cannot be told from here, as from outside
@@ -154,64 +161,79 @@ pub struct Found {
     pub is_alive: Option<bool>,
 }
 
-/// Every status in the folder, in the order of the processes' starts. `boot` is this run of the kernel, see [`Running::boot`].
-///
-/// # Errors
-/// The folder or one of the files cannot be read.
-pub fn read(folder: &Path, boot: &str) -> io::Result<Vec<Found>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if !name.starts_with(PREFIX) || !name.ends_with(ENDING) {
-            continue;
-        }
-        let text = match read_one(&entry.path()) {
-            Ok(text) => text,
-            // Its process ended meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        let status: Status = serde_json::from_slice(&text)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("{name}: {error}")))?;
+impl Found {
+    fn of(status: Status, boot: &str) -> Self {
         let Running { pid, started, .. } = status.process;
         let is_alive = (status.process.boot == boot).then(|| Process { pid, started }.is_alive());
-        found.push(Found { status, is_alive });
+        Found { status, is_alive }
     }
-    found.sort_by_key(|found| (found.status.process.since, found.status.process.pid));
-    Ok(found)
 }
 
-fn read_one(path: &Path) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
+/// All statuses of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct All {
+    /// In the order of the processes' starts.
+    pub found: Vec<Found>,
+    /// What cannot be read, and why.
+    pub unreadable: Vec<String>,
+}
+
+/// Every status in the folder. `boot` is this run of the kernel, see [`Running::boot`].
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn read(folder: &Path, boot: &str) -> io::Result<All> {
+    let mut all = All::default();
+    for path in files(folder)? {
+        match read_one(&path) {
+            Ok(status) => all.found.push(Found::of(status, boot)),
+            // Its process ended meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => all.unreadable.push(format!("{}: {error}", path.display())),
+        }
+    }
+    all.found.sort_by_key(|found| (found.status.process.since, found.status.process.pid));
+    Ok(all)
+}
+
+/// The files that have the name of a status.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(ENDING)) {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+fn read_one(path: &Path) -> io::Result<Status> {
+    // Whatever lies there must hold up nobody.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no regular file"));
+    }
     let mut text = Vec::new();
-    fs::File::open(path)?.take(MOST).read_to_end(&mut text)?;
-    Ok(text)
+    file.take(MOST).read_to_end(&mut text)?;
+    serde_json::from_slice(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// The mode of the policy that this file had in force last, as far as a status says so that was left here.
-pub fn last_mode(folder: &Folder, policy: &Path) -> Option<Mode> {
-    let policy = std::path::absolute(policy).ok()?;
-    let entries = fs::read_dir(folder.path()).ok()?.flatten();
-    let statuses = entries.filter_map(|entry| serde_json::from_slice::<Status>(&read_one(&entry.path()).ok()?).ok());
-    let in_force =
-        statuses.filter(|status| status.file == policy).filter_map(|status| Some((status.written_at, status.policy?)));
-    let mode = in_force.max_by_key(|(written_at, _)| *written_at)?.1.mode;
-    [Mode::Enforce, Mode::Audit].into_iter().find(|known| known.as_str() == mode)
-}
-
-/// Takes away what processes left that were killed.
-pub fn tidy(folder: &Folder, boot: &str) {
-    let Ok(entries) = fs::read_dir(folder.path()) else { return };
-    for entry in entries.flatten() {
-        let is_status =
-            entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(ENDING));
-        let status = if is_status { read_one(&entry.path()).ok() } else { None };
-        let Some(status) = status.and_then(|text| serde_json::from_slice::<Status>(&text).ok()) else { continue };
-        let Running { pid, started, .. } = status.process;
-        if status.process.boot == boot && !(Process { pid, started }).is_alive() {
-            let _ = fs::remove_file(entry.path());
+/// Takes away what processes left that were killed: also before this run of the kernel, where they have been silent for long.
+pub fn tidy(folder: &Folder, boot: &str, now: i64) {
+    for path in files(folder.path()).unwrap_or_default() {
+        let is_over = match read_one(&path) {
+            Ok(status) => {
+                let age = now.saturating_sub(status.written_at);
+                let found = Found::of(status, boot);
+                found.is_alive == Some(false) || (found.is_alive.is_none() && age > SILENT)
+            }
+            // Of another version of this program, say.
+            Err(error) => error.kind() == io::ErrorKind::InvalidData,
+        };
+        if is_over {
+            let _ = fs::remove_file(path);
         }
     }
 }
