@@ -293,14 +293,14 @@ impl Watch {
         let begun = Instant::now();
         match compile(&file, &text.bytes) {
             Ok((policy, warnings)) => {
-                self.put_in_force(policy, text, &warnings, in_force);
+                self.put_in_force(policy, &text, &warnings, in_force);
                 self.now.ready_in = begun.elapsed();
             }
             Err(problem) => self.refuse(Some(text.hash), problem),
         }
     }
 
-    fn put_in_force(&mut self, policy: Policy, text: Text, warnings: &str, before: Option<Arc<Core>>) {
+    fn put_in_force(&mut self, policy: Policy, text: &Text, warnings: &str, before: Option<Arc<Core>>) {
         let Shared { around, core, bell, .. } = &*self.shared;
         if bell.is_stopping() {
             return;
@@ -316,7 +316,7 @@ impl Watch {
         }
         // Before it decides: whatever happens then, no older one takes its place.
         self.keep_mode(new.policy.mode());
-        self.keep(&text, &new.policy);
+        self.keep(text, &new.policy);
         around.log.line(format_args!(
             "the policy {} is in force anew, mode {}, {}",
             around.file.display(),
