@@ -15,6 +15,7 @@ mod bans;
 mod counts;
 pub mod key;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -183,6 +184,9 @@ struct State {
     tables: [[Table; COMBINATIONS]; 2],
 }
 
+/// How many bans are taken over at once.
+const AT_ONCE: usize = 512;
+
 /// All combinations of three fields.
 const COMBINATIONS: usize = 8;
 
@@ -272,20 +276,35 @@ impl Limits {
     /// Returns how many there is no place for.
     pub fn take_up(&self, stored: &[Ban], now: Moment) -> usize {
         let digests: Vec<(Digest, &Ban)> = stored.iter().map(|ban| (self.digest_of(ban), ban)).collect();
-        let mut state = self.state(now);
-        let steady = state.now;
+        let there: HashSet<Digest> = digests.iter().map(|(digest, _)| *digest).collect();
         let mut no_place = 0;
-        for (digest, ban) in &digests {
-            let table = state.table(ban.why, ban.key.counted());
-            let held = Held { ends: steady.saturating_add(ban.left(now.unix)), until: ban.until, is_stored: true };
-            let added = table.bans.add(*digest, held, steady, self.bans);
-            no_place += usize::from(!added);
+        // Some at a time: logins want the lock.
+        for some in digests.chunks(AT_ONCE) {
+            let mut state = self.state(now);
+            let steady = state.now;
+            for (digest, ban) in some {
+                let table = state.table(ban.why, ban.key.counted());
+                let held = Held { ends: steady.saturating_add(ban.left(now.unix)), until: ban.until, is_stored: true };
+                let added = table.bans.add(*digest, held, steady, self.bans);
+                no_place += usize::from(!added);
+            }
         }
-        let there: std::collections::HashSet<&Digest> = digests.iter().map(|(digest, _)| digest).collect();
-        for table in state.tables.iter_mut().flatten() {
-            table.bans.keep_stored(steady, now.unix, |digest| there.contains(digest));
+        for kind in 0..2 {
+            for combination in 0..COMBINATIONS {
+                let mut state = self.state(now);
+                let steady = state.now;
+                if let Some(table) = state.tables.get_mut(kind).and_then(|tables| tables.get_mut(combination)) {
+                    table.bans.keep_stored(steady, now.unix, |digest| there.contains(digest));
+                }
+            }
         }
         no_place
+    }
+
+    /// From now on another database is looked at: what does not stand there was not lifted.
+    pub fn moved(&self, now: Moment) {
+        let mut state = self.state(now);
+        state.tables.iter_mut().flatten().for_each(|table| table.bans.moved());
     }
 
     /// Takes note that these stand in the database now.

@@ -342,3 +342,68 @@ fn a_database_that_cannot_be_used_holds_up_no_start_and_bans_hold_without_it() {
     driver.check(alice, "s3cret", Answer::Deny);
     assert!(!driver.said("cannot be written").is_empty());
 }
+
+/// A ban of alice that stands in the database, and that no process knows yet.
+fn banned_before(place: &Place) {
+    let driver = place.driver();
+    (0..3).for_each(|_| driver.check(client("c", "alice", "a-socket"), "hunter2", Answer::Deny));
+    assert_eq!(place.bans(1).len(), 1);
+    driver.engine.finish();
+}
+
+#[test]
+fn a_lock_that_another_holds_at_the_start_lets_nobody_in() {
+    let place = Place::new("", LOCKOUT);
+    banned_before(&place);
+    let lock = Connection::open(place.database()).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let driver = place.driver();
+    driver.check(client("c", "alice", "a-socket"), "s3cret", Answer::Deny);
+    driver.check(client("c", "bob", "a-socket"), "s3cret", Answer::Deny);
+    drop(lock);
+}
+
+#[test]
+fn bans_go_with_the_history_to_another_database() {
+    let place = Place::new("", LOCKOUT);
+    banned_before(&place);
+    let driver = place.driver();
+    driver.check(client("c", "alice", "a-socket"), "s3cret", Answer::Deny);
+    let policy = std::fs::read_to_string(place.policy()).unwrap();
+    std::fs::write(place.policy(), policy.replace("data/h.db", "data/other.db")).unwrap();
+    until(|| !driver.said("is in force anew").is_empty());
+    let there = || {
+        let db = Connection::open(place.folder.path().join("data/other.db")).unwrap();
+        db.query_row("SELECT count(*) FROM bans WHERE username = 'alice' AND lifted IS NULL", [], |row| row.get(0))
+    };
+    until(|| there() == Ok(1));
+    // Longer than it takes to look at the new one.
+    thread::sleep(Duration::from_secs(3));
+    driver.check(client("c", "alice", "a-socket"), "s3cret", Answer::Deny);
+    assert_eq!(place.history(&["lift", "--username", "alice"]), (0, "1 ban is lifted\n".to_owned()));
+    until(|| driver.login(client("c", "alice", "a-socket"), "s3cret") == Answer::Allow);
+}
+
+#[test]
+fn a_limit_that_comes_with_another_policy_knows_who_is_kept_out_from_the_first_login_on() {
+    let place = Place::new("", LOCKOUT);
+    banned_before(&place);
+    let policy = std::fs::read_to_string(place.policy()).unwrap();
+    std::fs::write(place.policy(), policy.replace(LOCKOUT, "default: deny")).unwrap();
+    let driver = place.driver();
+    driver.check(client("c", "alice", "a-socket"), "s3cret", Answer::Allow);
+    std::fs::write(place.policy(), &policy).unwrap();
+    until(|| driver.login(client("c", "alice", "a-socket"), "s3cret") == Answer::Deny);
+    for _ in 0..100 {
+        driver.check(client("c", "alice", "a-socket"), "s3cret", Answer::Deny);
+        thread::sleep(Duration::from_millis(5));
+    }
+    // None got in while that policy was in force.
+    let allowed_since = driver
+        .said("")
+        .iter()
+        .skip_while(|line| !line.contains("is in force anew"))
+        .filter(|line| line.starts_with("exhook-policy: allowed"))
+        .count();
+    assert_eq!(allowed_since, 0);
+}

@@ -63,6 +63,7 @@ impl Core {
         patience: Duration,
     ) -> Arc<Core> {
         let Surroundings { recorder, outlet, limits, log, .. } = around;
+        let had_limits = limits.is_used();
         limits.take(policy.limits());
         let begun = Instant::now();
         let deadline = policy.deadline();
@@ -95,7 +96,9 @@ impl Core {
             };
         let history = match (policy.history(), before.and_then(|before| before.history.as_ref())) {
             (Some(def), Some(history)) => {
-                if before.and_then(|before| before.policy.history()) != Some(def)
+                if limits.is_used() && !had_limits {
+                    history.look_at_bans(def, deadline);
+                } else if before.and_then(|before| before.policy.history()) != Some(def)
                     || before.is_some_and(|before| before.policy.deadline() != deadline)
                 {
                     history.define(def, deadline);
@@ -110,7 +113,10 @@ impl Core {
             (None, _) => None,
         };
         if let (true, Some(history)) = (limits.is_used(), &history) {
-            history.wait_for_bans(patience.saturating_sub(begun.elapsed()));
+            let known = history.wait_for_bans(patience.saturating_sub(begun.elapsed()));
+            if !known {
+                log.line(format_args!("the bans of the history are not known yet, and keep nobody out so long"));
+            }
         }
         let counts = Counts::of(&policy, before.map(|before| &before.counts));
         let (outlet, limits, log) = (Arc::clone(outlet), Arc::clone(limits), log.clone());

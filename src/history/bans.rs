@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, Result, Row, params};
+use rusqlite::{Connection, ErrorCode, Result, Row, params};
 
 use super::store::open_to_write;
 use crate::clock::{Moment, now_ms};
@@ -91,7 +91,11 @@ impl Exchange {
             return Ok(None);
         }
         if set_back || self.seen.is_none() {
-            mend(db, now.unix)?;
+            // Who stands in the way of that must not keep anyone from being kept out.
+            match mend(db, now.unix) {
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
+                mended => mended?,
+            }
         }
         let standing: Standing = db
             .prepare_cached("SELECT count(*), coalesce(sum(id), 0) FROM bans WHERE lifted IS NULL AND until > ?1")?
@@ -101,22 +105,41 @@ impl Exchange {
         if !is_new {
             return Ok(None);
         }
-        let mut select = db.prepare_cached(
-            "SELECT why, mode, clientid, cluster, username, peerhost, since, until FROM bans
-             WHERE lifted IS NULL AND until > ?1",
-        )?;
-        let mut rows = select.query([now.unix])?;
-        let mut stored = Vec::new();
-        while let Some(row) = rows.next()? {
-            // What somebody wrote there by hand may be none.
-            stored.extend(ban_in(row)?);
-        }
-        Ok(Some(self.limits.take_up(&stored, now)))
+        Ok(Some(self.limits.take_up(&standing_bans(db, now.unix)?, now)))
     }
+
+    /// From now on bans are kept in another database: those that stand in this one are, too.
+    pub(super) fn moves(&mut self, from: Option<&Connection>, now: Moment) {
+        // Where they cannot be read, they hold all the same until this process ends.
+        self.pending.extend(from.and_then(|db| standing_bans(db, now.unix).ok()).into_iter().flatten());
+        self.limits.moved(now);
+        self.seen = None;
+    }
+}
+
+/// The bans that are not over.
+fn standing_bans(db: &Connection, now: i64) -> Result<Vec<Ban>> {
+    let mut select = db.prepare_cached(
+        "SELECT why, mode, clientid, cluster, username, peerhost, since, until FROM bans
+         WHERE lifted IS NULL AND until > ?1",
+    )?;
+    let mut rows = select.query([now])?;
+    let mut standing = Vec::new();
+    while let Some(row) = rows.next()? {
+        // What somebody wrote there by hand may be none.
+        standing.extend(ban_in(row)?);
+    }
+    Ok(standing)
 }
 
 /// A ban that has yet to begin would begin again with each start of a driver: it begins now.
 fn mend(db: &Connection, now: i64) -> Result<()> {
+    let mut of_the_future =
+        db.prepare_cached("SELECT 1 FROM bans WHERE lifted IS NULL AND until > ?1 AND since > ?1 + ?2")?;
+    // Without any, nobody's lock is waited for.
+    if !of_the_future.exists(params![now, AHEAD])? {
+        return Ok(());
+    }
     db.prepare_cached(
         "UPDATE bans SET since = ?1, until = ?1 + (until - since) WHERE lifted IS NULL AND until > ?1 AND since > ?1 + ?2",
     )?
@@ -194,16 +217,23 @@ impl Latch {
         self.opened.notify_all();
     }
 
-    pub(super) fn wait(&self, patience: Duration) {
+    /// Waits until it is open, no longer than that, and tells whether it is.
+    pub(super) fn wait(&self, patience: Duration) -> bool {
         let end = Instant::now() + patience;
         let mut is_open = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
         while !*is_open {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return;
+                return false;
             }
             is_open = self.opened.wait_timeout(is_open, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        true
+    }
+
+    /// They are to be read anew.
+    pub(super) fn shut(&self) {
+        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = false;
     }
 }
 

@@ -165,8 +165,16 @@ impl History {
     }
 
     /// Waits until the limits know of the bans that stand in the database, or it is known that it cannot be used now.
-    pub fn wait_for_bans(&self, patience: Duration) {
-        self.bans_read.wait(patience);
+    ///
+    /// False where they are not known by then.
+    pub fn wait_for_bans(&self, patience: Duration) -> bool {
+        self.bans_read.wait(patience)
+    }
+
+    /// Has the bans in the database looked at that nobody wanted to know of before. Then [`History::wait_for_bans`] waits for that.
+    pub fn look_at_bans(&self, def: &HistoryDef, deadline: Duration) {
+        self.bans_read.shut();
+        self.define(def, deadline);
     }
 
     /// Takes note that this client is connected, because it did something. [`History::record`] does so

@@ -20,7 +20,7 @@ const MAX_BYTES: usize = 64 << 20;
 /// Denials that may wait; more than this are counted without their names.
 const MAX_DENIALS: Bound = denials::MAX_WAITING;
 /// Bans that may wait, each with names of up to 64 KiB; more than this hold, but are not written.
-const MAX_BANS: usize = 1_000;
+pub(super) const MAX_BANS: usize = 1_000;
 
 /// The clients whose connection is unsure, by cluster.
 pub(super) type Unsure = HashMap<Box<str>, HashSet<Box<str>>>;
@@ -287,16 +287,19 @@ impl Queue {
         }
     }
 
-    /// Waits until `end`, or until the input ends.
-    pub(super) fn pause(&self, end: Instant) -> Work {
+    /// Waits until `end`, or until the input ends; `for_bans`, or until there are some.
+    pub(super) fn pause(&self, end: Instant, for_bans: bool) -> Work {
         let mut state = self.state();
         let was_closing = state.closing.is_some();
         loop {
             let now = Instant::now();
-            if now >= end || state.defined.is_some() || (!was_closing && state.closing.is_some()) {
+            let shared = for_bans && !state.bans.is_empty();
+            if now >= end || shared || state.defined.is_some() || (!was_closing && state.closing.is_some()) {
                 return state.work();
             }
+            state.writer_waits = for_bans;
             state = self.wake.wait_timeout(state, end - now).unwrap_or_else(PoisonError::into_inner).0;
+            state.writer_waits = false;
         }
     }
 

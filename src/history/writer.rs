@@ -18,6 +18,7 @@ use super::record::Entry;
 use super::registry::{Before, Opened, Registry};
 use super::retention::Sweep;
 use super::store::{Fault, Store};
+use crate::clock::Moment;
 use crate::decision::Answer;
 use crate::log::Log;
 use crate::policy::model::HistoryDef;
@@ -178,9 +179,11 @@ impl Running {
     fn run(&mut self) {
         loop {
             let work = match self.stage {
-                Stage::Closed { retry } => self.with.queue.pause(retry),
-                Stage::Standby { check, store: None } => self.with.queue.pause(check),
-                Stage::Standby { check, store: Some(_) } => self.with.queue.pause(check.min(self.next_bans)),
+                Stage::Closed { retry } => self.with.queue.pause(retry, false),
+                Stage::Standby { check, store: None } => self.with.queue.pause(check, false),
+                Stage::Standby { check, store: Some(_) } => {
+                    self.with.queue.pause(check.min(self.next_bans), self.with.bans.pending.is_empty())
+                }
                 Stage::Recording(_) if self.batch.is_empty() => {
                     self.with.queue.wait(self.next_wake(), self.next_denials)
                 }
@@ -236,7 +239,14 @@ impl Running {
         let Some(Defined { def, deadline }) = self.with.queue.take_defined() else { return };
         let elsewhere = def.database != self.with.def.database;
         let reopened = elsewhere || def.sync != self.with.def.sync;
+        self.next_bans = Instant::now();
         if elsewhere {
+            let from = match &self.stage {
+                Stage::Recording(Recording { store, .. }) => Some(&store.db),
+                Stage::Standby { store, .. } => store.as_ref().map(|store| &store.db),
+                Stage::Closed { .. } => None,
+            };
+            self.with.bans.moves(from, Moment::now());
             // What is open in the old one is in doubt there from now on.
             self.leave(now_ms());
             self.before = None;
@@ -258,6 +268,11 @@ impl Running {
 
     fn open(&mut self) -> Result<(), Fault> {
         let mut store = Store::open(&self.with.def.database, self.with.def.sync)?;
+        if self.with.bans.is_used() && self.with.bans.pending.is_empty() {
+            // To read takes no lock, which others may hold for long: who is kept out stays so.
+            self.with.bans.forget();
+            self.take_up_bans(&store)?;
+        }
         let now = now_ms();
         let transaction = store.begin()?;
         match Registry::open(&transaction, &self.with.me, self.before, now)? {

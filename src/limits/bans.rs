@@ -68,6 +68,11 @@ impl Bans {
         });
     }
 
+    /// None of them stands in the database that is looked at now.
+    pub(super) fn moved(&mut self) {
+        self.held.values_mut().for_each(|held| held.is_stored = false);
+    }
+
     /// How many hold.
     pub(super) fn count(&self, now: u64) -> usize {
         self.held.values().filter(|held| held.ends > now).count()

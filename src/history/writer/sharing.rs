@@ -3,10 +3,15 @@
 use std::mem;
 use std::time::Instant;
 
+use rusqlite::Connection;
+
 use super::{BEAT, CHECK, Complaint, Recording, Running, Stage, answer};
 use crate::clock::Moment;
+use crate::history::bans::Exchange;
 use crate::history::process::Serves;
+use crate::history::queue::MAX_BANS;
 use crate::history::store::{Fault, Store};
+use crate::log::Log;
 use crate::reply::Token;
 
 impl Running {
@@ -38,10 +43,15 @@ impl Running {
             Stage::Standby { store: Some(store), .. } => (&mut **store, &mut self.with.bans),
             Stage::Standby { store: None, .. } | Stage::Closed { .. } => return Ok(()),
         };
-        let (new, dropped) = self.with.queue.take_bans();
-        bans.pending.extend(new);
-        if dropped > 0 {
-            self.with.log.line(format_args!("history: {dropped} bans are not written: too many waited"));
+        // What waits here must not grow where the database cannot be written.
+        if bans.pending.len() < MAX_BANS {
+            let (new, dropped) = self.with.queue.take_bans();
+            bans.pending.extend(new);
+            if dropped > 0 {
+                self.with.log.line(format_args!(
+                    "history: {dropped} bans are not written, and hold until this process ends: too many waited"
+                ));
+            }
         }
         if !bans.pending.is_empty() {
             let transaction = store.begin()?;
@@ -64,11 +74,16 @@ impl Running {
             return Ok(());
         }
         self.next_bans = now + BEAT;
-        if bans.is_used()
-            && let Some(no_place @ 1..) = bans.read(&store.db, Moment::now())?
-        {
-            self.with.log.line(format_args!("history: {no_place} bans are not carried out: too many hold"));
+        if bans.is_used() {
+            take_up(bans, &store.db, &self.with.log)?;
         }
+        self.with.bans_read.open();
+        Ok(())
+    }
+
+    /// Takes over the bans of a database that is about to be used.
+    pub(super) fn take_up_bans(&mut self, store: &Store) -> Result<(), Fault> {
+        take_up(&mut self.with.bans, &store.db, &self.with.log)?;
         self.with.bans_read.open();
         Ok(())
     }
@@ -80,4 +95,11 @@ impl Running {
             Serves::Callers => String::new(),
         }
     }
+}
+
+fn take_up(bans: &mut Exchange, db: &Connection, log: &Log) -> Result<(), Fault> {
+    if let Some(no_place @ 1..) = bans.read(db, Moment::now())? {
+        log.line(format_args!("history: {no_place} bans are not carried out: too many hold"));
+    }
+    Ok(())
 }
