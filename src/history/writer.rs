@@ -13,12 +13,11 @@ use super::denials::{self, OwnedDenial};
 use super::now_ms;
 use super::origins::Named;
 use super::process::Recorder;
-use super::queue::{Defined, Item, Queue};
+use super::queue::{Item, Queue};
 use super::record::Entry;
 use super::registry::{Before, Opened, Registry};
 use super::retention::Sweep;
 use super::store::{Fault, Store};
-use crate::clock::Moment;
 use crate::decision::Answer;
 use crate::log::Log;
 use crate::policy::model::HistoryDef;
@@ -64,32 +63,7 @@ impl Writer {
         // However this thread ends, nobody waits for it afterwards.
         let bans_read = Arc::clone(&self.bans_read);
         let _last_word = LastWord { queue, sink, log: self.log.clone(), bans_read };
-        let now = Instant::now();
-        let mut running = Running {
-            stage: Stage::Closed { retry: now },
-            before: None,
-            origins: Vec::new(),
-            batch: Vec::with_capacity(BATCH),
-            one_by_one: false,
-            denials: Vec::new(),
-            rows: denials::Rows::default(),
-            complaint: Complaint::default(),
-            standby_said: false,
-            input_ended: None,
-            next_denials: now,
-            next_beat: now,
-            next_unsure: now,
-            next_check: now + CHECK,
-            next_bans: now,
-            next_sweep: now,
-            sweep_busy_from: now,
-            sweep: None,
-            unmoved: 0,
-            next_checkpoint: now,
-            next_wal_line: now,
-            with: self,
-        };
-        running.run();
+        Running::new(self).run();
     }
 }
 
@@ -176,6 +150,34 @@ struct Running {
 }
 
 impl Running {
+    fn new(writer: Writer) -> Self {
+        let now = Instant::now();
+        Running {
+            stage: Stage::Closed { retry: now },
+            before: None,
+            origins: Vec::new(),
+            batch: Vec::with_capacity(BATCH),
+            one_by_one: false,
+            denials: Vec::new(),
+            rows: denials::Rows::default(),
+            complaint: Complaint::default(),
+            standby_said: false,
+            input_ended: None,
+            next_denials: now,
+            next_beat: now,
+            next_unsure: now,
+            next_check: now + CHECK,
+            next_bans: now,
+            next_sweep: now,
+            sweep_busy_from: now,
+            sweep: None,
+            unmoved: 0,
+            next_checkpoint: now,
+            next_wal_line: now,
+            with: writer,
+        }
+    }
+
     fn run(&mut self) {
         loop {
             let work = match self.stage {
@@ -232,38 +234,6 @@ impl Running {
         }
         wake = wake.min(if self.sweep.is_some() { Instant::now() } else { self.next_sweep });
         if self.unmoved > 0 { wake.min(self.next_checkpoint) } else { wake }
-    }
-
-    /// The policy says otherwise what is kept, for how long, and where.
-    fn define(&mut self) {
-        let Some(Defined { def, deadline }) = self.with.queue.take_defined() else { return };
-        let elsewhere = def.database != self.with.def.database;
-        let reopened = elsewhere || def.sync != self.with.def.sync;
-        self.next_bans = Instant::now();
-        if elsewhere {
-            let from = match &self.stage {
-                Stage::Recording(Recording { store, .. }) => Some(&store.db),
-                Stage::Standby { store, .. } => store.as_ref().map(|store| &store.db),
-                Stage::Closed { .. } => None,
-            };
-            self.with.bans.moves(from, Moment::now());
-            // What is open in the old one is in doubt there from now on.
-            self.leave(now_ms());
-            self.before = None;
-        }
-        self.with.def = def;
-        self.with.deadline = deadline;
-        if !reopened {
-            return;
-        }
-        if matches!(self.stage, Stage::Standby { .. }) {
-            self.with.queue.set_standby(false);
-            self.standby_said = false;
-        }
-        self.rows.forget();
-        self.sweep = None;
-        self.complaint = Complaint::default();
-        self.stage = Stage::Closed { retry: Instant::now() };
     }
 
     fn open(&mut self) -> Result<(), Fault> {
@@ -538,3 +508,6 @@ impl Running {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

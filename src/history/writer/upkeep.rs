@@ -1,11 +1,12 @@
-//! What is done now and then, between the batches: heartbeats, old rows, the WAL; and what is said of
-//! a database that cannot be written.
+//! What is done now and then, between the batches: another definition, heartbeats, old rows, the WAL; and what is
+//! said of a database that cannot be written.
 
 use std::time::{Duration, Instant};
 
-use super::{BEAT, CHECK, Recording, Running, Stage};
+use super::{BEAT, CHECK, Complaint, Recording, Running, Stage};
+use crate::clock::Moment;
 use crate::history::now_ms;
-use crate::history::queue::Lapses;
+use crate::history::queue::{Defined, Lapses};
 use crate::history::retention::{self, Sweep};
 use crate::history::store::Fault;
 
@@ -17,6 +18,39 @@ const LARGE_WAL: u64 = 64 << 20;
 const LARGE_WAL_EVERY: Duration = Duration::from_secs(600);
 
 impl Running {
+    /// The policy says otherwise what is kept, for how long, and where.
+    pub(super) fn define(&mut self) {
+        let Some(Defined { def, deadline }) = self.with.queue.take_defined() else { return };
+        let elsewhere = def.database != self.with.def.database;
+        let reopened = elsewhere || def.sync != self.with.def.sync;
+        self.next_bans = Instant::now();
+        if elsewhere {
+            let from = match &self.stage {
+                Stage::Recording(Recording { store, .. }) => Some(&store.db),
+                Stage::Standby { store, .. } => store.as_ref().map(|store| &store.db),
+                Stage::Closed { .. } => None,
+            };
+            self.with.bans.moves(from, Moment::now());
+            // What is open in the old one is in doubt there from now on.
+            self.leave(now_ms());
+            self.before = None;
+        }
+        self.with.def = def;
+        self.with.deadline = deadline;
+        // It began by the old `keep`; where there is none now, it would never end.
+        self.sweep = None;
+        if !reopened {
+            return;
+        }
+        if matches!(self.stage, Stage::Standby { .. }) {
+            self.with.queue.set_standby(false);
+            self.standby_said = false;
+        }
+        self.rows.forget();
+        self.complaint = Complaint::default();
+        self.stage = Stage::Closed { retry: Instant::now() };
+    }
+
     /// The heartbeat of an idle broker, and what else is to be looked at now and then.
     pub(super) fn beat(&mut self) -> Result<(), Fault> {
         self.next_beat = Instant::now() + BEAT;

@@ -1,0 +1,69 @@
+//! Definitions that come while something is under way.
+
+use super::*;
+use crate::history::queue::Defined;
+use crate::policy::model::{Record, Sync};
+
+const CONNECTIONS: Record =
+    Record { connections: true, denials: true, attempts: false, subscriptions: false, messages: false };
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn def(dir: &tempfile::TempDir, keep: Option<Duration>) -> HistoryDef {
+    HistoryDef { database: dir.path().join("one.db"), keep, sync: Sync::Normal, record: CONNECTIONS }
+}
+
+/// A writer that has its database open.
+fn running(def: HistoryDef) -> Running {
+    let mut running = Running::new(Writer {
+        queue: Arc::new(Queue::new(Duration::from_secs(1), false)),
+        def,
+        me: Recorder::of_this_process("python3"),
+        deadline: Duration::from_secs(2),
+        sink: Arc::new(|_| {}),
+        log: Log::stderr(),
+        bans: Exchange::new(Arc::default()),
+        bans_read: Arc::default(),
+    });
+    running.open().unwrap();
+    running
+}
+
+fn define(running: &mut Running, def: HistoryDef) {
+    let deadline = running.with.deadline;
+    running.with.queue.define(Defined { def, deadline }, Duration::from_secs(1));
+    running.define();
+}
+
+/// Takes the steps of a sweep until there is no more to do at once.
+#[track_caller]
+fn sweeps_to_its_end(running: &mut Running) {
+    for _ in 0..100 {
+        if running.next_wake() > Instant::now() {
+            return;
+        }
+        match running.stage {
+            Stage::Closed { .. } | Stage::Standby { .. } => running.open().unwrap(),
+            Stage::Recording(_) => running.write().unwrap(),
+        }
+    }
+    panic!("there is always something to do at once");
+}
+
+#[test]
+fn a_definition_that_comes_during_a_sweep_leaves_the_writer_in_peace() {
+    let old = |dir: &tempfile::TempDir| def(dir, Some(DAY));
+    for new in [
+        |old: HistoryDef| HistoryDef { keep: None, ..old },
+        |old| HistoryDef { keep: Some(2 * DAY), ..old },
+        |old| HistoryDef { keep: None, sync: Sync::Full, ..old },
+        |old| HistoryDef { keep: None, record: Record { attempts: true, ..CONNECTIONS }, ..old },
+        |old| HistoryDef { sync: Sync::Full, record: Record { attempts: true, ..CONNECTIONS }, ..old },
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut running = running(old(&dir));
+        running.write().unwrap();
+        assert!(running.sweep.is_some());
+        define(&mut running, new(old(&dir)));
+        sweeps_to_its_end(&mut running);
+    }
+}
