@@ -1,5 +1,8 @@
 //! Definitions that come while something is under way.
 
+use std::io::{self, Write};
+use std::sync::Mutex;
+
 use super::*;
 use crate::history::queue::Defined;
 use crate::policy::model::{Record, Sync};
@@ -13,14 +16,14 @@ fn def(dir: &tempfile::TempDir, keep: Option<Duration>) -> HistoryDef {
 }
 
 /// A writer that has its database open.
-fn running(def: HistoryDef) -> Running {
+fn running(def: HistoryDef, log: Log) -> Running {
     let mut running = Running::new(Writer {
         queue: Arc::new(Queue::new(Duration::from_secs(1), false)),
         def,
         me: Recorder::of_this_process("python3"),
         deadline: Duration::from_secs(2),
         sink: Arc::new(|_| {}),
-        log: Log::stderr(),
+        log,
         bans: Exchange::new(Arc::default()),
         bans_read: Arc::default(),
     });
@@ -60,10 +63,46 @@ fn a_definition_that_comes_during_a_sweep_leaves_the_writer_in_peace() {
         |old| HistoryDef { sync: Sync::Full, record: Record { attempts: true, ..CONNECTIONS }, ..old },
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let mut running = running(old(&dir));
+        let mut running = running(old(&dir), Log::stderr());
         running.write().unwrap();
         assert!(running.sweep.is_some());
         define(&mut running, new(old(&dir)));
         sweeps_to_its_end(&mut running);
     }
+}
+
+#[derive(Clone, Default)]
+struct Console(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_was_wrong_with_the_old_database_is_not_said_of_the_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let console = Console::default();
+    let log = Log::to(console.clone());
+    let mut running = running(def(&dir, None), log.clone());
+    running.with.queue.add_lapses(2);
+    running.complain_of_delay();
+    define(&mut running, HistoryDef { database: dir.path().join("two.db"), ..def(&dir, None) });
+    running.open().unwrap();
+    running.complain_of_delay();
+    running.with.queue.add_lapses(1);
+    running.recovered();
+    log.flush(Duration::from_secs(60));
+    let said = String::from_utf8(console.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(
+        said.replace(dir.path().to_str().unwrap(), "DIR"),
+        "exhook-policy: history: DIR/one.db cannot be written: the disk is slow; events are answered before they are recorded\n\
+         exhook-policy: history: DIR/one.db is left; 2 events were answered before they were recorded, 0 were not kept\n\
+         exhook-policy: history: DIR/two.db is written; 1 events were answered before they were recorded, 0 were not kept\n"
+    );
 }

@@ -34,6 +34,12 @@ impl Running {
             // What is open in the old one is in doubt there from now on.
             self.leave(now_ms());
             self.before = None;
+            // What was said of the old one, and is left to say, is not true of the new one.
+            let lapses = self.with.queue.take_lapses();
+            if lapses != Lapses::default() {
+                self.say_lapses("is left", lapses);
+            }
+            self.complaint = Complaint::default();
         }
         self.with.def = def;
         self.with.deadline = deadline;
@@ -47,7 +53,6 @@ impl Running {
             self.standby_said = false;
         }
         self.rows.forget();
-        self.complaint = Complaint::default();
         self.stage = Stage::Closed { retry: Instant::now() };
     }
 
@@ -160,14 +165,18 @@ impl Running {
     }
 
     pub(super) fn recovered(&mut self) {
-        self.complaint.fault = None;
+        let complained = std::mem::take(&mut self.complaint).said.is_some();
         let lapses = self.with.queue.take_lapses();
-        if lapses == Lapses::default() && self.complaint.said.is_none() {
-            return;
+        if complained {
+            self.say_lapses("is written again", lapses);
+        } else if lapses != Lapses::default() {
+            self.say_lapses("is written", lapses);
         }
-        self.complaint.said = None;
+    }
+
+    fn say_lapses(&self, how: &str, lapses: Lapses) {
         self.say(format_args!(
-            "history: {} is written again; {} events were answered before they were recorded, {} were not kept",
+            "history: {} {how}; {} events were answered before they were recorded, {} were not kept",
             self.with.def.database.display(),
             lapses.answered_early,
             lapses.dropped
