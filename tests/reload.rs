@@ -294,7 +294,7 @@ fn the_history_goes_on_where_the_new_policy_says() {
 }
 
 #[test]
-fn a_list_that_both_policies_have_is_there_at_once_and_stays_where_it_cannot_be_read_any_more() {
+fn a_list_that_both_policies_have_stays_where_it_cannot_be_read_any_more() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("fleet.txt"), "a\n").unwrap();
     let policy = |extra: &str| {
@@ -313,6 +313,46 @@ fn a_list_that_both_policies_have_is_there_at_once_and_stays_where_it_cannot_be_
     // A change of the list is seen without waiting for `refresh`, which is a minute.
     fs::write(bench.dir.path().join("fleet.txt"), "b\n").unwrap();
     bench.await_login("b");
+}
+
+#[test]
+fn a_policy_that_comes_with_a_list_does_not_decide_by_what_the_list_was() {
+    // As a ConfigMap brings them, and a list that takes a while to read.
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let policy =
+        |rules: &str| format!("version: 1\nlists: {{ fleet: {{ file: fleet.txt }} }}\nauth: {{ rules: [{rules}] }}\n");
+    let long: String = (0..200_000).map(|n| format!("device-{n}\n")).collect();
+    for (version, rules, list) in [
+        (
+            "..1",
+            "{ id: zero, deny: { clientid: { in: fleet } } }, { id: one, allow: { clientid: first } }",
+            "old\n".to_owned(),
+        ),
+        ("..2", "{ id: one, allow: { clientid: { in: fleet } } }", long + "new\n"),
+    ] {
+        fs::create_dir(at(version)).unwrap();
+        fs::write(at(version).join("rules.yaml"), policy(rules)).unwrap();
+        fs::write(at(version).join("fleet.txt"), list).unwrap();
+    }
+    symlink("..1", at("..data")).unwrap();
+    symlink("..data/rules.yaml", at("rules.yaml")).unwrap();
+    symlink("..data/fleet.txt", at("fleet.txt")).unwrap();
+    let bench = Bench::at(dir, true);
+    assert_eq!(
+        (bench.login("first"), bench.login("old"), bench.login("new")),
+        (Answer::Allow, Answer::Deny, Answer::Deny)
+    );
+    symlink("..2", bench.dir.path().join("..data_tmp")).unwrap();
+    fs::rename(bench.dir.path().join("..data_tmp"), bench.dir.path().join("..data")).unwrap();
+    let end = Instant::now() + LONG;
+    // Neither policy allows it with the list that came with it.
+    while bench.login("new") != Answer::Allow {
+        assert_eq!(bench.login("old"), Answer::Deny, "the new policy decides by the old list");
+        assert!(Instant::now() < end, "{}", bench.logged());
+        thread::sleep(Duration::from_micros(200));
+    }
+    assert_eq!((bench.login("first"), bench.login("old")), (Answer::Deny, Answer::Deny));
 }
 
 #[test]

@@ -44,8 +44,9 @@ impl Sources {
         Sources::start_after(None, defs, log, patience)
     }
 
-    /// As [`start`](Self::start). What the sources before these hold of the same list is there from the first moment, until
-    /// it was read anew.
+    /// As [`start`](Self::start). What the sources before these hold of the same list is what there is of it until it was read
+    /// anew, and where it cannot be. It is waited for all the same: a policy that was changed together with a list must not decide by
+    /// what the list was before.
     pub fn start_after(before: Option<&Sources>, defs: &[ListDef], log: &Log, patience: Duration) -> Self {
         let now = Instant::now();
         let read_at_once = |def: &ListDef| match &def.source {
@@ -59,8 +60,9 @@ impl Sources {
         let mut unread = vec![false; defs.len()];
         for reader in &mut readers {
             reader.known = lists.get(reader.id.0).is_some_and(Option::is_some);
-            mark(&mut unread, reader.id, !reader.known);
+            mark(&mut unread, reader.id, true);
         }
+        let known: Vec<bool> = lists.iter().map(Option::is_some).collect();
         let shared = Arc::new(Shared {
             lists: RwLock::new(Arc::new(Lists::new(lists))),
             state: Mutex::new(State { unread, stopped: false }),
@@ -76,16 +78,18 @@ impl Sources {
             }
         }
         let sources = Sources { defs: defs.to_vec(), shared };
-        sources.wait_for_first(defs, log, patience.saturating_sub(now.elapsed()));
+        sources.wait_for_first(&known, log, patience.saturating_sub(now.elapsed()));
         sources
     }
 
-    fn wait_for_first(&self, defs: &[ListDef], log: &Log, patience: Duration) {
+    /// `known`: by [`ListId`], those of which there is something already.
+    fn wait_for_first(&self, known: &[bool], log: &Log, patience: Duration) {
         let unread = |state: &mut State| state.unread.contains(&true);
         let waited = self.shared.changed.wait_timeout_while(self.shared.state(), patience, unread);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        for (def, _) in defs.iter().zip(&state.unread).filter(|(_, unread)| **unread) {
-            log.line(format_args!("list `{}` is still being read, and decisions that need it deny so long", def.name));
+        for ((def, known), _) in self.defs.iter().zip(known).zip(&state.unread).filter(|(_, unread)| **unread) {
+            let so_long = if *known { "is as it was before" } else { "decisions that need it deny" };
+            log.line(format_args!("list `{}` is still being read, and {so_long} so long", def.name));
         }
     }
 

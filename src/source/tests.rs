@@ -411,6 +411,39 @@ fn what_is_not_read_in_time_is_unreadable_until_it_is() {
 }
 
 #[test]
+fn what_a_list_was_before_holds_only_where_it_cannot_be_read_in_time() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("fleet.txt");
+    let (db, connection) = database(&dir);
+    fs::write(&path, "dev-1\n").unwrap();
+    let (console, log) = console();
+    let defs = [file_list(&path, TEXT), sqlite_list(&db, "SELECT clientid FROM devices")];
+    let hold =
+        |sources: &Sources| [0, 1].map(|id| sources.lists().get(ListId(id)).map(|list| list.contains_text("dev-7")));
+    let old = Sources::start(&defs, &log, LONG);
+    assert_eq!(hold(&old), [Some(false), Some(false)]);
+    fs::write(&path, "dev-7\n").unwrap();
+    let new = Sources::start_after(Some(&old), &defs, &log, LONG);
+    assert_eq!(hold(&new), [Some(true), Some(false)]);
+    // What cannot be read is not waited for.
+    fs::remove_file(&path).unwrap();
+    let after = Sources::start_after(Some(&new), &defs, &log, LONG);
+    assert_eq!(hold(&after), [Some(true), Some(false)]);
+    drop((old, new, after));
+    // And what takes too long is not, either.
+    fs::write(&path, "dev-7\n").unwrap();
+    let old = Sources::start(&defs, &log, LONG);
+    connection.execute_batch("BEGIN EXCLUSIVE; INSERT INTO devices VALUES ('dev-7', 1)").unwrap();
+    let new = Sources::start_after(Some(&old), &defs, &log, SOON);
+    assert_eq!(hold(&new), [Some(true), Some(false)]);
+    connection.execute_batch("COMMIT").unwrap();
+    eventually("the list is read", || hold(&new) == [Some(true), Some(true)]);
+    let text = console.text(&log, &dir);
+    let said = "exhook-policy: list `paid` is still being read, and is as it was before so long\n";
+    assert!(text.contains(said), "{text}");
+}
+
+#[test]
 fn a_list_that_nothing_uses_is_left_alone() {
     let dir = TempDir::new().unwrap();
     let (console, log) = console();
