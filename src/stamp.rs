@@ -30,6 +30,12 @@ impl Stamp {
         std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata))
     }
 
+    /// This, but for when the file's owner, mode or name were changed last.
+    #[must_use]
+    pub fn whoever_owns_it(self) -> Self {
+        Stamp { changed: (0, 0), ..self }
+    }
+
     /// This, or `None` where it may not hold: a file that was written just now may be written again without its time moving on.
     pub fn settled(self, metadata: &Metadata) -> Option<Self> {
         const TICK: Duration = Duration::from_secs(2);

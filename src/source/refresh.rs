@@ -161,11 +161,12 @@ impl Shared {
     }
 }
 
-/// A database that is written to changes itself or its WAL.
+/// A database that is written to changes itself or its WAL. Of the latter, root changes the owner whenever it opens the database,
+/// which is no change of its contents.
 fn stamps_of_database(path: &Path) -> [Option<Stamp>; 2] {
     let mut wal = path.as_os_str().to_owned();
     wal.push("-wal");
-    [Stamp::at(path), Stamp::at(Path::new(&wal))]
+    [Stamp::at(path), Stamp::at(Path::new(&wal)).map(Stamp::whoever_owns_it)]
 }
 
 /// Reads one list.
@@ -182,7 +183,8 @@ struct Reader {
 
 #[derive(Debug)]
 enum Place {
-    File(PathBuf, Option<Stamp>),
+    /// `good` is the stamp of what was read, where it may be relied on, and `tried` that of the last try, whatever came of it.
+    File { path: PathBuf, good: Option<Stamp>, tried: Option<Stamp> },
     /// The stamps are those of the file and of its WAL, from before the last query.
     Sqlite(PathBuf, String, [Option<Stamp>; 2]),
 }
@@ -191,7 +193,9 @@ impl Reader {
     fn of(id: ListId, def: &ListDef) -> Option<Self> {
         let (place, refresh) = match &def.source {
             ListSource::Inline(_) => return None,
-            ListSource::File { path, refresh } => (Place::File(path.clone(), None), *refresh),
+            ListSource::File { path, refresh } => {
+                (Place::File { path: path.clone(), good: None, tried: None }, *refresh)
+            }
             ListSource::Sqlite { path, query, refresh } => {
                 (Place::Sqlite(path.clone(), query.clone(), [None; 2]), *refresh)
             }
@@ -237,7 +241,7 @@ impl Reader {
     /// Whether there is something else to read than last time, as far as that can be seen from outside.
     fn has_changed(&self) -> bool {
         match &self.place {
-            Place::File(path, stamp) => Stamp::at(path) != *stamp,
+            Place::File { path, tried, .. } => Stamp::at(path) != *tried,
             Place::Sqlite(path, _, stamps) => stamps_of_database(path) != *stamps,
         }
     }
@@ -245,16 +249,17 @@ impl Reader {
     /// The list, or `None` where it surely has not changed since it was read.
     fn read(&mut self, ever_read: bool) -> Result<Option<List>, Unreadable> {
         match &mut self.place {
-            Place::File(path, stamp) => {
-                if stamp.is_some() && *stamp == Stamp::at(path) {
+            Place::File { path, good, tried } => {
+                if good.is_some() && *good == Stamp::at(path) {
                     return Ok(None);
                 }
                 if ever_read {
                     file::await_writer(path);
                 }
-                *stamp = None;
+                *good = None;
+                *tried = Stamp::at(path);
                 let (list, read) = file::read_list(path, self.uses)?;
-                *stamp = read;
+                (*good, *tried) = (read, read);
                 Ok(Some(list))
             }
             Place::Sqlite(path, query, stamps) => {
@@ -266,7 +271,7 @@ impl Reader {
 
     fn path(&self) -> &PathBuf {
         match &self.place {
-            Place::File(path, _) | Place::Sqlite(path, _, _) => path,
+            Place::File { path, .. } | Place::Sqlite(path, _, _) => path,
         }
     }
 }
@@ -314,3 +319,6 @@ fn pause(refresh: Duration, failures: u32) -> Duration {
     };
     pause.max(LEAST)
 }
+
+#[cfg(test)]
+mod tests;
