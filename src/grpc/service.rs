@@ -122,7 +122,10 @@ impl<H: Handler + Sync> Call<H> {
     async fn decide<M: Request>(&self, hook: Hook, message: M, begun: Instant) -> proto::Valued {
         let Shared { handler, calls, log, .. } = &*self.shared;
         let dialect = self.dialect(&message);
-        let mut waiting = if handler.may_wait(hook) { calls.begin() } else { calls.pass() };
+        // The policy may be another by the time that the handler is asked. Of what is told, all that an early answer costs then is
+        // that it does not wait for its commit; a login would be denied.
+        let may_wait = handler.may_wait(hook) || hook == Hook::ClientAuthenticate;
+        let mut waiting = if may_wait { calls.begin() } else { calls.pass() };
         let token = waiting.token;
         let asked = message.event(hook, dialect).map(|event| {
             self.is_of(event.origin(), dialect, message.meta().is_some());

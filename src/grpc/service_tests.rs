@@ -28,6 +28,8 @@ struct Does {
     panics: bool,
     /// Before it is asked.
     panics_before: bool,
+    /// Says before it is asked that it will answer at once.
+    hurries: bool,
     says: Option<Answer>,
     /// Comes through the sink from another thread, after a while.
     later: (Duration, &'static [Answer]),
@@ -36,7 +38,7 @@ struct Does {
 }
 
 const NOTHING: Does =
-    Does { first: &[], panics: false, panics_before: false, says: None, later: (SOON, &[]), beside: 0 };
+    Does { first: &[], panics: false, panics_before: false, hurries: false, says: None, later: (SOON, &[]), beside: 0 };
 const SOON: Duration = Duration::from_millis(10);
 const DEADLINE: Duration = Duration::from_millis(200);
 const TOO_LATE: Duration = Duration::from_millis(300);
@@ -62,7 +64,7 @@ impl Handler for Fake {
 
     fn may_wait(&self, _: Hook) -> bool {
         assert!(!self.does.panics_before, "as it is meant to");
-        true
+        !self.does.hurries
     }
 
     fn handle(&self, _: &Event<'_>, token: Token) -> Option<Answer> {
@@ -95,10 +97,7 @@ impl Handler for Fake {
 fn check(mode: Mode, does: Does, expected: Answer) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answers = runtime.block_on(async {
-        let calls = Arc::new(Calls::default());
-        let handler = Arc::new(Fake { sink: calls.sink(), mode, does });
-        let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
-        let provider = Provider::new(handler, calls, health, Log::stderr());
+        let provider = provider(mode, does);
         [ask(&provider).await, ask(&provider).await]
     });
     let (kind, value) = match expected {
@@ -108,6 +107,13 @@ fn check(mode: Mode, does: Does, expected: Answer) {
     };
     let expected = proto::Valued { r#type: kind, value };
     assert_eq!(answers, [expected.clone(), expected], "{does:?}");
+}
+
+fn provider(mode: Mode, does: Does) -> Provider<Fake> {
+    let calls = Arc::new(Calls::default());
+    let handler = Arc::new(Fake { sink: calls.sink(), mode, does });
+    let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
+    Provider::new(handler, calls, health, Log::stderr())
 }
 
 async fn ask(provider: &Provider<Fake>) -> proto::Valued {
@@ -139,6 +145,21 @@ fn a_call_is_answered_once_and_in_time_whatever_its_handler_does() {
     ] {
         check(Mode::Enforce, does, expected);
     }
+}
+
+/// As where a policy with the first password source comes into force between two steps of a call.
+#[test]
+fn a_login_waits_though_its_handler_said_before_that_it_would_not() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let answer = runtime.block_on(async {
+        let provider = provider(Mode::Enforce, Does { hurries: true, later: (SOON, &[Answer::Allow]), ..NOTHING });
+        let request =
+            proto::Authenticate { clientinfo: Some(proto::Client::default()), ..proto::Authenticate::default() };
+        let path = PathAndQuery::from_static("/emqx.exhook.v2.HookProvider/OnClientAuthenticate");
+        let codec = ProstCodec::<proto::Authenticate, proto::Valued>::default();
+        Grpc::new(provider).unary(tonic::Request::new(request), path, codec).await.unwrap().into_inner()
+    });
+    assert_eq!(answer, proto::Valued { r#type: 2, value: Some(Value::BoolResult(true)) });
 }
 
 #[test]
