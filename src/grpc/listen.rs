@@ -77,11 +77,21 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
+
+    fn stamps(&self) -> Stamps {
+        let Tls { certificate, key, client_ca } = self;
+        [Stamp::at(certificate), Stamp::at(key), client_ca.as_ref().and_then(|path| Stamp::at(path))]
+    }
 }
+
+/// Of the certificate, its key, and the roots.
+type Stamps = [Option<Stamp>; 3];
 
 /// TLS with the files as they are, which certificates that run out make necessary.
 pub(super) struct Renewed {
     tls: Tls,
+    /// The files before they were read for the first time.
+    read: Stamps,
     acceptor: ArcSwap<TlsAcceptor>,
 }
 
@@ -91,7 +101,8 @@ impl Renewed {
     /// # Errors
     /// As [`Tls::acceptor`].
     pub(super) fn new(tls: &Tls) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Renewed { tls: tls.clone(), acceptor: ArcSwap::from_pointee(tls.acceptor()?) }))
+        let read = tls.stamps();
+        Ok(Arc::new(Renewed { tls: tls.clone(), read, acceptor: ArcSwap::from_pointee(tls.acceptor()?) }))
     }
 
     fn now(&self) -> TlsAcceptor {
@@ -102,7 +113,7 @@ impl Renewed {
     /// they cannot be used, what was there stays.
     pub(super) async fn watch(self: Arc<Self>, log: Log) {
         let mut looks = interval(LOOK);
-        let mut known = self.stamps().await;
+        let mut known = self.read;
         let mut before = known;
         loop {
             looks.tick().await;
@@ -127,10 +138,9 @@ impl Renewed {
         }
     }
 
-    async fn stamps(&self) -> [Option<Stamp>; 3] {
-        let Tls { certificate, key, client_ca } = self.tls.clone();
-        let stamps = move || [Stamp::at(&certificate), Stamp::at(&key), client_ca.and_then(|path| Stamp::at(&path))];
-        spawn_blocking(stamps).await.unwrap_or_default()
+    async fn stamps(&self) -> Stamps {
+        let files = self.tls.clone();
+        spawn_blocking(move || files.stamps()).await.unwrap_or_default()
     }
 }
 
@@ -300,5 +310,39 @@ impl AsyncWrite for Connection {
             Connection::Plain(stream) => stream.is_write_vectored(),
             Connection::Tls(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn files_that_change_before_they_are_watched_are_read_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = || {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+            fs::write(dir.path().join("cert.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+            fs::write(dir.path().join("key.pem"), key.serialize_pem()).unwrap();
+        };
+        write();
+        let (certificate, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        let renewed = Renewed::new(&Tls { certificate, key, client_ca: None }).unwrap();
+        let first = Arc::as_ptr(&renewed.acceptor.load_full());
+        sleep(Duration::from_millis(50)).await;
+        write();
+        let watching = tokio::spawn(Arc::clone(&renewed).watch(Log::stderr()));
+        let read_anew = async {
+            while Arc::as_ptr(&renewed.acceptor.load_full()) == first {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), read_anew).await.unwrap();
+        watching.abort();
     }
 }
