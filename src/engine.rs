@@ -35,7 +35,7 @@ use crate::clock::now_ms;
 use crate::decision::{Answer, Mode, Verdict};
 use crate::emqx::Fact;
 use crate::event::{BrokerLoaded, Event, Origin};
-use crate::handler::{Handler, Told};
+use crate::handler::{Handler, Told, Whereabouts};
 use crate::history::Recorder;
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
@@ -268,6 +268,10 @@ impl Handler for Engine {
 
     fn told(&self, told: Told) {
         self.shared.brokers.put(told);
+    }
+
+    fn whereabouts(&self, broker: &str, whereabouts: Whereabouts) {
+        self.shared.brokers.mark(broker, whereabouts);
     }
 
     fn brokers_tell_certificates(&self) -> bool {

@@ -21,6 +21,17 @@ pub struct Told {
     pub mend: String,
 }
 
+/// Whether a broker that was told its hooks calls them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It calls again, without having asked for its hooks again.
+    Back,
+    /// It has stopped, or is out of reach.
+    Away,
+    /// It unloaded the provider, and will call no more before it loads it again.
+    Unloaded,
+}
+
 /// What answers the events: the engine, or a stand-in.
 pub trait Handler: Send + 'static {
     /// The hooks that the broker should call.
@@ -47,6 +58,8 @@ pub trait Handler: Send + 'static {
     fn answered(&self, _: Hook, _: Answer, _: Duration, _: u64) {}
     /// Takes note of what a broker was told.
     fn told(&self, _: Told) {}
+    /// Takes note of what became of a broker that was told, by the words of [`Told::broker`].
+    fn whereabouts(&self, _broker: &str, _: Whereabouts) {}
     /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not known, they may not.
     fn brokers_tell_certificates(&self) -> bool {
         false

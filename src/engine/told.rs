@@ -1,10 +1,10 @@
 //! Which hooks each broker was told to call, beside those that the policy needs now.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::decision::Mode;
-use crate::handler::Told;
+use crate::handler::{Told, Whereabouts};
 use crate::hook::{Hook, HookSet};
 use crate::log::Log;
 use crate::state::status::Mistold;
@@ -15,12 +15,29 @@ const MOST: usize = 1024;
 /// By broker.
 #[derive(Debug, Default)]
 pub(super) struct Brokers {
-    told: Mutex<BTreeMap<String, Known>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    told: BTreeMap<String, Known>,
+    overflow: Overflow,
+}
+
+/// Whether there was no place for a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Overflow {
+    #[default]
+    None,
+    New,
+    Said,
 }
 
 #[derive(Debug)]
 struct Known {
     told: Told,
+    /// It calls nothing now.
+    is_away: bool,
     /// What was said of it last.
     said: Wrong,
 }
@@ -44,18 +61,50 @@ impl Wrong {
 impl Brokers {
     /// Takes note of what a broker was told.
     pub(super) fn put(&self, told: Told) {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { told: all, overflow } = &mut *self.state();
         if all.len() >= MOST && !all.contains_key(&told.broker) {
+            all.retain(|_, known| !known.is_away);
+        }
+        if all.len() >= MOST && !all.contains_key(&told.broker) {
+            if *overflow == Overflow::None {
+                *overflow = Overflow::New;
+            }
             return;
         }
-        all.insert(told.broker.clone(), Known { told, said: Wrong::default() });
+        all.insert(told.broker.clone(), Known { told, is_away: false, said: Wrong::default() });
+    }
+
+    /// Takes note of what became of a broker that was told.
+    pub(super) fn mark(&self, broker: &str, whereabouts: Whereabouts) {
+        let all = &mut self.state().told;
+        let is_away = match whereabouts {
+            Whereabouts::Back => false,
+            Whereabouts::Away => true,
+            Whereabouts::Unloaded => {
+                all.remove(broker);
+                return;
+            }
+        };
+        if let Some(known) = all.get_mut(broker) {
+            known.is_away = is_away;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says which brokers call other hooks than a policy wants that has come into force, once each.
     pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<Mistold> {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { told: all, overflow } = &mut *self.state();
+        if *overflow == Overflow::New {
+            *overflow = Overflow::Said;
+            log.line(format_args!(
+                "more than {MOST} brokers have asked for their hooks: whether a new policy needs others is not said of those beyond"
+            ));
+        }
         let mut mistold = Vec::new();
-        for Known { told, said } in all.values_mut() {
+        for Known { told, said, .. } in all.values_mut().filter(|known| !known.is_away) {
             let wrong = Wrong::of(told, needed, mode);
             if wrong == Wrong::default() {
                 *said = wrong;
@@ -149,6 +198,57 @@ mod tests {
             "exhook-policy: NOT IN FORCE: one was not told of client.connected, which the policy needs now, and does not call \
              it until: mend it\n"
         );
+    }
+
+    #[test]
+    fn a_broker_that_calls_nothing_is_not_spoken_of() {
+        let brokers = Brokers::default();
+        let put = || {
+            let (hooks, not_in_audit) = (HookSet::EMPTY, HookSet::EMPTY);
+            brokers.put(Told { broker: "one".to_owned(), hooks, not_in_audit, mend: "mend it".to_owned() });
+        };
+        let log = Log::stderr();
+        let mistold = || brokers.compare(set(&[Hook::ClientConnected]), Mode::Enforce, &log).len();
+        put();
+        assert_eq!(mistold(), 1);
+        brokers.mark("one", Whereabouts::Away);
+        brokers.mark("two", Whereabouts::Back);
+        assert_eq!(mistold(), 0);
+        // It asks what it asked before.
+        brokers.mark("one", Whereabouts::Back);
+        assert_eq!(mistold(), 1);
+        brokers.mark("one", Whereabouts::Unloaded);
+        brokers.mark("one", Whereabouts::Back);
+        assert_eq!(mistold(), 0);
+        put();
+        assert_eq!(mistold(), 1);
+    }
+
+    #[test]
+    fn a_full_table_is_said_once_and_has_no_place_for_those_that_are_away() {
+        let brokers = Brokers::default();
+        let put = |number: usize| {
+            let (hooks, not_in_audit) = (HookSet::EMPTY, HookSet::EMPTY);
+            brokers.put(Told { broker: format!("{number:05}"), hooks, not_in_audit, mend: "mend it".to_owned() });
+        };
+        let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = Log::to(Lines(std::sync::Arc::clone(&lines)));
+        let mistold = || brokers.compare(set(&[Hook::ClientConnected]), Mode::Audit, &log);
+        let last = |mistold: Vec<Mistold>| mistold.last().map(|one| one.broker.clone());
+        (0..MOST).for_each(put);
+        brokers.mark("00007", Whereabouts::Away);
+        put(MOST);
+        assert_eq!(last(mistold()), Some(format!("{MOST:05}")));
+        let said = || {
+            log.flush(std::time::Duration::from_secs(30));
+            String::from_utf8(lines.lock().unwrap().clone()).unwrap().matches("more than 1024 brokers").count()
+        };
+        assert_eq!(said(), 0);
+        for number in [MOST + 1, MOST + 2] {
+            put(number);
+            assert_eq!(last(mistold()), Some(format!("{MOST:05}")));
+            assert_eq!(said(), 1);
+        }
     }
 
     struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);

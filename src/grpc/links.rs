@@ -3,6 +3,7 @@
 //! A broker whose last connection is gone is stopped, or cannot reach this server: what it has to tell from then on is missed.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,12 +19,16 @@ const MOST: usize = 1024;
 /// Connections by the broker that they are of.
 pub(super) struct Links {
     state: Mutex<State>,
-    gone: Box<dyn Fn(Origin<'_>) + Send + Sync>,
+    gone: Box<Gone>,
 }
+
+type Gone = dyn Fn(Origin<'_>, Option<IpAddr>) + Send + Sync;
 
 #[derive(Default)]
 struct State {
     counts: HashMap<Named, usize>,
+    /// By address, of whichever brokers.
+    addresses: HashMap<IpAddr, usize>,
     /// Those that called since this server was started.
     known: HashSet<Named>,
 }
@@ -35,8 +40,8 @@ struct Named {
 }
 
 impl Links {
-    /// `gone` is told of a broker whose last connection is closed.
-    pub(super) fn new(gone: impl Fn(Origin<'_>) + Send + Sync + 'static) -> Arc<Self> {
+    /// `gone` is told of a broker whose last connection is closed, and of the address where no broker has one from there any more.
+    pub(super) fn new(gone: impl Fn(Origin<'_>, Option<IpAddr>) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Links { state: Mutex::default(), gone: Box::new(gone) })
     }
 
@@ -44,25 +49,47 @@ impl Links {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this broker calls for the first time since this server was started.
-    fn opened(&self, named: &Named) -> bool {
-        let State { counts, known } = &mut *self.state();
-        *counts.entry(named.clone()).or_default() += 1;
-        known.len() < MOST && known.insert(named.clone())
+    fn opened(&self, named: &Named, address: IpAddr) -> Opened {
+        let State { counts, addresses, known } = &mut *self.state();
+        let (of_broker, from_there) = (counts.entry(named.clone()).or_default(), addresses.entry(address).or_default());
+        *of_broker += 1;
+        *from_there += 1;
+        Opened {
+            is_new: known.len() < MOST && known.insert(named.clone()),
+            is_back: *of_broker == 1 || *from_there == 1,
+        }
     }
 
-    fn closed(&self, named: &Named) {
-        let State { counts, .. } = &mut *self.state();
-        if let Some(count) = counts.get_mut(named) {
-            *count -= 1;
-            if *count > 0 {
-                return;
-            }
+    fn closed(&self, named: &Named, address: IpAddr) {
+        let State { counts, addresses, .. } = &mut *self.state();
+        let was_last_from_there = was_last(addresses, &address);
+        if was_last(counts, named) {
+            // Under the lock: a broker that comes back now is told of later.
+            let origin = Origin { cluster: named.cluster.as_deref(), node: &named.node };
+            (self.gone)(origin, was_last_from_there.then_some(address));
         }
-        counts.remove(named);
-        // Under the lock: a broker that comes back now is told of later.
-        (self.gone)(Origin { cluster: named.cluster.as_deref(), node: &named.node });
     }
+}
+
+/// Counts one less, and tells whether none is left.
+fn was_last<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) -> bool {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count > 0 {
+            return false;
+        }
+    }
+    counts.remove(key);
+    true
+}
+
+/// A connection of which it has just been learned whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// The broker calls for the first time since this server was started.
+    pub(super) is_new: bool,
+    /// It had no connection, or nobody had one from its address.
+    pub(super) is_back: bool,
 }
 
 /// One connection, and whose it is.
@@ -82,13 +109,12 @@ impl Link {
         Arc::new(Link { address, opened_at: now_ms(), socket, broker: OnceLock::new(), links })
     }
 
-    /// A call came that is this broker's. The first tells whose the connection is. Whether it is the first of the broker's since
-    /// this server was started.
-    pub(super) fn is_of(&self, origin: Origin<'_>) -> bool {
-        let mut first = false;
+    /// A call came that is this broker's. The first tells whose the connection is.
+    pub(super) fn is_of(&self, origin: Origin<'_>) -> Option<Opened> {
+        let mut first = None;
         self.broker.get_or_init(|| {
             let named = Named { cluster: origin.cluster.map(Box::from), node: origin.node.into() };
-            first = self.links.opened(&named);
+            first = Some(self.links.opened(&named, self.address));
             named
         });
         first
@@ -108,7 +134,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         if let Some(named) = self.broker.get() {
-            self.links.closed(named);
+            self.links.closed(named, self.address);
         }
     }
 }
@@ -121,22 +147,27 @@ mod tests {
     fn a_broker_is_gone_with_its_last_connection() {
         let gone = Arc::new(Mutex::new(Vec::new()));
         let said = Arc::clone(&gone);
-        let links = Links::new(move |origin| said.lock().unwrap().push(origin.to_string()));
+        let links = Links::new(move |origin, address| {
+            let from = address.map(|address| format!(" {address}")).unwrap_or_default();
+            said.lock().unwrap().push(format!("{origin}{from}"));
+        });
         let open = |cluster, node| {
             let link = Link::new([10, 0, 0, 1].into(), None, Arc::clone(&links));
-            let first = link.is_of(Origin { cluster, node });
-            (link, first)
+            let opened = link.is_of(Origin { cluster, node }).unwrap();
+            (link, (opened.is_new, opened.is_back))
         };
         let ((one, first), (two, second), (other, third)) = (open(None, "a"), open(None, "a"), open(Some("k"), "a"));
-        assert_eq!([first, second, third], [true, false, true]);
+        assert_eq!([first, second, third], [(true, true), (false, false), (true, true)]);
         // Whose it is, is settled.
-        assert!(!one.is_of(Origin { cluster: None, node: "b" }));
+        assert_eq!(one.is_of(Origin { cluster: None, node: "b" }), None);
         drop(Link::new([10, 0, 0, 1].into(), None, Arc::clone(&links)));
         drop(one);
         assert_eq!(*gone.lock().unwrap(), [""; 0]);
         drop(two);
         assert_eq!(*gone.lock().unwrap(), ["node=\"a\""]);
-        drop((open(None, "a"), other));
-        assert_eq!(*gone.lock().unwrap(), ["node=\"a\"", "node=\"a\"", "node=\"a\" cluster=\"k\""]);
+        let (again, how) = open(None, "a");
+        assert_eq!(how, (false, true));
+        drop((again, other));
+        assert_eq!(*gone.lock().unwrap(), ["node=\"a\"", "node=\"a\"", "node=\"a\" cluster=\"k\" 10.0.0.1"]);
     }
 }

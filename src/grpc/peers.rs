@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_boot_is_passed_on_once_a_node_and_once_a_load() {
         let peers = Peers::default();
-        let links = Links::new(|_| {});
+        let links = Links::new(|_, _| {});
         let link = Link::new([127, 0, 0, 1].into(), None, links);
         let recall = |node| peers.recall(&link, node);
         let old = Dialect::Oldest { tells_certificates: true };

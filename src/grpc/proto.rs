@@ -119,6 +119,12 @@ pub struct BrokerByText {
     #[prost(string, tag = "3")]
     pub uptime: ::prost::alloc::string::String,
 }
+/// OnProviderUnloaded.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unloaded {
+    #[prost(message, optional, tag = "1")]
+    pub meta: ::core::option::Option<Meta>,
+}
 /// OnProviderLoaded from v2 on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Loaded {

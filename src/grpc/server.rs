@@ -20,8 +20,8 @@ use tonic_health::server::{HealthReporter, HealthService};
 use super::calls::Calls;
 use super::links::Links;
 use super::listen::{Renewed, Tls, accept};
-use super::service::Provider;
-use crate::handler::Handler;
+use super::service::{self, Provider};
+use crate::handler::{Handler, Whereabouts};
 use crate::log::Log;
 use crate::reply::Sink;
 
@@ -67,10 +67,14 @@ pub fn run<H: Handler + Sync>(
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let (away, ending) = (Arc::clone(&handler), Arc::new(AtomicBool::new(false)));
         let at_end = Arc::clone(&ending);
-        let links = Links::new(move |origin| {
+        let links = Links::new(move |origin, address| {
             // At the end it is this server that lets go of them.
             if !at_end.load(Ordering::Relaxed) {
                 away.broker_away(origin);
+                away.whereabouts(&origin.to_string(), Whereabouts::Away);
+                if let Some(address) = address {
+                    away.whereabouts(&service::at(address), Whereabouts::Away);
+                }
             }
         });
         let provider = Provider::new(Arc::clone(&handler), calls, health, log.clone());

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::clock::now_ms;
 use crate::decision::Mode;
 use crate::emqx::Package;
 use crate::event::{BrokerLoaded, Origin, Shown};
-use crate::handler::{Handler, Told};
+use crate::handler::{Handler, Told, Whereabouts};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
 
@@ -90,7 +91,7 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
         match method {
             Method::Hook(hook) => by_message!(hook, Message => Box::pin(call.ask::<Message>(hook, request))),
             Method::Loaded => Box::pin(call.loaded(request)),
-            Method::Unloaded => Box::pin(call.unloaded()),
+            Method::Unloaded => Box::pin(call.unloaded(request)),
             Method::Unknown(kind) => Box::pin(call.unknown(kind, request)),
         }
     }
@@ -200,9 +201,20 @@ impl<H: Handler + Sync> Call<H> {
         Ok(fixed(self.hooks(self.at_its_address())).await)
     }
 
-    async fn unloaded(self) -> Result<Response, Infallible> {
-        self.shared.log.line(format_args!("a broker unloads this provider, and will ask no more"));
-        Ok(fixed(proto::Empty {}).await)
+    async fn unloaded(self, request: http::Request<Body>) -> Result<Response, Infallible> {
+        let Shared { handler, log, .. } = &*self.shared;
+        log.line(format_args!("a broker unloads this provider, and will ask no more"));
+        let read = |message: proto::Unloaded| {
+            let named = message.meta.map(|meta| named(&meta).to_string());
+            let broker = named.unwrap_or_else(|| self.at_its_address());
+            handler.whereabouts(&broker, Whereabouts::Unloaded);
+            std::future::ready(proto::Empty {})
+        };
+        let patience = patience(handler.deadline(), request.headers());
+        match in_time(patience, pin!(unary(request, LARGEST_LOADED, read))).await {
+            Ok(response) => Ok(response),
+            Err(_) => Ok(fixed(proto::Empty {}).await),
+        }
     }
 
     async fn unknown(self, kind: Kind, request: http::Request<Body>) -> Result<Response, Infallible> {
@@ -215,8 +227,7 @@ impl<H: Handler + Sync> Call<H> {
         let Shared { handler, peers, log, .. } = &*self.shared;
         let booted_at = uptime.map(|uptime| now_ms().saturating_sub(uptime));
         if let Some(meta) = meta {
-            let cluster = Some(meta.cluster_name.as_str()).filter(|name| !name.is_empty());
-            let origin = Origin { cluster, node: &meta.node };
+            let origin = named(meta);
             if let Some(link) = &self.link {
                 link.is_of(origin);
             }
@@ -235,7 +246,7 @@ impl<H: Handler + Sync> Call<H> {
 
     /// A broker that has not said its name.
     fn at_its_address(&self) -> String {
-        self.link.as_ref().map_or_else(|| "a broker".to_owned(), |link| format!("the broker at {}", link.address))
+        self.link.as_ref().map_or_else(|| "a broker".to_owned(), |link| at(link.address))
     }
 
     /// The hooks that this broker should call.
@@ -281,7 +292,13 @@ impl<H: Handler + Sync> Call<H> {
     /// Takes note whose connection this is. Brokers before 5.9 do not ask for the hooks again when this server was started anew;
     /// `named` is whether the broker says its name with the call.
     fn is_of(&self, origin: Origin<'_>, dialect: Dialect, named: bool) {
-        if !self.link.as_ref().is_some_and(|link| link.is_of(origin)) {
+        let Some(opened) = self.link.as_ref().and_then(|link| link.is_of(origin)) else { return };
+        if opened.is_back {
+            let handler = &self.shared.handler;
+            handler.whereabouts(&origin.to_string(), Whereabouts::Back);
+            handler.whereabouts(&self.at_its_address(), Whereabouts::Back);
+        }
+        if !opened.is_new {
             return;
         }
         let has_loaded = match dialect {
@@ -304,6 +321,16 @@ impl<H: Handler + Sync> Call<H> {
         self.shared.log.line(format_args!("a call of {problem}: {}", answer.in_words()));
         fixed(answer::of(answer, kind, Dialect::of(self.package, None))).await
     }
+}
+
+/// Which broker sends this.
+fn named(meta: &proto::Meta) -> Origin<'_> {
+    Origin { cluster: Some(meta.cluster_name.as_str()).filter(|name| !name.is_empty()), node: &meta.node }
+}
+
+/// A broker that has not said its name, in words.
+pub(super) fn at(address: IpAddr) -> String {
+    format!("the broker at {address}")
 }
 
 /// The response, if it comes in time and is no error; otherwise what is wrong. A fault in this program is one, too.
