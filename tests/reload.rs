@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test fails by a panic")]
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
@@ -269,28 +270,63 @@ fn a_hook_that_the_broker_was_not_told_of_is_said_loudly() {
 fn the_history_goes_on_where_the_new_policy_says() {
     let policy = |database: &str| format!("{}history: {{ database: {database} }}\n", allows(database));
     let bench = Bench::new(&policy("one.db"));
-    let connect = |clientid: &str, token: Token| {
-        if bench.engine.handle(&Event::Connected(client(clientid)), token).is_none() {
-            bench.wait(|| bench.answers.lock().unwrap().iter().any(|(answered, _)| *answered == token), clientid);
+    let (done, next) = (AtomicBool::new(false), AtomicU64::new(1));
+    // What is under way at any time: connections come through all of it, and the next does not wait for the last.
+    let promised: Vec<Token> = thread::scope(|scope| {
+        let recording = scope.spawn(|| {
+            let mut promised = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                let token = next.fetch_add(1, Ordering::Relaxed);
+                if bench.engine.handle(&Event::Connected(client(&format!("c-{token}"))), token).is_none() {
+                    promised.push(token);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            promised
+        });
+        let change = || {
+            let mut phases = Vec::new();
+            for (name, text) in [
+                ("one.db", policy("one.db")),
+                ("two.db", policy("two.db")),
+                ("none", allows("none")),
+                ("again", policy("two.db").replace("clientid: two.db", "clientid: again")),
+                ("back", policy("one.db").replace("clientid: one.db", "clientid: back")),
+            ] {
+                bench.replace(&text);
+                bench.await_login(name);
+                let from = next.load(Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(300));
+                phases.push((name, from..next.load(Ordering::Relaxed)));
+            }
+            phases
+        };
+        let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(change));
+        done.store(true, Ordering::Relaxed);
+        let promised = recording.join().unwrap();
+        let phases = changed.unwrap_or_else(|_| panic!("{}", bench.logged()));
+        for (name, tokens) in phases {
+            let any = promised.iter().any(|token| tokens.contains(token));
+            assert_eq!(any, name != "none", "{name}: {tokens:?}\n{}", bench.logged());
         }
-    };
-    connect("a", 1);
-    bench.replace(&policy("two.db"));
-    bench.await_login("two.db");
-    connect("b", 2);
-    bench.replace(&allows("none"));
-    bench.await_login("none");
-    connect("c", 3);
-    bench.replace(&policy("two.db"));
-    bench.await_login("two.db");
-    connect("d", 4);
+        promised
+    });
     bench.engine.finish();
-    let clients = |database: &str| -> Vec<String> {
+    let answered: HashSet<Token> = bench.answers.lock().unwrap().iter().map(|(token, _)| *token).collect();
+    let unanswered: Vec<&Token> = promised.iter().filter(|token| !answered.contains(token)).collect();
+    assert!(unanswered.is_empty(), "{unanswered:?}\n{}", bench.logged());
+    let clients = |database: &str| -> HashSet<String> {
         let db = rusqlite::Connection::open(bench.dir.path().join(database)).unwrap();
-        let mut query = db.prepare("SELECT clientid FROM connections ORDER BY clientid").unwrap();
+        let mut query = db.prepare("SELECT clientid FROM connections").unwrap();
         query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
-    assert_eq!((clients("one.db"), clients("two.db")), (vec!["a".into()], vec!["b".into(), "d".into()]));
+    let (one, two) = (clients("one.db"), clients("two.db"));
+    let is_there = |token: &&Token| [&one, &two].iter().any(|clients| clients.contains(&format!("c-{token}")));
+    let lost: Vec<&Token> = promised.iter().filter(|token| !is_there(token)).collect();
+    assert!(lost.is_empty(), "{lost:?}\n{}", bench.logged());
+    assert!(!one.is_empty() && !two.is_empty());
+    let twice: Vec<&String> = one.intersection(&two).collect();
+    assert!(twice.is_empty(), "{twice:?}");
 }
 
 #[test]
