@@ -330,6 +330,37 @@ fn the_history_goes_on_where_the_new_policy_says() {
 }
 
 #[test]
+fn no_line_of_the_capture_is_missing_where_its_terms_change() {
+    let policy = |name: &str, terms: &str| format!("{}capture: {{ file: events.jsonl, {terms} }}\n", allows(name));
+    let bench = Bench::new(&policy("one", "max_size: 1GiB, max_files: 2"));
+    let (done, asked) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                bench.login(&format!("n-{}", asked.fetch_add(1, Ordering::Relaxed)));
+                thread::sleep(Duration::from_micros(50));
+            }
+        });
+        let change = || {
+            for (name, terms) in
+                [("two", "max_size: 2GiB, max_files: 3"), ("three", "max_size: 2GiB, max_files: 2, events: [logins]")]
+            {
+                bench.replace(&policy(name, terms));
+                bench.await_login(name);
+            }
+        };
+        let changed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(change));
+        done.store(true, Ordering::Relaxed);
+        changed.unwrap_or_else(|_| panic!("{}", bench.logged()));
+    });
+    bench.engine.finish();
+    let text = fs::read_to_string(bench.dir.path().join("events.jsonl")).unwrap();
+    let written: HashSet<&str> = text.split('"').filter(|piece| piece.starts_with("n-")).collect();
+    let lost: Vec<u64> = (0..asked.load(Ordering::Relaxed)).filter(|n| !written.contains(&*format!("n-{n}"))).collect();
+    assert!(lost.is_empty(), "{lost:?}\n{}", bench.logged());
+}
+
+#[test]
 fn a_list_that_both_policies_have_stays_where_it_cannot_be_read_any_more() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("fleet.txt"), "a\n").unwrap();

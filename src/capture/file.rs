@@ -59,6 +59,12 @@ impl Rotation {
         Rotation { path: def.file.clone(), max_size: def.max_size, max_files: def.max_files, open: None }
     }
 
+    /// How large the file may become, and how many there are, is otherwise from now on.
+    pub(super) fn define(&mut self, def: &CaptureDef) {
+        self.max_size = def.max_size;
+        self.max_files = def.max_files;
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }

@@ -28,10 +28,22 @@ use crate::policy::model::{CaptureDef, Captured};
 /// At the end of input, for so long a slow disk is waited for.
 const LAST_WRITES: Duration = Duration::from_secs(9);
 
-/// A running capture. Dropped, it ends as with [`Capture::close`] and [`Capture::finish`].
+/// A running capture. Dropped, it ends as with [`Capture::close`] and [`Capture::finish`], unless another goes on with its file.
 pub struct Capture {
-    queue: Arc<queue::Queue>,
+    lines: Arc<Lines>,
     events: Captured,
+}
+
+/// What those have in common that write one file, one after the other.
+struct Lines {
+    queue: Arc<queue::Queue>,
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.queue.close(Instant::now() + LAST_WRITES);
+        self.queue.wait_for_writer();
+    }
 }
 
 impl fmt::Debug for Capture {
@@ -51,13 +63,21 @@ impl Capture {
             log.line(format_args!("capture: nothing is written, no thread can be started: {error}"));
             queue.writer_ended();
         }
-        Capture { queue, events: def.events }
+        Capture { lines: Arc::new(Lines { queue }), events: def.events }
+    }
+
+    /// Goes on with the same file by other terms, which hold for what is queued already too. What this one still takes note of is
+    /// written as well.
+    #[must_use]
+    pub fn go_on(&self, def: &CaptureDef) -> Self {
+        self.lines.queue.define(def.clone());
+        Capture { lines: Arc::clone(&self.lines), events: def.events }
     }
 
     /// Takes note of an event on which nothing is decided. Never waits.
     pub fn told(&self, event: &Event<'_>) {
         if self.events.takes(event.hook()) {
-            self.queue.push(&json::write(event, now_ms()));
+            self.lines.queue.push(&json::write(event, now_ms()));
         }
     }
 
@@ -71,30 +91,23 @@ impl Capture {
         passwords: impl Iterator<Item = (&'a str, Found)>,
     ) {
         if self.events.takes(event.hook()) {
-            self.queue.push(&json::write_decided(event, at, decision, passwords));
+            self.lines.queue.push(&json::write_decided(event, at, decision, passwords));
         }
     }
 
     /// How many bytes of lines wait to be written.
     pub fn waiting(&self) -> usize {
-        self.queue.len()
+        self.lines.queue.len()
     }
 
     /// Says that the input has ended. What is queued is written, in up to nine seconds from now; what
     /// the disk refuses then is given up.
     pub fn close(&self) {
-        self.queue.close(Instant::now() + LAST_WRITES);
+        self.lines.queue.close(Instant::now() + LAST_WRITES);
     }
 
     /// Waits until everything is written, no longer than [`Capture::close`] says.
     pub fn finish(&self) {
-        self.queue.wait_for_writer();
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        self.close();
-        self.finish();
+        self.lines.queue.wait_for_writer();
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::now_ms;
 use crate::event::json;
+use crate::policy::model::CaptureDef;
 
 /// How many bytes of lines may wait.
 const MAX_BYTES: usize = 8 << 20;
@@ -25,6 +26,8 @@ struct State {
     /// How many lines did not fit behind these.
     dropped: u64,
     writer_waits: bool,
+    /// The files are to be written by other terms.
+    defined: Option<CaptureDef>,
     /// No more will come, and until then the writer is waited for.
     closing: Option<Instant>,
     writer_ended: bool,
@@ -71,6 +74,15 @@ impl Queue {
         if std::mem::take(&mut state.writer_waits) || is_half_full {
             self.wake.notify_one();
         }
+    }
+
+    /// By these terms the files are written from now on.
+    pub(super) fn define(&self, def: CaptureDef) {
+        self.state().defined = Some(def);
+    }
+
+    pub(super) fn take_defined(&self) -> Option<CaptureDef> {
+        self.state().defined.take()
     }
 
     /// Waits for lines, or for the end of input, and puts the lines into `batch`, which is empty. Where some were

@@ -53,6 +53,9 @@ impl Writer {
     /// Writes the lines, however often that takes. Once the input has ended, what cannot be written is given up.
     fn write(&mut self, mut lines: &[u8], mut is_last: bool) {
         while !lines.is_empty() {
+            if let Some(def) = self.queue.take_defined() {
+                self.files.define(&def);
+            }
             match self.files.write(lines) {
                 Ok(count) => {
                     lines = lines.get(count..).unwrap_or_default();

@@ -82,16 +82,11 @@ impl Core {
         let capture =
             match (policy.capture(), before.and_then(|before| Some((before.policy.capture()?, &before.capture)))) {
                 (Some(own), Some((other, capture))) if own == other => capture.clone(),
-                (Some(own), before) => {
-                    // One process alone writes a file, and this one does under the old terms.
-                    for capture in
-                        before.into_iter().filter(|(other, _)| other.file == own.file).filter_map(|(_, it)| it.as_ref())
-                    {
-                        capture.close();
-                        capture.finish();
-                    }
-                    Some(Arc::new(Capture::start(own, log)))
+                // One process alone writes a file, and what the policy before has under way belongs there too.
+                (Some(own), Some((other, Some(capture)))) if own.file == other.file => {
+                    Some(Arc::new(capture.go_on(own)))
                 }
+                (Some(own), _) => Some(Arc::new(Capture::start(own, log))),
                 (None, _) => None,
             };
         let history = match (policy.history(), before.and_then(|before| before.history.as_ref())) {
