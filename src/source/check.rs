@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Problem, Unreadable, file, sqlite};
+use super::{Problem, Stop, Unreadable, file, sqlite};
 use crate::policy::lists::{List, Lists, Uses};
 use crate::policy::model::{ListDef, ListId, ListSource, Model, PasswordSource};
 use crate::policy::problem::{SourceFault, SourceKind, SourceProblem};
@@ -48,8 +48,12 @@ pub fn read(defs: &[ListDef]) -> (Lists, Vec<SourceProblem>) {
             ListSource::Inline(entries) => {
                 return List::build(uses, (1..).zip(entries.iter().map(String::as_str))).ok().map(Arc::new);
             }
-            ListSource::File { path, .. } => (path, file::read_list(path, uses).map(|(list, _)| list)),
-            ListSource::Sqlite { path, query, .. } => (path, sqlite::read_list(path, query, uses, sqlite::LIMITS)),
+            ListSource::File { path, .. } => {
+                (path, file::read_list(path, uses, &Stop::default()).map(|(list, _)| list))
+            }
+            ListSource::Sqlite { path, query, .. } => {
+                (path, sqlite::read_list(path, query, uses, sqlite::LIMITS, &Stop::default()))
+            }
         };
         match result {
             Ok(list) => Some(Arc::new(list)),

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 
-use super::Unreadable;
+use super::{Stop, Unreadable};
 use crate::policy::lists::{List, ListBuilder, Uses};
 use crate::stamp::Stamp;
 
@@ -111,8 +111,8 @@ pub(super) fn await_writer(path: &Path) {
     }
 }
 
-/// Reads a list, with a stamp by which a later change can be seen; `None` where it could not.
-pub(super) fn read_list(path: &Path, uses: Uses) -> Result<(List, Option<Stamp>), Unreadable> {
+/// Reads a list, with a stamp by which a later change can be seen; `None` where it could not. Told to stop, it fails.
+pub(super) fn read_list(path: &Path, uses: Uses, stop: &Stop) -> Result<(List, Option<Stamp>), Unreadable> {
     const TRIES: usize = 5;
     const PAUSE: Duration = Duration::from_millis(100);
     for _ in 0..TRIES {
@@ -120,7 +120,7 @@ pub(super) fn read_list(path: &Path, uses: Uses) -> Result<(List, Option<Stamp>)
         let metadata = file.metadata().map_err(Unreadable::because)?;
         let before = Stamp::of(&metadata);
         let again = file.try_clone().map_err(Unreadable::because)?;
-        let list = list_of(Lines::of(file), uses);
+        let list = list_of(Lines::of(file), uses, stop);
         // What was read while it was written may be half of it.
         if again.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == before) {
             return list.map(|list| (list, before.settled(&metadata)));
@@ -130,9 +130,12 @@ pub(super) fn read_list(path: &Path, uses: Uses) -> Result<(List, Option<Stamp>)
     Err(Unreadable::because("changes while it is read; write a new file and rename it over the old one"))
 }
 
-fn list_of(mut lines: Lines<impl BufRead>, uses: Uses) -> Result<List, Unreadable> {
+fn list_of(mut lines: Lines<impl BufRead>, uses: Uses, stop: &Stop) -> Result<List, Unreadable> {
     let mut builder = ListBuilder::new(uses);
     while let Some((number, line)) = lines.next_line().map_err(Unreadable::because)? {
+        if stop.is_said() {
+            return Err(Unreadable::because("is needed no more"));
+        }
         match std::str::from_utf8(line) {
             Ok(entry) => builder.push(number, entry),
             Err(_) if line.len() > usize::from(u16::MAX) => builder.push(number, &String::from_utf8_lossy(line)),

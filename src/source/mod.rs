@@ -16,8 +16,24 @@ pub use check::{check, read};
 pub use refresh::Sources;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::policy::lists::{BadEntries, BadEntry};
+
+/// Says that nobody needs what is being read any more. Clones are the same.
+#[derive(Debug, Clone, Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn say(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_said(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// Why a source could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Unreadable, file, sqlite};
+use super::{Stop, Unreadable, file, sqlite};
 use crate::log::Log;
 use crate::policy::lists::{List, Lists, Uses};
 use crate::policy::model::{ListDef, ListId, ListSource};
@@ -28,13 +28,13 @@ struct Shared {
     lists: RwLock<Arc<Lists>>,
     state: Mutex<State>,
     changed: Condvar,
+    stop: Stop,
 }
 
 #[derive(Debug)]
 struct State {
     /// By [`ListId`]: nobody knows yet whether it can be read.
     unread: Vec<bool>,
-    stopped: bool,
 }
 
 impl Sources {
@@ -65,8 +65,9 @@ impl Sources {
         let known: Vec<bool> = lists.iter().map(Option::is_some).collect();
         let shared = Arc::new(Shared {
             lists: RwLock::new(Arc::new(Lists::new(lists))),
-            state: Mutex::new(State { unread, stopped: false }),
+            state: Mutex::new(State { unread }),
             changed: Condvar::new(),
+            stop: Stop::default(),
         });
         for reader in readers {
             let (id, name) = (reader.id, reader.name.clone());
@@ -107,7 +108,10 @@ impl Sources {
 
 impl Drop for Sources {
     fn drop(&mut self) {
-        self.shared.state().stopped = true;
+        // Under the lock, so that nobody begins to wait who has not seen it.
+        let state = self.shared.state();
+        self.shared.stop.say();
+        drop(state);
         self.shared.changed.notify_all();
     }
 }
@@ -155,9 +159,9 @@ impl Shared {
 
     /// Waits, and tells whether to go on.
     fn pause(&self, pause: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(self.state(), pause, |state| !state.stopped);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        !state.stopped
+        let waited = self.changed.wait_timeout_while(self.state(), pause, |_| !self.stop.is_said());
+        drop(waited);
+        !self.stop.is_said()
     }
 }
 
@@ -208,7 +212,10 @@ impl Reader {
         let mut failures = Failures { ever_read: self.known, count: 0, last: None };
         loop {
             let begun = Instant::now();
-            let result = self.read(failures.ever_read);
+            let result = self.read(failures.ever_read, &shared.stop);
+            if shared.stop.is_said() {
+                return;
+            }
             failures.tell(&self, result.as_ref().err(), log);
             if let Ok(Some(list)) = result {
                 shared.publish(self.id, list);
@@ -247,7 +254,7 @@ impl Reader {
     }
 
     /// The list, or `None` where it surely has not changed since it was read.
-    fn read(&mut self, ever_read: bool) -> Result<Option<List>, Unreadable> {
+    fn read(&mut self, ever_read: bool, stop: &Stop) -> Result<Option<List>, Unreadable> {
         match &mut self.place {
             Place::File { path, good, tried } => {
                 if good.is_some() && *good == Stamp::at(path) {
@@ -258,13 +265,13 @@ impl Reader {
                 }
                 *good = None;
                 *tried = Stamp::at(path);
-                let (list, read) = file::read_list(path, self.uses)?;
+                let (list, read) = file::read_list(path, self.uses, stop)?;
                 (*good, *tried) = (read, read);
                 Ok(Some(list))
             }
             Place::Sqlite(path, query, stamps) => {
                 *stamps = stamps_of_database(path);
-                sqlite::read_list(path, query, self.uses, sqlite::LIMITS).map(Some)
+                sqlite::read_list(path, query, self.uses, sqlite::LIMITS, stop).map(Some)
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Statement};
 
-use super::{Unreadable, file};
+use super::{Stop, Unreadable, file};
 use crate::policy::lists::{List, ListBuilder, Uses};
 
 /// How long a query waits for a writer to let go of the database.
@@ -47,12 +47,15 @@ pub(super) fn prepare<'c>(connection: &'c Connection, query: &str) -> Result<Sta
     Ok(statement)
 }
 
-/// Reads the first column of a query's rows.
-pub(super) fn read_list(path: &Path, query: &str, uses: Uses, limits: Limits) -> Result<List, Unreadable> {
+/// Reads the first column of a query's rows. Told to stop, it fails.
+pub(super) fn read_list(path: &Path, query: &str, uses: Uses, limits: Limits, stop: &Stop) -> Result<List, Unreadable> {
     let mut connection = open(path)?;
     let end = Instant::now() + limits.time;
     // The handler is asked every few dozen microseconds.
-    connection.progress_handler(10_000, Some(move || Instant::now() >= end)).map_err(unreadable)?;
+    let stopped = stop.clone();
+    connection
+        .progress_handler(10_000, Some(move || stopped.is_said() || Instant::now() >= end))
+        .map_err(unreadable)?;
     let mut statement = prepare(&connection, query)?;
     if statement.parameter_count() > 0 {
         return Err(Unreadable::because("the query has a parameter, and a list has nothing to give it"));

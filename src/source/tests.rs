@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Sources, Unreadable, check, file, sqlite};
+use super::{Sources, Stop, Unreadable, check, file, sqlite};
 use crate::decision::Mode;
 use crate::log::Log;
 use crate::policy::brokers::Brokers;
@@ -77,7 +77,7 @@ fn read_text(bytes: &[u8], uses: Uses) -> Result<List, Unreadable> {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("list.txt");
     fs::write(&path, bytes).unwrap();
-    file::read_list(&path, uses).map(|(list, _)| list)
+    file::read_list(&path, uses, &Stop::default()).map(|(list, _)| list)
 }
 
 #[track_caller]
@@ -153,8 +153,8 @@ fn only_regular_files_are_read() {
     symlink(at("plain"), at("link")).unwrap();
     symlink(at("loop"), at("loop")).unwrap();
     fs::File::create(at("huge")).unwrap().set_len(file::LARGEST + 1).unwrap();
-    let read = |path: &Path| file::read_list(path, TEXT).map(|(list, _)| list.contains_text("a"));
-    let query = |path: &Path| sqlite::read_list(path, "SELECT 'a'", TEXT, sqlite::LIMITS).map(|_| ());
+    let read = |path: &Path| file::read_list(path, TEXT, &Stop::default()).map(|(list, _)| list.contains_text("a"));
+    let query = |path: &Path| sqlite::read_list(path, "SELECT 'a'", TEXT, sqlite::LIMITS, &Stop::default()).map(|_| ());
     for (path, expected) in [
         (at("fifo"), "is not a regular file"),
         (PathBuf::from("/dev/zero"), "is not a regular file"),
@@ -187,7 +187,7 @@ fn check_query(query: &str, expected: Result<&[&str], &str>) {
         .execute_batch("INSERT INTO odd VALUES ('a'), (7), (1.5), (NULL), (x'ff61'), (CAST(x'ff' AS TEXT))")
         .unwrap();
     let limits = sqlite::Limits { rows: 1000, bytes: 100_000, time: Duration::from_millis(500) };
-    match (sqlite::read_list(&path, query, TEXT, limits), expected) {
+    match (sqlite::read_list(&path, query, TEXT, limits, &Stop::default()), expected) {
         (Ok(list), Ok(entries)) => {
             assert!(entries.iter().all(|entry| list.contains_text(entry)), "{query}");
             assert_eq!(format!("{list:?}"), format!("List({} texts, 0 networks)", entries.len()), "{query}");
@@ -244,8 +244,9 @@ fn what_is_no_database_is_told() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("notes.db");
     fs::write(&path, "this is no database, but long enough to be taken for one".repeat(40)).unwrap();
-    let error = sqlite::read_list(&path, "SELECT 'a'", TEXT, sqlite::LIMITS);
-    let error = error.and_then(|_| sqlite::read_list(&path, "SELECT v FROM odd", TEXT, sqlite::LIMITS));
+    let error = sqlite::read_list(&path, "SELECT 'a'", TEXT, sqlite::LIMITS, &Stop::default());
+    let error =
+        error.and_then(|_| sqlite::read_list(&path, "SELECT v FROM odd", TEXT, sqlite::LIMITS, &Stop::default()));
     assert_eq!(error.unwrap_err().to_string(), "file is not a database");
 }
 
@@ -255,7 +256,8 @@ fn a_database_is_read_while_another_writes() {
     let (path, writer) = database(&dir);
     writer.pragma_update(None, "journal_mode", "WAL").unwrap();
     writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO devices VALUES ('dev-9', 1)").unwrap();
-    let read = || sqlite::read_list(&path, "SELECT clientid FROM devices", TEXT, sqlite::LIMITS).unwrap();
+    let read =
+        || sqlite::read_list(&path, "SELECT clientid FROM devices", TEXT, sqlite::LIMITS, &Stop::default()).unwrap();
     assert!(read().contains_text("dev-1") && !read().contains_text("dev-9"));
     writer.execute_batch("COMMIT").unwrap();
     assert!(read().contains_text("dev-9"));
@@ -464,6 +466,25 @@ fn a_source_that_is_dropped_reads_no_more() {
     fs::remove_file(&path).unwrap();
     thread::sleep(SOON * 10);
     assert_eq!(console.text(&log, &dir), "");
+}
+
+#[test]
+fn what_nobody_needs_any_more_is_read_no_further() {
+    let dir = TempDir::new().unwrap();
+    let (db, _connection) = database(&dir);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 'a' FROM n WHERE i < 0";
+    let stop = Stop::default();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        let query = scope.spawn(|| sqlite::read_list(&db, endless, TEXT, sqlite::LIMITS, &stop));
+        thread::sleep(SOON);
+        stop.say();
+        query.join().unwrap().unwrap_err();
+    });
+    assert!(begun.elapsed() < sqlite::LIMITS.time / 2);
+    let path = dir.path().join("fleet.txt");
+    fs::write(&path, "dev-1\n").unwrap();
+    file::read_list(&path, TEXT, &stop).unwrap_err();
 }
 
 fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
