@@ -1,6 +1,6 @@
 //! What becomes of calls whose handler fails them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::proto::{self, valued::Value};
 use super::service::Provider;
 use crate::decision::{Answer, Mode};
 use crate::event::{BrokerLoaded, Event};
-use crate::handler::Handler;
+use crate::handler::{Handler, Whereabouts};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
 use crate::reply::{Sink, Token};
@@ -47,6 +47,8 @@ struct Fake {
     sink: Sink,
     mode: Mode,
     does: Does,
+    /// What it was told of brokers.
+    heard: Arc<Mutex<Vec<(String, Whereabouts)>>>,
 }
 
 impl Handler for Fake {
@@ -80,6 +82,10 @@ impl Handler for Fake {
         self.does.says
     }
 
+    fn whereabouts(&self, broker: &str, whereabouts: Whereabouts) {
+        self.heard.lock().unwrap().push((broker.to_owned(), whereabouts));
+    }
+
     fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
 
     fn error_answer(&self, kind: Kind) -> Answer {
@@ -110,8 +116,12 @@ fn check(mode: Mode, does: Does, expected: Answer) {
 }
 
 fn provider(mode: Mode, does: Does) -> Provider<Fake> {
+    provider_that_tells(mode, does, Arc::default())
+}
+
+fn provider_that_tells(mode: Mode, does: Does, heard: Arc<Mutex<Vec<(String, Whereabouts)>>>) -> Provider<Fake> {
     let calls = Arc::new(Calls::default());
-    let handler = Arc::new(Fake { sink: calls.sink(), mode, does });
+    let handler = Arc::new(Fake { sink: calls.sink(), mode, does, heard });
     let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
     Provider::new(handler, calls, health, Log::stderr())
 }
@@ -160,6 +170,28 @@ fn a_login_waits_though_its_handler_said_before_that_it_would_not() {
         Grpc::new(provider).unary(tonic::Request::new(request), path, codec).await.unwrap().into_inner()
     });
     assert_eq!(answer, proto::Valued { r#type: 2, value: Some(Value::BoolResult(true)) });
+}
+
+#[test]
+fn a_broker_that_unloads_the_provider_is_told_of() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let heard = Arc::default();
+    runtime.block_on(async {
+        let provider = provider_that_tells(Mode::Enforce, NOTHING, Arc::clone(&heard));
+        let meta = |cluster: &str| proto::Meta {
+            node: "n".to_owned(),
+            cluster_name: cluster.to_owned(),
+            ..Default::default()
+        };
+        for (package, meta) in [("v2", Some(meta("c"))), ("v3", Some(meta(""))), ("v1", None)] {
+            let request = tonic::Request::new(proto::Unloaded { meta });
+            let path = format!("/emqx.exhook.{package}.HookProvider/OnProviderUnloaded").parse().unwrap();
+            let codec = ProstCodec::<proto::Unloaded, proto::Empty>::default();
+            Grpc::new(provider.clone()).unary(request, path, codec).await.unwrap();
+        }
+    });
+    let named = ["node=\"n\" cluster=\"c\"", "node=\"n\"", "a broker"];
+    assert_eq!(*heard.lock().unwrap(), named.map(|broker| (broker.to_owned(), Whereabouts::Unloaded)));
 }
 
 #[test]
