@@ -384,36 +384,36 @@ fn a_list_that_both_policies_have_stays_where_it_cannot_be_read_any_more() {
 
 #[test]
 fn a_policy_that_comes_with_a_list_does_not_decide_by_what_the_list_was() {
-    // As a ConfigMap brings them, and a list that takes a while to read.
+    // As a ConfigMap brings them, and a list that takes a while to read and is so seldom looked at.
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
-    let policy =
-        |rules: &str| format!("version: 1\nlists: {{ fleet: {{ file: fleet.txt }} }}\nauth: {{ rules: [{rules}] }}\n");
-    let long: String = (0..200_000).map(|n| format!("device-{n}\n")).collect();
-    for (version, rules, list) in [
-        (
-            "..1",
-            "{ id: zero, deny: { clientid: { in: fleet } } }, { id: one, allow: { clientid: first } }",
-            "old\n".to_owned(),
-        ),
-        ("..2", "{ id: one, allow: { clientid: { in: fleet } } }", long + "new\n"),
+    let policy = |rules: &str| {
+        let slow =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) SELECT count(*) FROM n";
+        let query = format!("SELECT id FROM devices WHERE ({slow}) > 0");
+        format!(
+            "version: 1\nlists: {{ fleet: {{ sqlite: fleet.db, query: \"{query}\" }} }}\nauth: {{ rules: [{rules}] }}\n"
+        )
+    };
+    for (version, rules, device) in [
+        ("..1", "{ id: zero, deny: { clientid: { in: fleet } } }, { id: one, allow: { clientid: first } }", "old"),
+        ("..2", "{ id: one, allow: { clientid: { in: fleet } } }", "new"),
     ] {
         fs::create_dir(at(version)).unwrap();
         fs::write(at(version).join("rules.yaml"), policy(rules)).unwrap();
-        fs::write(at(version).join("fleet.txt"), list).unwrap();
+        let db = rusqlite::Connection::open(at(version).join("fleet.db")).unwrap();
+        db.execute_batch(&format!("CREATE TABLE devices(id TEXT); INSERT INTO devices VALUES ('{device}')")).unwrap();
     }
     symlink("..1", at("..data")).unwrap();
     symlink("..data/rules.yaml", at("rules.yaml")).unwrap();
-    symlink("..data/fleet.txt", at("fleet.txt")).unwrap();
+    symlink("..data/fleet.db", at("fleet.db")).unwrap();
     let bench = Bench::at(dir, true);
-    assert_eq!(
-        (bench.login("first"), bench.login("old"), bench.login("new")),
-        (Answer::Allow, Answer::Deny, Answer::Deny)
-    );
+    bench.await_login("first");
+    assert_eq!((bench.login("old"), bench.login("new")), (Answer::Deny, Answer::Deny));
     symlink("..2", bench.dir.path().join("..data_tmp")).unwrap();
     fs::rename(bench.dir.path().join("..data_tmp"), bench.dir.path().join("..data")).unwrap();
     let end = Instant::now() + LONG;
-    // Neither policy allows it with the list that came with it.
+    // Neither policy allows `old` with the list that came with it.
     while bench.login("new") != Answer::Allow {
         assert_eq!(bench.login("old"), Answer::Deny, "the new policy decides by the old list");
         assert!(Instant::now() < end, "{}", bench.logged());
