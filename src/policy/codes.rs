@@ -1,25 +1,8 @@
 //! The one table of what can be wrong with a policy. Codes never change their meaning.
 
-use std::fmt;
+mod severity;
 
-/// How much a diagnostic matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// The policy does not load.
-    Error,
-    /// The policy loads, and may not do what was meant.
-    Warning,
-}
-
-/// `error` or `warning`.
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        })
-    }
-}
+pub use severity::Severity;
 
 /// A mistake and the same mended: parts of a policy, without the line that says its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
