@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::policy::model::{ListSource, Model, PasswordSource};
-use crate::source;
+use crate::source::Way;
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,11 +100,11 @@ fn file(about: &str, path: &Path, user: Option<&User>, secret: bool) -> Finding 
         }
         Err(Trouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
         Err(Trouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}")),
-        Ok(path) => match (source::written_by_everyone(&path), secret && source::read_by_everyone(&path)) {
+        Ok(way) => match (way.written_by_everyone(), secret && way.read_by_everyone()) {
             (Some(at), _) => Finding::problem(about, format!("everyone on this machine can write to {}", at.display()))
                 .fix(format!("chmod o-w {}", at.display())),
             (None, true) => Finding::warning(about, "everyone on this machine can read it")
-                .fix(format!("chmod o-r {}", path.display())),
+                .fix(format!("chmod o-r {}", way.end().display())),
             (None, false) => Finding::fine(about, "only those can read and write it who may"),
         },
     };
@@ -135,23 +135,21 @@ enum Trouble {
 }
 
 /// Follows the links of a path and looks at every folder on the way.
-fn look(path: &Path, user: Option<&User>, bits: u32) -> Result<PathBuf, Trouble> {
-    let path = fs::canonicalize(path).map_err(|error| Trouble::Io(path.to_owned(), error))?;
-    let Some(user) = user else { return Ok(path) };
-    let mut way: Vec<&Path> = path.ancestors().collect();
-    way.reverse();
-    for step in way {
+fn look(path: &Path, user: Option<&User>, bits: u32) -> Result<Way, Trouble> {
+    let way = Way::of(path).map_err(|error| Trouble::Io(path.to_owned(), error))?;
+    let Some(user) = user else { return Ok(way) };
+    let may = |step: &Path, bits, can| {
         let metadata = fs::metadata(step).map_err(|error| Trouble::Io(step.to_owned(), error))?;
-        let (bits, can) = match (step == path, bits) {
-            (false, _) => (ENTER, "enter"),
-            (true, READ) => (READ, "read"),
-            (true, bits) => (bits, "write to"),
-        };
-        if !user.may(&metadata, bits) {
-            return Err(Trouble::Refused(format!("{can} {}", step.display()), user.name.clone()));
+        if user.may(&metadata, bits) {
+            return Ok(());
         }
+        Err(Trouble::Refused(format!("{can} {}", step.display()), user.name.clone()))
+    };
+    for folder in way.folders() {
+        may(folder, ENTER, "enter")?;
     }
-    Ok(path)
+    may(way.end(), bits, if bits == READ { "read" } else { "write to" })?;
+    Ok(way)
 }
 
 #[cfg(test)]
@@ -231,6 +229,30 @@ mod tests {
             false,
             &["warning  d/passwd: passwords `p`: everyone on this machine can read it\n           chmod o-r d/passwd"],
         );
+    }
+
+    #[test]
+    fn the_folders_of_links_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        for (name, mode) in [("", 0o755), ("links", 0o777), ("safe", 0o755)] {
+            fs::create_dir_all(root.join(name)).unwrap();
+            fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        fs::write(root.join("safe/rules.yaml"), "version: 1\n").unwrap();
+        fs::set_permissions(root.join("safe/rules.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink("../safe/rules.yaml", root.join("links/rules.yaml")).unwrap();
+        let user = User { name: "emqx".to_owned(), uid: 4_000_000_000, groups: vec![4_000_000_001] };
+        let said = |user| {
+            let finding = file("the policy", &root.join("links/rules.yaml"), user, false);
+            finding.to_string().replace(&format!("{}/", root.display()), "")
+        };
+        let open = "problem  links/rules.yaml: the policy: everyone on this machine can write to links\n           \
+                    chmod o-w links";
+        assert_eq!(said(None), open);
+        assert_eq!(said(Some(&user)), open);
+        fs::set_permissions(root.join("links"), fs::Permissions::from_mode(0o750)).unwrap();
+        assert_eq!(said(Some(&user)), "problem  links/rules.yaml: the policy: user emqx cannot enter links");
     }
 
     #[test]

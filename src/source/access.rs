@@ -1,19 +1,13 @@
 //! Whether every user of the machine can read or write what a policy is made of.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use super::way::Way;
 use crate::policy::model::{ListSource, Model, PasswordSource};
 use crate::policy::problem::{SourceFault, SourceKind, SourceProblem};
-
-const READ: u32 = 4;
-const WRITE: u32 = 2;
-const ENTER: u32 = 1;
-const STICKY: u32 = 0o1000;
 
 /// A file that a policy is made of.
 struct Part {
@@ -70,14 +64,13 @@ fn parts(policy: Option<&Path>, model: &Model) -> Vec<Part> {
 }
 
 fn problem(part: &Part) -> Option<SourceProblem> {
-    // The file itself, wherever links lead.
-    let path = fs::canonicalize(&part.path).ok()?;
-    let (fault, message, help) = if let Some(at) = written_by_everyone(&path) {
+    let way = Way::of(&part.path).ok()?;
+    let (fault, message, help) = if let Some(at) = way.written_by_everyone() {
         let message = format!("everyone on this machine can write to {}", at.display());
         (SourceFault::WrittenByEveryone, message, format!("chmod o-w {}", at.display()))
-    } else if part.kind == SourceKind::Passwords && read_by_everyone(&path) {
+    } else if part.kind == SourceKind::Passwords && way.read_by_everyone() {
         let message = "everyone on this machine can read it".to_owned();
-        (SourceFault::ReadByEveryone, message, format!("chmod o-r {}", path.display()))
+        (SourceFault::ReadByEveryone, message, format!("chmod o-r {}", way.end().display()))
     } else {
         return None;
     };
@@ -85,28 +78,9 @@ fn problem(part: &Part) -> Option<SourceProblem> {
     Some(SourceProblem { kind, fault, name, path, line: None, message, help: Some(help) })
 }
 
-/// The file, or a folder above it in which everyone can put another in its place. The path must be absolute and lead through
-/// no link.
-pub fn written_by_everyone(path: &Path) -> Option<PathBuf> {
-    let open = |step: &&Path| {
-        fs::metadata(step).is_ok_and(|metadata| {
-            let sticky = metadata.is_dir() && metadata.mode() & STICKY != 0;
-            metadata.mode() & WRITE != 0 && !sticky
-        })
-    };
-    path.ancestors().find(open).map(Path::to_owned)
-}
-
-/// Whether everyone can read the file, and enter the folders above it. The path must be absolute and lead through no link.
-pub fn read_by_everyone(path: &Path) -> bool {
-    path.ancestors().all(|step| {
-        let bit = if step == path { READ } else { ENTER };
-        fs::metadata(step).is_ok_and(|metadata| metadata.mode() & bit != 0)
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
@@ -124,14 +98,16 @@ mod tests {
             set(folder, 0o755);
         }
         let text = "version: 1\nlists: { l: { file: d/list }, i: [a], gone: { file: d/gone } }\n\
-                    passwords: { p: { file: d/passwd }, q: { sqlite: linked.db, query: \"SELECT hash FROM u WHERE u = :username\" } }\n";
+                    passwords: { p: { file: d/passwd }, q: { sqlite: links/u.db, query: \"SELECT hash FROM u WHERE u = :username\" } }\n";
         for (name, text, mode) in
             [("rules.yaml", text, 0o644), ("d/list", "a\n", 0o644), ("d/passwd", "u:x\n", 0o640), ("e/u.db", "", 0o600)]
         {
             fs::write(root.join(name), text).unwrap();
             set(name, mode);
         }
-        symlink("e/u.db", root.join("linked.db")).unwrap();
+        fs::create_dir(root.join("links")).unwrap();
+        set("links", 0o755);
+        symlink("../e/u.db", root.join("links/u.db")).unwrap();
         set(name, mode);
 
         let file = root.join("rules.yaml");
@@ -169,7 +145,7 @@ mod tests {
             0o646,
             &["d/passwd: passwords `p`: everyone on this machine can write to d/passwd; chmod o-w d/passwd"],
         );
-        check("e/u.db", 0o604, &["linked.db: passwords `q`: everyone on this machine can read it; chmod o-r e/u.db"]);
+        check("e/u.db", 0o604, &["links/u.db: passwords `q`: everyone on this machine can read it; chmod o-r e/u.db"]);
         check(
             "d",
             0o757,
@@ -177,6 +153,12 @@ mod tests {
                 "d/list: list `l`: everyone on this machine can write to d; chmod o-w d",
                 "d/passwd: passwords `p`: everyone on this machine can write to d; chmod o-w d",
             ],
+        );
+        // Whoever writes it leads the link elsewhere.
+        check(
+            "links",
+            0o757,
+            &["links/u.db: passwords `q`: everyone on this machine can write to links; chmod o-w links"],
         );
         // In a sticky folder nobody replaces what is another's.
         check("d", 0o1757, &[]);
@@ -190,7 +172,7 @@ mod tests {
         fs::set_permissions(root.join("passwd"), fs::Permissions::from_mode(0o644)).unwrap();
         for (mode, read) in [(0o750, false), (0o751, true)] {
             fs::set_permissions(&root, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(read_by_everyone(&root.join("passwd")), read, "{mode:o}");
+            assert_eq!(Way::of(&root.join("passwd")).unwrap().read_by_everyone(), read, "{mode:o}");
         }
     }
 }

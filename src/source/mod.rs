@@ -10,10 +10,12 @@ mod check;
 mod file;
 mod refresh;
 mod sqlite;
+mod way;
 
-pub use access::{open_to_everyone, open_to_everyone_within, read_by_everyone, written_by_everyone};
+pub use access::{open_to_everyone, open_to_everyone_within};
 pub use check::{check, read};
 pub use refresh::Sources;
+pub use way::Way;
 
 use std::fmt;
 use std::sync::Arc;

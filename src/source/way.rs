@@ -1,0 +1,196 @@
+//! The way that a path leads through folders and links, and what everyone may do on it.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+const READ: u32 = 4;
+const WRITE: u32 = 2;
+const ENTER: u32 = 1;
+const STICKY: u32 = 0o1000;
+
+/// How many links a path may lead through, as for the kernel.
+const LINKS: usize = 40;
+
+/// The way of a path that leads to something.
+#[derive(Debug)]
+pub struct Way {
+    folders: Vec<Folder>,
+    end: PathBuf,
+}
+
+/// A folder on the way, by a path that leads through no link.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    /// A name is looked up in it. It is not only left again by `..`.
+    is_asked: bool,
+}
+
+/// A step of a path that is still to be taken.
+enum Step {
+    Root,
+    Up,
+    Name(OsString),
+}
+
+impl Way {
+    /// Walks the path as the kernel does: where a link stands it goes on at what the link names.
+    ///
+    /// # Errors
+    /// The path leads to nothing, or through what cannot be looked at.
+    pub fn of(path: &Path) -> io::Result<Self> {
+        let mut ahead: VecDeque<Step> = steps(&std::path::absolute(path)?).collect();
+        let mut folders: Vec<Folder> = Vec::new();
+        let mut here = PathBuf::from("/");
+        let mut links = 0;
+        while let Some(step) = ahead.pop_front() {
+            match step {
+                Step::Root => here = PathBuf::from("/"),
+                Step::Up => {
+                    folders.push(Folder { path: here.clone(), is_asked: false });
+                    here.pop();
+                }
+                Step::Name(name) => {
+                    let next = here.join(name);
+                    let is_link = fs::symlink_metadata(&next)?.is_symlink();
+                    folders.push(Folder { path: here.clone(), is_asked: true });
+                    if is_link {
+                        links += 1;
+                        if links > LINKS {
+                            return Err(io::Error::other("it leads through too many links"));
+                        }
+                        for step in steps(&fs::read_link(&next)?).rev() {
+                            ahead.push_front(step);
+                        }
+                    } else {
+                        here = next;
+                    }
+                }
+            }
+        }
+        Ok(Way { folders, end: here })
+    }
+
+    /// The folders on the way, in the order in which they are entered; one may be there again. Those above a link are among them, and
+    /// those above what it names.
+    pub fn folders(&self) -> impl Iterator<Item = &Path> {
+        self.folders.iter().map(|folder| folder.path.as_path())
+    }
+
+    /// What the path leads to, by a path that leads through no link.
+    pub fn end(&self) -> &Path {
+        &self.end
+    }
+
+    /// The file, or a folder on the way to it in which everyone can put another file, folder or link in the place of one.
+    pub fn written_by_everyone(&self) -> Option<&Path> {
+        let asked = self.folders.iter().rev().filter(|folder| folder.is_asked).map(|folder| folder.path.as_path());
+        std::iter::once(self.end()).chain(asked).find(|step| {
+            fs::metadata(step).is_ok_and(|metadata| {
+                let sticky = metadata.is_dir() && metadata.mode() & STICKY != 0;
+                metadata.mode() & WRITE != 0 && !sticky
+            })
+        })
+    }
+
+    /// Whether everyone can read the file, and enter the folders above it.
+    pub fn read_by_everyone(&self) -> bool {
+        self.end.ancestors().all(|step| {
+            let bit = if step == self.end { READ } else { ENTER };
+            fs::metadata(step).is_ok_and(|metadata| metadata.mode() & bit != 0)
+        })
+    }
+}
+
+fn steps(path: &Path) -> impl DoubleEndedIterator<Item = Step> {
+    path.components().filter_map(|component| match component {
+        Component::RootDir => Some(Step::Root),
+        Component::ParentDir => Some(Step::Up),
+        Component::Normal(name) => Some(Step::Name(name.to_owned())),
+        Component::CurDir | Component::Prefix(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    /// A folder with these in it, each `path mode`, `folder/ mode` or `link -> path`.
+    fn tree(parts: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let set = |path: &Path, mode: &str| {
+            fs::set_permissions(path, fs::Permissions::from_mode(u32::from_str_radix(mode, 8).unwrap())).unwrap();
+        };
+        set(folder.path(), "755");
+        let mut modes = Vec::new();
+        for part in parts {
+            if let Some((link, target)) = part.split_once(" -> ") {
+                let target = target.replace("ROOT", folder.path().to_str().unwrap());
+                symlink(target, folder.path().join(link)).unwrap();
+                continue;
+            }
+            let (name, mode) = part.split_once(' ').unwrap();
+            let path = folder.path().join(name);
+            if name.ends_with('/') {
+                fs::create_dir(&path).unwrap();
+            } else {
+                fs::write(&path, "").unwrap();
+            }
+            modes.push((path, mode));
+        }
+        for (path, mode) in &modes {
+            set(path, mode);
+        }
+        folder
+    }
+
+    /// By what everyone can change the file at this path below such a folder, and to what the path leads.
+    #[track_caller]
+    fn check(parts: &[&str], path: &str, written: Option<&str>, end: &str) {
+        let folder = tree(parts);
+        let root = fs::canonicalize(folder.path()).unwrap();
+        let way = Way::of(&root.join(path)).unwrap();
+        assert_eq!(way.written_by_everyone(), written.map(|name| root.join(name)).as_deref());
+        assert_eq!(way.end(), root.join(end));
+        assert_eq!(way.end(), fs::canonicalize(root.join(path)).unwrap());
+    }
+
+    #[test]
+    fn a_link_is_changed_by_whoever_can_write_its_folder() {
+        let parts = [
+            "open/ 777",
+            "safe/ 755",
+            "safe/file 644",
+            "open/link -> ../safe/file",
+            "open/whole -> ROOT/safe/file",
+            "safe/to-open -> ../open/link",
+            "folder -> open",
+            "open/safe -> ../safe",
+        ];
+        let open = Some("open");
+        check(&parts, "safe/file", None, "safe/file");
+        check(&parts, "open/link", open, "safe/file");
+        check(&parts, "open/whole", open, "safe/file");
+        check(&parts, "safe/to-open", open, "safe/file");
+        check(&parts, "folder/link", open, "safe/file");
+        check(&parts, "open/safe/file", open, "safe/file");
+        // What is in a folder does not change where `..` leads.
+        check(&parts, "open/../safe/file", None, "safe/file");
+        check(&parts, "folder/../safe/file", None, "safe/file");
+        check(&["safe/ 755", "file 644", "safe/link -> ../file"], "safe/link", None, "file");
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_are_no_way() {
+        let folder = tree(&["ring -> ring", "gone -> nothing", "file 644"]);
+        for name in ["ring", "gone", "nothing", "file/below"] {
+            assert!(Way::of(&folder.path().join(name)).is_err(), "{name}");
+        }
+    }
+}
