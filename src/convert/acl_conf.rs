@@ -26,8 +26,8 @@ pub fn acl_conf(source: &str) -> Result<Draft, Vec<Problem>> {
             Ok(Read::All(verdict)) => {
                 end = end.or(Some((verdict, term.line)));
             }
-            Ok(Read::Item(item)) if end.is_none() => section.items.push(item),
-            Ok(Read::Item(_)) => {}
+            Ok(Read::Items(items)) if end.is_none() => section.items.extend(items),
+            Ok(Read::Items(_)) => {}
             Err(problem) => problems.push(problem),
         }
     }
@@ -55,14 +55,21 @@ pub fn acl_conf(source: &str) -> Result<Draft, Vec<Problem>> {
          that it asks for: it is allowed only where a rule allows them all, and denied where a rule denies one of them.",
         "A clientid or username that holds `+`, `#` or `/` gives no access through a placeholder.",
     ];
-    let about = about.map(str::to_owned).to_vec();
+    let mut about = about.map(str::to_owned).to_vec();
+    if source.contains("%u") {
+        about.push(
+            "EMQX up to 4.3.15 and 4.4.4 leaves a level `%u` as it is for clients without a username. What a rule denies them by that is \
+             denied here, too; what it allows them is not allowed."
+                .to_owned(),
+        );
+    }
     Ok(Draft { about, passwords: None, auth: None, acl: Some(section) })
 }
 
 enum Read {
     /// `{allow, all}` or `{deny, all}`, behind which no rule is asked.
     All(Verdict),
-    Item(Item),
+    Items(Vec<Item>),
 }
 
 fn rule(term: &Term) -> Result<Read, Problem> {
@@ -79,33 +86,38 @@ fn rule(term: &Term) -> Result<Read, Problem> {
                 Value::Text(_) => std::slice::from_ref(topics),
                 Value::Atom(_) | Value::Integer(_) | Value::Tuple(_) => return Err(wrong()),
             };
-            make(term.line, verdict, &who(subject)?, access, topics).map(Read::Item)
+            make(term.line, verdict, &who(subject)?, access, topics).map(Read::Items)
         }
         _ => Err(wrong()),
     }
 }
 
-fn make(line: usize, verdict: Verdict, who: &Kinds, access: Access, topics: &[Term]) -> Result<Item, Problem> {
+fn make(line: usize, verdict: Verdict, who: &Kinds, access: Access, topics: &[Term]) -> Result<Vec<Item>, Problem> {
     let mut notes = Vec::new();
     let mut patterns = Vec::new();
+    let mut nameless = Vec::new();
     for topic in topics {
         patterns.extend(pattern(topic, verdict, access, &mut notes)?);
+        if verdict == Verdict::Deny {
+            nameless.extend(without_username(topic));
+        }
     }
-    let left = |why: &str| Item::Left(vec![format!("Line {line} of acl.conf is left out: {why}.")]);
+    let left = |why: &str| vec![Item::Left(vec![format!("Line {line} of acl.conf is left out: {why}.")])];
     if who.0.is_empty() {
         return Ok(left("no client can be all that it asks for"));
     }
     if patterns.is_empty() {
-        return Ok(if notes.is_empty() { left("it names no topic") } else { Item::Left(notes) });
+        return Ok(if notes.is_empty() { left("it names no topic") } else { vec![Item::Left(notes)] });
     }
-    let mut of = Topics::default();
-    match access {
-        Access::Publish => of.publish = patterns,
-        Access::Subscribe => of.subscribe = patterns,
-        Access::Both => of.both = patterns,
+    let rule = |notes, id, who: &Kinds, patterns| {
+        Item::Rule(Rule { notes, id, verdict, who: who.written(), password: false, topics: access.of_these(patterns) })
+    };
+    let mut items = vec![rule(notes, format!("line-{line}"), who, patterns)];
+    let they = Kinds(vec![vec![Test::Text(Field::Username, String::new())]]);
+    if let Some(they) = who.and(&they).filter(|they| !they.0.is_empty() && !nameless.is_empty()) {
+        items.push(rule(Vec::new(), format!("line-{line}-without-username"), &they, nameless));
     }
-    let id = format!("line-{line}");
-    Ok(Item::Rule(Rule { notes, id, verdict, who: who.written(), password: false, topics: of }))
+    Ok(items)
 }
 
 fn is_atom(term: &Term, name: &str) -> bool {
@@ -132,6 +144,14 @@ impl Access {
             .into_iter()
             .find(|(name, _)| is_atom(term, name))
             .map(|(_, access)| access)
+    }
+
+    fn of_these(self, patterns: Vec<draft::Pattern>) -> Topics {
+        match self {
+            Access::Publish => Topics { publish: patterns, ..Topics::default() },
+            Access::Subscribe => Topics { subscribe: patterns, ..Topics::default() },
+            Access::Both => Topics { both: patterns, ..Topics::default() },
+        }
     }
 
     fn subscribes(self) -> bool {
@@ -195,24 +215,53 @@ fn pattern(
     Ok(patterns)
 }
 
+/// What a topic of a rule is about for clients without a username, where it has `%u`: the broker leaves the level as it is. No filter
+/// of a policy may have it.
+fn without_username(term: &Term) -> Vec<draft::Pattern> {
+    let Value::Text(topic) = &term.value else { return Vec::new() };
+    if !topic.split('/').any(|level| level == "%u") {
+        return Vec::new();
+    }
+    let named = |level| if level == "%u" { level } else { placeholder(level) };
+    let levels: Vec<&str> = topic.split('/').map(named).collect();
+    let Some((first, rest)) = levels.split_first() else { return Vec::new() };
+    let first = match *first {
+        "+" => "[^/]*".to_owned(),
+        level => literal(level),
+    };
+    let all = std::iter::once(below(first, rest)).chain(below_dollar(&levels));
+    all.map(draft::Pattern::Regex).collect()
+}
+
 /// The topics of a filter that begin with `$`, as a regex: a wildcard in the first level does not reach them here, and
 /// does in the broker's rules.
 fn below_dollar(levels: &[&str]) -> Option<String> {
     let (first, rest) = levels.split_first()?;
-    let mut regex = match *first {
-        "+" => r"\$[^/]*".to_owned(),
-        "#" => r"\$.*".to_owned(),
+    let first = match *first {
+        "+" => r"\$[^/]*",
+        "#" => r"\$.*",
         _ => return None,
     };
-    for level in rest {
-        match *level {
-            "+" => regex.push_str("/[^/]*"),
-            "#" => regex.push_str("(/.*)?"),
-            "${clientid}" | "${username}" => regex.extend(["/", level]),
-            level => regex.extend(["/", &regex_syntax::escape(level)]),
-        }
+    Some(below(first.to_owned(), rest))
+}
+
+/// A regex for the first level, and these levels behind it.
+fn below(first: String, rest: &[&str]) -> String {
+    rest.iter().fold(first, |regex, level| match *level {
+        "+" => regex + "/[^/]*",
+        "#" => regex + "(/.*)?",
+        level => regex + "/" + &literal(level),
+    })
+}
+
+/// A level without wildcards, as a regex.
+fn literal(level: &str) -> String {
+    match level {
+        "${clientid}" | "${username}" => level.to_owned(),
+        // The bare letters are refused in a policy, since they are hardly ever meant.
+        "%u" => "[%]u".to_owned(),
+        level => regex_syntax::escape(level),
     }
-    Some(regex)
 }
 
 /// `%c` and `%u` are placeholders where they are a whole level.
