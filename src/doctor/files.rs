@@ -70,21 +70,23 @@ pub fn check_files(policy: &Path, model: &Model, user: &str, who: &str) -> Vec<F
 }
 
 fn check_for(policy: &Path, model: &Model, user: Option<&User>) -> Vec<Finding> {
-    let mut found = vec![file("the policy", policy, user, false)];
+    let mut found = vec![file("the policy", policy, user, PLAIN)];
     for list in &model.lists {
+        let about = format!("list `{}`", list.name);
         match &list.source {
             ListSource::Inline(_) => {}
-            ListSource::File { path, .. } | ListSource::Sqlite { path, .. } => {
-                found.push(file(&format!("list `{}`", list.name), path, user, false));
+            ListSource::File { path, .. } => found.push(file(&about, path, user, PLAIN)),
+            ListSource::Sqlite { path, .. } => {
+                found.push(file(&about, path, user, Kind { is_database: true, ..PLAIN }));
             }
         }
     }
     for passwords in &model.passwords {
-        match &passwords.source {
-            PasswordSource::File { path } | PasswordSource::Sqlite { path, .. } => {
-                found.push(file(&format!("passwords `{}`", passwords.name), path, user, true));
-            }
-        }
+        let (path, is_database) = match &passwords.source {
+            PasswordSource::File { path } => (path, false),
+            PasswordSource::Sqlite { path, .. } => (path, true),
+        };
+        found.push(file(&format!("passwords `{}`", passwords.name), path, user, Kind { secret: true, is_database }));
     }
     if let (Some(history), Some(user)) = (&model.history, user) {
         found.push(database(&history.database, user));
@@ -92,17 +94,27 @@ fn check_for(policy: &Path, model: &Model, user: Option<&User>) -> Vec<Finding> 
     found
 }
 
+/// What a file is.
+#[derive(Clone, Copy)]
+struct Kind {
+    /// It has password hashes.
+    secret: bool,
+    /// It is of SQLite.
+    is_database: bool,
+}
+
+const PLAIN: Kind = Kind { secret: false, is_database: false };
+
 /// A file that the driver reads.
-fn file(about: &str, path: &Path, user: Option<&User>, secret: bool) -> Finding {
+fn file(about: &str, path: &Path, user: Option<&User>, kind: Kind) -> Finding {
     let finding = match look(path, user, READ) {
         Err(Trouble::Io(at, error)) if error.kind() == io::ErrorKind::NotFound => {
             Finding::problem(about, format!("{} does not exist", at.display()))
         }
         Err(Trouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
         Err(Trouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}")),
-        Ok(way) => match (way.written_by_everyone(), secret && way.read_by_everyone()) {
-            (Some(at), _) => Finding::problem(about, format!("everyone on this machine can write to {}", at.display()))
-                .fix(format!("chmod o-w {}", at.display())),
+        Ok(way) => match (way.written_by_everyone(kind.is_database), kind.secret && way.read_by_everyone()) {
+            (Some(written), _) => Finding::problem(about, written.message()).fix(written.help()),
             (None, true) => Finding::warning(about, "everyone on this machine can read it")
                 .fix(format!("chmod o-r {}", way.end().display())),
             (None, false) => Finding::fine(about, "only those can read and write it who may"),
@@ -221,7 +233,7 @@ mod tests {
                 "problem  d/passwd: passwords `p`: everyone on this machine can write to d\n           chmod o-w d",
             ],
         );
-        // In a sticky folder nobody replaces what is another's.
+        // In a sticky folder nobody replaces what is another's, and neither of these is a database.
         check("d", 0o1757, false, &[]);
         check(
             "d/passwd",
@@ -244,7 +256,7 @@ mod tests {
         std::os::unix::fs::symlink("../safe/rules.yaml", root.join("links/rules.yaml")).unwrap();
         let user = User { name: "emqx".to_owned(), uid: 4_000_000_000, groups: vec![4_000_000_001] };
         let said = |user| {
-            let finding = file("the policy", &root.join("links/rules.yaml"), user, false);
+            let finding = file("the policy", &root.join("links/rules.yaml"), user, PLAIN);
             finding.to_string().replace(&format!("{}/", root.display()), "")
         };
         let open = "problem  links/rules.yaml: the policy: everyone on this machine can write to links\n           \
@@ -253,6 +265,23 @@ mod tests {
         assert_eq!(said(Some(&user)), open);
         fs::set_permissions(root.join("links"), fs::Permissions::from_mode(0o750)).unwrap();
         assert_eq!(said(Some(&user)), "problem  links/rules.yaml: the policy: user emqx cannot enter links");
+    }
+
+    #[test]
+    fn a_database_has_its_journal_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        fs::write(root.join("u.db"), "").unwrap();
+        fs::set_permissions(root.join("u.db"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o1777)).unwrap();
+        let text = "version: 1\nlists: { l: { sqlite: u.db, query: \"SELECT a FROM b\" } }\n\
+                    passwords: { p: { sqlite: u.db, query: \"SELECT a FROM b WHERE c = :username\" } }\n";
+        let loaded = policy::parse(text, "rules.yaml", &root).unwrap();
+        let found = check_for(&root.join("u.db"), &loaded.model, None);
+        let said: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let journal = format!("everyone on this machine can put a journal beside the database, in {}", root.display());
+        let holds: Vec<bool> = said.iter().map(|one| one.contains(&journal)).collect();
+        assert_eq!(holds, [false, true, true], "{said:#?}");
     }
 
     #[test]

@@ -424,9 +424,15 @@ codes! {
         bad "lists: { retired: [] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }] }",
         good "lists: { retired: [dev-1] }\nauth: { rules: [{ deny: { clientid: { in: retired } } }] }";
     ReadByEveryone, "read-by-everyone", Warning, "Every user of the machine can read password hashes",
-        "Hashes can be tried out at leisure by whoever reads them, and short passwords are found. Only the broker's user, or the          provider's, has to read a password file or database. `check` looks at files and at every folder above them, unless          `--no-sources` is given, and the driver and the server do when they load the policy.";
+        "Hashes can be tried out at leisure by whoever reads them, and short passwords are found. Only the broker's user, or the \
+         provider's, has to read a password file or database. `check` looks at files and at every folder above them, unless \
+         `--no-sources` is given, and the driver and the server do when they load the policy.";
     WrittenByEveryone, "written-by-everyone", Warning, "Every user of the machine can change what the policy says",
-        "Whoever can write the policy, a list or a password source lets in whom they like, and so does whoever can write a folder          above it: they put another file in its place. In a folder with the sticky bit, such as `/tmp`, they cannot. `check`          looks at files and at every folder above them, unless `--no-sources` is given, and the driver and the server do when          they load the policy.";
+        "Whoever can write the policy, a list or a password source lets in whom they like, and so does whoever can write a folder \
+         above it or above a link that leads to it: they put another file or link in its place. In a folder with the sticky bit, such as \
+         `/tmp`, they cannot, but they can put a journal beside a database there, which SQLite reads: a database needs a folder \
+         of its own. `check` looks at files and at every folder above them, unless `--no-sources` is given, and the driver and the \
+         server do when they load the policy.";
     WildcardAsText, "wildcard-as-text", Warning, "A text that is compared byte for byte looks like a pattern",
         "A plain text in a condition or a list is equal to the value or not, and in a topic filter only `+` and `#` are \
          wildcards. A `*` in them means itself, which is hardly ever meant: a rule that denies with it denies nothing.",
@@ -513,6 +519,9 @@ mod tests {
             assert_eq!(Code::of_name(code.name()), Some(*code));
             assert!(!code.title().ends_with('.'), "{}", code.title());
             assert!(code.explanation().ends_with('.'), "{}", code.explanation());
+            for text in [code.title(), code.explanation()] {
+                assert!(!text.contains("  ") && !text.contains(['\n', '\t']), "{text}");
+            }
         }
         assert_eq!(Code::of_name("no-such-code"), None);
     }

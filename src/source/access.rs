@@ -14,6 +14,7 @@ struct Part {
     kind: SourceKind,
     name: String,
     path: PathBuf,
+    is_database: bool,
 }
 
 /// What every user can write of a policy's file, where it has one, and of what it names, and which of its passwords every
@@ -43,31 +44,34 @@ pub fn open_to_everyone_within(
 }
 
 fn parts(policy: Option<&Path>, model: &Model) -> Vec<Part> {
-    let part = |kind, name: &str, path: &Path| Part { kind, name: name.to_owned(), path: path.to_owned() };
-    let mut parts: Vec<Part> = policy.map(|path| part(SourceKind::Policy, "", path)).into_iter().collect();
+    let part = |kind, name: &str, path: &Path, is_database| Part {
+        kind,
+        name: name.to_owned(),
+        path: path.to_owned(),
+        is_database,
+    };
+    let mut parts: Vec<Part> = policy.map(|path| part(SourceKind::Policy, "", path, false)).into_iter().collect();
     for list in &model.lists {
         match &list.source {
             ListSource::Inline(_) => {}
-            ListSource::File { path, .. } | ListSource::Sqlite { path, .. } => {
-                parts.push(part(SourceKind::List, &list.name, path));
-            }
+            ListSource::File { path, .. } => parts.push(part(SourceKind::List, &list.name, path, false)),
+            ListSource::Sqlite { path, .. } => parts.push(part(SourceKind::List, &list.name, path, true)),
         }
     }
     for passwords in &model.passwords {
-        match &passwords.source {
-            PasswordSource::File { path } | PasswordSource::Sqlite { path, .. } => {
-                parts.push(part(SourceKind::Passwords, &passwords.name, path));
-            }
-        }
+        let (path, is_database) = match &passwords.source {
+            PasswordSource::File { path } => (path, false),
+            PasswordSource::Sqlite { path, .. } => (path, true),
+        };
+        parts.push(part(SourceKind::Passwords, &passwords.name, path, is_database));
     }
     parts
 }
 
 fn problem(part: &Part) -> Option<SourceProblem> {
     let way = Way::of(&part.path).ok()?;
-    let (fault, message, help) = if let Some(at) = way.written_by_everyone() {
-        let message = format!("everyone on this machine can write to {}", at.display());
-        (SourceFault::WrittenByEveryone, message, format!("chmod o-w {}", at.display()))
+    let (fault, message, help) = if let Some(written) = way.written_by_everyone(part.is_database) {
+        (SourceFault::WrittenByEveryone, written.message(), written.help())
     } else if part.kind == SourceKind::Passwords && way.read_by_everyone() {
         let message = "everyone on this machine can read it".to_owned();
         (SourceFault::ReadByEveryone, message, format!("chmod o-r {}", way.end().display()))
@@ -160,8 +164,14 @@ mod tests {
             0o757,
             &["links/u.db: passwords `q`: everyone on this machine can write to links; chmod o-w links"],
         );
-        // In a sticky folder nobody replaces what is another's.
+        // In a sticky folder nobody replaces what is another's, but a database has its journal there.
         check("d", 0o1757, &[]);
+        check(
+            "e",
+            0o1757,
+            &["links/u.db: passwords `q`: everyone on this machine can put a journal beside the database, in e; \
+                 give the database a folder in which only those can write who may"],
+        );
     }
 
     #[test]

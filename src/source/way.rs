@@ -30,6 +30,35 @@ struct Folder {
     is_asked: bool,
 }
 
+/// What everyone can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written<'w> {
+    at: &'w Path,
+    /// Nothing can be put in the place of the database, but a journal beside it.
+    beside: bool,
+}
+
+impl Written<'_> {
+    /// What is wrong.
+    pub fn message(self) -> String {
+        let at = self.at.display();
+        if self.beside {
+            format!("everyone on this machine can put a journal beside the database, in {at}")
+        } else {
+            format!("everyone on this machine can write to {at}")
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(self) -> String {
+        if self.beside {
+            "give the database a folder in which only those can write who may".to_owned()
+        } else {
+            format!("chmod o-w {}", self.at.display())
+        }
+    }
+}
+
 /// A step of a path that is still to be taken.
 enum Step {
     Root,
@@ -86,14 +115,15 @@ impl Way {
         &self.end
     }
 
-    /// The file, or a folder on the way to it in which everyone can put another file, folder or link in the place of one.
-    pub fn written_by_everyone(&self) -> Option<&Path> {
+    /// The file, or a folder on the way to it in which everyone can put another file, folder or link in the place of one. A folder with the
+    /// sticky bit is none, but where a database is in it: there everyone puts a journal beside it.
+    pub fn written_by_everyone(&self, is_database: bool) -> Option<Written<'_>> {
         let asked = self.folders.iter().rev().filter(|folder| folder.is_asked).map(|folder| folder.path.as_path());
-        std::iter::once(self.end()).chain(asked).find(|step| {
-            fs::metadata(step).is_ok_and(|metadata| {
-                let sticky = metadata.is_dir() && metadata.mode() & STICKY != 0;
-                metadata.mode() & WRITE != 0 && !sticky
-            })
+        std::iter::once(self.end()).chain(asked).find_map(|at| {
+            let metadata = fs::metadata(at).ok().filter(|metadata| metadata.mode() & WRITE != 0)?;
+            let beside = metadata.is_dir() && metadata.mode() & STICKY != 0;
+            let holds_it = self.end.parent() == Some(at);
+            (!beside || (is_database && holds_it)).then_some(Written { at, beside })
         })
     }
 
@@ -153,10 +183,18 @@ mod tests {
     /// By what everyone can change the file at this path below such a folder, and to what the path leads.
     #[track_caller]
     fn check(parts: &[&str], path: &str, written: Option<&str>, end: &str) {
+        check_of(false, parts, path, written.map(|at| (at, false)), end);
+    }
+
+    /// The same for a database, and whether it is by a journal.
+    #[track_caller]
+    fn check_of(is_database: bool, parts: &[&str], path: &str, written: Option<(&str, bool)>, end: &str) {
         let folder = tree(parts);
         let root = fs::canonicalize(folder.path()).unwrap();
         let way = Way::of(&root.join(path)).unwrap();
-        assert_eq!(way.written_by_everyone(), written.map(|name| root.join(name)).as_deref());
+        let found = way.written_by_everyone(is_database);
+        let expected = written.map(|(name, beside)| (root.join(name), beside));
+        assert_eq!(found.map(|found| (found.at.to_owned(), found.beside)), expected, "{path}");
         assert_eq!(way.end(), root.join(end));
         assert_eq!(way.end(), fs::canonicalize(root.join(path)).unwrap());
     }
@@ -184,6 +222,28 @@ mod tests {
         check(&parts, "open/../safe/file", None, "safe/file");
         check(&parts, "folder/../safe/file", None, "safe/file");
         check(&["safe/ 755", "file 644", "safe/link -> ../file"], "safe/link", None, "file");
+    }
+
+    /// SQLite reads `x.db-journal` and `x.db-wal` beside `x.db`, whoever made them.
+    #[test]
+    fn a_sticky_folder_does_not_keep_a_database() {
+        let parts = [
+            "sticky/ 1777",
+            "sticky/x.db 644",
+            "sticky/in/ 755",
+            "sticky/in/x.db 644",
+            "safe/ 755",
+            "safe/x.db 644",
+            "safe/link -> ../sticky/x.db",
+            "sticky/link -> ../safe/x.db",
+        ];
+        check_of(false, &parts, "sticky/x.db", None, "sticky/x.db");
+        check_of(true, &parts, "sticky/x.db", Some(("sticky", true)), "sticky/x.db");
+        check_of(true, &parts, "safe/link", Some(("sticky", true)), "sticky/x.db");
+        check_of(true, &parts, "sticky/link", None, "safe/x.db");
+        check_of(true, &parts, "sticky/in/x.db", None, "sticky/in/x.db");
+        check_of(true, &["d/ 777", "d/x.db 644"], "d/x.db", Some(("d", false)), "d/x.db");
+        check_of(true, &["d/ 1777", "d/x.db 646"], "d/x.db", Some(("d/x.db", false)), "d/x.db");
     }
 
     #[test]
