@@ -436,7 +436,9 @@ fn what_everyone_can_write_is_logged_when_the_policy_is_loaded() {
     let bench = Bench::new(policy, &[("fleet.txt", "dev-1\n")]);
     assert_eq!(bench.logged(), "");
     let path = bench.folder.path().join("rules.yaml");
-    std::fs::set_permissions(bench.folder.path().join("fleet.txt"), std::fs::Permissions::from_mode(0o602)).unwrap();
+    for (name, mode) in [("", 0o711), ("fleet.txt", 0o602)] {
+        std::fs::set_permissions(bench.folder.path().join(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
     let (_engine, _later, lines) = start(&path, &bench.log);
     lines.flush(Duration::from_secs(10));
     let logged = bench.logged();

@@ -115,12 +115,16 @@ impl Way {
         &self.end
     }
 
-    /// The file, or a folder on the way to it in which everyone can put another file, folder or link in the place of one. A folder with the
-    /// sticky bit is none, but where a database is in it: there everyone puts a journal beside it.
+    /// The file, or a folder on the way to it in which everyone can put another file, folder or link in the place of one. What not
+    /// everyone can reach is none, nor is a folder with the sticky bit, but where a database is in it: there everyone puts a journal beside it.
     pub fn written_by_everyone(&self, is_database: bool) -> Option<Written<'_>> {
         let asked = self.folders.iter().rev().filter(|folder| folder.is_asked).map(|folder| folder.path.as_path());
         std::iter::once(self.end()).chain(asked).find_map(|at| {
-            let metadata = fs::metadata(at).ok().filter(|metadata| metadata.mode() & WRITE != 0)?;
+            let metadata = fs::metadata(at).ok()?;
+            let bits = if metadata.is_dir() { WRITE | ENTER } else { WRITE };
+            if metadata.mode() & bits != bits || !is_reached_by_everyone(at) {
+                return None;
+            }
             let beside = metadata.is_dir() && metadata.mode() & STICKY != 0;
             let holds_it = self.end.parent() == Some(at);
             (!beside || (is_database && holds_it)).then_some(Written { at, beside })
@@ -129,11 +133,17 @@ impl Way {
 
     /// Whether everyone can read the file, and enter the folders above it.
     pub fn read_by_everyone(&self) -> bool {
-        self.end.ancestors().all(|step| {
-            let bit = if step == self.end { READ } else { ENTER };
-            fs::metadata(step).is_ok_and(|metadata| metadata.mode() & bit != 0)
-        })
+        has(&self.end, READ) && is_reached_by_everyone(&self.end)
     }
+}
+
+/// Whether everyone can enter the folders above.
+fn is_reached_by_everyone(path: &Path) -> bool {
+    path.ancestors().skip(1).all(|folder| has(folder, ENTER))
+}
+
+fn has(path: &Path, bit: u32) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.mode() & bit != 0)
 }
 
 fn steps(path: &Path) -> impl DoubleEndedIterator<Item = Step> {
@@ -222,6 +232,26 @@ mod tests {
         check(&parts, "open/../safe/file", None, "safe/file");
         check(&parts, "folder/../safe/file", None, "safe/file");
         check(&["safe/ 755", "file 644", "safe/link -> ../file"], "safe/link", None, "file");
+    }
+
+    #[test]
+    fn what_is_closed_is_not_written() {
+        let parts =
+            ["closed/ 750", "closed/in/ 777", "closed/in/file 666", "link -> closed/in/file", "d/ 776", "d/file 644"];
+        check(&parts, "closed/in/file", None, "closed/in/file");
+        check(&parts, "link", None, "closed/in/file");
+        check(&parts, "d/file", None, "d/file");
+        check(&["d/ 776", "d/file 666"], "d/file", None, "d/file");
+        check(&["d/ 773", "d/file 644"], "d/file", Some("d"), "d/file");
+        check(&["d/ 751", "d/in/ 777", "d/in/file 666"], "d/in/file", Some("d/in/file"), "d/in/file");
+        check_of(true, &["d/ 750", "d/in/ 1777", "d/in/x.db 644"], "d/in/x.db", None, "d/in/x.db");
+        // The closed folder is behind the link, which everyone can replace.
+        check(
+            &["closed/ 700", "closed/file 600", "open/ 777", "open/link -> ../closed/file"],
+            "open/link",
+            Some("open"),
+            "closed/file",
+        );
     }
 
     /// SQLite reads `x.db-journal` and `x.db-wal` beside `x.db`, whoever made them.
