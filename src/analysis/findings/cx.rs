@@ -215,7 +215,7 @@ impl<'a> Cx<'a> {
         clients.complete.then_some(true)
     }
 
-    /// Whether the kind is about clients in general: it holds for one that no policy names.
+    /// Whether the kind is about clients in general: it holds for one that no policy names, at the times that it is about.
     pub(super) fn is_general(&self, who: &Who) -> bool {
         let stranger = Client {
             clientid: "4ca7b3d1",
@@ -235,7 +235,11 @@ impl<'a> Cx<'a> {
                 at: Some(self.now),
             },
         };
-        who.holds(&stranger, &self.no_entries()) == Holds::Yes
+        let whenever = match who {
+            Who::During(_, who) => who,
+            Who::Everyone | Who::Named(_) | Who::Any(_) | Who::All(_) => who,
+        };
+        whenever.holds(&stranger, &self.no_entries()) == Holds::Yes
     }
 
     /// The policy's lists, all of them empty.
