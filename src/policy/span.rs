@@ -22,6 +22,11 @@ impl Span {
         text.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// Whether the other lies in it.
+    pub fn holds(self, other: Span) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
     /// The same as a range.
     pub fn range(self) -> Range<usize> {
         self.start..self.end

@@ -109,12 +109,16 @@ pub fn findings(loaded: &Loaded, now: i64, budget: &mut Budget) -> Findings {
         // What is said of rules in audit mode is what would be so if they were carried out.
         let tried = run(trial, &loaded.places, now, budget);
         let rules = rules(&loaded.model, &loaded.places);
-        let is_tried = |at: Span| {
-            let rule = rules.iter().rev().find(|(_, start, _)| *start <= at.start);
-            rule.is_some_and(|(mode, ..)| *mode == Mode::Audit)
+        let is_new = |one: &Diagnostic| {
+            let Some(at) = one.span() else { return false };
+            let within = |mode| rules.iter().any(|rule| rule.mode == mode && rule.whole.holds(at));
+            // What rules of both kinds name was looked at for those that are carried out.
+            let known = |it: &Diagnostic| (it.code(), it.span()) == (one.code(), one.span());
+            within(Mode::Audit) || (!within(Mode::Enforce) && !found.diagnostics.iter().any(known))
         };
-        found.diagnostics.extend(tried.diagnostics.into_iter().filter(|one| one.span().is_some_and(is_tried)));
-        let lines = rules.iter().filter(|(mode, ..)| *mode == Mode::Audit).map(|(.., line)| *line);
+        let tried_alone: Vec<Diagnostic> = tried.diagnostics.into_iter().filter(is_new).collect();
+        found.diagnostics.extend(tried_alone);
+        let lines = rules.iter().filter(|rule| rule.mode == Mode::Audit).map(|rule| rule.line);
         found.unsettled.lines.extend(lines.filter(|line| tried.unsettled.lines.contains(line)));
     }
     found
@@ -129,14 +133,19 @@ fn run(policy: &Policy, places: &Places, now: i64, budget: &mut Budget) -> Findi
     Findings { diagnostics: cx.found, unsettled: Unsettled { lines: cx.unsettled } }
 }
 
-/// The rules of both sections as they stand in the file: their modes, where they begin, and in which lines.
-fn rules(model: &Model, places: &Places) -> Vec<(Mode, usize, usize)> {
+/// Where a rule stands in the file, and whether it is carried out.
+struct RuleAt {
+    mode: Mode,
+    whole: Span,
+    line: usize,
+}
+
+/// The rules of both sections.
+fn rules(model: &Model, places: &Places) -> Vec<RuleAt> {
     let auth = model.auth.iter().flat_map(|auth| &auth.rules).map(|rule| (rule.mode, rule.line));
     let acl = model.acl.iter().flat_map(|acl| &acl.rules).map(|rule| (rule.mode, rule.line));
     let all = auth.zip(&places.auth.rules).chain(acl.zip(&places.acl.rules));
-    let mut rules: Vec<_> = all.map(|((mode, line), places)| (mode, places.whole.start, line)).collect();
-    rules.sort_unstable_by_key(|(_, start, _)| *start);
-    rules
+    all.map(|((mode, line), places)| RuleAt { mode, whole: places.whole, line }).collect()
 }
 
 /// Adds what is found in a policy to its report, and then what `accept` names in vain, as far as it was looked for.
