@@ -444,6 +444,55 @@ fn dependencies_have_licences_that_are_acceptable() {
     }
 }
 
+/// The packages that the program is made of and built with, without those that only tests and benchmarks use: name and version.
+fn built_with(metadata: &serde_json::Value) -> BTreeSet<(String, String)> {
+    let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
+    let node = |id: &serde_json::Value| nodes.iter().find(|node| node["id"] == *id).unwrap();
+    let mut met = BTreeSet::new();
+    let mut ahead = vec![node(&metadata["resolve"]["root"])];
+    while let Some(next) = ahead.pop() {
+        if met.insert(next["id"].as_str().unwrap()) {
+            let is_built = |dep: &&serde_json::Value| {
+                dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] != "dev")
+            };
+            ahead.extend(next["deps"].as_array().unwrap().iter().filter(is_built).map(|dep| node(&dep["pkg"])));
+        }
+    }
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let packages = packages.filter(|package| met.contains(package["id"].as_str().unwrap()));
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    packages.map(|package| (text(&package["name"]), text(&package["version"]))).collect()
+}
+
+/// deny.toml names the crates that may be there in two versions, and each that it names is.
+#[test]
+fn no_crate_is_there_twice_but_those_that_are_named() {
+    let deny = fs::read_to_string(root().join("deny.toml")).unwrap();
+    let skip = deny.split("skip = [").nth(1).unwrap().split("\n]").next().unwrap();
+    let skip: Vec<(&str, &str)> = skip
+        .split("crate = \"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap().split_once('@').expect("a crate and a version"))
+        .collect();
+    let built = built_with(&metadata("Cargo.toml"));
+    assert!(built.len() > 100, "{} packages", built.len());
+    let versions = |name: &str| -> Vec<&String> {
+        built.iter().filter(|(package, _)| package == name).map(|(_, version)| version).collect()
+    };
+    let is_of = |version: &str, named: &str| version == named || version.starts_with(&format!("{named}."));
+    for name in built.iter().map(|(name, _)| name).collect::<BTreeSet<_>>() {
+        let left = versions(name)
+            .into_iter()
+            .filter(|version| !skip.iter().any(|(skipped, named)| skipped == name && is_of(version, named)));
+        assert!(left.count() <= 1, "{name} is there as {:?}", versions(name));
+    }
+    for (name, named) in skip {
+        let all = versions(name);
+        let is_needed = all.len() > 1 && all.iter().any(|version| is_of(version, named));
+        assert!(is_needed, "deny.toml names {name} {named}, and there is {all:?}");
+    }
+}
+
 #[test]
 fn every_fault_that_is_promised_against_has_a_test() {
     let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
