@@ -123,6 +123,11 @@ impl Fields {
 }
 
 impl Sample {
+    /// The same where the question is decided without any rule, so that neither the client nor the time matters.
+    pub(super) fn whoever(&self) -> Self {
+        Sample { members: Vec::new(), fields: Fields::default(), zone: None, ..self.clone() }
+    }
+
     /// The client. Fields that nothing asks about have plain values.
     pub fn client(&self) -> Client<'_> {
         self.client.as_client()

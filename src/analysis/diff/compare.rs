@@ -290,7 +290,7 @@ impl<'p, 's> Comparison<'p, 's> {
             let policy = self.policies.get(number);
             policy.map(|policy| policy.check_acl(&sample.client(), action, topic, sample.lists(number)))
         });
-        let witness = Witness { sample: sample.clone(), asked: Asked::Topic { action, topic: topic.to_owned() } };
+        let witness = Witness { sample: sample.whoever(), asked: Asked::Topic { action, topic: topic.to_owned() } };
         if let [Some(old), Some(new)] = decisions {
             found.take(self.question, &witness, &[old, new]);
         }

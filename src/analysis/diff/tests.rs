@@ -86,6 +86,22 @@ fn a_change_is_told_with_a_time_at_which_it_is_one() {
     );
 }
 
+#[test]
+fn no_time_is_told_where_none_matters() {
+    let of = |mode: &str| {
+        policy(&format!(
+            "mode: {mode}\nacl: {{ rules: [{{ id: a, allow: {{ clientid: c }}, publish: x, when: {{ hours: \"08:00-10:00\" }} }}] }}"
+        ))
+    };
+    let found = diff(&of("audit"), &of("enforce"), NOW, &mut Budget::new(STEPS));
+    let invalid: Vec<String> = shown(&found).into_iter().filter(|one| one.contains("invalid-topic")).collect();
+    let expected = [
+        "narrowed: ignore by invalid-topic -> deny by invalid-topic: any client: publish \"+\"",
+        "narrowed: ignore by invalid-topic -> deny by invalid-topic: any client: subscribe \"#/x\"",
+    ];
+    assert_eq!(invalid, expected);
+}
+
 /// Both ways.
 #[track_caller]
 fn check_same(one: &str, other: &str) {
