@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::fmt::temporal::Pieces;
+use jiff::fmt::temporal::{Pieces, PiecesOffset};
 
 use super::Zone;
 
@@ -47,7 +47,9 @@ pub fn parse(text: &str, zone: Option<&Zone>, edge: Edge) -> Result<i64, Wrong> 
     let time = DateTime::from_parts(day, pieces.time().unwrap_or_default());
     if let Some(offset) = pieces.to_numeric_offset() {
         let at = offset.to_timestamp(time).map_err(|_| Wrong::Form)?;
-        let fits = own.is_none_or(|zone| zone.to_offset(at) == offset);
+        // `Z` says when it is and no offset, so it contradicts no zone (RFC 9557).
+        let is_zulu = matches!(pieces.offset(), Some(PiecesOffset::Zulu));
+        let fits = is_zulu || own.is_none_or(|zone| zone.to_offset(at) == offset);
         return if fits { Ok(at.as_millisecond()) } else { Err(Wrong::Offset) };
     }
     let zone = own.as_ref().or(zone.map(|zone| &zone.zone)).ok_or(Wrong::NoZone)?;

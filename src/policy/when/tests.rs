@@ -160,6 +160,8 @@ fn moments_are_of_their_zone_unless_they_say_their_own() {
     check_moment("2026-12-01T18:00[America/New_York]", None, Begin, Ok("2026-12-01T23:00"));
     check_moment("2026-12-01[America/New_York]", None, Begin, Ok("2026-12-01T05:00"));
     check_moment("2026-12-01T18:00-05:00[America/New_York]", None, Begin, Ok("2026-12-01T23:00"));
+    // `Z` contradicts no zone.
+    check_moment("2026-12-01T17:00Z[Europe/Berlin]", None, Begin, Ok("2026-12-01T17:00"));
     // The clock leaves it out, and shows it twice.
     check_moment("2026-03-29T02:30", berlin, Begin, Ok("2026-03-29T01:30"));
     check_moment("2026-10-25T02:30", berlin, Begin, Ok("2026-10-25T00:30"));
@@ -169,6 +171,8 @@ fn moments_are_of_their_zone_unless_they_say_their_own() {
     check_moment("2026-12-01", None, Begin, Err(Wrong::NoZone));
     check_moment("2026-12-01T18:00[Europe/Atlantis]", None, Begin, Err(Wrong::UnknownZone));
     check_moment("2026-12-01T18:00-04:00[America/New_York]", None, Begin, Err(Wrong::Offset));
+    check_moment("2026-12-01T18:00+00:00[America/New_York]", None, Begin, Err(Wrong::Offset));
+    check_moment("2026-12-01T18:00Z[Nowhere/Town]", None, Begin, Err(Wrong::UnknownZone));
     for text in ["", "tomorrow", "2026-13-01", "2026-02-30", "31.12.2026", "12:00", "2026-12-01T25:00", "1764576000"] {
         check_moment(text, berlin, Begin, Err(Wrong::Form));
     }
