@@ -315,6 +315,12 @@ codes! {
         "Such a rule makes all that follow, and the default, meaningless.",
         bad "acl: { rules: [{ allow: everyone, topics: [\"#\"] }] }",
         good "acl: { rules: [{ allow: everyone, topics: [\"public/#\"] }] }";
+    NothingEnforced, "nothing-enforced", Warning, "No rule of a section is carried out",
+        "Rules in audit mode are tried and decide nothing. Where a section has no others, its `default` decides everything, which is `deny` \
+         unless it says otherwise: nobody logs in, or nobody gets a topic. Carry out the rules that allow, set a `default`, or try \
+         the whole policy with `mode: audit` at its top, where the broker is told nothing.",
+        bad "auth: { rules: [{ allow: { peerhost: 10.0.0.0/8 }, mode: audit }] }",
+        good "auth: { rules: [{ allow: { peerhost: 10.0.0.0/8 } }, { deny: { username: bob }, mode: audit }] }";
     Unused, "unused", Warning, "Nothing uses this entry",
         "A list, a kind of client or a password source that no rule uses does nothing. Perhaps a rule names another one.",
         bad "lists: { retired: [dev-1] }\nauth: { rules: [{ allow: { peerhost: 10.0.0.0/8 } }] }",

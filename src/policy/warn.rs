@@ -14,7 +14,7 @@ use super::model::{AclRule, AuthRule, Captured, Interest, Section};
 use super::places::{Direction, PatternPlace, RulePlaces};
 use super::span::Span;
 use super::{raw, traps};
-use crate::decision::{LOCKOUT, Verdict};
+use crate::decision::{LOCKOUT, Mode, Verdict};
 use crate::hook::Hook;
 use crate::topic::Syntax;
 
@@ -130,14 +130,38 @@ pub(crate) fn limits(cx: &mut Cx<'_>, limits: &[LimitFacts], asks_password: bool
     }
 }
 
+/// A section that only its default decides, since its rules are all in audit mode.
+fn nothing_enforced(
+    cx: &mut Cx<'_>,
+    default: Verdict,
+    modes: impl Iterator<Item = Mode>,
+    facts: &[RuleFacts],
+    denied: &str,
+) {
+    let mut modes = modes.peekable();
+    let Some(first) = facts.first().filter(|_| default == Verdict::Deny && modes.peek().is_some()) else { return };
+    if modes.all(|mode| mode == Mode::Audit) {
+        let message = format!("every {denied} is denied: all rules of the section are in audit mode");
+        let help =
+            "carry out the rules that allow, set a `default`, or try the whole policy with `mode: audit` at its top";
+        cx.push(Diagnostic::new(Code::NothingEnforced, first.places.head, message).help(help));
+    }
+}
+
 /// Rules about logins.
-pub(crate) fn auth(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[RuleFacts]) {
+pub(crate) fn auth(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[RuleFacts], mode: Mode) {
+    if mode == Mode::Enforce {
+        nothing_enforced(cx, section.default, section.rules.iter().map(|rule| rule.mode), facts, "login");
+    }
     for (rule, facts) in section.rules.iter().zip(facts) {
         if rule.verdict != Verdict::Allow || facts.places.password.is_some() {
             continue;
         }
         if facts.everyone {
-            let message = "this rule lets every client in without a password";
+            let message = match rule.mode {
+                Mode::Enforce => "this rule lets every client in without a password",
+                Mode::Audit => "this rule would let every client in without a password",
+            };
             cx.push(Diagnostic::new(Code::AllowsEverything, facts.places.who, message));
         }
         nameless(cx, facts.nameless);
@@ -145,7 +169,10 @@ pub(crate) fn auth(cx: &mut Cx<'_>, section: &Section<AuthRule>, facts: &[RuleFa
 }
 
 /// Rules about topics.
-pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFacts]) {
+pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFacts], mode: Mode) {
+    if mode == Mode::Enforce {
+        nothing_enforced(cx, section.default, section.rules.iter().map(|rule| rule.mode), facts, "topic");
+    }
     for (rule, facts) in section.rules.iter().zip(facts) {
         let patterns = &facts.places.patterns;
         if let Some(span) = facts.superuser {
@@ -166,7 +193,11 @@ pub(crate) fn acl(cx: &mut Cx<'_>, section: &Section<AclRule>, facts: &[RuleFact
                 Direction::Publish => "publish to",
                 Direction::Subscribe => "subscribe to",
             };
-            let message = format!("this rule allows every client to {what} every topic");
+            let allows = match rule.mode {
+                Mode::Enforce => "allows",
+                Mode::Audit => "would allow",
+            };
+            let message = format!("this rule {allows} every client to {what} every topic");
             cx.push(Diagnostic::new(Code::AllowsEverything, pattern.span, message));
         }
     }

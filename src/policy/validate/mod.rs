@@ -118,12 +118,12 @@ pub(crate) fn validate<'t>(policy: raw::Policy, cx: Cx<'t>, folder: &'t Path) ->
     validator.check_audit(auth.as_ref(), acl.as_ref(), &limits);
     if !validator.cx.found.has_errors() {
         if let (Some(section), Some(facts)) = (&auth, &auth_facts) {
-            warn::auth(&mut validator.cx, section, facts);
+            warn::auth(&mut validator.cx, section, facts, mode);
         }
         let asks_password = auth.iter().flat_map(|section| &section.rules).any(|rule| rule.password.is_some());
         warn::limits(&mut validator.cx, &limit_facts, asks_password, history.is_some());
         if let (Some(section), Some(facts)) = (&acl, &acl_facts) {
-            warn::acl(&mut validator.cx, section, facts);
+            warn::acl(&mut validator.cx, section, facts, mode);
         }
         validator.warn_unused();
     }
