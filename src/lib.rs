@@ -38,7 +38,8 @@
 //! - [`replay`]: recorded events, JSON lines or frames, put to a policy again.
 //! - [`mqtt`], [`live`]: a small MQTT client, and the tests of a policy tried on a live broker with it.
 //! - [`doctor`]: reads a broker's settings for what fails open.
-//! - [`log`], [`clock`], [`stamp`]: lines on the broker's console; the time of day; whether a file has changed.
+//! - [`log`], [`clock`]: lines on the broker's console; the time of day.
+//! - [`stamp`], [`put`]: whether a file has changed; a file put in the place of another.
 //! - [`convert`]: rules of other brokers as a policy to start from.
 //! - [`suite`]: tests of a policy, and what stands in for its sources.
 //! - [`cli`]: the commands, thin leaves over all of this.
@@ -80,6 +81,7 @@ pub mod mqtt;
 pub mod password;
 pub mod policy;
 pub mod port;
+pub mod put;
 pub mod replay;
 pub mod reply;
 pub mod reverse;

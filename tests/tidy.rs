@@ -25,7 +25,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("handler", &["decision", "event", "hook", "reply"]),
     ("log", &[]),
     ("stamp", &[]),
-    ("metrics", &["decision", "hook", "log", "policy"]),
+    ("put", &[]),
+    ("metrics", &["decision", "hook", "log", "policy", "put"]),
     ("mqtt", &[]),
     ("text", &[]),
     ("topic", &["event", "text"]),
@@ -37,7 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("password", &["log", "policy"]),
     ("history", &["clock", "decision", "event", "hook", "limits", "log", "policy", "reply"]),
     ("capture", &["clock", "decision", "event", "log", "policy"]),
-    ("state", &["decision", "history"]),
+    ("state", &["decision", "history", "put"]),
     (
         "engine",
         &[

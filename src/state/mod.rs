@@ -9,12 +9,14 @@ pub mod last_good;
 pub mod status;
 
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+use crate::put::put;
 
 /// Names the folder, for a driver whose command line is the broker's.
 pub const VARIABLE: &str = "EXHOOK_POLICY_STATE";
@@ -54,20 +56,7 @@ impl Folder {
     /// Puts a file in the place of what has the name, whole or not at all. Its owner alone may read it.
     fn put(&self, name: &str, bytes: &[u8], durable: bool) -> io::Result<()> {
         self.make()?;
-        let aside = self.0.join(format!(".{name}.{}", std::process::id()));
-        // What a killed process of this id left there.
-        let _ = fs::remove_file(&aside);
-        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside).and_then(|mut file| {
-            file.write_all(bytes)?;
-            if durable { file.sync_all() } else { Ok(()) }
-        });
-        let put = written.and_then(|()| fs::rename(&aside, self.0.join(name)));
-        if put.is_err() {
-            let _ = fs::remove_file(&aside);
-        } else if durable {
-            File::open(&self.0)?.sync_all()?;
-        }
-        put
+        put(&self.0.join(name), bytes, 0o600, durable)
     }
 }
 
@@ -104,6 +93,7 @@ mod tests {
 
     #[test]
     fn a_file_is_replaced_whole_and_is_its_owner_s() {
+        use std::fs;
         use std::os::unix::fs::PermissionsExt;
 
         let dir = tempfile::tempdir().unwrap();
