@@ -104,6 +104,7 @@ fn run_trying<H: Handler>(
         log: log.clone(),
         answers: Vec::new(),
         at_once: [[0; 3]; Hook::ALL.len()],
+        untold: [[(0, Duration::ZERO); 3]; Hook::ALL.len()],
         room: Vec::new(),
         said_closed: false,
     };
@@ -135,6 +136,8 @@ struct Driver<H> {
     answers: Vec<(Token, Answer)>,
     /// How many calls of each hook were answered so as soon as they were read, since the last round.
     at_once: [[u64; 3]; Hook::ALL.len()],
+    /// How many calls waited and were answered so while there was no policy to be told of it, and how long that took altogether.
+    untold: [[(u64, Duration); 3]; Hook::ALL.len()],
     room: Vec<u8>,
     said_closed: bool,
 }
@@ -288,20 +291,32 @@ impl<H: Handler> Driver<H> {
     }
 
     /// A call that waited has its answer.
-    fn answered(&self, hook: Hook, answer: Answer, arrived: Instant) {
+    fn answered(&mut self, hook: Hook, answer: Answer, arrived: Instant) {
+        let took = arrived.elapsed();
         if let Policy::Ready { handler, .. } = &self.policy {
-            handler.answered(hook, answer, arrived.elapsed(), 1);
+            handler.answered(hook, answer, took, 1);
+        } else if let Some((count, total)) =
+            self.untold.get_mut(hook as usize).and_then(|of| of.get_mut(answer as usize))
+        {
+            *count += 1;
+            *total = total.saturating_add(took);
         }
     }
 
-    /// The calls that were read then, and needed not wait, have their answers.
+    /// The calls that were read then, and needed not wait, have their answers. So have those that there was nobody to be told of.
     fn tell_of(&mut self, arrived: Instant) {
         let Policy::Ready { handler, .. } = &self.policy else { return };
         let took = arrived.elapsed();
-        for (hook, counts) in Hook::ALL.iter().zip(&mut self.at_once) {
-            for (answer, count) in [Answer::Allow, Answer::Deny, Answer::NoOpinion].into_iter().zip(counts) {
-                if *count > 0 {
-                    handler.answered(*hook, answer, took, mem::take(count));
+        for ((hook, at_once), untold) in Hook::ALL.iter().zip(&mut self.at_once).zip(&mut self.untold) {
+            let answers = [Answer::Allow, Answer::Deny, Answer::NoOpinion].into_iter();
+            for ((answer, at_once), untold) in answers.zip(at_once).zip(untold) {
+                if *at_once > 0 {
+                    handler.answered(*hook, answer, took, mem::take(at_once));
+                }
+                if untold.0 > 0 {
+                    let (count, total) = mem::take(untold);
+                    // The bounds of the times are far apart, so that the mean says enough.
+                    handler.answered(*hook, answer, total / u32::try_from(count).unwrap_or(u32::MAX), count);
                 }
             }
         }
@@ -335,7 +350,7 @@ impl<H: Handler> Driver<H> {
             b"deinit" => self.reply_at_once(token, call, Outcome::Ok),
             _ => match (hook, unpacked) {
                 (Some(hook), Ok(())) => self.hook(hook, call, token, term, arrived),
-                (Some(hook), Err(error)) => self.unreadable(call, hook.kind(), token, &error),
+                (Some(hook), Err(error)) => self.unreadable(call, hook, token, &error),
                 (None, _) => {
                     let function = call.function.to_text();
                     let answer =
@@ -380,18 +395,23 @@ impl<H: Handler> Driver<H> {
             }
             Policy::Ready { .. } => match self.ask(hook, call, token) {
                 Some(answer) => {
-                    if let Some(count) = self.at_once.get_mut(hook as usize).and_then(|of| of.get_mut(answer as usize))
-                    {
-                        *count += 1;
-                    }
+                    self.count(hook, answer);
                     self.reply_at_once(token, call, Outcome::Answer(answer));
                 }
                 None => self.calls.push(Waiting { id: call.id.into(), hook, arrived, state: None }),
             },
             Policy::Unknown | Policy::Failed { .. } => {
                 let answer = self.error_answer(hook.kind(), call.state().map(|state| state.mode));
+                self.count(hook, answer);
                 self.reply_at_once(token, call, Outcome::Answer(answer));
             }
+        }
+    }
+
+    /// A call has its answer as soon as it was read. Without a policy nobody is told yet.
+    fn count(&mut self, hook: Hook, answer: Answer) {
+        if let Some(count) = self.at_once.get_mut(hook as usize).and_then(|of| of.get_mut(answer as usize)) {
+            *count += 1;
         }
     }
 
@@ -415,9 +435,10 @@ impl<H: Handler> Driver<H> {
         Some(answer)
     }
 
-    fn unreadable(&mut self, call: &Call<'_>, kind: Kind, token: Token, error: &Error) {
-        let answer = self.error_answer(kind, call.state().map(|state| state.mode));
+    fn unreadable(&mut self, call: &Call<'_>, hook: Hook, token: Token, error: &Error) {
+        let answer = self.error_answer(hook.kind(), call.state().map(|state| state.mode));
         self.log.line(format_args!("a call of {}: {error}: {}", call.function, answer.in_words()));
+        self.count(hook, answer);
         self.reply_at_once(token, call, Outcome::Answer(answer));
     }
 
@@ -520,6 +541,7 @@ impl<H: Handler> Driver<H> {
             && let Some(waiting) = self.calls.take(token)
         {
             self.reply(token, &waiting.id, Outcome::Answer(answer));
+            self.answered(hook, answer, waiting.arrived);
         }
     }
 

@@ -180,6 +180,18 @@ fn what_cannot_be_read_is_answered_if_it_is_known_whose_it_is() {
 }
 
 #[test]
+fn what_cannot_be_read_is_counted() {
+    let mut host = Host::ready();
+    let whole = login(1, "allow");
+    let mut cut = Vec::new();
+    frame::push(&mut cut, Packet::Four, &[&whole[4..whole.len() - 50]]).unwrap();
+    host.send(&[cut, call(2, "on_session_created", &[atom("x"), state("enforce")])].concat());
+    host.check(1, "{0,'false'}");
+    host.check(2, "'undefined'");
+    host.end_counting(&[("client_authenticate", "deny", 1), ("session_created", "no opinion", 1)]);
+}
+
+#[test]
 fn an_unknown_function_is_answered() {
     let mut host = Host::ready();
     host.send(&[call(1, "on_message_acked", &[]), call(2, "authenticate", &[]), call(3, "x_check_acl", &[])].concat());

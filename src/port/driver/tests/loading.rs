@@ -36,7 +36,12 @@ fn while_the_policy_is_loading_the_first_deadline_holds() {
     assert_eq!(host.reply().0, 4.into());
     host.send(&login(1, "allow"));
     host.check(1, "{0,'true'}");
-    assert_eq!(host.end().0, Ok(()));
+    host.end_counting(&[
+        ("client_authenticate", "allow", 1),
+        ("client_authenticate", "deny", 1),
+        ("client_authenticate", "no opinion", 1),
+        ("session_created", "no opinion", 1),
+    ]);
 }
 
 #[test]
@@ -162,4 +167,35 @@ fn what_the_broker_was_told_is_known_after_init_and_after_a_restart() {
         assert_eq!(told(&host).first().map(|(_, bits)| *bits), expected);
         host.end().0.unwrap();
     }
+}
+
+#[test]
+fn what_was_answered_before_there_was_a_policy_is_counted_with_the_rest() {
+    let mut host = Host::start();
+    let stage = Arc::clone(&host.stage);
+    stage.good.store(false, Ordering::SeqCst);
+    host.send(&login(1, "allow"));
+    host.check(1, "{0,'false'}");
+    host.send(&login(2, "allow"));
+    host.check(2, "{0,'false'}");
+    stage.good.store(true, Ordering::SeqCst);
+    thread::sleep(2 * SHORT);
+    // These wait for it, the last one longer.
+    let gate = stage.gate.lock().unwrap();
+    host.send(&[login(3, "allow"), created(4, "allow"), login(5, "later")].concat());
+    host.send(&call(9, "deinit", &[]));
+    host.check(9, "'ok'");
+    drop(gate);
+    host.check(3, "{0,'true'}");
+    host.check(4, "{0,'true'}");
+    let (token, sink) = host.later();
+    sink(&[(token, Answer::Allow)]);
+    host.check(5, "{0,'true'}");
+    host.send(&login(6, "deny"));
+    host.check(6, "{0,'false'}");
+    host.end_counting(&[
+        ("client_authenticate", "allow", 2),
+        ("client_authenticate", "deny", 3),
+        ("session_created", "allow", 1),
+    ]);
 }

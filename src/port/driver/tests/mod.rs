@@ -4,6 +4,7 @@ mod answers;
 mod flow;
 mod loading;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::sync::Mutex;
@@ -34,6 +35,8 @@ struct Stage {
     /// What a policy that does not load says was in force before.
     was: Mutex<Option<Mode>>,
     told: Mutex<Vec<Told>>,
+    /// How many calls were answered so, as the policy was told.
+    counted: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// Held while a policy must not load yet.
     gate: Mutex<()>,
     mode: Mode,
@@ -73,6 +76,15 @@ impl Handler for Fake {
 
     fn told(&self, told: Told) {
         self.stage.told.lock().unwrap().push(told);
+    }
+
+    fn answered(&self, hook: Hook, answer: Answer, _: Duration, count: u64) {
+        let answer = match answer {
+            Answer::Allow => "allow",
+            Answer::Deny => "deny",
+            Answer::NoOpinion => "no opinion",
+        };
+        *self.stage.counted.lock().unwrap().entry((hook.name(), answer)).or_default() += count;
     }
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
@@ -141,6 +153,7 @@ impl Host {
             good: AtomicBool::new(true),
             was: Mutex::default(),
             told: Mutex::default(),
+            counted: Mutex::default(),
             gate: Mutex::new(()),
             mode,
             deadline,
@@ -237,6 +250,15 @@ impl Host {
         self.log.flush(LONG);
         let console = String::from_utf8(self.console.lock().unwrap().clone()).unwrap();
         (ended, console.replace("exhook-policy: ", ""))
+    }
+
+    /// Ends it, and holds what the policy was told of its calls against this.
+    #[track_caller]
+    fn end_counting(self, expected: &[(&'static str, &'static str, u64)]) {
+        let stage = Arc::clone(&self.stage);
+        assert_eq!(self.end().0, Ok(()));
+        let counted: Vec<_> = stage.counted.lock().unwrap().iter().map(|(of, count)| (of.0, of.1, *count)).collect();
+        assert_eq!(counted, expected);
     }
 
     #[track_caller]
