@@ -94,7 +94,7 @@ struct State {
     /// Records were dropped, so the database misses ends of connections.
     gap: bool,
     lapses: Lapses,
-    /// Those that were asked for.
+    /// Those that were asked for, or that nobody is to be told of any more.
     told_lapses: Lapses,
     unsure: Unsure,
     origins: Origins,
@@ -359,7 +359,7 @@ impl Queue {
         state.denials.clear();
         state.denial_bytes = 0;
         state.denials_dropped = 0;
-        state.lapses = Lapses::default();
+        state.tell_lapses();
         state.gap = false;
         state.in_flight = None;
         state.hopeless = false;
@@ -387,11 +387,7 @@ impl Queue {
     }
 
     pub(super) fn take_lapses(&self) -> Lapses {
-        let mut state = self.state();
-        let lapses = std::mem::take(&mut state.lapses);
-        state.told_lapses.answered_early += lapses.answered_early;
-        state.told_lapses.dropped += lapses.dropped;
-        lapses
+        self.state().tell_lapses()
     }
 
     /// All since the start.
@@ -446,6 +442,13 @@ impl State {
         self.hopeless || oldest.is_some_and(|since| now.saturating_duration_since(since) > patience)
     }
 
+    fn tell_lapses(&mut self) -> Lapses {
+        let lapses = std::mem::take(&mut self.lapses);
+        self.told_lapses.answered_early += lapses.answered_early;
+        self.told_lapses.dropped += lapses.dropped;
+        lapses
+    }
+
     fn work(&self) -> Work {
         Work {
             records: !self.records.is_empty(),
@@ -454,5 +457,25 @@ impl State {
             bans: !self.bans.is_empty(),
             closing: self.closing.map(|closing| closing.end),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_outside_the_promise_is_counted_for_good() {
+        let queue = Queue::new(Duration::from_secs(1), false);
+        queue.add_lapses(3);
+        assert!(queue.set_standby(true).is_empty());
+        // Nothing to be said of, but it was so.
+        assert_eq!(queue.lapses(), Lapses::default());
+        let three = Lapses { answered_early: 3, dropped: 0 };
+        assert_eq!(queue.all_lapses(), three);
+        queue.set_standby(false);
+        queue.add_lapses(1);
+        assert_eq!(queue.take_lapses(), Lapses { answered_early: 1, dropped: 0 });
+        assert_eq!(queue.all_lapses(), Lapses { answered_early: 4, dropped: 0 });
     }
 }
