@@ -1,54 +1,90 @@
 //! Where metrics are to be had.
 
+use std::convert::Infallible;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
+use super::listen::listen;
 use crate::log::Log;
 use crate::policy::model::MetricsDef;
+use crate::put::put;
 
 /// When it is tried again what did not work.
 const AGAIN: Duration = Duration::from_secs(10);
-/// How long who asks may take for it, and for taking the answer.
+/// How long who asks may take for it and for taking the answer, together.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often it is looked whether it is over.
-const LOOK: i64 = 500_000_000;
-/// A request has no more bytes.
-const REQUEST: usize = 8 << 10;
+/// How long the end waits for the thread, which a disk may hold up.
+const LAST: Duration = Duration::from_secs(1);
+/// The collector runs as another user.
+const READABLE: u32 = 0o644;
+const ENTERABLE: u32 = 0o755;
 
 /// Makes the page.
 pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
 
-/// Gives metrics away, on a thread of its own, until it is dropped.
+/// Gives metrics away, on a thread of its own, until it is dropped. Then it lets go of its place, and takes its file away.
 #[derive(Debug)]
 pub struct Exporter {
     def: MetricsDef,
-    over: Arc<AtomicBool>,
+    over: Arc<Over>,
+    /// Nothing ever comes; it closes when the thread has ended.
+    ended: Receiver<Infallible>,
+}
+
+/// Whether it is over.
+#[derive(Debug, Default)]
+pub(super) struct Over {
+    is: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Over {
+    fn state(&self) -> MutexGuard<'_, bool> {
+        self.is.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is(&self) -> bool {
+        *self.state()
+    }
+
+    pub(super) fn end(&self) {
+        *self.state() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits, no longer than until it is over.
+    pub(super) fn pause(&self, pause: Duration) {
+        drop(self.changed.wait_timeout_while(self.state(), pause, |over| !*over));
+    }
 }
 
 impl Exporter {
     /// Starts. What does not work is logged, and tried again.
     pub fn start(def: &MetricsDef, page: Page, log: &Log) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
+        let over = Arc::new(Over::default());
         let work = Work { page, log: log.clone(), over: Arc::clone(&over), said: None };
+        let (ends, ended) = channel();
         let started = thread::Builder::new().name("metrics".to_owned()).spawn({
             let def = def.clone();
-            move || work.run(&def)
+            move || {
+                let _ends = ends;
+                work.run(&def);
+            }
         });
         if let Err(error) = started {
             log.line(format_args!("metrics: there are none, no thread can be started: {error}"));
         }
-        Exporter { def: def.clone(), over }
+        Exporter { def: def.clone(), over, ended }
     }
 
     /// Where it gives them.
@@ -59,40 +95,30 @@ impl Exporter {
 
 impl Drop for Exporter {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.over.end();
+        let _ = self.ended.recv_timeout(LAST);
     }
 }
 
 struct Work {
     page: Page,
     log: Log,
-    over: Arc<AtomicBool>,
+    over: Arc<Over>,
     /// What was said of something that does not work.
     said: Option<String>,
 }
 
 impl Work {
     fn run(mut self, def: &MetricsDef) {
-        while !self.is_over() {
+        while !self.over.is() {
             let ended = match def {
                 MetricsDef::File { path, every } => self.write_to(path, *every),
-                MetricsDef::Listen(address) => self.listen(*address),
+                MetricsDef::Listen(address) => self.answer_at(*address),
             };
             if let Err(error) = ended {
                 self.complain(&error);
             }
-            self.pause(AGAIN);
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-
-    fn pause(&self, pause: Duration) {
-        let end = Instant::now() + pause;
-        while !self.is_over() && Instant::now() < end {
-            thread::sleep(Duration::from_millis(100).min(end.saturating_duration_since(Instant::now())));
+            self.over.pause(AGAIN);
         }
     }
 
@@ -114,31 +140,26 @@ impl Work {
     fn write_to(&mut self, path: &Path, every: Duration) -> Result<(), String> {
         let problem = |error: io::Error| format!("{} cannot be written: {error}", path.display());
         let _lock = lock(path).map_err(problem)?.ok_or_else(|| format!("another process writes {}", path.display()))?;
-        while !self.is_over() {
-            replace(path, &(self.page)()).map_err(problem)?;
+        while !self.over.is() {
+            put(path, (self.page)().as_bytes(), READABLE, false).map_err(problem)?;
             self.works();
-            self.pause(every);
+            self.over.pause(every);
         }
-        fs::remove_file(path).map_err(problem)
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(format!("{} cannot be taken away: {error}", path.display()))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
-    /// Answers whoever asks until it is over, one after the other.
-    fn listen(&mut self, address: SocketAddr) -> Result<(), String> {
+    /// Answers whoever asks until it is over.
+    fn answer_at(&mut self, address: SocketAddr) -> Result<(), String> {
         let problem = |error: io::Error| format!("cannot listen on {address}: {error}");
         let listener = TcpListener::bind(address).map_err(problem)?;
         listener.set_nonblocking(true).map_err(problem)?;
         self.works();
-        while !self.is_over() {
-            let mut fds = [PollFd::new(&listener, PollFlags::IN)];
-            let _ = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: LOOK }));
-            match listener.accept() {
-                // Who asks and goes away again harms nobody.
-                Ok((stream, _)) => drop(answer(stream, &self.page)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                // Too many open files, say: it passes.
-                Err(_) => self.pause(Duration::from_millis(100)),
-            }
-        }
+        listen(&listener, &self.page, PATIENCE, &self.over);
         Ok(())
     }
 }
@@ -146,9 +167,20 @@ impl Work {
 /// The lock by which one process alone writes a file; `None` where another does. It ends with the file that is given.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        make(folder)?;
     }
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(beside(path, ".lock"))?;
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".lock");
+    // A link would have it made elsewhere, and a named pipe would take for ever.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path.with_file_name(name))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -156,54 +188,25 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// The collector runs as another user, and must never read half a file.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let aside = beside(path, ".new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(&aside)?;
-    file.write_all(text.as_bytes())?;
-    drop(file);
-    fs::rename(aside, path)
-}
-
-/// A hidden file, which the collector does not read.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(ending);
-    path.with_file_name(name)
-}
-
-/// One request, whatever it asks for, and one answer.
-fn answer(mut stream: TcpStream, page: &Page) -> io::Result<()> {
-    stream.set_nonblocking(false)?;
-    let end = Instant::now() + PATIENCE;
-    let mut request = Vec::new();
-    let mut part = [0; 1024];
-    while !request.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() || request.len() > REQUEST {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut part)? {
-            0 => return Ok(()),
-            count => request.extend_from_slice(part.get(..count).unwrap_or_default()),
-        }
+/// Makes a folder that others can enter, and those above it, where there is none.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
     }
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let is_asked = request.starts_with(b"GET /metrics ") || request.starts_with(b"GET /metrics?");
-    let (status, text) = if is_asked { ("200 OK", page()) } else { ("404 Not Found", "GET /metrics\n".to_owned()) };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        text.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(text.as_bytes())
+    if let Some(above) = folder.parent() {
+        make(above)?;
+    }
+    match DirBuilder::new().create(folder) {
+        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(ENTERABLE)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
 
     const LONG: Duration = Duration::from_secs(30);
 
@@ -234,31 +237,47 @@ mod tests {
             fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>()
         };
         assert!(names().iter().all(|name| name == "x.prom" || name == ".x.prom.lock"), "{:?}", names());
+        // Who dropped it need not wait.
         drop(first);
-        wait(|| !path.exists());
-        wait(|| lock(&path).unwrap().is_some());
+        assert!(!path.exists());
+        assert!(lock(&path).unwrap().is_some());
     }
 
     #[test]
-    fn a_port_answers_one_after_the_other_and_hangs_on_nobody() {
+    fn a_port_is_free_once_it_is_over() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let exporter = Exporter::start(&MetricsDef::Listen(free), page("one 1\n"), &Log::to(io::sink()));
-        let ask = |request: &str| -> String {
-            let mut stream = TcpStream::connect(free).unwrap();
-            stream.set_read_timeout(Some(LONG)).unwrap();
-            stream.write_all(request.as_bytes()).unwrap();
-            let mut answer = String::new();
-            let _ = stream.read_to_string(&mut answer);
-            answer
-        };
-        wait(|| TcpStream::connect(free).is_ok());
-        // These two say nothing, and too much.
-        let silent = TcpStream::connect(free).unwrap();
-        assert_eq!(ask(&"x".repeat(3 * REQUEST)), "");
-        let answer = ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\none 1\n"), "{answer}");
-        assert!(ask("GET / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 404 "));
-        drop((silent, exporter));
-        wait(|| TcpStream::connect(free).is_err());
+        wait(|| std::net::TcpStream::connect(free).is_ok());
+        drop(exporter);
+        assert!(std::net::TcpStream::connect(free).is_err());
+    }
+
+    #[test]
+    fn a_thread_that_hangs_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let def = MetricsDef::File { path: dir.path().join("x.prom"), every: Duration::from_secs(1) };
+        let (entered, enters) = channel();
+        let (let_go, held) = channel::<Infallible>();
+        let held = Mutex::new(held);
+        let hangs: Page = Arc::new(move || {
+            entered.send(()).unwrap();
+            let _ = held.lock().unwrap().recv();
+            String::new()
+        });
+        let exporter = Exporter::start(&def, hangs, &Log::to(io::sink()));
+        enters.recv_timeout(LONG).unwrap();
+        // It would take until this is dropped.
+        drop(exporter);
+        drop(let_go);
+        wait(|| lock(&dir.path().join("x.prom")).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_lock_is_made_where_it_stands_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, dir.path().join(".x.prom.lock")).unwrap();
+        assert!(lock(&dir.path().join("x.prom")).is_err());
+        assert!(!elsewhere.exists());
     }
 }

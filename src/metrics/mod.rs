@@ -2,9 +2,10 @@
 //!
 //! - [`Meter`]: how the calls of each hook were answered, and how long that took. Counting costs some atomic additions.
 //! - [`text`]: series of numbers, written.
-//! - [`export`]: where they are to be had: a file, or a port of this machine.
+//! - [`export`], `listen`: where they are to be had: a file, or a port of this machine.
 
 pub mod export;
+mod listen;
 pub mod text;
 
 use std::sync::atomic::{AtomicU64, Ordering};
