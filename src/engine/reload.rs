@@ -241,6 +241,8 @@ impl Watch {
             // What is left of a policy may take its time to end, and nobody else has that.
             self.retired.retain(|core| Arc::strong_count(core) > 1);
         }
+        // Gone before it is said that this has ended: the process may be over at once then.
+        self.exporter = None;
         status::remove(&self.folder, &self.me);
     }
 
@@ -429,7 +431,7 @@ impl Watch {
         if self.exporter.as_ref().map(Exporter::def) == wanted {
             return;
         }
-        // The old one lets go of its place first.
+        // The old one lets go of its place first, and is waited for.
         self.exporter = None;
         self.exporter = wanted.map(|def| {
             let (shared, me) = (Arc::clone(&self.shared), self.me.clone());
