@@ -7,9 +7,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::{Engine, Setup};
@@ -158,9 +158,81 @@ fn a_file_is_replaced_while_the_process_runs() {
     ask(&engine, "t");
     let page = wait(|| fs::read_to_string(&file).ok().filter(|page| page.contains("verdict=\"allow\"} 1")));
     parse(&page);
+    // The process may be over as soon as this is.
     engine.finish();
+    assert!(!file.exists());
+}
+
+/// What is said there.
+#[derive(Clone, Default)]
+struct Console(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_that_is_to_be_written_otherwise_changes_hands_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("rules.yaml");
+    let file = dir.path().join("x.prom");
+    let write = |every: &str| {
+        let text = format!("version: 1\nacl: {{ rules: [] }}\nmetrics: {{ file: x.prom, every: {every} }}\n");
+        fs::write(&policy, text).unwrap();
+    };
+    write("1h");
+    let console = Console::default();
+    let log = Log::to(console.clone());
+    let engine = Engine::load(Setup::new(&policy, Recorder::server(), Arc::new(|_| {}), log.clone())).unwrap();
+    wait(|| file.exists().then_some(()));
+    write("30m");
+    // The one before would not write it for an hour.
+    wait(|| fs::read_to_string(&file).ok().filter(|page| page.contains("reloads_total{result=\"in_force\"} 1")));
     drop(engine);
-    wait(|| (!file.exists()).then_some(()));
+    log.flush(LONG);
+    let said = String::from_utf8(console.0.lock().unwrap().clone()).unwrap();
+    assert!(said.contains(" is in force anew") && !said.contains("metrics:"), "{said}");
+}
+
+/// As a service that keeps its files to itself, ended as systemd ends it.
+#[cfg(feature = "grpc")]
+#[test]
+fn everyone_may_read_the_file_of_a_server_and_it_goes_with_it() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::{Command, Stdio};
+
+    use rustix::process::{Pid, Signal, kill_process};
+
+    let dir = tempfile::tempdir().unwrap();
+    let policy = "version: 1\nacl: { rules: [] }\nmetrics: { file: made/below/x.prom, every: 1h }\n";
+    fs::write(dir.path().join("rules.yaml"), policy).unwrap();
+    let mut server = Command::new("/bin/sh")
+        .args(["-c", "umask 077; exec \"$0\" serve --policy rules.yaml --listen 127.0.0.1:0"])
+        .arg(env!("CARGO_BIN_EXE_exhook-policy"))
+        .current_dir(dir.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(dir.path().join("console")).unwrap())
+        .spawn()
+        .unwrap();
+    let file = dir.path().join("made/below/x.prom");
+    wait(|| file.exists().then_some(()));
+    let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("made"), mode("made/below"), mode("made/below/x.prom")), (0o755, 0o755, 0o644));
+    assert_eq!(mode("state"), 0o700);
+
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    let ended = wait(|| server.try_wait().unwrap());
+    let said = fs::read_to_string(dir.path().join("console")).unwrap();
+    assert!(ended.success(), "{said}");
+    assert!(!file.exists(), "{said}");
 }
 
 /// What is told of series elsewhere is told of series that are there.
@@ -178,11 +250,20 @@ fn the_page_the_dashboard_and_the_alerts_name_what_there_is() {
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap();
+    let written = page.lines().find_map(|line| line.strip_prefix("exhook_policy_written_seconds ")).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((now - written.parse::<f64>().unwrap()).abs() < LONG.as_secs_f64(), "{written} at {now}");
     for name in ["examples/prometheus/dashboard.json", "examples/prometheus/alerts.yaml"] {
         let text = read(name);
         let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
         let named: BTreeSet<&str> = words.filter(|word| word.starts_with("exhook_policy_")).collect();
         assert!(named.len() > 4, "{name}");
+        // Who reads a file must know how old it is.
+        assert!(named.contains("exhook_policy_written_seconds"), "{name}");
+        if name.contains("dashboard") {
+            let unshown: Vec<_> = families.iter().filter(|family| !text.contains(**family)).collect();
+            assert_eq!(unshown, [&"exhook_policy_start_time_seconds"], "{name}");
+        }
         for series in named {
             assert!(there.contains(series), "{name} names {series}");
         }
@@ -192,5 +273,19 @@ fn the_page_the_dashboard_and_the_alerts_name_what_there_is() {
     for family in families {
         let row = format!("| `{}` |", family.strip_prefix("exhook_policy_").unwrap());
         assert!(documented.contains(&row), "docs/metrics.md does not name {family}");
+    }
+}
+
+/// The service of the example may write nowhere else.
+#[test]
+fn the_unit_says_how_the_service_may_write_the_file_that_is_collected() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let readme = fs::read_to_string(root.join("prometheus/README.md")).unwrap();
+    let file = readme.split("metrics: { file: ").nth(1).unwrap().split(' ').next().unwrap();
+    let setting = format!("ReadWritePaths={}", Path::new(file).parent().unwrap().display());
+    let unit = fs::read_to_string(root.join("systemd/exhook-policy.service")).unwrap();
+    assert!(unit.contains("ProtectSystem=strict"));
+    for text in [&readme, &unit] {
+        assert!(text.lines().any(|line| line.trim_start_matches(['#', ' ']) == setting), "{setting} in\n{text}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use super::Shared;
 use super::reload::Standing;
-use crate::clock::Moment;
+use crate::clock::{Moment, now_ms};
 use crate::metrics::text::Page;
 use crate::state::status::Running;
 
@@ -15,6 +15,7 @@ pub(super) fn page(shared: &Shared, me: &Running) -> String {
     page.gauge("build_info", "The program; always 1.")
         .value(&[("version", &me.version), ("sqlite", &me.sqlite), ("role", &me.role)], 1);
     page.gauge("start_time_seconds", "When the process started, Unix time.").seconds(&[], me.since);
+    page.gauge("written_seconds", "When this page was made, Unix time.").seconds(&[], now_ms());
     policy(&mut page, shared, &standing);
     shared.meter.write(&mut page);
     let Some(core) = shared.core.load_full() else { return page.finish() };
