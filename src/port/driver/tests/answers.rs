@@ -185,10 +185,17 @@ fn what_cannot_be_read_is_counted() {
     let whole = login(1, "allow");
     let mut cut = Vec::new();
     frame::push(&mut cut, Packet::Four, &[&whole[4..whole.len() - 50]]).unwrap();
-    host.send(&[cut, call(2, "on_session_created", &[atom("x"), state("enforce")])].concat());
+    // Compressed, and longer than it says.
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&whole[5..]).unwrap();
+    let size = u32::try_from(whole.len() - 10).unwrap().to_be_bytes();
+    let mut long = Vec::new();
+    frame::push(&mut long, Packet::Four, &[&[131, 80], &size, &packed.finish().unwrap()]).unwrap();
+    host.send(&[cut, call(2, "on_session_created", &[atom("x"), state("enforce")]), long].concat());
     host.check(1, "{0,'false'}");
     host.check(2, "'undefined'");
-    host.end_counting(&[("client_authenticate", "deny", 1), ("session_created", "no opinion", 1)]);
+    host.check(1, "{0,'false'}");
+    host.end_counting(&[("client_authenticate", "deny", 2), ("session_created", "no opinion", 1)]);
 }
 
 #[test]
