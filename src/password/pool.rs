@@ -11,7 +11,7 @@
 //! Equal checks that are under way together are made once, and a password that was right within the last
 //! minutes is not verified again as long as the stored hash, which is looked up anew, is the same: a storm
 //! of returning clients costs no hash. A user that no source knows costs a verification all the same, with
-//! the parameters of the hashes that were seen where it was looked for.
+//! the parameters of the hashes that were seen where it was looked for, as far as these can be verified in time.
 //!
 //! A check is begun even where its login's deadline comes before its end. The login is denied, but what came
 //! of the check is remembered for the client that comes again; and since the newest goes first, hardly more than
@@ -141,7 +141,7 @@ impl Pool {
             shared.spawn("password-hash", Shared::check);
         }
         for (index, (_, source)) in sources.into_iter().enumerate() {
-            let mut desk = Desk::new(PasswordId(index), source);
+            let mut desk = Desk::new(PasswordId(index), source, bounds);
             shared.spawn("password-lookup", move |shared| desk.serve(shared));
         }
         Pool { shared }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use zeroize::Zeroizing;
 
+use super::super::cache::Key;
 use super::super::source::Found;
 use super::super::state::{Lane, Meaning};
 use super::*;
@@ -14,6 +15,8 @@ use crate::password::login::Caller;
 /// the password `right`, and `new` for the second.
 const HASH: &str = "$pbkdf2-sha256$i=7$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M";
 const NEW_HASH: &str = "$pbkdf2-sha256$i=8$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M";
+/// One that takes five seconds.
+const LONG_HASH: &str = "$pbkdf2-sha256$i=5000000$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
 
 /// Longer than any of these tests takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
@@ -26,6 +29,8 @@ struct Memory {
     users: Users,
     hangs: Arc<AtomicBool>,
     interrupted: Arc<AtomicUsize>,
+    /// What it gives for any hash that it holds, where that is not `HASH`.
+    sample: Option<&'static str>,
     /// How nice whoever looks up is.
     niceness: Arc<AtomicI32>,
 }
@@ -59,7 +64,7 @@ impl Source for Memory {
     }
 
     fn sample(&self) -> Option<&str> {
-        Some(HASH)
+        Some(self.sample.unwrap_or(HASH))
     }
 
     fn interrupt(&self) -> Arc<dyn Fn() + Send + Sync> {
@@ -453,23 +458,8 @@ fn long_checks_wait_while_as_many_are_under_way() {
     assert_eq!(settings.bounds.long, 2_000_000);
     let mut state = State::new(1, Bounds { long_at_once: 1, ..settings.bounds });
     let now = Instant::now();
-    let mut told = Outcomes::new();
-    let mut check = |state: &mut State, n: u8, hash: &str| {
-        let who = Asker { peer: Peer::Unknown, user: "ann".into() };
-        let ticket = (now + LONG, state.number());
-        let caller: Arc<dyn Caller> = Arc::new(asks("ann", |_| {}));
-        let asking = Asking { ticket, who: who.clone(), password: Zeroizing::default(), caller, costliest: None };
-        assert!(state.admit(now, PasswordId(0), asking, &mut told));
-        state.next_asking(now, PasswordId(0)).unwrap();
-        let key = Keys::public().key(&[&[n]]);
-        let hash = Arc::new(StoredHash::parse(hash).unwrap());
-        let check = Check { key, hash, password: Zeroizing::default(), meaning: Meaning::Real(PasswordId(0)) };
-        state.check(now, ticket, &who, check, &mut told);
-        key
-    };
-    // Five seconds each, but for the third.
-    let long = "$pbkdf2-sha256$i=5000000$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
-    let keys = [check(&mut state, 1, long), check(&mut state, 2, long), check(&mut state, 3, HASH)];
+    let check = |state: &mut State, n: u8, hash: &str| queue_check(state, now, n, hash);
+    let keys = [check(&mut state, 1, LONG_HASH), check(&mut state, 2, LONG_HASH), check(&mut state, 3, HASH)];
     let next = |state: &mut State| state.next_check(now).map(|(_, check)| check.key);
     assert_eq!(next(&mut state), Some(keys[2]), "the short one first");
     let first = next(&mut state).unwrap();
@@ -481,6 +471,53 @@ fn long_checks_wait_while_as_many_are_under_way() {
     assert_eq!(next(&mut state), None);
     state.checked(now, (Lane::Long, first), Meaning::Real(PasswordId(0)), Some(true), &mut Outcomes::new());
     assert!(next(&mut state).is_some_and(|key| key != first && keys[..2].contains(&key)));
+}
+
+/// Has a login wait for a check of this number. It has the time `LONG`.
+fn queue_check(state: &mut State, now: Instant, n: u8, hash: &str) -> Key {
+    let mut told = Outcomes::new();
+    let who = Asker { peer: Peer::Unknown, user: "ann".into() };
+    let ticket = (now + LONG, state.number());
+    let caller: Arc<dyn Caller> = Arc::new(asks("ann", |_| {}));
+    let asking = Asking { ticket, who: who.clone(), password: Zeroizing::default(), caller, costliest: None };
+    assert!(state.admit(now, PasswordId(0), asking, &mut told));
+    state.next_asking(now, PasswordId(0)).unwrap();
+    let key = Keys::public().key(&[&[n]]);
+    let hash = Arc::new(StoredHash::parse(hash).unwrap());
+    let check = Check { key, hash, password: Zeroizing::default(), meaning: Meaning::Real(PasswordId(0)) };
+    state.check(now, ticket, &who, check, &mut told);
+    assert!(told.is_empty());
+    key
+}
+
+/// Checks that logins which no hash decides are answered, each at this cost, though the last user who came has the hash
+/// `LONG_HASH`. No check with so much work, or more, is ever begun.
+#[track_caller]
+fn check_unknown_users(long: u64, sample: &'static str, cost: usize) {
+    let mut first = Memory::with(&[("ann", LONG_HASH)]);
+    first.sample = Some(sample);
+    let mut second = Memory::with(&[("bob", LONG_HASH)]);
+    second.sample = Some(sample);
+    second.set("twice", Ok(Found::Several));
+    let deadline = Duration::from_secs(10);
+    let bench = Bench::bounded(deadline, &[&first, &second], |bounds| (bounds.long, bounds.long_at_once) = (long, 0));
+    let _waiting = ["ann", "bob"].map(|user| bench.submit(user, "right", None));
+    bench.until_queued(2);
+    assert_eq!(bench.login("cid", "guess"), Outcome::Unknown);
+    assert_eq!(bench.cost(), cost);
+    let several = Failure::Several { source: "source-1".into() };
+    assert_eq!(bench.login("twice", "guess"), Outcome::Failed(several));
+    assert_eq!(bench.cost(), cost);
+}
+
+#[test]
+fn an_unknown_user_costs_no_long_check() {
+    let stand_in = StoredHash::stand_in().work();
+    check_unknown_users(stand_in, HASH, 1);
+    check_unknown_users(stand_in + 1, LONG_HASH, 1);
+    // Where even the stand-in is long, nothing is spent.
+    check_unknown_users(stand_in, LONG_HASH, 0);
+    check_unknown_users(1, HASH, 0);
 }
 
 #[test]

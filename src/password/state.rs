@@ -49,13 +49,20 @@ pub(super) struct Bounds {
     pub(super) remember: Duration,
 }
 
+impl Bounds {
+    /// Where a check against this hash waits.
+    pub(super) fn lane(&self, hash: &StoredHash) -> Lane {
+        if hash.work() < self.long { Lane::Short } else { Lane::Long }
+    }
+}
+
 /// A login on its way to, or at, a source.
 pub(super) struct Asking {
     pub(super) ticket: Ticket,
     pub(super) who: Asker,
     pub(super) password: Zeroizing<Vec<u8>>,
     pub(super) caller: Arc<dyn Caller>,
-    /// The costliest of the hashes that the sources asked so far would have had it verified against.
+    /// The costliest of the hashes that the sources asked so far would have had it verified against, none of them long.
     pub(super) costliest: Option<Arc<StoredHash>>,
 }
 
@@ -226,7 +233,7 @@ impl State {
             flight.queued = flight.queued.and_then(|(lane, seq)| Some((lane, self.checks.of(lane).renew(seq)?)));
             return;
         }
-        let lane = if check.hash.work() < self.bounds.long { Lane::Short } else { Lane::Long };
+        let lane = self.bounds.lane(&check.hash);
         let queue = self.checks.of(lane);
         let flight = Flight { tickets: BTreeSet::from([ticket]), queued: Some((lane, queue.next())) };
         self.flights.insert(check.key, flight);

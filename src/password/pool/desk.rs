@@ -8,7 +8,7 @@ use super::super::cache::Key;
 use super::super::hash::StoredHash;
 use super::super::login::{Failure, Outcome};
 use super::super::source::{Found, Source};
-use super::super::state::{Asking, Check, Meaning, Outcomes};
+use super::super::state::{Asking, Bounds, Check, Lane, Meaning, Outcomes};
 use super::{Shared, give_way};
 use crate::policy::model::PasswordId;
 
@@ -22,15 +22,17 @@ pub(super) const LOOK_UP: i32 = 5;
 pub(super) struct Desk {
     id: PasswordId,
     source: Box<dyn Source>,
-    /// The hash that was seen last.
+    bounds: Bounds,
+    /// The hash that was seen last, but for long ones: whoever knows one user who has such a hash could otherwise have every
+    /// user denied whom the source does not know.
     typical: Option<Arc<StoredHash>>,
     /// Since when the source cannot be read and was logged to be so, and why.
     trouble: Option<(Instant, Arc<str>)>,
 }
 
 impl Desk {
-    pub(super) fn new(id: PasswordId, source: Box<dyn Source>) -> Self {
-        Desk { id, source, typical: None, trouble: None }
+    pub(super) fn new(id: PasswordId, source: Box<dyn Source>, bounds: Bounds) -> Self {
+        Desk { id, source, bounds, typical: None, trouble: None }
     }
 
     /// Looks up whoever asks, until the pool stops.
@@ -83,7 +85,9 @@ impl Desk {
                 Err(reason) => self.spend(shared, asking, Failure::Hash { source, reason }),
                 Ok(hash) => {
                     let hash = Arc::new(hash);
-                    self.typical = Some(Arc::clone(&hash));
+                    if self.is_short(&hash) {
+                        self.typical = Some(Arc::clone(&hash));
+                    }
                     let id = self.id.0.to_be_bytes();
                     let parts: [&[u8]; 5] =
                         [b"real", &id, asking.who.user.as_bytes(), text.as_bytes(), &asking.password];
@@ -105,12 +109,9 @@ impl Desk {
             return;
         }
         let here = self.typical_hash();
-        let costliest = match asking.costliest.take() {
-            Some(elsewhere) if elsewhere.work() >= here.work() => elsewhere,
-            Some(_) | None => here,
-        };
+        let costliest = asking.costliest.take().into_iter().chain(here).max_by_key(|hash| hash.work());
         if let Some(next) = asking.caller.unknown() {
-            asking.costliest = Some(costliest);
+            asking.costliest = costliest;
             let mut told = Outcomes::new();
             let there_is_one = shared.lock().ask(Instant::now(), next, asking, &mut told);
             if there_is_one {
@@ -119,7 +120,7 @@ impl Desk {
             shared.tell(told);
         } else {
             let key = shared.keys.key(&[b"unknown", asking.who.user.as_bytes(), &asking.password]);
-            queue_check(shared, asking, key, costliest, Meaning::Spent(Outcome::Unknown));
+            spend_on(shared, asking, key, costliest, Outcome::Unknown);
         }
     }
 
@@ -127,15 +128,21 @@ impl Desk {
     fn spend(&mut self, shared: &Shared, asking: Asking, failure: Failure) {
         let id = self.id.0.to_be_bytes();
         let key = shared.keys.key(&[b"failed", &id, asking.who.user.as_bytes(), &asking.password]);
-        queue_check(shared, asking, key, self.typical_hash(), Meaning::Spent(Outcome::Failed(failure)));
+        spend_on(shared, asking, key, self.typical_hash(), Outcome::Failed(failure));
     }
 
-    /// A hash like those of the source's users.
-    fn typical_hash(&mut self) -> Arc<StoredHash> {
+    /// A hash like those of the source's users that are not long; `None` where even the stand-in for one is.
+    fn typical_hash(&mut self) -> Option<Arc<StoredHash>> {
         if self.typical.is_none() {
-            self.typical = self.source.sample().and_then(|text| StoredHash::parse(text).ok()).map(Arc::new);
+            let sample = self.source.sample().and_then(|text| StoredHash::parse(text).ok());
+            self.typical = sample.filter(|hash| self.is_short(hash)).map(Arc::new);
         }
-        self.typical.clone().unwrap_or_else(|| Arc::new(StoredHash::stand_in()))
+        let stand_in = || Some(StoredHash::stand_in()).filter(|hash| self.is_short(hash)).map(Arc::new);
+        self.typical.clone().or_else(stand_in)
+    }
+
+    fn is_short(&self, hash: &StoredHash) -> bool {
+        self.bounds.lane(hash) == Lane::Short
     }
 
     fn unreadable(&mut self, shared: &Shared, reason: &Arc<str>) {
@@ -156,6 +163,17 @@ impl Desk {
             shared.log.line(format_args!("password source `{name}` can be read again"));
         }
     }
+}
+
+/// Gives the outcome once the password was verified against the hash, where there is one.
+fn spend_on(shared: &Shared, asking: Asking, key: Key, hash: Option<Arc<StoredHash>>, outcome: Outcome) {
+    if let Some(hash) = hash {
+        queue_check(shared, asking, key, hash, Meaning::Spent(outcome));
+        return;
+    }
+    let mut told = Outcomes::new();
+    shared.lock().answer(asking.ticket, outcome, &mut told);
+    shared.tell(told);
 }
 
 fn queue_check(shared: &Shared, asking: Asking, key: Key, hash: Arc<StoredHash>, meaning: Meaning) {
