@@ -14,8 +14,8 @@
 //! the parameters of the hashes that were seen where it was looked for, as far as these can be verified in time.
 //!
 //! A check is begun even where its login's deadline comes before its end. The login is denied, but what came
-//! of the check is remembered for the client that comes again; and since the newest goes first, hardly more than
-//! one check of each worker ends like this in a storm.
+//! of the check is remembered for the client that comes again, unless every check of such a hash takes too long;
+//! and since the newest goes first, hardly more than one check of each worker ends like this in a storm.
 
 mod desk;
 

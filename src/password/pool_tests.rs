@@ -490,6 +490,39 @@ fn queue_check(state: &mut State, now: Instant, n: u8, hash: &str) -> Key {
     key
 }
 
+/// Otherwise nobody would count the wrong guesses at such a hash, and the right one would be let in when it is tried again.
+#[test]
+fn what_a_long_check_finds_too_late_is_not_remembered() {
+    let bounds = Settings::of(Duration::from_secs(2)).bounds;
+    for (hash, too_late, tried_again, remembered) in [
+        (HASH, false, false, true),
+        (HASH, true, false, true),
+        (LONG_HASH, false, false, true),
+        (LONG_HASH, true, false, false),
+        // While it is under way, so that it is told, and counted.
+        (LONG_HASH, true, true, true),
+    ] {
+        let (mut state, now, mut told) = (State::new(1, bounds), Instant::now(), Outcomes::new());
+        let key = queue_check(&mut state, now, 1, hash);
+        let (lane, check) = state.next_check(now).unwrap();
+        let mut expected = Vec::new();
+        if too_late {
+            state.expire(now + LONG, usize::MAX, &mut told);
+            expected.push(Outcome::Failed(Failure::TooLate));
+        }
+        if tried_again {
+            assert_eq!(queue_check(&mut state, now + LONG, 1, hash), key);
+        }
+        if tried_again || !too_late {
+            expected.push(right(0));
+        }
+        state.checked(now + LONG, (lane, key), check.meaning, Some(true), &mut told);
+        let told: Vec<_> = told.into_iter().map(|(_, outcome)| outcome).collect();
+        assert_eq!(told, expected);
+        assert_eq!(state.remembers_any(), remembered, "{hash} {too_late} {tried_again}");
+    }
+}
+
 /// Checks that logins which no hash decides are answered, each at this cost, though the last user who came has the hash
 /// `LONG_HASH`. No check with so much work, or more, is ever begun.
 #[track_caller]

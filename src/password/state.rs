@@ -277,8 +277,12 @@ impl State {
             (Meaning::Spent(outcome), Some(_)) => outcome,
             (Meaning::Real(source), Some(false)) => Outcome::Wrong(source),
             (Meaning::Real(source), Some(true)) => {
-                // Even where it came too late: the client will try again.
-                self.right.remember(now, key);
+                // Even where it came too late: the client will try again. But not where that is so of every check of this
+                // hash: no guess at it would be told or counted as wrong, and the right one be let in the second time.
+                let told = self.flights.get(&key).is_some_and(|flight| !flight.tickets.is_empty());
+                if told || lane == Lane::Short {
+                    self.right.remember(now, key);
+                }
                 Outcome::Right(source)
             }
         };
