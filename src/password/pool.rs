@@ -80,13 +80,18 @@ impl Settings {
                 sooner: deadline / 10,
                 window: deadline,
                 long: u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX),
-                long_at_once: workers - 1,
+                long_at_once: long_at_once(workers),
                 remembered: 65_536,
                 remember: Duration::from_secs(5 * 60),
             },
             verify: Arc::new(StoredHash::verify_in),
         }
     }
+}
+
+/// How many of the workers may make long checks together.
+fn long_at_once(workers: usize) -> usize {
+    (workers / 4).max(1)
 }
 
 struct Shared {

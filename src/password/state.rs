@@ -41,7 +41,9 @@ pub(super) struct Bounds {
     pub(super) window: Duration,
     /// From so much work on, in microseconds of an ordinary core, a check is long: it is not made in time in any case.
     pub(super) long: u64,
-    /// Long checks that may be under way together. The other workers are for those that can be made in time.
+    /// Long checks that may be under way together. The other workers are for those that can be made in time, which also go
+    /// first: while one of them waits no long check is begun. Whoever is denied in any case takes nothing from the others, and
+    /// under load may never have its turn.
     pub(super) long_at_once: usize,
     /// Right passwords that are remembered.
     pub(super) remembered: usize,
