@@ -30,6 +30,8 @@ pub struct Scope {
     pub cluster: Option<String>,
     /// The node; needed where the database knows several and the list does not tell.
     pub node: Option<String>,
+    /// Whether a list without any client of these is one: then none is connected.
+    pub empty: bool,
 }
 
 /// What came of it, in numbers of connections.
@@ -67,6 +69,8 @@ pub enum Trouble {
     Nodes(BTreeSet<String>),
     /// Nothing is known of that node; these are known.
     UnknownNode(BTreeSet<String>),
+    /// No client in the list is of these nodes, and it is not said that there is none.
+    NoneOf(BTreeSet<String>),
     /// The database cannot be written or read.
     Database(rusqlite::Error),
 }
@@ -85,6 +89,9 @@ impl fmt::Display for Trouble {
             Trouble::UnknownNode(known) if known.is_empty() => f.write_str("nothing is known of that node here"),
             Trouble::UnknownNode(known) => {
                 write!(f, "nothing is known of that node here, but of {}", names(known))
+            }
+            Trouble::NoneOf(nodes) => {
+                write!(f, "no client in the list is of {}; --empty says that none is connected", names(nodes))
             }
             Trouble::Database(error) => error.fmt(f),
         }
@@ -122,6 +129,9 @@ struct Row {
 pub fn resync(db: &mut Connection, list: &List, scope: &Scope, as_of: i64, apply: bool) -> Result<Outcome, Trouble> {
     let Some(cluster) = cluster(db, scope)? else { return Ok(Outcome::default()) };
     let nodes = nodes(db, list, scope, &cluster)?;
+    if !scope.empty && !nodes.is_empty() && !list.clients().iter().any(|listed| listed.is_of(&nodes)) {
+        return Err(Trouble::NoneOf(nodes));
+    }
     let by_id = by_id(list, &nodes);
     let mut outcome = Outcome { nodes, ..Outcome::default() };
     let mut settled = Vec::new();
@@ -157,20 +167,27 @@ fn names(db: &Connection, sql: &str, cluster: Option<&str>) -> rusqlite::Result<
     db.prepare(sql)?.query_map(params![cluster], |row| row.get(0))?.collect()
 }
 
-/// The cluster that the list is of; `None` where nothing is open.
+/// The cluster that the list is of; `None` where no broker is known.
 fn cluster(db: &Connection, scope: &Scope) -> Result<Option<String>, Trouble> {
     if let Some(cluster) = &scope.cluster {
         return Ok(Some(cluster.clone()));
     }
-    let open = "SELECT DISTINCT cluster FROM connections WHERE disconnected_at IS NULL AND ?1 IS NULL";
-    let mut known = names(db, open, None)?;
+    // A broker that tells its cluster since it was upgraded is the one that told none before.
+    let mut known = names(
+        db,
+        "SELECT cluster FROM connections WHERE disconnected_at IS NULL AND ?1 IS NULL
+         UNION SELECT cluster FROM broker_processes AS broker WHERE gone = 0 AND node IS NOT NULL AND NOT (cluster = ''
+           AND EXISTS (SELECT 1 FROM broker_processes WHERE node = broker.node AND cluster <> ''))",
+        None,
+    )?;
     if known.len() > 1 { Err(Trouble::Clusters(known)) } else { Ok(known.pop_first()) }
 }
 
-/// The nodes that the list is of.
+/// The nodes that the list is of. One with nothing open at the moment may be meant as well.
 fn nodes(db: &Connection, list: &List, scope: &Scope, cluster: &str) -> Result<BTreeSet<String>, Trouble> {
-    let open = "SELECT DISTINCT node FROM connections WHERE disconnected_at IS NULL AND cluster = ?1";
-    let known = names(db, open, Some(cluster))?;
+    let there = "SELECT node FROM connections WHERE disconnected_at IS NULL AND cluster = ?1
+                 UNION SELECT node FROM broker_processes WHERE gone = 0 AND node IS NOT NULL AND cluster = ?1";
+    let known = names(db, there, Some(cluster))?;
     if let Some(node) = &scope.node {
         let recorded = "SELECT DISTINCT node FROM broker_processes WHERE node IS NOT NULL AND cluster = ?1";
         let known = &known | &names(db, recorded, Some(cluster))?;

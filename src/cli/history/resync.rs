@@ -40,7 +40,7 @@ pub struct Resync {
     /// In which form the list is, where it is not to be found out
     #[arg(long, value_enum)]
     pub form: Option<FormName>,
-    /// Take a list without any client for what it says: that nobody is connected
+    /// Take a list without any client, or any of the nodes, for what it says: that nobody is connected
     #[arg(long)]
     pub empty: bool,
     /// Say what would be done, and do nothing; exit with 1 where there is anything
@@ -103,7 +103,7 @@ fn settle(args: &Resync, as_of: i64) -> Result<(Outcome, usize), String> {
     if list.is_empty() && !args.empty {
         return Err(format!("{name}: there is no client in it; --empty says that it is so"));
     }
-    let scope = Scope { cluster: args.cluster.clone(), node: args.node.clone() };
+    let scope = Scope { cluster: args.cluster.clone(), node: args.node.clone(), empty: args.empty };
     let mut db = open(&path).map_err(|text| format!("cannot open {}: {text}", path.display()))?;
     let outcome = resync(&mut db, &list, &scope, as_of, !args.dry_run)
         .map_err(|trouble| format!("{}: {trouble}", path.display()))?;

@@ -45,7 +45,7 @@ fn states(db: &Connection) -> Vec<String> {
 }
 
 fn scope(cluster: Option<&str>, node: Option<&str>) -> Scope {
-    Scope { cluster: cluster.map(str::to_owned), node: node.map(str::to_owned) }
+    Scope { cluster: cluster.map(str::to_owned), node: node.map(str::to_owned), empty: false }
 }
 
 fn plain(text: &str) -> List {
@@ -86,7 +86,8 @@ fn a_list_of_one_node_settles_what_is_unsure_of_it() {
 #[test]
 fn of_a_node_that_never_comes_back_all_are_gone_since_it_was_last_heard_of() {
     let mut place = place();
-    let outcome = resync(&mut place.db, &plain(""), &scope(Some("eu"), Some("emqx@2")), 3_000, true).unwrap();
+    let of_2 = Scope { empty: true, ..scope(Some("eu"), Some("emqx@2")) };
+    let outcome = resync(&mut place.db, &plain(""), &of_2, 3_000, true).unwrap();
     assert_eq!(outcome, Outcome { gone: 2, elsewhere: 3, ..of(&["emqx@2"]) });
     // But no earlier than they began.
     assert_eq!(states(&place.db)[3..5], ["4 sure 900 event resync", "5 sure 1000 event resync"]);
@@ -144,6 +145,41 @@ fn whose_list_it_is_must_be_known() {
     let mut place = place();
     let outcome = resync(&mut place.db, &plain("a"), &scope(Some("us"), None), 3_000, true).unwrap();
     assert_eq!(outcome, Outcome { there: 1, ..of(&["emqx@1"]) });
+}
+
+/// What is open now tells neither all nodes nor all clusters.
+#[test]
+fn a_broker_with_nothing_open_may_be_meant() {
+    let ask = |cluster: Option<&str>, change: &str| {
+        let mut place = place();
+        place.db.execute_batch(change).unwrap();
+        resync(&mut place.db, &plain("a"), &scope(cluster, None), 3_000, true).map_err(|trouble| trouble.to_string())
+    };
+    let ended = "UPDATE connections SET disconnected_at = 5000 WHERE cluster = 'us' OR node = 'emqx@2';";
+    let clusters = "which of these clusters is the list of: \"eu\", \"us\"? Say it with --cluster";
+    assert_eq!(ask(None, ended), Err(clusters.to_owned()));
+    let nodes = "which of these nodes is the list of: \"emqx@1\", \"emqx@2\"? Say it with --node";
+    assert_eq!(ask(Some("eu"), ended), Err(nodes.to_owned()));
+    // A process that is gone lists nothing, and neither does the one that told no cluster before it was upgraded.
+    let gone = format!("{ended} UPDATE broker_processes SET gone = 1 WHERE id > 1;");
+    let of_1 = Outcome { there: 1, gone: 1, later: 1, ..of(&["emqx@1"]) };
+    assert_eq!(ask(None, &gone), Ok(of_1.clone()));
+    let upgraded = format!("{gone} INSERT INTO broker_processes (node, last_alive) VALUES ('emqx@1', 50)");
+    assert_eq!(ask(None, &upgraded), Ok(of_1));
+}
+
+#[test]
+fn a_list_of_other_nodes_alone_closes_nothing_unless_it_is_told_to() {
+    let mut place = place();
+    let before = states(&place.db);
+    let list = List::parse(r#"[{"clientid":"a","node":"emqx@2"}]"#, None).unwrap();
+    let of_1 = scope(Some("eu"), Some("emqx@1"));
+    let trouble = resync(&mut place.db, &list, &of_1, 3_000, true).unwrap_err();
+    let expected = "no client in the list is of \"emqx@1\"; --empty says that none is connected";
+    assert_eq!(trouble.to_string(), expected);
+    assert_eq!(states(&place.db), before);
+    let outcome = resync(&mut place.db, &list, &Scope { empty: true, ..of_1 }, 3_000, true).unwrap();
+    assert_eq!(outcome.gone, 2);
 }
 
 #[test]
