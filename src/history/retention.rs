@@ -65,13 +65,46 @@ impl Sweep {
     }
 }
 
+/// By the few that are unsure, and not by all that are open: the lock is held meanwhile.
+const SETTLED: &str = "DELETE FROM unsure
+     WHERE NOT EXISTS (SELECT 1 FROM connections WHERE id = connection AND disconnected_at IS NULL)";
+
 /// Removes what nothing refers to any more.
 pub(super) fn tidy(db: &Connection, now: i64) -> Result<()> {
     // An expectation that far in the future is of a time before the clock was set back.
     db.execute("DELETE FROM handovers WHERE until < ?1 OR until > ?1 + 60000", params![now])?;
-    db.execute(
-        "DELETE FROM unsure WHERE connection NOT IN (SELECT id FROM connections WHERE disconnected_at IS NULL)",
-        [],
-    )?;
+    db.execute(SETTLED, [])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::store::Store;
+    use crate::policy::model::Sync;
+
+    #[test]
+    fn what_is_unsure_no_longer_is_found_without_reading_all_connections() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap();
+        store
+            .db
+            .execute_batch(
+                "INSERT INTO connections (id, clientid, username, peerhost, sockport, protocol, node, connected_at,
+                                          disconnected_at, broker)
+                 VALUES (1, 'a', '', '::1', 1883, 'mqtt', 'n', 1, NULL, 1), (2, 'b', '', '::1', 1883, 'mqtt', 'n', 1, 2, 1);
+                 INSERT INTO unsure (connection) VALUES (1), (2), (3);",
+            )
+            .unwrap();
+        let texts = |sql: &str, column: usize| -> Vec<String> {
+            let mut statement = store.db.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(column)).unwrap();
+            rows.map(Result::unwrap).collect()
+        };
+        let plan = texts(&format!("EXPLAIN QUERY PLAN {SETTLED}"), 3);
+        assert!(plan.iter().any(|step| step.starts_with("SEARCH connections USING INTEGER PRIMARY KEY")), "{plan:?}");
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN connections")), "{plan:?}");
+        tidy(&store.db, 1_000).unwrap();
+        assert_eq!(texts("SELECT CAST(connection AS TEXT) FROM unsure", 0), ["1"]);
+    }
 }
