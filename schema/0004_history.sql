@@ -20,3 +20,6 @@ CREATE TABLE bans (
 -- Those that may hold.
 CREATE INDEX bans_open ON bans (until) WHERE lifted IS NULL;
 CREATE INDEX bans_of ON bans (peerhost, username, clientid, until) WHERE lifted IS NULL;
+
+-- When the server began to record: what its brokers had open may have ended unheard until then.
+ALTER TABLE servers ADD COLUMN registered_at INTEGER NOT NULL DEFAULT 0;

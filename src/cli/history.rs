@@ -50,8 +50,8 @@ pub enum What {
     Lift(lift::Lift),
     /// Settles the connections that are unsure by the broker's own list of its clients
     ///
-    /// Reads what `emqx_ctl clients list` prints, or the pages of `GET /api/v4/clients` or `/api/v5/clients` one behind the
-    /// other. A connection that is unsure and whose client is in the list is unsure no longer; one whose client is not is closed,
+    /// Reads what `emqx_ctl clients list` prints, or the page of `GET /api/v4/clients` or `/api/v5/clients`; several one behind
+    /// the other with --pages. A connection that is unsure and whose client is in the list is unsure no longer; one whose client is not is closed,
     /// with the reason `resync`. The driver or server may be at work meanwhile.
     Resync(resync::Resync),
 }

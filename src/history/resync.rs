@@ -1,6 +1,7 @@
 //! What is unsure, settled by the broker's own list of its clients.
 //!
-//! A row is settled only where the list is of its broker and was taken after the client connected. What is not unsure is left
+//! A row is settled only where the list is of its broker and was taken after the client connected, and after whoever records the
+//! broker began to: a list of before may tell what has changed unheard. What is not unsure is left
 //! alone: the driver hears of its end. The driver or server that records may be at work meanwhile: each step asks again whether
 //! the row is open and unsure still, and they find that others were settled by the number of `gaps`, as if they had become
 //! unsure.
@@ -45,6 +46,8 @@ pub struct Outcome {
     pub gone: usize,
     /// Unsure still, since they began after the list was taken.
     pub later: usize,
+    /// Unsure still, since what was missed may have come after the list was taken.
+    pub early: usize,
     /// Unsure still, since the list can be read in several ways.
     pub unclear: usize,
     /// Unsure still, since the list is of other nodes.
@@ -56,7 +59,7 @@ pub struct Outcome {
 impl Outcome {
     /// Whether something is unsure that the list should have settled.
     pub fn is_partial(&self) -> bool {
-        self.unclear > 0
+        self.early + self.unclear > 0
     }
 }
 
@@ -119,6 +122,9 @@ struct Row {
     node: String,
     connected_at: i64,
     broker: i64,
+    /// When the driver or server registered that records the broker, or any server that may. Until then it may have ended
+    /// unheard.
+    recorded_since: i64,
 }
 
 /// Settles what is unsure by a list that was taken at `as_of`, Unix milliseconds. `apply` is false where it is only told
@@ -140,6 +146,8 @@ pub fn resync(db: &mut Connection, list: &List, scope: &Scope, as_of: i64, apply
             outcome.elsewhere += 1;
         } else if row.connected_at > as_of {
             outcome.later += 1;
+        } else if row.recorded_since > as_of {
+            outcome.early += 1;
         } else {
             let of_row = by_id.get(row.clientid.as_str()).into_iter().flatten();
             let mut named = of_row.filter(|listed| listed.is_at(&row.node) && listed.connected).peekable();
@@ -215,7 +223,11 @@ fn by_id<'l>(list: &'l List, nodes: &BTreeSet<String>) -> HashMap<&'l str, Vec<&
 
 fn unsure(db: &Connection, cluster: &str) -> rusqlite::Result<Vec<Row>> {
     db.prepare(
-        "SELECT id, clientid, node, connected_at, broker FROM unsure CROSS JOIN connections ON id = connection
+        "SELECT id, clientid, node, connected_at, broker, max(
+           coalesce((SELECT max(registered_at) FROM drivers WHERE drivers.broker = connections.broker), 0),
+           coalesce((SELECT max(registered_at) FROM servers JOIN broker_processes AS called ON called.pid IS NULL AND servers.id = coalesce(called.server, servers.id)
+                     WHERE called.id = connections.broker), 0))
+         FROM unsure CROSS JOIN connections ON connections.id = connection
          WHERE disconnected_at IS NULL AND cluster = ?1",
     )?
     .query_map(params![cluster], |row| {
@@ -225,6 +237,7 @@ fn unsure(db: &Connection, cluster: &str) -> rusqlite::Result<Vec<Row>> {
             node: row.get(2)?,
             connected_at: row.get(3)?,
             broker: row.get(4)?,
+            recorded_since: row.get(5)?,
         })
     })?
     .collect()

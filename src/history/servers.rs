@@ -378,7 +378,8 @@ fn others(db: &Connection, own: i64) -> Result<Vec<i64>> {
 
 fn register(db: &Connection, me: &Recorder, id: Option<i64>, now: i64) -> Result<i64> {
     db.execute(
-        "INSERT INTO servers (id, host, boot_id, pid_ns, pid, started, last_alive) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO servers (id, host, boot_id, pid_ns, pid, started, last_alive, registered_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)",
         params![id, me.host, me.boot_id, me.pid_ns, me.process.pid, me.process.started, now],
     )?;
     Ok(db.last_insert_rowid())

@@ -111,6 +111,25 @@ fn what_a_driver_missed_is_settled_while_the_next_one_is_at_work() {
         &format!("exhook-policy: history.db: nothing is known of that node here, but of \"{NODE}\"\n"),
         2,
     );
+    said(
+        &place,
+        &["--as-of", "2100-01-01"],
+        &list,
+        "exhook-policy: --as-of is ahead of now: a list of then is not taken yet\n",
+        2,
+    );
+    said(
+        &place,
+        &as_of,
+        r#"["read-1"]["read-4"]"#,
+        "exhook-policy: stdin: clients may have moved between pages while these were fetched, or a page be missing: fetch a single \
+         page with a large `limit`, or take the list of emqx_ctl; --pages says that the pages are the whole list\n",
+        2,
+    );
+    let paged = format!(
+        "2 clients in the list of {NODE}\n       2  would be unsure no longer: in the list\n       2  would be closed: not in the list\n"
+    );
+    said(&place, &[&as_of[..], &["--pages", "--dry-run"]].concat(), r#"["read-1"]["read-4"]"#, &paged, 1);
     let settled = |surely: &str, closed: &str| {
         format!(
             "4 clients in the list of {NODE}\n       2  {surely}: in the list\n       2  {closed}: not in the list\n       \
@@ -187,11 +206,17 @@ fn a_server_s_broker_that_never_comes_back_is_settled_by_an_empty_list() {
     said(&place, &[list, "--as-of", &now], "", &text, 0);
     assert_eq!(place.rows(ROWS), ["\"read-1\" - - 0", "\"read-2\" \"event\" \"resync\" 0"]);
 
-    // A new server doubts again, and the broker is never heard of any more.
+    // A new server doubts again, so that a list of before tells nothing, and the broker is never heard of any more.
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(server.end());
     let server = place.serve();
     wait_for(&place, "SELECT count(*) FROM unsure", &["1"]);
+    let text = format!(
+        "0 clients in the list of {NODE}\n       0  unsure no longer: in the list\n       0  closed: not in the list\n       \
+         1  unsure still: the list was taken before a driver or server began to record again\n"
+    );
+    said(&place, &["--empty", "--node", NODE, "--cluster", "emqxcl", "--as-of", &now], "", &text, 1);
+    let now = self::now();
     let text = format!(
         "0 clients in the list of {NODE}\n       0  unsure no longer: in the list\n       1  closed: not in the list\n"
     );
@@ -200,6 +225,29 @@ fn a_server_s_broker_that_never_comes_back_is_settled_by_an_empty_list() {
                 WHERE disconnected_at BETWEEN connected_at AND max(connected_at, b.last_alive)";
     assert_eq!(place.rows(gone), ["2"]);
     runtime.block_on(server.end());
+}
+
+#[test]
+fn a_file_is_a_list_of_when_it_was_written() {
+    let place = Place::new(&rules());
+    let mut driver = Driver::start(&place);
+    driver.ask(&Call::Connected(client("read-1")));
+    let file = place.path("clients.txt");
+    fs::write(&file, ctl("read-1", true)).unwrap();
+    let written = UNIX_EPOCH + Duration::from_secs(1_793_534_400);
+    fs::File::options().write(true).open(&file).unwrap().set_modified(written).unwrap();
+    let (said, code) = resync(&place, &[file.to_str().unwrap()], "");
+    assert!(said.starts_with(&format!("1 clients in the list of {NODE}, taken at 2026-11-01T11:59:00Z\n")), "{said}");
+    assert_eq!(code, 0);
+    // By a clock that was ahead.
+    let ahead = SystemTime::now() + Duration::from_secs(86_400 * 365);
+    fs::File::options().write(true).open(&file).unwrap().set_modified(ahead).unwrap();
+    let before: u64 = now().parse().unwrap();
+    let (said, _) = resync(&place, &[file.to_str().unwrap()], "");
+    let taken = said.split_once("taken at ").unwrap().1.lines().next().unwrap();
+    let taken = u64::try_from(taken.parse::<jiff::Timestamp>().unwrap().as_millisecond()).unwrap();
+    assert!(taken.abs_diff(before - 60_000) <= 30_000, "{said}");
+    assert!(driver.end().0.success());
 }
 
 /// It takes its lock for moments, so that what is recorded meanwhile keeps its promise.

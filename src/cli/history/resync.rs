@@ -1,8 +1,9 @@
 //! `exhook-policy history resync`
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use super::{database, parse_time};
 use crate::history::resync::{Form, List, Outcome, Scope, open, resync};
 
-/// A list that was taken just now is taken for one of a minute ago: clocks differ, and to print it takes a while.
+/// A list is taken for one of a minute before it was written: clocks differ, and to print it takes a while.
 const MARGIN: i64 = 60_000;
 
 /// Which list, of which brokers, and for which database.
@@ -33,8 +34,8 @@ pub struct Resync {
     /// Its cluster, where the database knows several
     #[arg(long)]
     pub cluster: Option<String>,
-    /// When the list was taken: 2024-05-01T12:30:00Z, or 5m for so long ago (UTC) [default: a minute ago]. What began later
-    /// is left alone
+    /// When the list was taken: 2024-05-01T12:30:00Z, or 5m for so long ago (UTC) [default: a minute before the
+    /// file was written, or before now where it is none]. What began later is left alone
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub as_of: Option<i64>,
     /// In which form the list is, where it is not to be found out
@@ -43,6 +44,9 @@ pub struct Resync {
     /// Take a list without any client, or any of the nodes, for what it says: that nobody is connected
     #[arg(long)]
     pub empty: bool,
+    /// Take several pages for the whole list: no client came or went while they were fetched
+    #[arg(long)]
+    pub pages: bool,
     /// Say what would be done, and do nothing; exit with 1 where there is anything
     #[arg(long)]
     pub dry_run: bool,
@@ -72,10 +76,8 @@ impl From<FormName> for Form {
 /// Settles what is unsure, and says what came of it. 0 where all of it could be; 1 where something stays unsure that the
 /// list does not settle, or in a dry run where something would be done; 2 where nothing could be done.
 pub(super) fn run(args: &Resync) -> ExitCode {
-    // Before the list is read, which may still be on its way.
-    let as_of = args.as_of.unwrap_or_else(|| Timestamp::now().as_millisecond() - MARGIN);
-    match settle(args, as_of) {
-        Ok((outcome, listed)) => {
+    match settle(args) {
+        Ok((outcome, listed, as_of)) => {
             let _ = io::stdout().lock().write_all(told(&outcome, listed, as_of, args.dry_run).as_bytes());
             let would_do = args.dry_run && outcome.there + outcome.gone > 0;
             if would_do || outcome.is_partial() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
@@ -87,19 +89,34 @@ pub(super) fn run(args: &Resync) -> ExitCode {
     }
 }
 
-/// What came of it, and how many clients were in the list.
-fn settle(args: &Resync, as_of: i64) -> Result<(Outcome, usize), String> {
+/// What came of it, how many clients were in the list, and when it was taken.
+fn settle(args: &Resync) -> Result<(Outcome, usize, i64), String> {
+    // Before the list is read, which may still be on its way.
+    let now = Timestamp::now().as_millisecond();
+    if args.as_of.is_some_and(|as_of| as_of > now) {
+        return Err("--as-of is ahead of now: a list of then is not taken yet".to_owned());
+    }
     let path = database(args.database.as_deref(), args.policy.as_deref())?;
-    let (name, bytes) = match &args.list {
-        Some(path) if path.as_os_str() != "-" => (path.display().to_string(), fs::read(path)),
-        Some(_) | None => {
-            let mut bytes = Vec::new();
-            ("stdin".to_owned(), io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes))
-        }
+    let (name, input) = match &args.list {
+        Some(path) if path.as_os_str() != "-" => (path.display().to_string(), File::open(path)),
+        Some(_) | None => ("stdin".to_owned(), io::stdin().as_fd().try_clone_to_owned().map(File::from)),
     };
-    let bytes = bytes.map_err(|error| format!("cannot read {name}: {error}"))?;
+    let read = |mut input: File| {
+        let written = written(&input)?;
+        let mut bytes = Vec::new();
+        input.read_to_end(&mut bytes)?;
+        Ok((written, bytes))
+    };
+    let (written, bytes) = input.and_then(read).map_err(|error: io::Error| format!("cannot read {name}: {error}"))?;
+    let as_of = args.as_of.unwrap_or_else(|| written.unwrap_or(now).min(now).saturating_sub(MARGIN));
     let text = String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))?;
     let list = List::parse(&text, args.form.map(Form::from)).map_err(|problem| format!("{name}: {problem}"))?;
+    if list.is_paged() && !args.pages {
+        return Err(format!(
+            "{name}: clients may have moved between pages while these were fetched, or a page be missing: fetch a single page \
+             with a large `limit`, or take the list of emqx_ctl; --pages says that the pages are the whole list"
+        ));
+    }
     if list.is_empty() && !args.empty {
         return Err(format!("{name}: there is no client in it; --empty says that it is so"));
     }
@@ -107,11 +124,21 @@ fn settle(args: &Resync, as_of: i64) -> Result<(Outcome, usize), String> {
     let mut db = open(&path).map_err(|text| format!("cannot open {}: {text}", path.display()))?;
     let outcome = resync(&mut db, &list, &scope, as_of, !args.dry_run)
         .map_err(|trouble| format!("{}: {trouble}", path.display()))?;
-    Ok((outcome, list.len()))
+    Ok((outcome, list.len(), as_of))
+}
+
+/// When a file was written last; `None` of a pipe, which is written while it is read.
+fn written(input: &File) -> io::Result<Option<i64>> {
+    let metadata = input.metadata()?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    let written = Timestamp::try_from(metadata.modified()?).map_err(io::Error::other)?;
+    Ok(Some(written.as_millisecond()))
 }
 
 fn told(outcome: &Outcome, listed: usize, as_of: i64, dry_run: bool) -> String {
-    let Outcome { nodes, there, gone, later, unclear, elsewhere, unknown } = outcome;
+    let Outcome { nodes, there, gone, later, early, unclear, elsewhere, unknown } = outcome;
     let taken = Timestamp::from_millisecond(as_of)
         .map_or_else(|_| as_of.to_string(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let of = if nodes.is_empty() {
@@ -130,6 +157,7 @@ fn told(outcome: &Outcome, listed: usize, as_of: i64, dry_run: bool) -> String {
     line(*there, true, &format!("{surely}: in the list"));
     line(*gone, true, &format!("{closed}: not in the list"));
     line(*later, false, "unsure still: they began after the list was taken");
+    line(*early, false, "unsure still: the list was taken before a driver or server began to record again");
     line(*unclear, false, "unsure still: their line can be read in several ways; JSON is clear");
     line(*elsewhere, false, "unsure still: of other nodes");
     line(

@@ -19,6 +19,7 @@ pub enum Form {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct List {
     clients: Vec<Listed>,
+    is_paged: bool,
 }
 
 /// One client of a list.
@@ -73,12 +74,17 @@ impl List {
                 return Err(help.to_owned());
             }
         };
-        let clients = match form {
-            Form::Ctl => ctl(text)?,
-            Form::Json => json(text)?,
-            Form::Plain => plain(text),
-        };
-        Ok(List { clients })
+        match form {
+            Form::Ctl => Ok(List { clients: ctl(text)?, is_paged: false }),
+            Form::Json => json(text),
+            Form::Plain => Ok(List { clients: plain(text), is_paged: false }),
+        }
+    }
+
+    /// Whether it was fetched in several answers, or in one that does not tell whether it is all of them: whoever came or
+    /// went meanwhile moved others between them, so that some may be missing.
+    pub fn is_paged(&self) -> bool {
+        self.is_paged
     }
 
     /// Whether nobody is in it.
@@ -145,22 +151,27 @@ fn undoubled(text: &str) -> Option<String> {
     String::from_utf8(bytes?).ok()
 }
 
-fn json(text: &str) -> Result<Vec<Listed>, String> {
+fn json(text: &str) -> Result<List, String> {
     let mut clients = Vec::new();
     let mut pages = Vec::new();
+    let mut answers = 0;
     for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
         let document = document.map_err(|error| format!("it is cut off, or no JSON: {error}"))?;
         if let Some(items) = document.as_array() {
             read_all(items, &mut clients)?;
+            answers += 1;
         } else if let Some(items) = document.get("data").and_then(Value::as_array) {
             read_all(items, &mut clients)?;
             pages.extend(document.get("meta").map(Page::of));
+            answers += 1;
         } else {
             clients.push(json_client(&document)?);
         }
     }
-    Page::check(&pages)?;
-    Ok(clients)
+    Page::check(&pages, &clients)?;
+    // The last page that a cursor leads to looks like the only one.
+    let is_paged = answers > 1 || pages.iter().any(|page| page.number.is_none());
+    Ok(List { clients, is_paged })
 }
 
 fn read_all(items: &[Value], clients: &mut Vec<Listed>) -> Result<(), String> {
@@ -192,8 +203,14 @@ impl Page {
         }
     }
 
-    /// Whether none of the pages is missing.
-    fn check(pages: &[Page]) -> Result<(), String> {
+    /// Whether none of the pages is missing, and no client of them.
+    fn check(pages: &[Page], clients: &[Listed]) -> Result<(), String> {
+        let limits: BTreeSet<u64> = pages.iter().filter_map(|page| page.limit).collect();
+        if let (Some(least), Some(most)) = (limits.first(), limits.last())
+            && least != most
+        {
+            return Err(format!("the pages were not fetched with one `limit`, but with {least} and {most}"));
+        }
         let numbers: BTreeSet<u64> = pages.iter().filter_map(|page| page.number).collect();
         for (index, page) in pages.iter().enumerate() {
             let has_next = match (page.number, page.limit, page.count, page.has_next) {
@@ -217,7 +234,16 @@ impl Page {
                 return Err(format!("the page before page {number} is missing"));
             }
         }
-        Ok(())
+        // One that stands on two pages moved, and another may have moved past both. Pages of a cursor count themselves.
+        let different: BTreeSet<_> = clients.iter().map(|listed| (&listed.ids, &listed.node)).collect();
+        let counted = pages.iter().filter(|page| page.number.is_some()).filter_map(|page| page.count).max();
+        match counted {
+            Some(counted) if u64::try_from(different.len()).is_ok_and(|found| found < counted) => Err(format!(
+                "it says that there are {counted} clients, and names {}: fetch it anew, or take the list of emqx_ctl",
+                different.len()
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -306,6 +332,36 @@ mod tests {
             r#"{"data":[{"clientid":"a"},"#,
             "it is cut off, or no JSON: EOF while parsing a value at line 1 column 26",
         );
+    }
+
+    #[test]
+    fn pages_that_are_not_all_are_none() {
+        let page = |number: u64, limit: u64, count: u64, has_next: bool, ids: &str| {
+            format!(
+                r#"{{"meta":{{"page":{number},"limit":{limit},"count":{count},"hasnext":{has_next}}},"data":[{ids}]}}"#
+            )
+        };
+        let few = "it says that there are 3 clients, and names 2: fetch it anew, or take the list of emqx_ctl";
+        refused(&page(1, 10, 3, false, r#""a","b""#), few);
+        // `b` moved to the second page, and `c` before it.
+        refused(&[page(1, 2, 3, true, r#""a","b""#), page(2, 2, 3, false, r#""b""#)].concat(), few);
+        refused(
+            &[page(1, 2, 4, true, r#""a","b""#), page(2, 3, 4, false, r#""d""#)].concat(),
+            "the pages were not fetched with one `limit`, but with 2 and 3",
+        );
+        refused(&page(2, 2, 3, false, r#""c""#), "the page before page 2 is missing");
+    }
+
+    #[test]
+    fn what_was_fetched_in_parts_is_told() {
+        let ask = |text: &str| List::parse(text, None).unwrap().is_paged();
+        assert!(!ask(r#"{"meta":{"page":1,"limit":9,"count":1,"hasnext":false},"data":["a"]}"#));
+        assert!(!ask(r#"["a","b"]"#));
+        assert!(!ask("{\"clientid\":\"a\"}\n{\"clientid\":\"b\"}\n"));
+        assert!(ask(r#"["a"]["b"]"#));
+        assert!(ask(r#"{"data":["a"]}{"data":["b"]}"#));
+        // The last page of a cursor, or the only one.
+        assert!(ask(r#"{"data":["a"],"meta":{"count":1,"hasnext":false}}"#));
     }
 
     #[test]

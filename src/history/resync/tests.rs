@@ -116,6 +116,31 @@ fn a_name_that_can_be_read_in_two_ways_settles_nothing() {
     assert_eq!(states(&place.db)[..2], ["1 unsure", "2 unsure"]);
 }
 
+/// A client that was there before the gap may have gone in it.
+#[test]
+fn a_list_of_before_someone_recorded_again_settles_nothing() {
+    for recorder in [
+        "INSERT INTO drivers (broker, pid, started, registered_at) VALUES (1, 1, 1, 2000), (1, 2, 1, 3001), (2, 3, 1, 9000)",
+        "INSERT INTO servers (id, host, boot_id, pid_ns, pid, started, last_alive, registered_at)
+           VALUES (8, 'h', 'b', 'p', 1, 1, 4000, 5000), (9, 'h', 'b', 'p', 1, 1, 4000, 3001);
+         UPDATE broker_processes SET server = 9 WHERE id = 1",
+        // None has heard of the broker since.
+        "INSERT INTO servers (id, host, boot_id, pid_ns, pid, started, last_alive, registered_at)
+           VALUES (9, 'h', 'b', 'p', 1, 1, 4000, 3001)",
+    ] {
+        let mut place = place();
+        place.db.execute_batch(recorder).unwrap();
+        let before = states(&place.db);
+        let of_1 = scope(Some("eu"), Some("emqx@1"));
+        let outcome = resync(&mut place.db, &plain("a"), &of_1, 3_000, true).unwrap();
+        assert_eq!(outcome, Outcome { early: 2, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+        assert!(outcome.is_partial());
+        assert_eq!(states(&place.db), before);
+        let outcome = resync(&mut place.db, &plain("a"), &of_1, 3_001, true).unwrap();
+        assert_eq!(outcome, Outcome { there: 1, gone: 1, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+    }
+}
+
 #[test]
 fn nothing_is_done_where_it_is_only_asked_for() {
     let mut place = place();
