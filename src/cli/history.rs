@@ -91,9 +91,9 @@ pub struct Filter {
     /// Only clients of this user name
     #[arg(long)]
     pub username: Option<String>,
-    /// Only clients from this address
-    #[arg(long, value_name = "ADDRESS")]
-    pub peerhost: Option<IpAddr>,
+    /// Only clients from this address; for `bans`, or this network as it is shown
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_host)]
+    pub peerhost: Option<Host>,
     /// Only from this time on: 2024-05-01, 2024-05-01T12:30:00Z, or 2h, 7d for so long ago (UTC)
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub since: Option<i64>,
@@ -106,6 +106,19 @@ pub struct Filter {
     /// Times are UTC in a table, and Unix milliseconds in json and csv
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+}
+
+/// From where clients are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// From there.
+    Address(IpAddr),
+    /// From an address that is counted as this.
+    Network(Peer),
+}
+
+fn parse_host(text: &str) -> Result<Host, String> {
+    text.parse().map(Host::Address).or_else(|_| lift::parse_peer(text).map(Host::Network))
 }
 
 /// How rows are printed.
@@ -169,17 +182,23 @@ struct Column {
     is_time: bool,
     /// Whether a table goes without it where it is empty in every row.
     is_optional: bool,
+    /// Whether a table goes without it, since other columns say the same.
+    is_spare: bool,
 }
 
 const fn text(name: &'static str) -> Column {
-    Column { name, is_time: false, is_optional: false }
+    Column { name, is_time: false, is_optional: false, is_spare: false }
 }
 
 const fn time(name: &'static str) -> Column {
-    Column { name, is_time: true, is_optional: false }
+    Column { name, is_time: true, is_optional: false, is_spare: false }
 }
 
-const CLUSTER: Column = Column { name: "cluster", is_time: false, is_optional: true };
+const fn spare(name: &'static str) -> Column {
+    Column { name, is_time: false, is_optional: false, is_spare: true }
+}
+
+const CLUSTER: Column = Column { name: "cluster", is_time: false, is_optional: true, is_spare: false };
 
 /// From this schema version on there are clusters.
 const HAS_CLUSTERS: i64 = 3;
@@ -284,6 +303,10 @@ const ALL_BANS: Report = Report {
     columns: &[
         text("who"),
         text("by"),
+        // As `lift` takes them.
+        spare("clientid"),
+        spare("username"),
+        spare("peerhost"),
         time("since"),
         time("until"),
         text("why"),
@@ -338,9 +361,12 @@ impl Report {
         add("clientid = ?", filter.clientid.clone().map(Value::Text));
         add("CLUSTER = ?", filter.cluster.clone().map(Value::Text));
         add(self.username, filter.username.clone().map(Value::Text));
-        let network =
-            |address: IpAddr| if self.has_networks { Peer::from(address).to_string() } else { address.to_string() };
-        add(self.peerhost, filter.peerhost.map(network).map(Value::Text));
+        let host = |host: Host| match host {
+            Host::Address(address) if self.has_networks => Peer::from(address).to_string(),
+            Host::Address(address) => address.to_string(),
+            Host::Network(network) => network.to_string(),
+        };
+        add(self.peerhost, filter.peerhost.map(host).map(Value::Text));
         add(self.since, filter.since.map(Value::Integer));
         add(self.until, filter.until.map(Value::Integer));
         // `by` is a word of SQL.
@@ -364,6 +390,9 @@ impl Report {
 }
 
 fn show(report: &Report, filter: &Filter, out: &mut impl Write) -> Result<Shown, String> {
+    if let (Some(Host::Network(network)), false) = (filter.peerhost, report.has_networks) {
+        return Err(format!("--peerhost {network}: only `history bans` knows networks; name an address"));
+    }
     let path = database(filter.database.as_deref(), filter.policy.as_deref())?;
     let unreadable = |text: &dyn std::fmt::Display| format!("cannot read {}: {text}", path.display());
     let db = open_read_only(&path).map_err(|text| unreadable(&text))?;

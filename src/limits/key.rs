@@ -35,7 +35,13 @@ impl From<IpAddr> for Peer {
 impl Peer {
     /// Reads what its `Display` writes, and any address.
     pub fn parse(text: &str) -> Option<Self> {
-        text.strip_suffix("/64").unwrap_or(text).parse::<IpAddr>().ok().map(Peer::from)
+        match text.strip_suffix("/64") {
+            Some(network) => {
+                let peer = Peer::from(IpAddr::V6(network.parse().ok()?));
+                peer.0.is_ipv6().then_some(peer)
+            }
+            None => text.parse::<IpAddr>().ok().map(Peer::from),
+        }
     }
 }
 
@@ -95,5 +101,27 @@ impl<T: AsRef<str>> Key<T> {
     pub fn as_ref(&self) -> Key<&str> {
         let clientid = self.clientid.as_ref().map(|(clientid, cluster)| (clientid.as_ref(), cluster.as_ref()));
         Key { clientid, username: self.username.as_ref().map(T::as_ref), peerhost: self.peerhost }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        assert_eq!(Peer::parse(text).map(|peer| peer.to_string()).as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn a_network_is_one_of_ipv6() {
+        check("192.0.2.7", Some("192.0.2.7"));
+        check("2001:db8::7", Some("2001:db8::/64"));
+        check("2001:db8::/64", Some("2001:db8::/64"));
+        check("::ffff:192.0.2.7", Some("192.0.2.7"));
+        check("192.0.2.7/64", None);
+        check("::ffff:192.0.2.7/64", None);
+        check("2001:db8::/32", None);
+        check("2001:db8::/64/64", None);
     }
 }

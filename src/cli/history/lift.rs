@@ -37,7 +37,7 @@ pub struct Lift {
     pub all: bool,
 }
 
-fn parse_peer(text: &str) -> Result<Peer, String> {
+pub(super) fn parse_peer(text: &str) -> Result<Peer, String> {
     Peer::parse(text).ok_or_else(|| format!("{text:?} is no address, and no network as `history bans` shows it"))
 }
 

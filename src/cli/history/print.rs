@@ -71,7 +71,7 @@ impl<'a, W: Write> Printer<'a, W> {
                     .enumerate()
                     .map(|(index, column)| {
                         let mut rows = cells.iter().skip(1).filter_map(|line| line.get(index));
-                        !column.is_optional || rows.any(|cell| !cell.is_empty())
+                        !column.is_spare && (!column.is_optional || rows.any(|cell| !cell.is_empty()))
                     })
                     .collect();
                 for line in cells {

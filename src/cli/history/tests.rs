@@ -218,17 +218,24 @@ fn bans_that_hold_and_all_of_them() {
     );
     check(
         "bans --all --until 2024-05-01T12:02:00Z --clientid dev-1 --format csv",
-        "who,by,since,until,why,lifted,mode,cluster\n\
-         dev-1,clientid,1714564900000,1714565700000,flapping,1714565000000,enforce,\n",
+        "who,by,clientid,username,peerhost,since,until,why,lifted,mode,cluster\n\
+         dev-1,clientid,dev-1,,,1714564900000,1714565700000,flapping,1714565000000,enforce,\n",
     );
     check(
         "bans --all --username alice --format csv",
-        "who,by,since,until,why,lifted,mode,cluster\nalice,username,1714564800000,1714565700000,lockout,,enforce,\n",
+        "who,by,clientid,username,peerhost,since,until,why,lifted,mode,cluster\nalice,username,,alice,,1714564800000,1714565700000,lockout,,enforce,\n",
     );
     check(
         "bans --peerhost 2001:db8::7 --format csv",
-        "who,by,since,until,why,lifted,mode,cluster\n\
-         bob 2001:db8::/64,\"username, peerhost\",1714564900000,4102444800000,lockout,,audit,\n",
+        "who,by,clientid,username,peerhost,since,until,why,lifted,mode,cluster\n\
+         bob 2001:db8::/64,\"username, peerhost\",,bob,2001:db8::/64,1714564900000,4102444800000,lockout,,audit,\n",
+    );
+    // As it is shown, and as `lift` takes it.
+    check(
+        "bans --peerhost 2001:db8::/64 --format json",
+        "[\n  {\"who\": \"bob 2001:db8::/64\", \"by\": \"username, peerhost\", \"clientid\": null, \"username\": \"bob\", \
+         \"peerhost\": \"2001:db8::/64\", \"since\": 1714564900000, \"until\": 4102444800000, \"why\": \"lockout\", \
+         \"lifted\": null, \"mode\": \"audit\", \"cluster\": \"\"}\n]\n",
     );
     // What was lifted ended then.
     check("bans --all --clientid dev-1 --since 1714565000001 --format json", "[]\n");
@@ -246,6 +253,11 @@ fn only_from_an_address() {
         "clientid,online,connections,first_connected_at,last_connected_at,last_disconnected_at,last_reason,cluster\ndev-1,1,2,1714564800000,1714565000000,1714564860500,normal,\n",
     );
     check("denials --peerhost 10.0.0.1 --format json", "[]\n");
+    let (_dir, path) = sample();
+    let args = args_of("online --peerhost ::/64", &path);
+    let (report, filter) = args.what.report().unwrap();
+    let Err(text) = show(report, filter, &mut Vec::new()) else { panic!("it was read") };
+    assert_eq!(text, "--peerhost ::/64: only `history bans` knows networks; name an address");
 }
 
 /// Lifts in a database of its own; returns what `history bans` shows then.
@@ -278,7 +290,13 @@ fn bans_are_lifted_by_what_they_are_on() {
 
 #[test]
 fn to_lift_one_must_say_whom() {
-    for line in ["lift", "lift --cluster eu", "lift --all --username bob", "lift --peerhost 10.0.0.0/8"] {
+    for line in [
+        "lift",
+        "lift --cluster eu",
+        "lift --all --username bob",
+        "lift --peerhost 10.0.0.0/8",
+        "lift --peerhost 192.0.2.7/64",
+    ] {
         let words = line.split(' ').chain(["--database", "history.db"]);
         assert!(Program::try_parse_from(std::iter::once("history").chain(words)).is_err(), "{line}");
     }
