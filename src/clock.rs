@@ -17,7 +17,11 @@ const BEFORE: i64 = 1_767_225_600_000;
 
 /// Unix milliseconds; `None` where the clock is surely wrong, as on a machine that has not learned the time since it was switched on.
 pub fn told_ms() -> Option<i64> {
-    Some(now_ms()).filter(|now| *now >= BEFORE)
+    believed(now_ms())
+}
+
+fn believed(now: i64) -> Option<i64> {
+    Some(now).filter(|now| *now >= BEFORE)
 }
 
 /// A point in time by two clocks.
@@ -35,5 +39,18 @@ impl Moment {
         static BEGIN: OnceLock<Instant> = OnceLock::new();
         let since = BEGIN.get_or_init(Instant::now).elapsed();
         Moment { unix: now_ms(), steady: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_shows_a_time_before_this_program_is_not_believed() {
+        // As it is where the system has no time at all, or has not learned it yet.
+        assert_eq!([0, -1, BEFORE - 1].map(believed), [None; 3]);
+        assert_eq!([BEFORE, i64::MAX].map(believed), [Some(BEFORE), Some(i64::MAX)]);
+        assert!(told_ms().is_some());
     }
 }

@@ -478,4 +478,30 @@ mod tests {
         assert_eq!(queue.take_lapses(), Lapses { answered_early: 1, dropped: 0 });
         assert_eq!(queue.all_lapses(), Lapses { answered_early: 4, dropped: 0 });
     }
+    #[test]
+    fn a_driver_that_records_nothing_wakes_for_a_ban_where_it_shares_them() {
+        const LONG: Duration = Duration::from_secs(60);
+        let ban = || Ban {
+            why: crate::limits::Why::Lockout,
+            mode: crate::decision::Mode::Enforce,
+            key: crate::limits::Key { clientid: None, username: Some("u".into()), peerhost: None },
+            since: 0,
+            until: 1,
+        };
+        let queue = Queue::new(Duration::from_secs(1), false);
+        queue.set_standby(true);
+        std::thread::scope(|scope| {
+            let begun = Instant::now();
+            let woken = scope.spawn(|| queue.pause(Instant::now() + LONG, true));
+            while !queue.state().writer_waits {
+                std::thread::yield_now();
+            }
+            queue.push_bans([ban()]);
+            assert!(woken.join().unwrap().bans && begun.elapsed() < LONG);
+        });
+        // Where it cannot write them it would come again and again.
+        let end = Instant::now() + Duration::from_millis(50);
+        queue.pause(end, false);
+        assert!(Instant::now() >= end);
+    }
 }
