@@ -105,6 +105,15 @@ fn a_broker_with_hocon_that_fails_closed() {
     check("hocon-closed", &[ALL, &as_of("5.0.3", &[]), &as_of("6.2", &[]), &["--etc", "etc"]]);
 }
 
+/// EMQX 5.0 to 5.8 let every client in at boot: unless all listeners are off in the settings, that is a problem.
+#[test]
+fn listeners_that_are_open_at_boot_are_a_problem() {
+    let runs = ["5.1", "5.0.26", "5.9"].map(|version| as_of(version, &[]));
+    let default = ["--etc", "default", "--data", "data", "--policy", "policy/rules.yaml", "--user", "root"];
+    let runs: Vec<&[&str]> = [ALL, &default].into_iter().chain(runs.iter().map(Vec::as_slice)).collect();
+    check("hocon-boot", &runs);
+}
+
 #[test]
 fn settings_in_hocon_that_open() {
     check("hocon-mistakes", &[ALL, &as_of("5.9.0", &[])]);
@@ -122,7 +131,8 @@ fn files_come_before_each_other() {
 #[test]
 fn a_policy_in_audit_mode_with_hocon() {
     let stock = ["--etc", "stock", "--policy", "policy/rules.yaml", "--user", "root", "--emqx", "6.0"];
-    check("hocon-audit", &[ALL, &as_of("5.9", &[]), &stock]);
+    let closed = ["--etc", "closed", "--policy", "policy/rules.yaml", "--user", "root", "--emqx", "5.8"];
+    check("hocon-audit", &[ALL, &as_of("5.9", &[]), &stock, &closed]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `install`: the folder that the broker starts the driver from, and the broker's settings.
 
+mod boot;
 mod grpc;
 
 use std::ffi::OsString;
@@ -239,7 +240,10 @@ fn write_service(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
 [Service]
 Environment=PATH={dir}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
-   systemctl daemon-reload && systemctl restart {service}"
+   systemctl daemon-reload && systemctl restart {service}
+
+   A start through `su - emqx`, as by the SysV script of the Debian packages, resets PATH, and the broker does not
+   find the driver then. `tr '\\0' '\\n' < /proc/PID/environ`, with the PID of beam.smp, shows the PATH that it has."
     )
 }
 
@@ -273,7 +277,10 @@ exhook.drivers.{name}.call_timeout = {timeout}s
         text,
         "
    The broker's user must be able to read the policy and the files that it names, password files too, and to
-   write to the folder of the history database."
+   write to the folder of the history database.
+
+   The broker logs the whole call, at level error, with the password in clear, if the driver ends or does not answer
+   within call_timeout (measured on 4.2.14). So let only administrators read the broker's log, wherever it is sent."
     )
 }
 
@@ -323,6 +330,7 @@ fn write_closing(text: &mut String, decides: Option<Decides>, asked: &Asked) -> 
    and in etc/acl.conf take the last line out, and what stands above it and is not wanted:\n\n{{allow, all}}."
         )?;
     }
+    writeln!(text, "\n   The broker reads these files when it starts: restart it.")?;
     if logins == Share::Some || topics == Share::Some {
         writeln!(
             text,

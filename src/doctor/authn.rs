@@ -1,5 +1,6 @@
 //! `authentication` of EMQX 5 and later: whom the broker lets in before it asks about the policy, or without.
 
+use super::boot::is_on;
 use super::hocon::{Kind, Value};
 use super::server::is_enabled;
 use super::settings::Settings;
@@ -23,11 +24,11 @@ pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec
             found.push(settings.at(finding, root));
         }
         Some(Some(list)) if !list.is_empty() => {
-            found.extend(list.iter().map(|one| authenticator(settings, one, "authentication", version)));
+            found.extend(list.iter().map(|one| authenticator(settings, one, "authentication", decides.mode, version)));
         }
         Some(Some(_)) | None => found.push(settings.at(none(decides.mode, version), root)),
     }
-    found.extend(listeners(settings, version));
+    found.extend(listeners(settings, decides.mode, version));
     found
 }
 
@@ -42,15 +43,10 @@ fn authenticators(value: &Value) -> Option<Vec<&Value>> {
 /// No authenticator is there.
 fn none(mode: Mode, version: Version) -> Finding {
     let about = "authentication";
-    let lets_in = version.has(Fact::IgnoreLetsIn) == Has::Yes;
     if mode == Mode::Audit {
-        return if lets_in {
-            Finding::fine(about, "there is none, so that everyone gets in until the policy leaves audit mode")
-        } else {
-            let message = "there is none, so that nobody gets in: this version refuses a login about which the provider \
-                           has no opinion, and in audit mode it has none";
-            Finding::warning(about, message)
-        };
+        // EMQX before 5.9 takes "no opinion" for a refusal, and is therefore not asked to call the
+        // provider about logins while the policy is in audit mode.
+        return Finding::fine(about, "there is none, so that everyone gets in until the policy leaves audit mode");
     }
     let open = "there is none, so that everyone gets in until the provider is loaded";
     match version.has(Fact::AsksAfterAuthenticators) {
@@ -63,9 +59,10 @@ fn none(mode: Mode, version: Version) -> Finding {
     }
 }
 
-fn authenticator(settings: &Settings, value: &Value, about: &str, version: Version) -> Finding {
+fn authenticator(settings: &Settings, value: &Value, about: &str, mode: Mode, version: Version) -> Finding {
     let text = |key: &str| value.get(&[key]).and_then(Value::text).unwrap_or("?");
     let (mechanism, backend) = (text("mechanism"), text("backend"));
+    let is_scram = (mechanism, backend) == ("scram", "built_in_database");
     let about = match backend {
         "?" => format!("{about}: {mechanism}"),
         backend => format!("{about}: {mechanism}, {backend}"),
@@ -75,8 +72,16 @@ fn authenticator(settings: &Settings, value: &Value, about: &str, version: Versi
             let message = format!("EMQX {version} asks about no login where there is an authenticator");
             Finding::problem(about, message)
         }
-        Has::Yes | Has::From(_) if (mechanism, backend) == ("scram", "built_in_database") => {
-            Finding::fine(about, "whom neither it nor the policy knows is refused; it knows those who log in by SCRAM")
+        Has::Yes | Has::From(_) if is_scram && mode == Mode::Audit => {
+            let message = "it refuses all clients that do not log in by SCRAM, though the policy is in audit mode";
+            Finding::warning(about, message)
+        }
+        Has::Yes | Has::From(_) if is_scram => {
+            let knows = "whom neither it nor the policy knows is refused; it knows those who log in by SCRAM";
+            match version.has(Fact::ListensLast) {
+                Has::Yes => Finding::fine(about, knows),
+                Has::No | Has::From(_) => Finding::fine(about, format!("once it has started, {knows}")),
+            }
         }
         Has::Yes | Has::From(_) => {
             let message = "it is asked before the policy, and whom it knows, the policy is not asked about; no topic is \
@@ -88,12 +93,12 @@ fn authenticator(settings: &Settings, value: &Value, about: &str, version: Versi
 }
 
 /// What listeners say for themselves.
-fn listeners(settings: &Settings, version: Version) -> Vec<Finding> {
+fn listeners(settings: &Settings, mode: Mode, version: Version) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(Kind::Object(kinds)) = settings.get(&["listeners"]).map(|value| &value.kind) else { return found };
     for (kind, of_kind) in kinds {
         let Kind::Object(named) = &of_kind.kind else { continue };
-        for (name, listener) in named.iter().filter(|(_, listener)| is_enabled(listener)) {
+        for (name, listener) in named.iter().filter(|(_, listener)| is_on(listener)) {
             let key = format!("listeners.{kind}.{name}");
             let asks = listener.get(&["enable_authn"]);
             if asks.and_then(Value::text) == Some("false") {
@@ -109,7 +114,7 @@ fn listeners(settings: &Settings, version: Version) -> Vec<Finding> {
                 let about = format!("{key}.authentication");
                 match authenticators(own) {
                     Some(list) if !list.is_empty() => {
-                        found.extend(list.iter().map(|one| authenticator(settings, one, &about, version)));
+                        found.extend(list.iter().map(|one| authenticator(settings, one, &about, mode, version)));
                     }
                     Some(_) | None => {
                         let message = "it is set, and takes the place of the general one";

@@ -9,6 +9,9 @@ use crate::convert::{Term, Value, consult};
 /// Where packages put the files.
 const PACKAGED: &str = "/var/lib/emqx";
 
+/// The plugin of EMQX 4.1 and 4.2 that starts drivers.
+pub(super) const DRIVER_PLUGIN: &str = "emqx_extension_hook";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Plugins,
@@ -75,7 +78,10 @@ pub(super) fn check_plugins(file: Option<&Path>, etc: &Etc<'_>, plugin: &str) ->
         found.push(Finding::fine(about, message).at(file, Some(*line)));
     } else {
         let message = format!("{plugin} is not loaded at the broker's start: the policy is not asked for anything");
-        found.push(Finding::problem(about, message).at(file, None).fix(format!("emqx_ctl plugins load {plugin}")));
+        let finding = Finding::problem(about, message).at(file, None).fix(format!("emqx_ctl plugins load {plugin}"));
+        let is_driver = plugin == DRIVER_PLUGIN;
+        let again = "if that fails with already_started, restart the broker, and then run it";
+        found.push(if is_driver { finding.fix(again) } else { finding });
     }
     for (at, (line, name)) in names.iter().enumerate() {
         if !name.starts_with("emqx_auth_") {

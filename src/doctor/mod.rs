@@ -6,6 +6,7 @@
 mod acl_conf;
 mod authn;
 mod authz;
+mod boot;
 mod conf;
 mod decides;
 mod emqx_conf;
@@ -192,7 +193,7 @@ pub fn check_etc(etc: &Etc<'_>) -> Looked {
             found.extend(acl_conf::check(etc, conf.as_ref(), modules.as_deref(), &DRIVER));
             let (of_plugin, named) = plugin::check(etc);
             found.extend(of_plugin);
-            found.extend(loaded::check_plugins(plugins.as_deref(), etc, "emqx_extension_hook"));
+            found.extend(loaded::check_plugins(plugins.as_deref(), etc, loaded::DRIVER_PLUGIN));
             drivers = named;
         }
         Layout::Plugin => {
@@ -206,6 +207,7 @@ pub fn check_etc(etc: &Etc<'_>) -> Looked {
             if let Some(settings) = settings::read(etc, version, &mut found) {
                 found.extend(server::check(&settings, etc, version));
                 found.extend(authn::check(&settings, etc, version));
+                found.extend(boot::check(&settings, etc, version));
                 found.extend(authz::check(&settings, etc, version));
             }
         }

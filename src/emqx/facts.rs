@@ -38,6 +38,12 @@ pub enum Fact {
     TellsPeerport,
     /// It says of every client that it is anonymous.
     AllAnonymous,
+    /// It opens its listeners after it has loaded the provider. EMQX 5.0 to 5.8 open them before, and before their own
+    /// authenticators start. No version before 5.0 is asked about this: EMQX 4 lets no client in at boot.
+    ListensLast,
+    /// A listener that is off by `enable = false` in `emqx.conf` can be turned on by `emqx ctl conf load --merge`, until
+    /// the next boot.
+    MergesSettings,
 }
 
 /// Whether a version has something.
@@ -68,7 +74,8 @@ impl Fact {
             Fact::ClusterHocon => const { &[release(5, 0, 23), line(5, 1)] },
             Fact::AclConfByDefault => const { &[release(5, 0, 25), line(5, 1)] },
             Fact::BaseHocon => const { &[release(5, 8, 4), line(5, 9)] },
-            Fact::IgnoreLetsIn | Fact::LoadsAgain => const { &[line(5, 9)] },
+            Fact::IgnoreLetsIn | Fact::ListensLast | Fact::LoadsAgain => const { &[line(5, 9)] },
+            Fact::MergesSettings => const { &[release(5, 1, 1), line(5, 2)] },
             Fact::VerifiesProvider => const { &[release(5, 8, 8), release(5, 9, 2), release(5, 10, 1), line(6, 0)] },
             Fact::DeniesNoMatch => const { &[line(6, 0)] },
             Fact::SecurityProfile => const { &[release(6, 2, 1)] },
@@ -120,6 +127,8 @@ mod tests {
         check("5.8.9", Fact::LoadsAgain, Has::No);
         check("5.9.0", Fact::LoadsAgain, Has::Yes);
         check("5.10", Fact::LoadsAgain, Has::Yes);
+        check("5.8.9", Fact::ListensLast, Has::No);
+        check("5.9", Fact::ListensLast, Has::Yes);
         check("5.10.4", Fact::DeniesNoMatch, Has::No);
         check("6.0", Fact::DeniesNoMatch, Has::Yes);
     }

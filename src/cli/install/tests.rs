@@ -32,6 +32,9 @@ Environment=PATH=/opt/exhook:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 
    systemctl daemon-reload && systemctl restart emqx
 
+   A start through `su - emqx`, as by the SysV script of the Debian packages, resets PATH, and the broker does not
+   find the driver then. `tr '\\0' '\\n' < /proc/PID/environ`, with the PID of beam.smp, shows the PATH that it has.
+
 2. Tell the plugin where the policy is. etc/plugins/emqx_extension_hook.conf:
 
 exhook.drivers = python3
@@ -43,6 +46,9 @@ exhook.drivers.python3.call_timeout = 5s
 
    The broker's user must be able to read the policy and the files that it names, password files too, and to
    write to the folder of the history database.
+
+   The broker logs the whole call, at level error, with the password in clear, if the driver ends or does not answer
+   within call_timeout (measured on 4.2.14). So let only administrators read the broker's log, wherever it is sent.
 
 3. Make the broker itself fail closed. While the driver is not loaded, starting or late, the broker lets
    everyone in and everything through, unless it is told otherwise.
@@ -59,6 +65,8 @@ acl_nomatch = deny
    and in etc/acl.conf take the last line out, and what stands above it and is not wanted:
 
 {allow, all}.
+
+   The broker reads these files when it starts: restart it.
 "
     );
 }

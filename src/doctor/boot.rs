@@ -1,0 +1,102 @@
+//! `listeners` of EMQX 5.0 to 5.8: which of them are open at boot, before anything can refuse a client.
+
+use std::collections::BTreeSet;
+
+use super::hocon::{Kind, Value};
+use super::server::is_enabled;
+use super::settings::Settings;
+use super::{Etc, Finding, Share};
+use crate::decision::Mode;
+use crate::emqx::{Fact, Has, Version};
+
+/// The kinds of which the broker opens a listener `default`, unless the settings turn it off.
+const BY_DEFAULT: [&str; 4] = ["tcp", "ssl", "ws", "wss"];
+
+/// Turns on what was off at boot.
+const TURN_ON: &str = "emqx ctl conf load --merge open.conf";
+
+const ABOUT: &str = "listeners";
+
+/// What the broker takes for a listener that was deleted.
+const DELETED: &str = "marked_for_deletion";
+
+pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Option<Finding> {
+    let decides = etc.decides();
+    let is_closed = version.has(Fact::ListensLast) == Has::Yes;
+    if is_closed || decides.logins == Share::None || decides.mode == Mode::Audit {
+        return None;
+    }
+    let listeners = settings.get(&["listeners"]);
+    let open = open_at_boot(listeners);
+    let finding = if open.is_empty() { closed() } else { problem(&open, version) };
+    Some(settings.at(finding, listeners))
+}
+
+fn closed() -> Finding {
+    let message = "all are off in the settings, so that no client gets in at boot before the provider is loaded";
+    Finding::fine(ABOUT, message).fix(format!("after each boot, once the provider is loaded: {TURN_ON}"))
+}
+
+fn problem(open: &[(&str, &str)], version: Version) -> Finding {
+    let names: Vec<String> = open.iter().map(|(kind, name)| format!("{kind}:{name}")).collect();
+    let message = format!(
+        "{} open before the provider is loaded and before any authenticator starts: at each boot every client gets in, \
+         with any password, and its session stays; measured on 5.8.8: for up to 0.06 s while the provider is up, 0.5 s \
+         while it is down, 5.5 s while it hangs",
+        names.join(", ")
+    );
+    let mut finding = Finding::problem(ABOUT, message);
+    let merges = version.has(Fact::MergesSettings);
+    if merges != Has::No {
+        for (kind, name) in open {
+            finding = finding.fix(format!("listeners.{kind}.{name}.enable = false"));
+        }
+        finding = finding.fix(format!("and after each boot, once the provider is loaded: {TURN_ON}"));
+    }
+    if let Has::From(from) = merges {
+        finding = finding.fix(format!("(this needs EMQX {from})"));
+    }
+    let or = if merges == Has::No { "" } else { "or " };
+    finding = finding.fix(format!("{or}after each boot, once the provider is loaded:"));
+    for name in names {
+        finding = finding.fix(format!("emqx ctl listeners restart {name}"));
+    }
+    finding
+        .fix("(this disconnects the clients that got in; no setting shows it, so the problem is still reported)")
+        .fix(format!("see also: exhook-policy install --emqx {version}"))
+}
+
+/// The listeners that the settings do not turn off, by kind and name.
+fn open_at_boot(listeners: Option<&Value>) -> Vec<(&str, &str)> {
+    let set = listeners.map(members).unwrap_or_default();
+    let mut kinds: Vec<&str> = BY_DEFAULT.to_vec();
+    kinds.extend(set.iter().map(|(kind, _)| *kind).filter(|kind| !BY_DEFAULT.contains(kind)));
+    let mut open = Vec::new();
+    for kind in kinds {
+        let of_kind = set.iter().find(|(name, _)| *name == kind).map(|(_, value)| members(value)).unwrap_or_default();
+        let mut names: BTreeSet<&str> = of_kind.iter().map(|(name, _)| *name).collect();
+        if BY_DEFAULT.contains(&kind) {
+            names.insert("default");
+        }
+        let is_open = |name: &&str| {
+            let listener = of_kind.iter().find(|(other, _)| other == name).map(|(_, listener)| *listener);
+            listener.is_none_or(is_on)
+        };
+        open.extend(names.into_iter().filter(is_open).map(|name| (kind, name)));
+    }
+    open
+}
+
+/// Whether the settings leave a listener on. The key was `enabled` before 5.1.1, which later versions take as well.
+pub(super) fn is_on(listener: &Value) -> bool {
+    let is_disabled = listener.get(&["enabled"]).and_then(Value::text) == Some("false");
+    is_enabled(listener) && !is_disabled && listener.text() != Some(DELETED)
+}
+
+/// The members of an object; of anything else there are none.
+fn members(value: &Value) -> Vec<(&str, &Value)> {
+    match &value.kind {
+        Kind::Object(members) => members.iter().map(|(name, value)| (name.as_str(), value)).collect(),
+        Kind::Text(_) | Kind::Array(_) | Kind::Unknown => Vec::new(),
+    }
+}
