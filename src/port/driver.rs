@@ -47,8 +47,11 @@ const LAST_WRITE: Duration = Duration::from_secs(2);
 /// The room for compressed terms is given back when it has grown beyond this.
 const KEEP: usize = 1 << 20;
 
-/// What has the broker ask for the hooks again.
-const MEND: &str = "emqx_ctl plugins unload emqx_extension_hook && emqx_ctl plugins load emqx_extension_hook";
+/// What has the broker ask for the hooks again. After more than ten exits of drivers in a minute the broker
+/// starts none any more: `load` then fails with `already_started`, and `unload` has taken the plugin out of
+/// `loaded_plugins`.
+const MEND: &str = "emqx_ctl plugins unload emqx_extension_hook && emqx_ctl plugins load emqx_extension_hook (only \
+                    while the driver runs; if the broker no longer starts it, restart the broker and unload nothing)";
 
 /// Why the loop ended before its input did.
 #[derive(Debug)]
