@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn exhook_policy(dir: &Path, args: &[&str]) -> Output {
     let output =
@@ -42,6 +42,26 @@ fn the_demo_keeps_its_folder_where_it_is_told_to() {
     let folder = text.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap();
     assert!(Path::new(folder).starts_with(dir.path()), "{text}");
     assert!(Path::new(folder).join("policy/data/history.db").exists());
+}
+
+/// As with `| head`, which closes its end of the pipe.
+#[test]
+fn output_that_is_not_read_to_its_end_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["demo"][..], &["completions", "bash"], &["man"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+            .args(args)
+            .env("TMPDIR", dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{args:?}");
+        assert!(output.status.success(), "{args:?}: {:?}", output.status);
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the demo left something behind");
 }
 
 #[test]

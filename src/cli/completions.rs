@@ -47,6 +47,8 @@ pub fn run_man(args: &ManArgs) -> ExitCode {
 fn code(written: io::Result<()>) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader of the output has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever closed stderr does not want to know.
             let _ = writeln!(io::stderr(), "error: {error}");

@@ -41,6 +41,8 @@ pub fn run(args: &Args) -> ExitCode {
     match demo(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
+        // The reader of the output has seen enough, as `head` does.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr leaves the exit code to tell.
             let _ = writeln!(io::stderr(), "error: {error}");

@@ -91,8 +91,9 @@ impl Host {
     pub(super) fn send(&mut self, id: u8, frame: &[u8]) -> io::Result<()> {
         let Some(stdin) = &mut self.stdin else { return Err(failed("the driver is gone")) };
         let length = u32::try_from(frame.len()).map_err(|_| failed("a frame is too long"))?;
-        stdin.write_all(&length.to_be_bytes())?;
-        stdin.write_all(frame)?;
+        let sent = stdin.write_all(&length.to_be_bytes()).and_then(|()| stdin.write_all(frame));
+        // A broken pipe here is the driver's. One at the output of the demo is no fault.
+        sent.map_err(|error| failed(format!("the driver takes no calls: {error}")))?;
         self.calls += 1;
         self.outstanding.insert(id);
         Ok(())
