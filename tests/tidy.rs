@@ -320,6 +320,34 @@ fn listed(folder: &str, ending: &str) -> Vec<String> {
     String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
+/// Text files below a folder, with what is in them.
+fn texts_below(folder: &str) -> Vec<(String, String)> {
+    let output = Command::new("find").arg(folder).args(["-type", "f"]).current_dir(root()).output().unwrap();
+    let names = String::from_utf8(output.stdout).unwrap();
+    let read = |name: &str| Some((name.to_owned(), fs::read_to_string(root().join(name)).ok()?));
+    names.lines().filter_map(read).collect()
+}
+
+/// A version of this program in an example, as `v0.5.0` or `exhook-policy:0.5.0`.
+#[test]
+fn examples_name_the_version_of_this_program() {
+    let ours = env!("CARGO_PKG_VERSION");
+    let major = ours.split('.').next().unwrap();
+    let mut found = 0;
+    for (name, text) in texts_below("examples").iter().filter(|(name, _)| !name.contains("/captures/")) {
+        for word in text.split(|c: char| !(c.is_alphanumeric() || c == '.')) {
+            let version = word.strip_prefix('v').unwrap_or(word).trim_end_matches('.');
+            let parts: Vec<&str> = version.split('.').collect();
+            let is_version = parts.len() == 3 && parts.iter().all(|part| part.parse::<u32>().is_ok());
+            if is_version && parts[0] == major {
+                assert_eq!(version, ours, "{name} names {word}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 2, "{found} versions");
+}
+
 #[test]
 fn nothing_points_outside_the_repository() {
     for folder in ["src", "tests", "examples", "rules", "schema", "docs", ".ci"] {
@@ -498,12 +526,16 @@ fn no_crate_is_there_twice_but_those_that_are_named() {
 fn every_fault_that_is_promised_against_has_a_test() {
     let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
     let mut rows = 0;
+    let mut faults = BTreeSet::new();
+    let mut shown = BTreeSet::new();
     for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| fault |")) {
         let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         assert_eq!(cells.len(), 4, "{line}");
         assert!(cells.iter().all(|cell| !cell.is_empty()), "{line}");
         let tests: Vec<(&str, &str)> = cells[2].split('`').filter_map(|word| word.split_once("::")).collect();
         assert!(!tests.is_empty(), "no test shows: {line}");
+        assert!(faults.insert(cells[0]), "this fault has two rows: {}", cells[0]);
+        assert!(shown.insert(tests.clone()), "another row has the same tests: {line}");
         for (file, test) in tests {
             let text = fs::read_to_string(root().join(file)).unwrap_or_else(|_| panic!("there is no {file}: {line}"));
             let at = text.find(&format!("fn {test}(")).unwrap_or_else(|| panic!("{file} has no {test}"));
