@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+
 /// Unix milliseconds.
 pub fn now_ms() -> i64 {
     SystemTime::now()
@@ -10,6 +12,12 @@ pub fn now_ms() -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_millis()).ok())
         .unwrap_or(0)
+}
+
+/// Unix milliseconds as a time in UTC; the number itself where no calendar has it.
+pub fn in_utc(ms: i64) -> String {
+    Timestamp::from_millisecond(ms)
+        .map_or_else(|_| ms.to_string(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Unix milliseconds when this program was younger than that: 2026-01-01.

@@ -9,7 +9,7 @@
 //! - [`limits`]: logins that are refused whatever the rules say.
 //! - [`reload`]: the thread that watches the file.
 //! - [`report`]: how it is, as metrics.
-//! - [`told`]: which hooks the brokers were told to call.
+//! - [`told`]: which hooks the brokers registered.
 //! - [`counts`], [`outlet`]: what was decided; late answers.
 
 mod core;
@@ -35,8 +35,8 @@ use crate::clock::now_ms;
 use crate::decision::{Answer, Mode, Verdict};
 use crate::emqx::Fact;
 use crate::event::{BrokerLoaded, Event, Origin};
-use crate::handler::{Handler, Told, Whereabouts};
-use crate::history::Recorder;
+use crate::handler::{Caller, Handler, Told, Whereabouts};
+use crate::history::{Recorder, Serves};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
 use crate::metrics::Meter;
@@ -44,7 +44,8 @@ use crate::policy::Policy;
 use crate::reply::{Sink, Token};
 use crate::stamp::Stamp;
 use crate::state::status::Fault;
-use crate::state::{Folder, last_good};
+use crate::state::trusted::Unusable;
+use crate::state::{Folder, brokers, last_good};
 
 /// How long the start waits for lists before it goes on without those that are not there yet.
 const FIRST_LOAD: Duration = Duration::from_millis(1500);
@@ -164,11 +165,12 @@ impl Engine {
             let patience = FIRST_LOAD.min(policy.deadline() / 2);
             Core::start(policy, hash, &around, None, patience)
         });
+        let brokers = registered(&around, &state);
         let shared = Shared {
             around,
             folder: state,
             core: ArcSwapOption::from(core),
-            brokers: told::Brokers::default(),
+            brokers,
             bell: Arc::default(),
             standing: Mutex::new(Standing { is_last_good, ..Standing::default() }),
             meter: Meter::default(),
@@ -190,7 +192,7 @@ fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Pol
     let Surroundings { file, log, .. } = around;
     let bytes = match last_good::recall(folder, file, LARGEST_COPY) {
         Ok(bytes) => bytes,
-        Err(last_good::Unusable::None) => return None,
+        Err(Unusable::None) => return None,
         Err(unusable) => {
             log.line(format_args!("the last good policy in {} is not used: {unusable}", folder.path().display()));
             return None;
@@ -209,6 +211,27 @@ fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Pol
         folder.path().display()
     ));
     Some((compiled, text.hash))
+}
+
+/// What brokers registered before this process started. To a driver its broker says that itself.
+fn registered(around: &Surroundings, folder: &Folder) -> told::Brokers {
+    let Surroundings { file, recorder, log, .. } = around;
+    match recorder.serves {
+        Serves::Parent { .. } => return told::Brokers::default(),
+        Serves::Callers => {}
+    }
+    match brokers::recall(folder, file) {
+        Ok(records) => told::Brokers::recalled(records),
+        Err(Unusable::None) => told::Brokers::default(),
+        Err(unusable) => {
+            log.line(format_args!(
+                "the record of the brokers' hooks in {} is not used: {unusable}. It is not known which hooks a broker \
+                 registered until the broker loads the provider again",
+                folder.path().display()
+            ));
+            told::Brokers::default()
+        }
+    }
 }
 
 /// The answer to a call of this kind where anything went wrong.
@@ -267,11 +290,15 @@ impl Handler for Engine {
     }
 
     fn told(&self, told: Told) {
-        self.shared.brokers.put(told);
+        self.shared.brokers.put(told, now_ms());
+    }
+
+    fn calls(&self, caller: Caller) {
+        self.shared.brokers.calls(caller, now_ms());
     }
 
     fn whereabouts(&self, broker: &str, whereabouts: Whereabouts) {
-        self.shared.brokers.mark(broker, whereabouts);
+        self.shared.brokers.mark(broker, whereabouts, now_ms());
     }
 
     fn brokers_tell_certificates(&self) -> bool {

@@ -8,24 +8,31 @@ use crate::event::{BrokerLoaded, Event, Origin};
 use crate::hook::{Hook, HookSet, Kind};
 use crate::reply::{Sink, Token};
 
+/// A broker, and what its version makes of hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Which broker, in words.
+    pub broker: String,
+    /// The version of EMQX, if the broker said it.
+    pub version: Option<String>,
+    /// The hooks of which the broker takes "no opinion" for a refusal.
+    pub refused_if_ignored: HookSet,
+    /// What makes the broker ask for its hooks again: a command, or where to click.
+    pub mend: String,
+}
+
 /// What a broker was told to call when it loaded the plugin or the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// Which broker, in words.
-    pub broker: String,
+    /// Which broker.
+    pub caller: Caller,
     /// The hooks.
     pub hooks: HookSet,
-    /// Those that it must not call while the policy is in audit mode.
-    pub not_in_audit: HookSet,
-    /// What has it ask for the hooks again: a command, or where to click.
-    pub mend: String,
 }
 
 /// Whether a broker that was told its hooks calls them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whereabouts {
-    /// It calls again, without having asked for its hooks again.
-    Back,
     /// It has stopped, or is out of reach.
     Away,
     /// It unloaded the provider, and will call no more before it loads it again.
@@ -58,7 +65,10 @@ pub trait Handler: Send + 'static {
     fn answered(&self, _: Hook, _: Answer, _: Duration, _: u64) {}
     /// Takes note of what a broker was told.
     fn told(&self, _: Told) {}
-    /// Takes note of what became of a broker that was told, by the words of [`Told::broker`].
+    /// Takes note that a broker calls, at its first call after it had no connection. It registered
+    /// its hooks before: with this process, with an earlier one, or with another server.
+    fn calls(&self, _: Caller) {}
+    /// Takes note of what became of a broker, by the words of [`Caller::broker`].
     fn whereabouts(&self, _broker: &str, _: Whereabouts) {}
     /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not known, they may not.
     fn brokers_tell_certificates(&self) -> bool {

@@ -32,7 +32,7 @@
 //! - [`limits`]: who is kept out for a while, because too many logins came or failed.
 //! - [`history`]: online status, connection history and denials in SQLite.
 //! - [`reverse`]: who can do something, and what a client can do, answered from the rules.
-//! - [`state`]: how a process is, in a file; and the last policy that was good.
+//! - [`state`]: how a process is, in a file; the last policy that was good; which hooks brokers registered.
 //! - [`metrics`]: counters and times, for Prometheus.
 //! - [`capture`]: what comes and what is decided, written as JSON lines by a thread of its own.
 //! - [`replay`]: recorded events, JSON lines or frames, put to a policy again.

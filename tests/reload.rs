@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::{Engine, Setup};
 use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
-use exhook_policy::handler::{Handler, Told};
+use exhook_policy::handler::{Caller, Handler, Told};
 use exhook_policy::history::Recorder;
 use exhook_policy::hook::{Hook, HookSet};
 use exhook_policy::log::Log;
@@ -247,19 +247,26 @@ fn a_policy_that_never_loaded_denies_until_it_does() {
 fn a_hook_that_the_broker_was_not_told_of_is_said_loudly() {
     let bench = Bench::new(&allows("a"));
     let told = |hooks: &[Hook]| Told {
-        broker: "the broker".to_owned(),
+        caller: Caller {
+            broker: "the broker".to_owned(),
+            version: None,
+            refused_if_ignored: HookSet::EMPTY,
+            mend: "mend it".to_owned(),
+        },
         hooks: hooks.iter().copied().collect(),
-        not_in_audit: HookSet::EMPTY,
-        mend: "mend it".to_owned(),
     };
     bench.engine.told(told(&bench.engine.hooks()));
     bench.replace(&(allows("b") + "acl: { rules: [] }\nhistory: { database: h.db }\n"));
     bench.await_login("b");
-    let missing = "NOT IN FORCE: the broker was not told of client.connected, client.disconnected, client.check_acl, \
+    let missing = "NOT IN FORCE: the broker did not register client.connected, client.disconnected, client.check_acl, \
                    session.discarded, session.takeovered, which the policy needs now, and does not call it until: mend it";
     bench.await_line(missing);
     bench.wait(
-        || String::from_utf8(bench.status(&[]).stdout).unwrap().contains("the broker was not told of client.connected"),
+        || {
+            String::from_utf8(bench.status(&[]).stdout)
+                .unwrap()
+                .contains("the broker did not register client.connected")
+        },
         "the status says so",
     );
     bench.engine.told(told(&bench.engine.hooks()));

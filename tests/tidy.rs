@@ -38,7 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("password", &["log", "policy"]),
     ("history", &["clock", "decision", "event", "hook", "limits", "log", "policy", "reply"]),
     ("capture", &["clock", "decision", "event", "log", "policy"]),
-    ("state", &["decision", "history", "put"]),
+    ("state", &["clock", "decision", "handler", "history", "hook", "put"]),
     (
         "engine",
         &[

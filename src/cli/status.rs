@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use jiff::Timestamp;
 
-use crate::clock::now_ms;
+use crate::clock::{in_utc, now_ms};
+use crate::decision::Mode;
 use crate::history::Recorder;
 use crate::state::status::{self, All, Found, Status};
 use crate::state::{Folder, hash_of};
@@ -19,7 +19,8 @@ const POLICY: &str = "rules.yaml";
 
 /// Show how the running drivers and servers are: which policy is in force, and why not the file
 ///
-/// Exits with 1 where something is wrong: the file is not in force, a broker was told of other hooks, no process runs.
+/// Exits with 1 where something is wrong: the file is not in force, no process runs, a broker does
+/// not call the hooks that the policy needs, or it is not known which hooks a broker registered.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The policy file
@@ -111,27 +112,13 @@ impl<'a> Judged<'a> {
         if let Some(fault) = &status.fault {
             wrong.push(format!(
                 "the file as it stands is not in force, since {}:\n{}",
-                time(fault.at),
+                in_utc(fault.at),
                 indented(&fault.text)
             ));
         }
+        let in_audit = status.policy.as_ref().is_some_and(|policy| policy.mode == Mode::Audit.as_str());
         for broker in &status.brokers {
-            if !broker.missing.is_empty() {
-                wrong.push(format!(
-                    "{} was not told of {}, and does not call it until: {}",
-                    broker.broker,
-                    broker.missing.join(", "),
-                    broker.mend
-                ));
-            }
-            if !broker.unwanted.is_empty() {
-                wrong.push(format!(
-                    "{} calls {}, and takes the answers of a policy in audit mode for refusals, until: {}",
-                    broker.broker,
-                    broker.unwanted.join(", "),
-                    broker.mend
-                ));
-            }
+            wrong.extend(broker.problems(in_audit).into_iter().map(|(_, problem)| problem));
         }
         Judged { status, is_running: is_alive.unwrap_or(age <= STALE), wrong }
     }
@@ -153,12 +140,12 @@ fn human(judged: &[Judged<'_>], out: &mut impl Write) -> io::Result<()> {
             process.pid,
             process.version,
             process.sqlite,
-            time(process.since)
+            in_utc(process.since)
         )?;
         writeln!(out, "  file      {}", status.file.display())?;
         if let Some(policy) = &status.policy {
             let hash = policy.hash.get(..12).unwrap_or(&policy.hash);
-            writeln!(out, "  in force  {hash}, mode {}, since {}", policy.mode, time(policy.since))?;
+            writeln!(out, "  in force  {hash}, mode {}, since {}", policy.mode, in_utc(policy.since))?;
         }
         writeln!(out, "  reloads   {} in force, {} refused", status.reloads.good, status.reloads.bad)?;
         let queues: Vec<String> = status.queues.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -207,9 +194,4 @@ fn json(judged: &[Judged<'_>], out: &mut impl Write) -> io::Result<()> {
 
 fn indented(text: &str) -> String {
     text.trim_end().lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
-}
-
-fn time(ms: i64) -> String {
-    Timestamp::from_millisecond(ms)
-        .map_or_else(|_| ms.to_string(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

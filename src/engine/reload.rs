@@ -18,13 +18,14 @@ use super::{Shared, report};
 use crate::clock::now_ms;
 use crate::decision::Mode;
 use crate::history::Serves;
+use crate::hook::Hook;
 use crate::metrics::export::Exporter;
 use crate::policy::model::IfInvalid;
 use crate::policy::{self, Policy};
 use crate::source;
 use crate::stamp::Stamp;
 use crate::state::status::{self, Fault, InForce, Mistold, Reloads, Running, Status};
-use crate::state::{Folder, hash_of, last_good};
+use crate::state::{Folder, brokers, hash_of, last_good};
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -189,6 +190,8 @@ struct Watch {
     retired: Vec<Arc<Core>>,
     written: Option<(Instant, Standing)>,
     said_unwritten: bool,
+    /// The record of the brokers' hooks could not be written then.
+    unrecorded: Option<Instant>,
 }
 
 impl Watch {
@@ -219,6 +222,7 @@ impl Watch {
             retired: Vec::new(),
             written: None,
             said_unwritten: false,
+            unrecorded: None,
             shared,
         }
     }
@@ -230,6 +234,7 @@ impl Watch {
         }
         loop {
             self.report();
+            self.record_brokers(false);
             self.export();
             if !self.shared.bell.pause(LOOK) {
                 break;
@@ -241,6 +246,7 @@ impl Watch {
             // What is left of a policy may take its time to end, and nobody else has that.
             self.retired.retain(|core| Arc::strong_count(core) > 1);
         }
+        self.record_brokers(true);
         // Gone before it is said that this has ended: the process may be over at once then.
         self.exporter = None;
         status::remove(&self.folder, &self.me);
@@ -325,6 +331,16 @@ impl Watch {
             new.policy.mode().as_str(),
             short(&new.hash)
         ));
+        for (hook, section, what) in
+            [(Hook::ClientAuthenticate, "auth", "logins"), (Hook::ClientCheckAcl, "acl", "topics")]
+        {
+            let decides = |core: &Core| core.policy.hooks().contains(&hook);
+            if before.as_deref().is_some_and(decides) && !decides(&new) {
+                around.log.line(format_args!(
+                    "the policy has no `{section}` any more, and leaves {what} to the brokers' own settings"
+                ));
+            }
+        }
         core.store(Some(new));
         self.retired.extend(before);
         self.now.since = now_ms();
@@ -399,6 +415,32 @@ impl Watch {
                 crate::state::VARIABLE
             )),
             Err(_) => {}
+        }
+    }
+
+    /// Writes down which hooks the brokers registered, for the next start. `at_end`: also where
+    /// that was done a short while ago.
+    fn record_brokers(&mut self, at_end: bool) {
+        let Shared { around, brokers, .. } = &*self.shared;
+        let is_later = at_end || self.unrecorded.is_none_or(|failed| failed.elapsed() >= WRITE);
+        match around.recorder.serves {
+            Serves::Callers if brokers.is_changed(now_ms(), at_end) && is_later => {}
+            Serves::Callers | Serves::Parent { .. } => return,
+        }
+        // Another server of this policy may have written it too.
+        brokers.merge(brokers::recall(&self.folder, &around.file).unwrap_or_default());
+        match brokers::keep(&self.folder, &around.file, &brokers.to_write(now_ms())) {
+            Ok(()) => self.unrecorded = None,
+            Err(error) => {
+                brokers.unwritten();
+                if self.unrecorded.replace(Instant::now()).is_none() {
+                    around.log.line(format_args!(
+                        "the record of the brokers' hooks cannot be written in {}: {error}. After the next start of this \
+                         server it is not known which hooks they registered",
+                        self.folder.path().display()
+                    ));
+                }
+            }
         }
     }
 

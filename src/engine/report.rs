@@ -6,7 +6,7 @@ use super::Shared;
 use super::reload::Standing;
 use crate::clock::{Moment, now_ms};
 use crate::metrics::text::Page;
-use crate::state::status::Running;
+use crate::state::status::{Mistold, Running};
 
 /// All series.
 pub(super) fn page(shared: &Shared, me: &Running) -> String {
@@ -76,6 +76,10 @@ fn policy(page: &mut Page, shared: &Shared, standing: &Standing) {
     taken.value(&[("result", "refused")], reloads.bad);
     page.gauge("reload_duration_seconds", "How long it took to make the last change ready.")
         .seconds(&[], i64::try_from(ready_in.as_millis()).unwrap_or(i64::MAX));
-    let missing: usize = brokers.iter().map(|broker| broker.missing.len() + broker.unwanted.len()).sum();
-    page.gauge("hooks_mistold", "Hooks that brokers must be told anew, over all brokers.").value(&[], missing as u64);
+    let mistold: usize = brokers.iter().map(Mistold::count).sum();
+    page.gauge(
+        "hooks_mistold",
+        "Hooks that brokers must register or give up, over all brokers; 1 for each broker whose hooks are not known.",
+    )
+    .value(&[], mistold as u64);
 }

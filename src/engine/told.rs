@@ -1,16 +1,23 @@
-//! Which hooks each broker was told to call, beside those that the policy needs now.
+//! Which hooks each broker registered, beside those that the policy needs now.
+//!
+//! A broker that calls without a record here is not known: it loaded the provider from another
+//! server, or before such records were kept. It may lack the hook that guards the door, so it is
+//! never taken for one that has all hooks.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::decision::Mode;
-use crate::handler::{Told, Whereabouts};
-use crate::hook::{Hook, HookSet};
+use crate::handler::{Caller, Told, Whereabouts};
+use crate::hook::HookSet;
 use crate::log::Log;
+use crate::state::brokers::{LONGEST_NAME, LONGEST_VERSION, MOST, Presence, Record};
 use crate::state::status::Mistold;
 
-/// Brokers that are kept in mind. There are a few of them; what would be more is no broker.
-const MOST: usize = 1024;
+/// A broker that is not connected is forgotten so long after it was last seen: milliseconds.
+const FORGOTTEN: i64 = 7 * 24 * 3_600_000;
+/// The time at which a connected broker was last seen is written down so often: milliseconds.
+const SEEN: i64 = 3_600_000;
 
 /// By broker.
 #[derive(Debug, Default)]
@@ -20,11 +27,15 @@ pub(super) struct Brokers {
 
 #[derive(Debug, Default)]
 struct State {
-    told: BTreeMap<String, Known>,
+    known: BTreeMap<String, Known>,
+    /// Whether there was no place for a broker, and whether that was said.
     overflow: Overflow,
+    /// Something is not written down yet.
+    is_changed: bool,
+    /// When all of it was written down, Unix milliseconds.
+    written: i64,
 }
 
-/// Whether there was no place for a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Overflow {
     #[default]
@@ -35,232 +46,221 @@ enum Overflow {
 
 #[derive(Debug)]
 struct Known {
-    told: Told,
-    /// It calls nothing now.
-    is_away: bool,
+    record: Record,
+    /// It called, or loaded the provider, since this process started.
+    is_heard: bool,
     /// What was said of it last.
-    said: Wrong,
+    said: Option<Mistold>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Wrong {
-    missing: HookSet,
-    unwanted: HookSet,
-}
+impl Known {
+    /// It calls, or could, as far as is known.
+    fn is_here(&self) -> bool {
+        self.record.presence == Presence::Here
+    }
 
-impl Wrong {
-    fn of(told: &Told, needed: HookSet, mode: Mode) -> Self {
-        let barred = match mode {
-            Mode::Enforce => HookSet::EMPTY,
-            Mode::Audit => told.not_in_audit,
+    fn wrong(&self, needed: HookSet, mode: Mode) -> Option<Mistold> {
+        let Record { caller, hooks, seen, .. } = &self.record;
+        let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
+        let (missing, unwanted) = hooks.map_or((HookSet::EMPTY, HookSet::EMPTY), |hooks| {
+            let refused = caller.refused_if_ignored;
+            // In audit mode the broker must not ask where it takes the answer for a refusal.
+            let wanted = match mode {
+                Mode::Enforce => needed,
+                Mode::Audit => needed.without(refused),
+            };
+            (wanted.without(hooks), hooks.and(refused).without(wanted))
+        });
+        let wrong = Mistold {
+            broker: caller.broker.clone(),
+            missing: names(missing),
+            unwanted: names(unwanted),
+            unknown: hooks.is_none(),
+            last_seen: (!self.is_heard).then_some(*seen),
+            mend: caller.mend.clone(),
         };
-        Wrong { missing: needed.without(barred).without(told.hooks), unwanted: told.hooks.and(barred) }
+        (wrong.count() > 0).then_some(wrong)
+    }
+}
+
+impl State {
+    /// Whether there is a place for this broker, if need be that of one which is not connected.
+    fn has_place(&mut self, broker: &str) -> bool {
+        if self.known.len() >= MOST && !self.known.contains_key(broker) {
+            self.known.retain(|_, known| known.is_here() && known.is_heard);
+        }
+        let has_place = self.known.len() < MOST || self.known.contains_key(broker);
+        if !has_place && self.overflow == Overflow::None {
+            self.overflow = Overflow::New;
+        }
+        has_place
+    }
+
+    fn put(&mut self, record: Record) {
+        let broker = record.caller.broker.clone();
+        if self.has_place(&broker) {
+            self.known.insert(broker, Known { record, is_heard: true, said: None });
+            self.is_changed = true;
+        }
     }
 }
 
 impl Brokers {
-    /// Takes note of what a broker was told.
-    pub(super) fn put(&self, told: Told) {
-        let State { told: all, overflow } = &mut *self.state();
-        if all.len() >= MOST && !all.contains_key(&told.broker) {
-            all.retain(|_, known| !known.is_away);
-        }
-        if all.len() >= MOST && !all.contains_key(&told.broker) {
-            if *overflow == Overflow::None {
-                *overflow = Overflow::New;
-            }
-            return;
-        }
-        all.insert(told.broker.clone(), Known { told, is_away: false, said: Wrong::default() });
+    /// With what was written down before this process started.
+    pub(super) fn recalled(records: Vec<Record>) -> Self {
+        let brokers = Brokers::default();
+        brokers.merge(records);
+        brokers
     }
 
-    /// Takes note of what became of a broker that was told.
-    pub(super) fn mark(&self, broker: &str, whereabouts: Whereabouts) {
-        let all = &mut self.state().told;
-        let is_away = match whereabouts {
-            Whereabouts::Back => false,
-            Whereabouts::Away => true,
-            Whereabouts::Unloaded => {
-                all.remove(broker);
-                return;
-            }
+    /// A broker loaded the provider.
+    pub(super) fn put(&self, told: Told, now: i64) {
+        let caller = bounded(told.caller);
+        self.state().put(Record { caller, hooks: Some(told.hooks), presence: Presence::Here, at: now, seen: now });
+    }
+
+    /// A broker calls. Where its load is not on record, or another version loaded the provider, its
+    /// hooks are not known.
+    pub(super) fn calls(&self, caller: Caller, now: i64) {
+        let caller = bounded(caller);
+        let state = &mut *self.state();
+        let Some(known) = state.known.get_mut(&caller.broker) else {
+            return state.put(Record { caller, hooks: None, presence: Presence::Here, at: 0, seen: now });
         };
-        if let Some(known) = all.get_mut(broker) {
-            known.is_away = is_away;
+        let Record { caller: before, hooks, presence, seen, .. } = &mut known.record;
+        let is_other = matches!((&before.version, &caller.version), (Some(before), Some(now)) if before != now);
+        if is_other || *presence == Presence::Unloaded {
+            *hooks = None;
         }
+        let version = caller.version.or(before.version.take());
+        *before = Caller { version, ..caller };
+        (*presence, *seen, known.is_heard) = (Presence::Here, now, true);
+        state.is_changed = true;
+    }
+
+    /// Takes note of what became of a broker.
+    pub(super) fn mark(&self, broker: &str, whereabouts: Whereabouts, now: i64) {
+        let state = &mut *self.state();
+        let Some(known) = state.known.get_mut(cut(broker, LONGEST_NAME)) else { return };
+        let record = &mut known.record;
+        match whereabouts {
+            // One that unloaded the provider lets go of its connections then.
+            Whereabouts::Away if record.presence == Presence::Unloaded => return,
+            Whereabouts::Away => record.presence = Presence::Away,
+            Whereabouts::Unloaded => (record.presence, record.at) = (Presence::Unloaded, now),
+        }
+        record.seen = now;
+        state.is_changed = true;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says which brokers call other hooks than a policy wants that has come into force, once each.
-    pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<Mistold> {
-        let State { told: all, overflow } = &mut *self.state();
-        if *overflow == Overflow::New {
-            *overflow = Overflow::Said;
-            log.line(format_args!(
-                "more than {MOST} brokers have asked for their hooks: whether a new policy needs others is not said of those beyond"
-            ));
+    /// Takes over what was written down, by this process or another of the same policy, where that
+    /// is newer.
+    pub(super) fn merge(&self, records: Vec<Record>) {
+        let State { known: all, .. } = &mut *self.state();
+        for record in records {
+            let has_place = all.len() < MOST;
+            match all.get_mut(&record.caller.broker) {
+                // Where the broker is now, this process knows itself.
+                Some(known) if record.at > known.record.at => {
+                    (known.record.hooks, known.record.at) = (record.hooks, record.at);
+                }
+                None if has_place => {
+                    let known = Known { is_heard: false, said: None, record };
+                    all.insert(known.record.caller.broker.clone(), known);
+                }
+                Some(_) | None => {}
+            }
         }
+    }
+
+    /// Forgets brokers that were not seen for long, and tells whether there is something to write
+    /// down. At the end that includes when the connected brokers were last seen, which is written
+    /// every hour otherwise.
+    pub(super) fn is_changed(&self, now: i64, at_end: bool) -> bool {
+        let State { known: all, is_changed, written, .. } = &mut *self.state();
+        let before = all.len();
+        all.retain(|_, known| {
+            (known.is_here() && known.is_heard) || now.saturating_sub(known.record.seen) <= FORGOTTEN
+        });
+        *is_changed |= all.len() < before;
+        let is_due = at_end || now.saturating_sub(*written) >= SEEN;
+        *is_changed || (is_due && all.values().any(|known| known.is_here() && known.is_heard))
+    }
+
+    /// All that is to be written down. It is taken to be, unless [`unwritten`](Self::unwritten) is
+    /// called.
+    pub(super) fn to_write(&self, now: i64) -> Vec<Record> {
+        let State { known: all, is_changed, written, .. } = &mut *self.state();
+        (*is_changed, *written) = (false, now);
+        let current = |known: &mut Known| {
+            if known.is_here() && known.is_heard {
+                known.record.seen = now;
+            }
+            known.record.clone()
+        };
+        all.values_mut().map(current).collect()
+    }
+
+    /// What was to be written down could not be.
+    pub(super) fn unwritten(&self) {
+        self.state().is_changed = true;
+    }
+
+    /// Says which brokers do not call the hooks that the policy in force wants, or may not: once
+    /// for each broker and change.
+    pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<Mistold> {
+        let State { known: all, overflow, .. } = &mut *self.state();
         let mut mistold = Vec::new();
-        for Known { told, said, .. } in all.values_mut().filter(|known| !known.is_away) {
-            let wrong = Wrong::of(told, needed, mode);
-            if wrong == Wrong::default() {
-                *said = wrong;
-                continue;
+        for known in all.values_mut().filter(|known| known.is_here()) {
+            let wrong = known.wrong(needed, mode);
+            if known.said != wrong {
+                if let Some(wrong) = &wrong {
+                    say(wrong, mode, log);
+                }
+                known.said.clone_from(&wrong);
             }
-            if *said != wrong {
-                *said = wrong;
-                say(told, wrong, log);
+            mistold.extend(wrong);
+        }
+        if *overflow != Overflow::None {
+            let beyond = Mistold {
+                broker: format!("a broker beyond the {MOST} that this server keeps in mind"),
+                unknown: true,
+                mend: "let fewer brokers call it, and restart it".to_owned(),
+                ..Mistold::default()
+            };
+            if *overflow == Overflow::New {
+                *overflow = Overflow::Said;
+                say(&beyond, mode, log);
             }
-            let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
-            mistold.push(Mistold {
-                broker: told.broker.clone(),
-                missing: names(wrong.missing),
-                unwanted: names(wrong.unwanted),
-                mend: told.mend.clone(),
-            });
+            mistold.push(beyond);
         }
         mistold
     }
 }
 
-fn say(told: &Told, wrong: Wrong, log: &Log) {
-    let names = |hooks: HookSet| hooks.iter().map(Hook::point).collect::<Vec<_>>().join(", ");
-    let Told { broker, mend, .. } = told;
-    if !wrong.missing.is_empty() {
-        log.line(format_args!(
-            "NOT IN FORCE: {broker} was not told of {}, which the policy needs now, and does not call it until: {mend}",
-            names(wrong.missing)
-        ));
+fn say(wrong: &Mistold, mode: Mode, log: &Log) {
+    for (word, problem) in wrong.problems(mode == Mode::Audit) {
+        log.line(format_args!("{word}: {problem}"));
     }
-    if !wrong.unwanted.is_empty() {
-        log.line(format_args!(
-            "REFUSED: {broker} calls {}, and takes the answers of a policy in audit mode for refusals, until: {mend}",
-            names(wrong.unwanted)
-        ));
-    }
+}
+
+/// Without more bytes than are kept. No broker has such a name.
+fn bounded(caller: Caller) -> Caller {
+    let Caller { broker, version, refused_if_ignored, mend } = caller;
+    let broker = cut(&broker, LONGEST_NAME).to_owned();
+    let version = version.map(|version| cut(&version, LONGEST_VERSION).to_owned());
+    Caller { broker, version, refused_if_ignored, mend }
+}
+
+/// The beginning of a text, at most so many bytes.
+fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(hooks: &[Hook]) -> HookSet {
-        hooks.iter().copied().collect()
-    }
-
-    #[track_caller]
-    fn check(told: &[Hook], needed: &[Hook], mode: Mode, missing: &[Hook], unwanted: &[Hook]) {
-        let not_in_audit = set(&[Hook::ClientAuthenticate]);
-        let told = Told { broker: "b".to_owned(), hooks: set(told), not_in_audit, mend: "m".to_owned() };
-        let wrong = Wrong { missing: set(missing), unwanted: set(unwanted) };
-        assert_eq!(Wrong::of(&told, set(needed), mode), wrong);
-    }
-
-    #[test]
-    fn what_a_broker_was_told_is_compared_with_what_is_needed() {
-        use Hook::{ClientAuthenticate as Login, ClientCheckAcl as Topic};
-        check(&[Login], &[Login], Mode::Enforce, &[], &[]);
-        check(&[Login, Topic], &[Login], Mode::Enforce, &[], &[]);
-        check(&[Login], &[Login, Topic], Mode::Enforce, &[Topic], &[]);
-        // Told while the policy was in audit mode.
-        check(&[Topic], &[Login, Topic], Mode::Audit, &[], &[]);
-        check(&[Topic], &[Login, Topic], Mode::Enforce, &[Login], &[]);
-        // And the other way.
-        check(&[Login, Topic], &[Login, Topic], Mode::Audit, &[], &[Login]);
-    }
-
-    #[test]
-    fn each_broker_is_spoken_of_once() {
-        let brokers = Brokers::default();
-        let put = |broker: &str, hooks: &[Hook]| {
-            let mend = "mend it".to_owned();
-            brokers.put(Told { broker: broker.to_owned(), hooks: set(hooks), not_in_audit: HookSet::EMPTY, mend });
-        };
-        put("one", &[Hook::ClientAuthenticate]);
-        put("two", &[Hook::ClientAuthenticate, Hook::ClientConnected]);
-        let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let log = Log::to(Lines(std::sync::Arc::clone(&lines)));
-        let needed = set(&[Hook::ClientAuthenticate, Hook::ClientConnected]);
-        for _ in 0..2 {
-            let mistold = brokers.compare(needed, Mode::Enforce, &log);
-            assert_eq!(mistold.len(), 1);
-            assert_eq!((&*mistold[0].broker, &*mistold[0].missing[0]), ("one", "client.connected"));
-        }
-        put("one", &[Hook::ClientAuthenticate, Hook::ClientConnected]);
-        assert!(brokers.compare(needed, Mode::Enforce, &log).is_empty());
-        log.flush(std::time::Duration::from_secs(30));
-        let said = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
-        assert_eq!(
-            said,
-            "exhook-policy: NOT IN FORCE: one was not told of client.connected, which the policy needs now, and does not call \
-             it until: mend it\n"
-        );
-    }
-
-    #[test]
-    fn a_broker_that_calls_nothing_is_not_spoken_of() {
-        let brokers = Brokers::default();
-        let put = || {
-            let (hooks, not_in_audit) = (HookSet::EMPTY, HookSet::EMPTY);
-            brokers.put(Told { broker: "one".to_owned(), hooks, not_in_audit, mend: "mend it".to_owned() });
-        };
-        let log = Log::stderr();
-        let mistold = || brokers.compare(set(&[Hook::ClientConnected]), Mode::Enforce, &log).len();
-        put();
-        assert_eq!(mistold(), 1);
-        brokers.mark("one", Whereabouts::Away);
-        brokers.mark("two", Whereabouts::Back);
-        assert_eq!(mistold(), 0);
-        // It asks what it asked before.
-        brokers.mark("one", Whereabouts::Back);
-        assert_eq!(mistold(), 1);
-        brokers.mark("one", Whereabouts::Unloaded);
-        brokers.mark("one", Whereabouts::Back);
-        assert_eq!(mistold(), 0);
-        put();
-        assert_eq!(mistold(), 1);
-    }
-
-    #[test]
-    fn a_full_table_is_said_once_and_has_no_place_for_those_that_are_away() {
-        let brokers = Brokers::default();
-        let put = |number: usize| {
-            let (hooks, not_in_audit) = (HookSet::EMPTY, HookSet::EMPTY);
-            brokers.put(Told { broker: format!("{number:05}"), hooks, not_in_audit, mend: "mend it".to_owned() });
-        };
-        let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-        let log = Log::to(Lines(std::sync::Arc::clone(&lines)));
-        let mistold = || brokers.compare(set(&[Hook::ClientConnected]), Mode::Audit, &log);
-        let last = |mistold: Vec<Mistold>| mistold.last().map(|one| one.broker.clone());
-        (0..MOST).for_each(put);
-        brokers.mark("00007", Whereabouts::Away);
-        put(MOST);
-        assert_eq!(last(mistold()), Some(format!("{MOST:05}")));
-        let said = || {
-            log.flush(std::time::Duration::from_secs(30));
-            String::from_utf8(lines.lock().unwrap().clone()).unwrap().matches("more than 1024 brokers").count()
-        };
-        assert_eq!(said(), 0);
-        for number in [MOST + 1, MOST + 2] {
-            put(number);
-            assert_eq!(last(mistold()), Some(format!("{MOST:05}")));
-            assert_eq!(said(), 1);
-        }
-    }
-
-    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! A broker whose last connection is gone is stopped, or cannot reach this server: what it has to tell from then on is missed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -12,9 +12,6 @@ use rustix::net::sockopt;
 
 use crate::clock::now_ms;
 use crate::event::Origin;
-
-/// Brokers that are kept in mind. What would be more is no broker.
-const MOST: usize = 1024;
 
 /// Connections by the broker that they are of.
 pub(super) struct Links {
@@ -29,8 +26,6 @@ struct State {
     counts: HashMap<Named, usize>,
     /// By address, of whichever brokers.
     addresses: HashMap<IpAddr, usize>,
-    /// Those that called since this server was started.
-    known: HashSet<Named>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -50,18 +45,15 @@ impl Links {
     }
 
     fn opened(&self, named: &Named, address: IpAddr) -> Opened {
-        let State { counts, addresses, known } = &mut *self.state();
+        let State { counts, addresses } = &mut *self.state();
         let (of_broker, from_there) = (counts.entry(named.clone()).or_default(), addresses.entry(address).or_default());
         *of_broker += 1;
         *from_there += 1;
-        Opened {
-            is_new: known.len() < MOST && known.insert(named.clone()),
-            is_back: *of_broker == 1 || *from_there == 1,
-        }
+        Opened { is_back: *of_broker == 1 || *from_there == 1 }
     }
 
     fn closed(&self, named: &Named, address: IpAddr) {
-        let State { counts, addresses, .. } = &mut *self.state();
+        let State { counts, addresses } = &mut *self.state();
         let was_last_from_there = was_last(addresses, &address);
         if was_last(counts, named) {
             // Under the lock: a broker that comes back now is told of later.
@@ -86,8 +78,6 @@ fn was_last<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) -> bool {
 /// A connection of which it has just been learned whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Opened {
-    /// The broker calls for the first time since this server was started.
-    pub(super) is_new: bool,
     /// It had no connection, or nobody had one from its address.
     pub(super) is_back: bool,
 }
@@ -154,10 +144,10 @@ mod tests {
         let open = |cluster, node| {
             let link = Link::new([10, 0, 0, 1].into(), None, Arc::clone(&links));
             let opened = link.is_of(Origin { cluster, node }).unwrap();
-            (link, (opened.is_new, opened.is_back))
+            (link, opened.is_back)
         };
         let ((one, first), (two, second), (other, third)) = (open(None, "a"), open(None, "a"), open(Some("k"), "a"));
-        assert_eq!([first, second, third], [(true, true), (false, false), (true, true)]);
+        assert_eq!([first, second, third], [true, false, true]);
         // Whose it is, is settled.
         assert_eq!(one.is_of(Origin { cluster: None, node: "b" }), None);
         drop(Link::new([10, 0, 0, 1].into(), None, Arc::clone(&links)));
@@ -166,7 +156,7 @@ mod tests {
         drop(two);
         assert_eq!(*gone.lock().unwrap(), ["node=\"a\""]);
         let (again, how) = open(None, "a");
-        assert_eq!(how, (false, true));
+        assert!(how);
         drop((again, other));
         assert_eq!(*gone.lock().unwrap(), ["node=\"a\"", "node=\"a\"", "node=\"a\" cluster=\"k\" 10.0.0.1"]);
     }

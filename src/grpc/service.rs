@@ -28,7 +28,7 @@ use crate::clock::now_ms;
 use crate::decision::Mode;
 use crate::emqx::Package;
 use crate::event::{BrokerLoaded, Origin, Shown};
-use crate::handler::{Handler, Told, Whereabouts};
+use crate::handler::{Caller, Handler, Told, Whereabouts};
 use crate::hook::{Hook, Kind};
 use crate::log::Log;
 
@@ -129,7 +129,7 @@ impl<H: Handler + Sync> Call<H> {
         let mut waiting = if may_wait { calls.begin() } else { calls.pass() };
         let token = waiting.token;
         let asked = message.event(hook, dialect).map(|event| {
-            self.is_of(event.origin(), dialect, message.meta().is_some());
+            self.is_of(event.origin(), message.meta());
             handler.handle(&event, token)
         });
         // From here on there is no password.
@@ -198,7 +198,7 @@ impl<H: Handler + Sync> Call<H> {
             Err(problem) => problem,
         };
         self.shared.log.line(format_args!("a broker loads this provider: {problem}"));
-        Ok(fixed(self.hooks(self.at_its_address())).await)
+        Ok(fixed(self.hooks(self.at_its_address(), None)).await)
     }
 
     async fn unloaded(self, request: http::Request<Body>) -> Result<Response, Infallible> {
@@ -235,13 +235,13 @@ impl<H: Handler + Sync> Call<H> {
                 handler.broker_loaded(&BrokerLoaded { origin, booted_at });
             }
             log.line(format_args!("{origin}, EMQX {version}, loads this provider"));
-            return self.hooks(origin.to_string());
+            return self.hooks(origin.to_string(), Some(version));
         }
         if let Some(link) = &self.link {
             peers.loaded(link.address, version, booted_at);
         }
         log.line(format_args!("a broker, EMQX {version}, loads this provider"));
-        self.hooks(self.at_its_address())
+        self.hooks(self.at_its_address(), Some(version))
     }
 
     /// A broker that has not said its name.
@@ -250,7 +250,7 @@ impl<H: Handler + Sync> Call<H> {
     }
 
     /// The hooks that this broker should call.
-    fn hooks(&self, broker: String) -> proto::Hooks {
+    fn hooks(&self, broker: String, version: Option<&str>) -> proto::Hooks {
         let Shared { handler, log, .. } = &*self.shared;
         let (hooks, left_out): (Vec<Hook>, Vec<Hook>) =
             handler.hooks().into_iter().partition(|hook| should_call(self.package, *hook, handler.mode()));
@@ -260,19 +260,7 @@ impl<H: Handler + Sync> Call<H> {
                  load the provider again once it is enforced"
             ));
         }
-        let asking = Hook::ALL.iter().copied().filter(|hook| !should_call(self.package, *hook, Mode::Audit));
-        let mend = match self.package {
-            Package::V1 => "emqx_ctl exhook server disable NAME && emqx_ctl exhook server enable NAME",
-            Package::V2 | Package::V3 => {
-                "disable and enable the server on the page of ExHook in the broker's dashboard"
-            }
-        };
-        handler.told(Told {
-            broker,
-            hooks: hooks.iter().copied().collect(),
-            not_in_audit: asking.collect(),
-            mend: mend.to_owned(),
-        });
+        handler.told(Told { caller: self.caller(broker, version), hooks: hooks.iter().copied().collect() });
         let hook = |hook| proto::Hook { name: dialect::name(self.package, hook).to_owned(), topics: Vec::new() };
         proto::Hooks { hooks: hooks.into_iter().map(hook).collect() }
     }
@@ -289,29 +277,34 @@ impl<H: Handler + Sync> Call<H> {
         }
     }
 
-    /// Takes note whose connection this is. Brokers before 5.9 do not ask for the hooks again when this server was started anew;
-    /// `named` is whether the broker says its name with the call.
-    fn is_of(&self, origin: Origin<'_>, dialect: Dialect, named: bool) {
+    /// Takes note whose connection this is. What the broker registered, it may have registered with
+    /// an earlier process.
+    fn is_of(&self, origin: Origin<'_>, meta: Option<&proto::Meta>) {
         let Some(opened) = self.link.as_ref().and_then(|link| link.is_of(origin)) else { return };
         if opened.is_back {
-            let handler = &self.shared.handler;
-            handler.whereabouts(&origin.to_string(), Whereabouts::Back);
-            handler.whereabouts(&self.at_its_address(), Whereabouts::Back);
+            let (broker, version) = match meta {
+                Some(meta) => (named(meta).to_string(), Some(meta.version.as_str())),
+                None => (self.at_its_address(), None),
+            };
+            self.shared.handler.calls(self.caller(broker, version));
         }
-        if !opened.is_new {
-            return;
-        }
-        let has_loaded = match dialect {
-            Dialect::Oldest { .. } => true,
-            Dialect::Old { .. } => false,
-            Dialect::V1 => !named,
-            Dialect::V2 => self.package == Package::V3,
+    }
+
+    /// A broker of this name, as the handler knows it.
+    fn caller(&self, broker: String, version: Option<&str>) -> Caller {
+        let mend = match self.package {
+            Package::V1 => "emqx_ctl exhook server disable NAME && emqx_ctl exhook server enable NAME",
+            Package::V2 | Package::V3 => {
+                "disable and enable the server on the page of ExHook in the broker's dashboard, or by two requests \
+                 `PUT /api/v5/exhooks/NAME`, one with `enable` false and one with `enable` true"
+            }
         };
-        if !has_loaded {
-            self.shared.log.line(format_args!(
-                "{origin} has not loaded this provider since it was started, and asks what it asked before: if the policy \
-                 has another `mode` or other sections since then, load the provider again"
-            ));
+        let refused = Hook::ALL.iter().copied().filter(|hook| !should_call(self.package, *hook, Mode::Audit));
+        Caller {
+            broker,
+            version: version.filter(|version| !version.is_empty()).map(str::to_owned),
+            refused_if_ignored: refused.collect(),
+            mend: mend.to_owned(),
         }
     }
 

@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use crate::decision::{Answer, Mode};
-use crate::handler::{Handler, Load, Refused, Told};
+use crate::handler::{Caller, Handler, Load, Refused, Told};
 use crate::hook::{Hook, HookSet, Kind};
 use crate::log::Log;
 use crate::reply::Token;
@@ -509,9 +509,16 @@ impl<H: Handler> Driver<H> {
                 }
                 let outcome = reply::hooks(&module, &hooks, mode);
                 let told = if self.inits.is_empty() { self.handed_back } else { Some(hooks.iter().copied().collect()) };
-                if let Some(hooks) = told {
-                    let (broker, mend) = ("the broker".to_owned(), MEND.to_owned());
-                    handler.told(Told { broker, hooks, not_in_audit: HookSet::EMPTY, mend });
+                let caller = Caller {
+                    broker: "the broker".to_owned(),
+                    version: None,
+                    refused_if_ignored: HookSet::EMPTY,
+                    mend: MEND.to_owned(),
+                };
+                match told {
+                    Some(hooks) => handler.told(Told { caller, hooks }),
+                    // The state is of another driver, or of a version that did not keep them.
+                    None => handler.calls(caller),
                 }
                 self.policy = Policy::Ready { module, handler };
                 outcome

@@ -5,19 +5,13 @@
 //!
 //! The mode that was in force last is kept too, for a driver that is started anew by a broker which hands back an older one.
 
-use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
-use super::{Folder, hash_of};
+use super::trusted::{self, Unusable};
+use super::{Folder, name_of};
 use crate::decision::Mode;
-
-/// Those who are neither the owner nor root may write.
-const OTHERS_WRITE: u32 = 0o022;
 
 /// What the names of the files end in.
 const COPY: &str = "last-good";
@@ -25,33 +19,12 @@ const MODE: &str = "last-mode";
 /// No mode has more bytes.
 const LONGEST_MODE: u64 = 16;
 
-/// Why there is no copy to go by.
-#[derive(Debug)]
-pub enum Unusable {
-    /// None was kept.
-    None,
-    /// It cannot be read.
-    Unreadable(io::Error),
-    /// Someone else may have written it: what, and why.
-    Untrusted(PathBuf, &'static str),
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Unusable::None => f.write_str("there is none"),
-            Unusable::Unreadable(error) => write!(f, "it cannot be read: {error}"),
-            Unusable::Untrusted(path, why) => write!(f, "it is not trusted: {} {why}", path.display()),
-        }
-    }
-}
-
 /// Keeps the text of a policy, on the disk when this returns.
 ///
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn keep(folder: &Folder, policy: &Path, text: &[u8]) -> io::Result<()> {
-    folder.put(&name(policy, COPY), text, true)
+    folder.put(&name_of(policy, COPY), text, true)
 }
 
 /// Keeps the mode of the policy that is in force.
@@ -59,19 +32,19 @@ pub fn keep(folder: &Folder, policy: &Path, text: &[u8]) -> io::Result<()> {
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn keep_mode(folder: &Folder, policy: &Path, mode: Mode) -> io::Result<()> {
-    folder.put(&name(policy, MODE), mode.as_str().as_bytes(), true)
+    folder.put(&name_of(policy, MODE), mode.as_str().as_bytes(), true)
 }
 
 /// The mode that was in force last, as far as it was kept. Others may have written it: it may close, and must not open.
 pub fn recall_mode(folder: &Folder, policy: &Path) -> Option<Mode> {
-    let file = open(&folder.path().join(name(policy, MODE))).ok()?;
-    let text = if file.metadata().ok()?.is_file() { read(file, LONGEST_MODE).ok()? } else { return None };
+    let file = trusted::open(&folder.path().join(name_of(policy, MODE))).ok()?;
+    let text = if file.metadata().ok()?.is_file() { trusted::bytes(file, LONGEST_MODE).ok()? } else { return None };
     [Mode::Enforce, Mode::Audit].into_iter().find(|mode| mode.as_str().as_bytes() == text)
 }
 
 /// Whether a policy of this file was ever in force, though the file be gone.
 pub fn is_known(folder: &Folder, policy: &Path) -> bool {
-    [COPY, MODE].iter().any(|ending| folder.path().join(name(policy, ending)).symlink_metadata().is_ok())
+    [COPY, MODE].iter().any(|ending| folder.path().join(name_of(policy, ending)).symlink_metadata().is_ok())
 }
 
 /// Forgets the copy, since the policy no longer asks for one.
@@ -90,66 +63,19 @@ pub fn forget(folder: &Folder, policy: &Path) -> io::Result<()> {
 /// # Errors
 /// There is none, or it is not to be trusted.
 pub fn recall(folder: &Folder, policy: &Path, most: u64) -> Result<Vec<u8>, Unusable> {
-    let path = path(folder, policy);
-    let file = match open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::None),
-        Err(error) => return Err(Unusable::Unreadable(error)),
-    };
-    let of_file = file.metadata().map_err(Unusable::Unreadable)?;
-    let of_folder = fs::metadata(folder.path()).map_err(Unusable::Unreadable)?;
-    let me = rustix::process::geteuid().as_raw();
-    if !of_file.is_file() {
-        return Err(Unusable::Untrusted(path, "is no regular file"));
-    }
-    for (path, metadata) in [(path.as_path(), &of_file), (folder.path(), &of_folder)] {
-        if let Some(why) = distrust(metadata, me) {
-            return Err(Unusable::Untrusted(path.to_owned(), why));
-        }
-    }
-    read(file, most).map_err(Unusable::Unreadable)
-}
-
-/// A link could lead to a file that others write; a pipe would hold up the start.
-fn open(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
-fn read(file: File, most: u64) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    file.take(most).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-fn distrust(metadata: &Metadata, me: u32) -> Option<&'static str> {
-    if ![0, me].contains(&metadata.uid()) {
-        Some("belongs to another user")
-    } else if metadata.mode() & OTHERS_WRITE != 0 {
-        Some("can be written by others")
-    } else {
-        None
-    }
-}
-
-/// Policies of one name in several folders may share a state folder. Links are not followed: by them a policy is changed, and it stays
-/// the same one.
-fn name(policy: &Path, ending: &str) -> String {
-    let whole = std::path::absolute(policy).unwrap_or_else(|_| policy.to_owned());
-    let hash = hash_of(whole.as_os_str().as_encoded_bytes());
-    let stem = policy.file_stem().unwrap_or_default().to_string_lossy();
-    format!("{stem}-{}.{ending}", hash.get(..8).unwrap_or_default())
+    trusted::read(folder, &name_of(policy, COPY), most)
 }
 
 fn path(folder: &Folder, policy: &Path) -> PathBuf {
-    folder.path().join(name(policy, COPY))
+    folder.path().join(name_of(policy, COPY))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
     use super::*;
+    use crate::state::trusted::distrust;
 
     const MOST: u64 = 1 << 20;
 
@@ -220,7 +146,7 @@ mod tests {
             keep_mode(&place.folder, &place.policy(), mode).unwrap();
             assert_eq!(recalled(), Some(mode));
         }
-        let path = place.folder.path().join(name(&place.policy(), MODE));
+        let path = place.folder.path().join(name_of(&place.policy(), MODE));
         fs::write(&path, "enforce and more").unwrap();
         assert_eq!(recalled(), None);
         fs::remove_file(&path).unwrap();

@@ -2,11 +2,15 @@
 //!
 //! - [`status`]: how this process is, in a file that `exhook-policy status` reads.
 //! - [`last_good`]: a copy of the policy in force, for a start at which the file is invalid.
+//! - [`brokers`]: which hooks each broker registered, for the next start of a server.
+//! - [`trusted`]: what of it may be believed.
 //!
 //! Where the folder is must be known before the policy is: the policy may be what does not load.
 
+pub mod brokers;
 pub mod last_good;
 pub mod status;
+pub mod trusted;
 
 use std::fmt::Write as _;
 use std::fs::DirBuilder;
@@ -58,6 +62,15 @@ impl Folder {
         self.make()?;
         put(&self.0.join(name), bytes, 0o600, durable)
     }
+}
+
+/// The name of a file that is about a policy. Policies of one name in several folders may share a
+/// state folder. Links are not followed: by them a policy is changed, and it stays the same one.
+fn name_of(policy: &Path, ending: &str) -> String {
+    let whole = std::path::absolute(policy).unwrap_or_else(|_| policy.to_owned());
+    let hash = hash_of(whole.as_os_str().as_encoded_bytes());
+    let stem = policy.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{stem}-{}.{ending}", hash.get(..8).unwrap_or_default())
 }
 
 /// How a policy's text is known: the SHA-256 of its bytes, as `sha256sum` prints it.

@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::{Folder, hash_of};
+use crate::clock::in_utc;
 use crate::history::{Process, Recorder};
 
 /// The names of the files begin so.
@@ -33,7 +34,7 @@ pub struct Status {
     pub policy: Option<InForce>,
     /// Why the file as it stands is not in force.
     pub fault: Option<Fault>,
-    /// Hooks that the policy needs or must not have, of brokers that were told otherwise.
+    /// Brokers that do not call the hooks that the policy wants, or of which that is not known.
     pub brokers: Vec<Mistold>,
     /// What was decided, by rule, since the process started. Rules that decided nothing, or are no longer in the policy, are left out.
     pub rules: Vec<Decided>,
@@ -88,8 +89,8 @@ pub struct Fault {
     pub text: String,
 }
 
-/// A broker that calls other hooks than the policy wants.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A broker that does not call the hooks that the policy wants, or of which that is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Mistold {
     /// Which one.
     pub broker: String,
@@ -97,8 +98,58 @@ pub struct Mistold {
     pub missing: Vec<String>,
     /// Hooks that it calls and must not.
     pub unwanted: Vec<String>,
+    /// Whether it is not known which hooks it calls.
+    #[serde(default)]
+    pub unknown: bool,
+    /// When it was last seen, if it has not called since the process started.
+    #[serde(default)]
+    pub last_seen: Option<i64>,
     /// What mends it: a command, or where to click.
     pub mend: String,
+}
+
+impl Mistold {
+    /// How many hooks the broker has to register or to give up. Of a broker whose hooks are not
+    /// known it is 1.
+    pub fn count(&self) -> usize {
+        self.missing.len() + self.unwanted.len() + usize::from(self.unknown)
+    }
+
+    /// What is wrong, each with the word by which the log begins it.
+    pub fn problems(&self, in_audit: bool) -> Vec<(&'static str, String)> {
+        let Mistold { broker, missing, unwanted, unknown, last_seen, mend } = self;
+        let broker = match last_seen {
+            None => broker.clone(),
+            Some(at) => {
+                format!("{broker} (as last seen at {}; it has not called since this start of the server)", in_utc(*at))
+            }
+        };
+        let mut problems = Vec::new();
+        if *unknown {
+            let problem = format!(
+                "it is not known which hooks {broker} registered: there is no valid record of them. What the broker does not \
+                 call, the policy does not decide, until: {mend}"
+            );
+            problems.push(("NOT KNOWN", problem));
+        }
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            let problem = format!(
+                "{broker} did not register {missing}, which the policy needs now, and does not call it until: {mend}"
+            );
+            problems.push(("NOT IN FORCE", problem));
+        }
+        if !unwanted.is_empty() {
+            let unwanted = unwanted.join(", ");
+            let why = if in_audit { "as it is in audit mode" } else { "as it has no such section" };
+            let problem = format!(
+                "{broker} calls {unwanted}, which the policy does not decide, {why}: the broker refuses every login that none \
+                 of its own authenticators lets in, until: {mend}"
+            );
+            problems.push(("REFUSED", problem));
+        }
+        problems
+    }
 }
 
 /// What a rule decided.

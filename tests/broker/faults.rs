@@ -39,7 +39,7 @@ fn a_policy_that_changes_is_in_force_and_the_broker_is_told_nothing_twice() {
     fs::write(place.path("policy/rules.yaml.new"), changed).unwrap();
     fs::rename(place.path("policy/rules.yaml.new"), place.path("policy/rules.yaml")).unwrap();
     // The second driver knows from the broker itself what that was told by the first.
-    let missing = "NOT IN FORCE: the broker was not told of client.connect, client.connack, which the policy needs now, and does not \
+    let missing = "NOT IN FORCE: the broker did not register client.connect, client.connack, which the policy needs now, and does not \
                    call it until: emqx_ctl plugins unload emqx_extension_hook && emqx_ctl plugins load emqx_extension_hook \
                    (only while the driver runs; if the broker no longer starts it, restart the broker and unload nothing)";
     running.wait_for_lines(missing, 2);

@@ -19,6 +19,7 @@ mod generated;
 mod limits;
 mod pieces;
 mod port;
+mod registered;
 mod reload;
 mod secrets;
 mod server;

@@ -35,7 +35,7 @@ async fn a_policy_that_is_mended_is_served_and_each_broker_is_told_what_it_misse
     }
     // All were told of logins and topics alone.
     let line = server.wait_for_line("NOT IN FORCE: ");
-    assert!(line.contains(" was not told of client.connect, client.connack, client.connected, "), "{line}");
+    assert!(line.contains(" did not register client.connect, client.connack, client.connected, "), "{line}");
     for broker in &brokers {
         broker.load().await.unwrap();
     }
@@ -54,7 +54,8 @@ async fn a_policy_that_goes_into_audit_mode_says_who_takes_no_opinion_for_a_refu
         server.wait_for_line("is in force anew, mode audit");
         if is_refused {
             let line = server.wait_for_line("REFUSED: ");
-            let expected = " calls client.authenticate, and takes the answers of a policy in audit mode for refusals";
+            let expected = " calls client.authenticate, which the policy does not decide, as it is in audit mode: the broker \
+                            refuses every login that none of its own authenticators lets in, until: disable and enable";
             assert!(line.contains(expected), "{line}");
         }
         assert_eq!(server.end().await.contains("REFUSED: "), is_refused);

@@ -94,6 +94,26 @@ impl Place {
         server
     }
 
+    /// The exit code of `status`, and what it prints.
+    pub(crate) fn status(&self) -> (i32, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+        let output = command.args(["status", "--policy"]).arg(self.path("rules.yaml")).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// Waits until the metrics in `page.prom` have this line.
+    pub(crate) async fn wait_for_metric(&self, line: &str) {
+        let end = Instant::now() + LONGEST;
+        loop {
+            let page = fs::read_to_string(self.path("page.prom")).unwrap_or_default();
+            if page.lines().any(|found| found == line) {
+                return;
+            }
+            assert!(Instant::now() < end, "no line {line:?} in {page}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) fn database(&self) -> Connection {
         Connection::open(self.path("history.db")).unwrap()
     }

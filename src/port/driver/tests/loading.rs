@@ -149,7 +149,7 @@ fn a_mode_that_came_into_force_after_init_is_kept_where_it_refuses() {
 fn what_the_broker_was_told_is_known_after_init_and_after_a_restart() {
     let told = |host: &Host| {
         let told = host.stage.told.lock().unwrap();
-        told.iter().map(|told| (told.broker.clone(), told.hooks.bits())).collect::<Vec<_>>()
+        told.iter().map(|told| (told.caller.broker.clone(), told.hooks.bits())).collect::<Vec<_>>()
     };
     let both = ("the broker".to_owned(), 1 << 4 | 1 << 15);
     let mut host = Host::ready();
@@ -165,6 +165,19 @@ fn what_the_broker_was_told_is_known_after_init_and_after_a_restart() {
         host.send(&login_with(1, "allow", tuple(&elements)));
         host.check(1, "{0,'true'}");
         assert_eq!(told(&host).first().map(|(_, bits)| *bits), expected);
+        host.end().0.unwrap();
+    }
+}
+
+/// The state of a version that did not keep the hooks, and that of another driver.
+#[test]
+fn a_state_without_hooks_makes_the_broker_unknown() {
+    for state in [tuple(&[atom("exhook_policy"), eetf::FixInteger::from(1).into(), atom("enforce")]), atom("other")] {
+        let mut host = Host::start();
+        host.send(&login_with(1, "allow", state));
+        host.check(1, "{0,'true'}");
+        let calls: Vec<String> = host.stage.calls.lock().unwrap().iter().map(|caller| caller.broker.clone()).collect();
+        assert_eq!(calls, ["the broker"]);
         host.end().0.unwrap();
     }
 }

@@ -35,6 +35,8 @@ struct Stage {
     /// What a policy that does not load says was in force before.
     was: Mutex<Option<Mode>>,
     told: Mutex<Vec<Told>>,
+    /// Brokers of which the policy learned that they call, and no more.
+    calls: Mutex<Vec<Caller>>,
     /// How many calls were answered so, as the policy was told.
     counted: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// Held while a policy must not load yet.
@@ -76,6 +78,10 @@ impl Handler for Fake {
 
     fn told(&self, told: Told) {
         self.stage.told.lock().unwrap().push(told);
+    }
+
+    fn calls(&self, caller: Caller) {
+        self.stage.calls.lock().unwrap().push(caller);
     }
 
     fn answered(&self, hook: Hook, answer: Answer, _: Duration, count: u64) {
@@ -153,6 +159,7 @@ impl Host {
             good: AtomicBool::new(true),
             was: Mutex::default(),
             told: Mutex::default(),
+            calls: Mutex::default(),
             counted: Mutex::default(),
             gate: Mutex::new(()),
             mode,
