@@ -22,7 +22,7 @@ pub enum Fact {
     BaseHocon,
     /// Where no authenticator is configured and the provider has no opinion, a client gets in.
     IgnoreLetsIn,
-    /// It sees that a provider was started again, and loads it again.
+    /// It loads a provider again that was away for more than about ten seconds.
     LoadsAgain,
     /// It takes `verify` for the provider's certificate, and all else of `ssl`.
     VerifiesProvider,

@@ -272,20 +272,23 @@ fn write_loading(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
    The broker asks nothing until it has loaded the provider, which it tries at its start and every {AUTO_RECONNECT}."
     )?;
     match plan.version.has(Fact::LoadsAgain) {
-        Has::Yes => writeln!(text, "   A provider that was started again is loaded again by itself."),
-        Has::No | Has::From(_) => {
-            let again = if plan.has_plugin() {
-                "emqx_ctl exhook server disable default && emqx_ctl exhook server enable default"
-            } else {
-                "disable and enable it on the dashboard's page of ExHook."
-            };
-            writeln!(
-                text,
-                "   It does so once. A policy that gained or lost a section (`auth`, `acl`, `history`), or changed its `mode`, has to be\n   loaded again:
-   {again}"
-            )
-        }
+        Has::Yes => writeln!(
+            text,
+            "   It loads the provider again by itself if that was away for more than about 10 s, and not after a quick restart."
+        )?,
+        Has::No | Has::From(_) => writeln!(text, "   It does so once, and not again after a restart of the provider.")?,
     }
+    let again = if plan.has_plugin() {
+        "emqx_ctl exhook server disable default && emqx_ctl exhook server enable default"
+    } else {
+        "disable and enable it on the dashboard's page of ExHook, or by PUT /api/v5/exhooks/policy (`enable` false, then true)"
+    };
+    writeln!(
+        text,
+        "   When the policy gained or lost a section (`auth`, `acl`, `history`), or changed its `mode`, load the provider again:
+   {again}
+   `exhook-policy status` names the brokers that need it."
+    )
 }
 
 /// What the broker does before it asks, and where it does not ask.
