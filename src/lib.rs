@@ -40,6 +40,7 @@
 //! - [`doctor`]: reads a broker's settings for what fails open.
 //! - [`log`], [`clock`]: lines on the broker's console; the time of day.
 //! - [`stamp`], [`put`]: whether a file has changed; a file put in the place of another.
+//! - [`input`]: files that are read, never more of them than a bound.
 //! - [`convert`]: rules of other brokers as a policy to start from.
 //! - [`suite`]: tests of a policy, and what stands in for its sources.
 //! - [`cli`]: the commands, thin leaves over all of this.
@@ -72,6 +73,7 @@ pub mod grpc;
 pub mod handler;
 pub mod history;
 pub mod hook;
+pub mod input;
 pub mod launch;
 pub mod limits;
 pub mod live;

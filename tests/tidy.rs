@@ -25,20 +25,21 @@ const EDGES: &[(&str, &[&str])] = &[
     ("handler", &["decision", "event", "hook", "reply"]),
     ("log", &[]),
     ("stamp", &[]),
-    ("put", &[]),
+    ("put", &["input"]),
+    ("input", &[]),
     ("metrics", &["decision", "hook", "log", "policy", "put"]),
     ("mqtt", &[]),
     ("text", &[]),
     ("topic", &["event", "text"]),
-    ("policy", &["decision", "emqx", "event", "hook", "text", "topic"]),
+    ("policy", &["decision", "emqx", "event", "hook", "input", "text", "topic"]),
     ("reverse", &["decision", "event", "policy", "text", "topic"]),
     ("analysis", &["decision", "emqx", "event", "policy", "text", "topic"]),
     ("limits", &["clock", "decision", "event", "policy"]),
-    ("source", &["log", "policy", "stamp"]),
-    ("password", &["log", "policy"]),
+    ("source", &["input", "log", "policy", "stamp"]),
+    ("password", &["input", "log", "policy"]),
     ("history", &["clock", "decision", "event", "hook", "limits", "log", "policy", "reply"]),
     ("capture", &["clock", "decision", "event", "log", "policy"]),
-    ("state", &["clock", "decision", "handler", "history", "hook", "put"]),
+    ("state", &["clock", "decision", "handler", "history", "hook", "input", "put"]),
     (
         "engine",
         &[
@@ -46,23 +47,23 @@ const EDGES: &[(&str, &[&str])] = &[
             "password", "policy", "reply", "source", "stamp", "state",
         ],
     ),
-    ("grpc", &["clock", "decision", "emqx", "event", "handler", "hook", "log", "reply", "stamp"]),
+    ("grpc", &["clock", "decision", "emqx", "event", "handler", "hook", "input", "log", "reply", "stamp"]),
     ("port", &["decision", "event", "handler", "hook", "log", "reply"]),
     ("replay", &["decision", "event", "hook", "policy", "port"]),
     ("launch", &["engine", "handler", "history", "log", "port", "state"]),
     ("suite", &["decision", "event", "policy"]),
     ("convert", &["decision", "policy", "topic"]),
     ("live", &["clock", "decision", "emqx", "event", "mqtt", "policy", "suite", "topic"]),
-    ("doctor", &["clock", "convert", "decision", "emqx", "event", "launch", "mqtt", "policy", "source"]),
+    ("doctor", &["clock", "convert", "decision", "emqx", "event", "input", "launch", "mqtt", "policy", "source"]),
     (
         "cli",
         &[
             "analysis", "clock", "convert", "decision", "doctor", "emqx", "engine", "event", "grpc", "history", "hook",
-            "launch", "limits", "live", "log", "mqtt", "password", "policy", "port", "replay", "reverse", "source",
-            "state", "suite", "text", "topic",
+            "input", "launch", "limits", "live", "log", "mqtt", "password", "policy", "port", "put", "replay",
+            "reverse", "source", "state", "suite", "text", "topic",
         ],
     ),
-    ("main", &["cli", "launch"]),
+    ("main", &["cli", "launch", "put"]),
 ];
 
 /// Files that may be longer than the others, and why.
@@ -223,6 +224,38 @@ fn deciding_reads_no_file_no_clock_and_no_environment() {
             assert!(!code.contains(word), "{name} has {word}");
         }
     }
+}
+
+/// Who reads a file by another way than `input`, and why that has an end.
+const READ_BY_THEMSELVES: &[(&str, &str)] = &[
+    ("src/input.rs", "it is the one that reads"),
+    ("src/capture/file.rs", "it is appended to, and looked at byte by byte"),
+    ("src/cli/demo/host.rs", "a frame of a child of this program, by its length"),
+    ("src/history/process.rs", "lines of the kernel's, under /proc"),
+    ("src/password/edit.rs", "a folder, to lock and sync it"),
+    ("src/port/term/inflate.rs", "of memory, with a bound"),
+    ("src/put.rs", "a folder, to sync it"),
+    ("src/replay/read.rs", "a stream, by lines and frames that have a bound"),
+];
+
+/// What has no end, or waits for a writer that never comes, must not hold up a command or take all
+/// memory.
+#[test]
+fn files_are_read_with_a_bound_and_in_one_place() {
+    const READS: [&str; 6] =
+        ["fs::read(", "read_to_string(", "read_to_end(", "File::open(", "File::options(", ".read(true)"];
+    let reads = |code: &str| READS.iter().copied().filter(|word| code.contains(word)).collect::<Vec<_>>();
+    let mut found = BTreeSet::new();
+    for (name, text) in sources() {
+        let words = reads(&code(&name, &text));
+        let known = READ_BY_THEMSELVES.iter().any(|(file, _)| *file == name);
+        assert!(words.is_empty() || known, "{name} has {words:?}: use `input`, or say why it has an end");
+        if !words.is_empty() {
+            found.insert(name);
+        }
+    }
+    let idle: Vec<_> = READ_BY_THEMSELVES.iter().filter(|(file, _)| !found.contains(*file)).collect();
+    assert!(idle.is_empty(), "{idle:?} read nothing");
 }
 
 #[test]

@@ -5,7 +5,7 @@ pub(super) mod json;
 mod page;
 mod sarif;
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use clap::ValueEnum;
 
 use crate::analysis::findings;
 use crate::clock::now_ms;
+use crate::input;
 use crate::policy::codes::Code;
 use crate::policy::diag::Report;
 use crate::policy::{self, Loaded};
@@ -134,9 +135,9 @@ fn check_file(file: &Path, no_sources: bool) -> Report {
 
 fn load_stdin() -> Result<Loaded, Box<Report>> {
     const NAME: &str = "<stdin>";
-    let mut bytes = Vec::new();
-    match io::stdin().lock().read_to_end(&mut bytes) {
-        Ok(_) => policy::parse_bytes(&bytes, NAME, Path::new("")),
+    // One byte more than a policy may have shows that it is too large.
+    match input::beginning(io::stdin().lock(), input::MOST + 1) {
+        Ok(bytes) => policy::parse_bytes(&bytes, NAME, Path::new("")),
         Err(error) => Err(Box::new(policy::unreadable(NAME, &error))),
     }
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::convert::{self, Draft, Problem};
+use crate::input;
 use crate::policy;
 
 /// Convert the rules of another broker.
@@ -76,7 +77,7 @@ fn convert(from: &From) -> Result<Draft, (u8, String)> {
 }
 
 fn read(file: &Path) -> Result<String, (u8, String)> {
-    std::fs::read_to_string(file).map_err(|error| (2, format!("error: {}: {error}\n", file.display())))
+    input::read_text(file, input::MOST).map_err(|error| (2, format!("error: {}: {error}\n", file.display())))
 }
 
 fn name(file: &Path) -> Result<&str, (u8, String)> {

@@ -1,11 +1,13 @@
 //! `exhook-policy fmt`: policies in a uniform layout.
 
-use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::input;
 use crate::policy::{self, Refused};
+use crate::put::put;
 
 /// Lay policies and their tests out uniformly, comments kept.
 ///
@@ -31,12 +33,8 @@ pub fn run(args: &Args) -> ExitCode {
 fn format(file: &Path, check: bool) -> u8 {
     let name = file.display().to_string();
     let stdin = file == Path::new("-");
-    let text = if stdin {
-        let mut text = String::new();
-        io::stdin().lock().read_to_string(&mut text).map(|_| text)
-    } else {
-        fs::read_to_string(file)
-    };
+    let text =
+        if stdin { input::rest_text(io::stdin().lock(), input::MOST) } else { input::read_text(file, input::MOST) };
     let text = match text {
         Ok(text) => text,
         Err(error) => return say(2, &format!("error: {name}: {error}")),
@@ -67,18 +65,8 @@ fn format(file: &Path, check: bool) -> u8 {
 /// Writes beside the file and renames over it, so that a running driver never reads a half.
 fn replace(file: &Path, text: &str) -> io::Result<()> {
     let target = file.canonicalize()?;
-    let folder = target.parent().unwrap_or(Path::new("."));
-    let mut beside = target.file_name().unwrap_or_default().to_owned();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let beside = folder.join(beside);
-    let written = fs::write(&beside, text)
-        .and_then(|()| fs::set_permissions(&beside, target.metadata()?.permissions()))
-        .and_then(|()| fs::rename(&beside, &target));
-    if written.is_err() {
-        // The error to tell is the first one.
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    let mode = target.metadata()?.permissions().mode() & 0o7777;
+    put(&target, text.as_bytes(), mode, false)
 }
 
 fn say(code: u8, message: &str) -> u8 {

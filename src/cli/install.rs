@@ -15,11 +15,13 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::decision::Mode;
-use crate::doctor::launcher::is_ours;
+use crate::doctor::launcher::{is_open_to_others, is_ours};
 use crate::doctor::{Decides, Share, Url, call_timeout};
 use crate::emqx::{Transport, Version};
+use crate::input;
 use crate::policy;
 use crate::policy::model::Model;
+use crate::put::{copy_program, make_folder_for_everyone};
 
 /// The arguments of `install`.
 #[derive(Debug, clap::Args)]
@@ -110,7 +112,7 @@ fn install(args: &Args) -> Result<String, Failure> {
         (transport, version, _, _) => return Err(misplaced(transport, version)),
     };
     let program = std::env::current_exe().map_err(|error| Failure::io("find", Path::new("this program"), &error))?;
-    fs::create_dir_all(dir).map_err(|error| Failure::io("make", dir, &error))?;
+    make_folder_for_everyone(dir).map_err(|error| Failure::io("make", dir, &error))?;
     let dir = absolute(dir)?;
     for slot in Slot::ALL {
         put(&program, &dir.join(slot.name()), args.copy)?;
@@ -148,7 +150,7 @@ fn misplaced(transport: Transport, version: Option<Version>) -> Failure {
 }
 
 fn load(path: &Path) -> Result<Model, Failure> {
-    fs::File::open(path).map_err(|error| Failure::io("read", path, &error))?;
+    input::stream(path).map_err(|error| Failure::io("read", path, &error))?;
     match policy::load(path) {
         Ok(loaded) => Ok(loaded.model),
         Err(report) => Err(Failure { message: report.to_string(), code: 1 }),
@@ -175,7 +177,7 @@ fn put(program: &Path, launcher: &Path, copy: bool) -> Result<(), Failure> {
     let cleared = fs::remove_file(&new)
         .or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) });
     cleared
-        .and_then(|()| if copy { fs::copy(program, &new).map(|_| ()) } else { symlink(program, &new) })
+        .and_then(|()| if copy { copy_program(program, &new) } else { symlink(program, &new) })
         .and_then(|()| fs::rename(&new, launcher))
         .map_err(|error| Failure::io("write", launcher, &error))
 }
@@ -219,6 +221,14 @@ fn write_launcher(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
             "It must stay there; an upgrade in its place takes effect when the broker next starts the driver."
         )
     }?;
+    for path in [plan.dir, plan.program].into_iter().filter(|path| is_open_to_others(path)) {
+        let path = path.display();
+        writeln!(
+            text,
+            "\nWARNING: everyone on this machine can write to {path}, and so have the broker start another program.\n   \
+             chmod go-w {path}"
+        )?;
+    }
     if plan.on_own_path {
         writeln!(
             text,

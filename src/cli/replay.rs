@@ -1,6 +1,5 @@
 //! `exhook-policy replay`: recorded events through a policy.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,6 +11,7 @@ use super::world::{World, WorldArgs};
 use crate::decision::Verdict;
 use crate::event::owned::OwnedEvent;
 use crate::event::{Event, Shown, json as lines};
+use crate::input;
 use crate::policy::{self, Policy};
 use crate::replay::{Change, Entry, Events, Item, Outcome, Place, Ruling, Side, Summary};
 
@@ -87,7 +87,7 @@ fn replay(args: &Args, out: &mut impl Write) -> Result<Ending, String> {
         if file == Path::new("-") {
             run.file(&name, io::stdin().lock(), &policy, &world).map_err(failed)?;
         } else {
-            let input = BufReader::new(File::open(file).map_err(failed)?);
+            let input = BufReader::new(input::stream(file).map_err(failed)?);
             run.file(&name, input, &policy, &world).map_err(failed)?;
         }
     }

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::clock::{in_utc, now_ms};
 use crate::decision::Mode;
 use crate::history::Recorder;
+use crate::input;
 use crate::state::status::{self, All, Found, Status};
 use crate::state::{Folder, hash_of};
 
@@ -61,7 +62,7 @@ pub fn run(args: &Args) -> ExitCode {
     let file = std::path::absolute(&args.policy).unwrap_or_else(|_| args.policy.clone());
     // Where the state folder is shared, each policy is asked for by itself.
     let found: Vec<Found> = found.into_iter().filter(|found| found.status.file == file).collect();
-    let hash = std::fs::read(&args.policy).ok().map(|bytes| hash_of(&bytes));
+    let hash = input::read(&args.policy, input::MOST).ok().map(|bytes| hash_of(&bytes));
     let judged: Vec<Judged> = found.iter().map(|found| Judged::of(found, hash.as_deref(), now_ms())).collect();
     let written = match args.format {
         Format::Human => human(&judged, &mut io::stdout().lock()),

@@ -1,11 +1,11 @@
 //! `acl.conf`: what the broker allows where the driver has said nothing.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::rules::{Reach, Rule, read_rules};
 use super::{Asked, Conf, Etc, Finding, Share, loaded};
 use crate::decision::Mode;
+use crate::input;
 
 /// The module that reads the file.
 const MODULE: &str = "emqx_mod_acl_internal";
@@ -17,11 +17,13 @@ pub(super) fn check(etc: &Etc<'_>, conf: Option<&Conf>, modules: Option<&Path>, 
     }
     let file = file(etc, conf);
     let about = "acl.conf";
-    let loaded = modules.and_then(|modules| loaded::names(&fs::read_to_string(modules).ok()?).ok());
+    let loaded = modules.and_then(|modules| loaded::names(&input::read_regular_text(modules, input::MOST).ok()?).ok());
     if loaded.is_some_and(|names| !names.iter().any(|(_, name)| name == MODULE)) {
         return vec![Finding::fine(about, format!("{MODULE} is not loaded, so that nobody asks it")).at(&file, None)];
     }
-    let rules = fs::read_to_string(&file).map_err(|error| error.to_string()).and_then(|text| read_rules(&text));
+    let rules = input::read_regular_text(&file, input::MOST)
+        .map_err(|error| error.to_string())
+        .and_then(|text| read_rules(&text));
     let rules = match rules {
         Ok(rules) => rules,
         Err(error) => return vec![Finding::unseen(about, format!("it cannot be read: {error}")).at(&file, None)],

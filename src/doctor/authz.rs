@@ -1,6 +1,5 @@
 //! `authorization` of EMQX 5 and later: which topics the broker decides before it asks about the policy, or without.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::settings::Settings;
 use super::{Etc, Finding, Share, State, first_with};
 use crate::decision::Mode;
 use crate::emqx::{Fact, Has, Version};
+use crate::input;
 
 /// Decisions that are remembered for longer are worth a look.
 const LONG_CACHE: Duration = Duration::from_secs(10 * 60);
@@ -132,7 +132,9 @@ fn acl_conf(settings: &Settings, etc: &Etc<'_>, file: &Path, source: Option<&Val
         Some(_) => "",
         None => "no sources are set, which means this file; ",
     };
-    let rules = fs::read_to_string(file).map_err(|error| error.to_string()).and_then(|text| read_rules(&text));
+    let rules = input::read_regular_text(file, input::MOST)
+        .map_err(|error| error.to_string())
+        .and_then(|text| read_rules(&text));
     let rules = match rules {
         Ok(rules) => rules,
         Err(error) => {

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Finding;
+use crate::input;
 use crate::policy::model::{ListSource, Model, PasswordSource};
 use crate::source::Way;
 
@@ -20,7 +21,7 @@ struct User {
 impl User {
     /// The user of this name or number; `None` where there is none.
     fn find(name: &str) -> Option<Self> {
-        let read = |file| fs::read_to_string(file).unwrap_or_default();
+        let read = |file| input::read_regular_text(Path::new(file), input::MOST).unwrap_or_default();
         Self::find_in(name, &read("/etc/passwd"), &read("/etc/group"))
     }
 

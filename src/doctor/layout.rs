@@ -1,10 +1,10 @@
 //! Which broker's files a folder holds.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Etc, Finding};
 use crate::emqx::{Package, Transport, Version};
+use crate::input;
 
 /// How a broker's settings are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ fn release(etc: &Etc<'_>) -> Option<(PathBuf, usize, String)> {
     let beside = etc.resolve("releases/emqx_vars");
     let packaged = (etc.folder == Path::new(PACKAGED.0)).then(|| Path::new(PACKAGED.1).join("releases/emqx_vars"));
     let file = std::iter::once(beside).chain(packaged).find(|file| file.is_file())?;
-    let text = fs::read_to_string(&file).ok()?;
+    let text = input::read_regular_text(&file, input::MOST).ok()?;
     let (line, value) =
         (1..).zip(text.lines()).find_map(|(line, text)| Some((line, text.strip_prefix("REL_VSN=")?)))?;
     // What a build of one's own appends to a release.
@@ -87,7 +87,9 @@ fn guess(folder: &Path) -> (Layout, Version) {
         (Layout::Driver, Version::new(4, 2))
     } else if has("plugins/emqx_exhook.conf") {
         (Layout::Plugin, Version::new(4, 4))
-    } else if has("base.hocon") || fs::read_to_string(folder.join("emqx.conf")).is_ok_and(|text| is_hocon(&text)) {
+    } else if has("base.hocon")
+        || input::read_regular_text(&folder.join("emqx.conf"), input::MOST).is_ok_and(|text| is_hocon(&text))
+    {
         (Layout::Hocon, Version::new(5, 8))
     } else {
         (Layout::Driver, Version::new(4, 2))

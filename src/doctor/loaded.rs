@@ -1,10 +1,10 @@
 //! `loaded_plugins` and `loaded_modules`: what the broker starts with.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Conf, Etc, Finding, Share};
 use crate::convert::{Term, Value, consult};
+use crate::input;
 
 /// Where packages put the files.
 const PACKAGED: &str = "/var/lib/emqx";
@@ -66,7 +66,7 @@ pub(super) fn check_plugins(file: Option<&Path>, etc: &Etc<'_>, plugin: &str) ->
         let message = "no file loaded_plugins was found, which says whether the plugin is loaded at the broker's start";
         return vec![Finding::unseen(about, message).fix("--data DIR says where it is")];
     };
-    let read = fs::read_to_string(file).map_err(|error| error.to_string());
+    let read = input::read_regular_text(file, input::MOST).map_err(|error| error.to_string());
     let names = match read.and_then(|text| names(&text)) {
         Ok(names) => names,
         Err(error) => return vec![Finding::unseen(about, format!("the file cannot be read: {error}")).at(file, None)],

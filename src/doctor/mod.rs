@@ -34,6 +34,7 @@ pub use probe::probe;
 pub use url::Url;
 
 use crate::emqx::{Fact, Has, Transport, Version};
+use crate::input;
 use layout::{Layout, Recognised};
 
 use serde::Serialize;
@@ -240,7 +241,7 @@ fn first_with(finding: Finding, version: Version, fact: Fact, does: &str) -> Fin
 }
 
 fn read_conf(path: &Path, found: &mut Vec<Finding>) -> Option<Conf> {
-    let text = match std::fs::read(path) {
+    let text = match input::read_regular(path, input::MOST) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => {
             found.push(Finding::unseen("the settings", format!("the file cannot be read: {error}")).at(path, None));

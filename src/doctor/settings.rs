@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::hocon::{self, Kind, Object, Place, Value};
 use super::{Etc, Finding};
 use crate::emqx::{Fact, Has, Version};
+use crate::input;
 
 /// Where packages put the broker's data.
 const PACKAGED: &str = "/var/lib/emqx";
@@ -66,7 +67,7 @@ pub(super) fn read(etc: &Etc<'_>, version: Version, found: &mut Vec<Finding>) ->
 
 fn read_file(path: &Path, files: &mut Vec<PathBuf>, found: &mut Vec<Finding>) -> Option<Object> {
     let about = "the settings";
-    let text = match std::fs::read(path) {
+    let text = match input::read_regular(path, input::MOST) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => {
             found.push(Finding::unseen(about, format!("the file cannot be read: {error}")).at(path, None));

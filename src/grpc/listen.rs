@@ -26,9 +26,12 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::links::{Link, Links};
+use crate::input;
 use crate::log::Log;
 use crate::stamp::Stamp;
 
+/// The most bytes of a file of certificates: all that a browser trusts have some 200 KiB.
+const LARGEST: u64 = 16 << 20;
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A broker that was silent for so long is asked whether it is still there.
@@ -58,7 +61,8 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let problem = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
         let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| problem(&self.key, &error))?;
+        let key = input::read_regular(&self.key, LARGEST).map_err(|error| problem(&self.key, &error))?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| problem(&self.key, &error))?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
@@ -146,7 +150,8 @@ impl Renewed {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let problem = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|error| problem(&error))?.collect();
+    let bytes = input::read_regular(path, LARGEST).map_err(|error| problem(&error))?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
         Ok(found) if found.is_empty() => Err(problem(&"it has no certificate")),
         Ok(found) => Ok(found),

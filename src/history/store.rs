@@ -232,10 +232,14 @@ fn migrate(db: &mut Connection) -> Result<(), Fault> {
 /// Where there is no such file, or it is not a history database that this program knows; the text is
 /// for people, and does not name the file.
 pub fn open_read_only(path: &Path) -> Result<Connection, String> {
-    fs::metadata(path).map_err(|error| {
+    let metadata = fs::metadata(path).map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         if missing { "there is no such file".to_owned() } else { error.to_string() }
     })?;
+    // SQLite would wait for what a pipe gives.
+    if !metadata.is_file() {
+        return Err("it is no regular file".to_owned());
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> Result<Connection, Fault> {
         let db = Connection::open_with_flags(path, flags)?;

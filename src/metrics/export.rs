@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use super::listen::listen;
 use crate::log::Log;
 use crate::policy::model::MetricsDef;
-use crate::put::put;
+use crate::put::{make_folder_for_everyone, put};
 
 /// When it is tried again what did not work.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -27,7 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LAST: Duration = Duration::from_secs(1);
 /// The collector runs as another user.
 const READABLE: u32 = 0o644;
-const ENTERABLE: u32 = 0o755;
 
 /// Makes the page.
 pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
@@ -167,7 +166,7 @@ impl Work {
 /// The lock by which one process alone writes a file; `None` where another does. It ends with the file that is given.
 fn lock(path: &Path) -> io::Result<Option<File>> {
     if let Some(folder) = path.parent() {
-        make(folder)?;
+        make_folder_for_everyone(folder)?;
     }
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -185,21 +184,6 @@ fn lock(path: &Path) -> io::Result<Option<File>> {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Makes a folder that others can enter, and those above it, where there is none.
-fn make(folder: &Path) -> io::Result<()> {
-    if folder.as_os_str().is_empty() || folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(above) = folder.parent() {
-        make(above)?;
-    }
-    match DirBuilder::new().create(folder) {
-        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(ENTERABLE)),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) => Err(error),
     }
 }
 

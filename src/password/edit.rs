@@ -5,11 +5,12 @@
 //! and owner. A symbolic link stays one: the file that it leads to is replaced.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::file::{MAX_BYTES, split_line};
+use super::file::{MAX_BYTES, open, split_line};
+use crate::input;
 
 /// Symbolic links that are followed one after another at most.
 const MAX_LINKS: usize = 40;
@@ -98,20 +99,11 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn read(path: &Path) -> io::Result<Option<(Vec<u8>, fs::Metadata)>> {
-    let metadata = match fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    if !metadata.is_file() {
-        return Err(io::Error::other("not a regular file"));
+    match open(path) {
+        Ok((file, metadata)) => Ok(Some((input::rest(file, MAX_BYTES)?, metadata))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other("larger than 256 MiB"));
-    }
-    Ok(Some((bytes, metadata)))
 }
 
 fn create_beside(path: &Path) -> io::Result<(PathBuf, File)> {

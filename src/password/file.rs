@@ -12,16 +12,15 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::OFlags;
-
 use super::hash::StoredHash;
 use super::source::{Finding, Found, Source};
+use crate::input;
 
 /// Larger files are refused.
 pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -32,7 +31,6 @@ const TICK: Duration = Duration::from_millis(100);
 const REST: Duration = Duration::from_secs(1);
 /// What is wrong with a file is told up to this many times.
 const MAX_FINDINGS: usize = 20;
-const NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 /// How often a file that changes while it is being read is read again.
 const ATTEMPTS: usize = 3;
 
@@ -162,23 +160,20 @@ impl Contents {
 /// Reads a file that is not being written to meanwhile.
 fn read_unchanging(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
     for _ in 0..ATTEMPTS {
-        // To open a named pipe would otherwise wait for somebody to write to it.
-        let mut file = File::options().read(true).custom_flags(NONBLOCK).open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
+        let (file, metadata) = open(path)?;
         let before = Stamp::of(&metadata);
-        let mut bytes = Vec::new();
-        (&mut file).take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(io::Error::other("larger than 256 MiB"));
-        }
+        let bytes = input::rest(&file, MAX_BYTES)?;
         if Stamp::of(&file.metadata()?) == before && before.size == bytes.len() as u64 {
             return Ok((bytes, before));
         }
     }
     Err(io::Error::other("it keeps changing while it is being read"))
+}
+
+/// Opens a file of passwords, and never waits.
+pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let (file, metadata) = input::open(path)?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(io::Error::other("not a regular file")) }
 }
 
 /// A line that is about a user.

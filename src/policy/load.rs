@@ -1,7 +1,6 @@
 //! Reading a policy: from the file to the [`Model`] or to everything that is wrong with it.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::str::Utf8Error;
 
@@ -18,6 +17,7 @@ use super::problem::{SourceFault, SourceKind, SourceProblem};
 use super::span::Span;
 use super::validate::validate;
 use super::{raw, traps, yaml};
+use crate::input;
 
 /// A policy that is well formed.
 #[derive(Debug)]
@@ -92,9 +92,7 @@ pub fn load(path: &Path) -> Result<Loaded, Box<Report>> {
 /// The bytes of a file, but no more than one past the most that a policy may have.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(yaml::MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    input::beginning(input::stream(path)?, limit)
 }
 
 /// The report on a file that could not be read.

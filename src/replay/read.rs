@@ -10,6 +10,9 @@ use crate::port::call::Incoming;
 use crate::port::frame::{Frames, Packet};
 use crate::port::term::{Reader, VERSION, unpack};
 
+/// Of a line that is no event's, so much is skipped; one that goes on has no end.
+const MOST_SKIPPED: usize = 64 << 20;
+
 /// One line or frame.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
@@ -146,6 +149,7 @@ fn next_line(input: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, TooL
 }
 
 fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
+    let mut skipped = 0;
     loop {
         let bytes = input.fill_buf()?;
         let (count, is_end) = match bytes.iter().position(|byte| *byte == b'\n') {
@@ -155,6 +159,10 @@ fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
         input.consume(count);
         if is_end {
             return Ok(());
+        }
+        skipped += count;
+        if skipped > MOST_SKIPPED {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is larger than 64 MiB"));
         }
     }
 }

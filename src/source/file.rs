@@ -1,15 +1,13 @@
 //! Files of lines.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
-
 use super::{Stop, Unreadable};
+use crate::input;
 use crate::policy::lists::{List, ListBuilder, Uses};
 use crate::stamp::Stamp;
 
@@ -27,9 +25,7 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 /// # Errors
 /// There is no such file, it may not be read, it is no regular file, or it is larger than [`LARGEST`].
 pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(Unreadable::because)?;
-    let metadata = file.metadata().map_err(Unreadable::because)?;
+    let (file, metadata) = input::open(path).map_err(Unreadable::because)?;
     check_kind(&metadata)?;
     if metadata.len() > LARGEST {
         return Err(Unreadable::because("is larger than 1 GiB"));

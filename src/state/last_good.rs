@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::trusted::{self, Unusable};
 use super::{Folder, name_of};
 use crate::decision::Mode;
+use crate::input;
 
 /// What the names of the files end in.
 const COPY: &str = "last-good";
@@ -37,8 +38,8 @@ pub fn keep_mode(folder: &Folder, policy: &Path, mode: Mode) -> io::Result<()> {
 
 /// The mode that was in force last, as far as it was kept. Others may have written it: it may close, and must not open.
 pub fn recall_mode(folder: &Folder, policy: &Path) -> Option<Mode> {
-    let file = trusted::open(&folder.path().join(name_of(policy, MODE))).ok()?;
-    let text = if file.metadata().ok()?.is_file() { trusted::bytes(file, LONGEST_MODE).ok()? } else { return None };
+    let (file, metadata) = input::open_itself(&folder.path().join(name_of(policy, MODE))).ok()?;
+    let text = if metadata.is_file() { input::beginning(file, LONGEST_MODE).ok()? } else { return None };
     [Mode::Enforce, Mode::Audit].into_iter().find(|mode| mode.as_str().as_bytes() == text)
 }
 

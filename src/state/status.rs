@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::{Folder, hash_of};
 use crate::clock::in_utc;
 use crate::history::{Process, Recorder};
+use crate::input;
 
 /// The names of the files begin so.
 const PREFIX: &str = "status-";
@@ -260,14 +259,11 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read_one(path: &Path) -> io::Result<Status> {
-    // Whatever lies there must hold up nobody.
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
+    let (file, metadata) = input::open_itself(path)?;
+    if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "this is no regular file"));
     }
-    let mut text = Vec::new();
-    file.take(MOST).read_to_end(&mut text)?;
+    let text = input::beginning(file, MOST)?;
     serde_json::from_slice(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 

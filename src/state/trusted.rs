@@ -2,14 +2,13 @@
 //! written.
 
 use std::fmt;
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-
-use rustix::fs::OFlags;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use super::Folder;
+use crate::input;
 
 /// Those who are neither the owner nor root may write.
 const OTHERS_WRITE: u32 = 0o022;
@@ -44,12 +43,12 @@ impl fmt::Display for Unusable {
 /// There is none, it is too large, or it is not to be trusted.
 pub(super) fn read(folder: &Folder, name: &str, most: u64) -> Result<Vec<u8>, Unusable> {
     let path = folder.path().join(name);
-    let file = match open(&path) {
-        Ok(file) => file,
+    // A link could lead to a file that others write; a pipe would hold up the start.
+    let (file, of_file) = match input::open_itself(&path) {
+        Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unusable::None),
         Err(error) => return Err(Unusable::Unreadable(error)),
     };
-    let of_file = file.metadata().map_err(Unusable::Unreadable)?;
     let of_folder = fs::metadata(folder.path()).map_err(Unusable::Unreadable)?;
     let me = rustix::process::geteuid().as_raw();
     if !of_file.is_file() {
@@ -60,23 +59,10 @@ pub(super) fn read(folder: &Folder, name: &str, most: u64) -> Result<Vec<u8>, Un
             return Err(Unusable::Untrusted(path.to_owned(), why));
         }
     }
-    match bytes(file, most.saturating_add(1)).map_err(Unusable::Unreadable)? {
+    match input::beginning(file, most.saturating_add(1)).map_err(Unusable::Unreadable)? {
         bytes if bytes.len() as u64 > most => Err(Unusable::TooLarge(most)),
         bytes => Ok(bytes),
     }
-}
-
-/// A link could lead to a file that others write; a pipe would hold up the start.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
-/// At most so many bytes of a file.
-pub(super) fn bytes(file: File, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 pub(super) fn distrust(metadata: &Metadata, me: u32) -> Option<&'static str> {

@@ -1,8 +1,7 @@
 //! `exhook-policy explain`: what a policy decides in one case, and why.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Map, Value, json};
@@ -15,6 +14,7 @@ use crate::decision::{Answer, ERROR, INVALID_TOPIC, Mode, Verdict};
 use crate::event::json::{self as events, JsonError, LONGEST, Line};
 use crate::event::owned::{OwnedClient, OwnedEvent, OwnedExtra};
 use crate::event::{Action, Shown};
+use crate::input;
 use crate::policy::places::Places;
 use crate::policy::span::Span;
 use crate::policy::trace::{Mismatch, Outcome, Trace, Tried};
@@ -111,15 +111,13 @@ fn question(args: &Args) -> Result<Question, String> {
 
 /// The text of an event that is given in one of three ways.
 fn event_text(event: &str) -> Result<String, String> {
-    let mut text = String::new();
-    // One more byte than an event may have shows that there are too many.
-    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX).saturating_add(1);
+    let most = u64::try_from(LONGEST).unwrap_or(u64::MAX);
     let read = match event {
-        "-" => io::stdin().lock().take(most).read_to_string(&mut text),
+        "-" => input::rest_text(io::stdin().lock(), most),
         event if event.trim_start().starts_with('{') => return Ok(event.to_owned()),
-        file => File::open(file).and_then(|file| file.take(most).read_to_string(&mut text)),
+        file => input::read_text(Path::new(file), most),
     };
-    read.map(|_| text).map_err(|error| format!("the event cannot be read: {error}"))
+    read.map_err(|error| format!("the event cannot be read: {error}"))
 }
 
 fn asked_by(text: &str) -> Result<Question, String> {

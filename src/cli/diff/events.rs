@@ -1,13 +1,13 @@
 //! Decisions that differ on recorded events.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use crate::analysis::diff::{Difference, Question, differ};
 use crate::cli::world::{World, WorldArgs};
 use crate::event::owned::OwnedEvent;
+use crate::input;
 use crate::policy::Policy;
 use crate::replay::{Comparison, Place, Side};
 
@@ -43,7 +43,7 @@ pub(super) fn compare(files: &[PathBuf], args: &WorldArgs, policies: [&Policy; 2
         let added = if file == Path::new("-") {
             found.add(&name, io::stdin().lock(), sides)
         } else {
-            File::open(file).and_then(|input| found.add(&name, BufReader::new(input), sides))
+            input::stream(file).and_then(|input| found.add(&name, BufReader::new(input), sides))
         };
         added.map_err(|error| format!("error: {name}: {error}"))?;
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +12,10 @@ use jiff::Timestamp;
 
 use super::{database, parse_time};
 use crate::history::resync::{Form, List, Outcome, Scope, open, resync};
+use crate::input;
+
+/// The most bytes of a list: `emqx_ctl` takes some 350 for a client, and the REST API 1,500.
+const LARGEST: u64 = 512 << 20;
 
 /// A list is taken for one of a minute before it was written: clocks differ, and to print it takes a while.
 const MARGIN: i64 = 60_000;
@@ -98,14 +102,12 @@ fn settle(args: &Resync) -> Result<(Outcome, usize, i64), String> {
     }
     let path = database(args.database.as_deref(), args.policy.as_deref())?;
     let (name, input) = match &args.list {
-        Some(path) if path.as_os_str() != "-" => (path.display().to_string(), File::open(path)),
+        Some(path) if path.as_os_str() != "-" => (path.display().to_string(), input::stream(path)),
         Some(_) | None => ("stdin".to_owned(), io::stdin().as_fd().try_clone_to_owned().map(File::from)),
     };
-    let read = |mut input: File| {
-        let written = written(&input)?;
-        let mut bytes = Vec::new();
-        input.read_to_end(&mut bytes)?;
-        Ok((written, bytes))
+    let read = |list: File| {
+        let written = written(&list)?;
+        Ok((written, input::rest(list, LARGEST)?))
     };
     let (written, bytes) = input.and_then(read).map_err(|error: io::Error| format!("cannot read {name}: {error}"))?;
     let as_of = args.as_of.unwrap_or_else(|| written.unwrap_or(now).min(now).saturating_sub(MARGIN));

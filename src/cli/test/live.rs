@@ -4,7 +4,6 @@ mod human;
 mod json;
 mod junit;
 
-use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +12,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::Format;
+use crate::input;
 use crate::live::{self, Broker, Observer, Summary, Tried};
 use crate::mqtt::Version;
 use crate::policy::diag::Report;
@@ -62,6 +62,8 @@ enum Mqtt {
     Both,
 }
 
+/// A file that holds a password has no more bytes.
+const LONGEST_PASSWORD_FILE: u64 = 1 << 20;
 /// The longest time that is waited for an answer.
 const MOST: Duration = Duration::from_secs(600);
 
@@ -77,7 +79,8 @@ impl LiveArgs {
     fn broker(&self, name: &str) -> Result<Broker, String> {
         let observer = self.observer.as_ref().map(|clientid| {
             let password = self.observer_password_file.as_ref().map_or(Ok(String::new()), |file| {
-                let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+                let text = input::read_text(file, LONGEST_PASSWORD_FILE)
+                    .map_err(|error| format!("{}: {error}", file.display()))?;
                 Ok::<_, String>(text.lines().next().unwrap_or_default().to_owned())
             })?;
             let username = self.observer_username.clone();
