@@ -11,6 +11,7 @@ use crate::hook::Hook;
 
 pub mod json;
 pub mod owned;
+pub mod short;
 
 /// One call of a hook.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -244,7 +245,7 @@ impl fmt::Display for Peerhost<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Peerhost::Addr(addr) => addr.fmt(f),
-            Peerhost::Other(text) => f.write_str(text),
+            Peerhost::Other(text) => f.write_str(&short::short(text)),
         }
     }
 }
@@ -411,13 +412,10 @@ pub struct Shown<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 512;
         let Shown(text) = self;
-        let beginning = (LONGEST - 3..=LONGEST).rev().find_map(|end| text.get(..end));
-        match beginning {
-            Some(beginning) if beginning.len() < text.len() => write!(f, "{beginning:?}...({} bytes)", text.len()),
-            Some(_) | None => write!(f, "{text:?}"),
-        }
+        let beginning = short::beginning(text, short::LONGEST);
+        write!(f, "{beginning:?}")?;
+        if beginning.len() < text.len() { write!(f, "...({} bytes)", text.len()) } else { Ok(()) }
     }
 }
 
@@ -429,7 +427,7 @@ impl fmt::Display for Event<'_> {
         match self {
             Event::Connect(attempt) => attempt.fmt(f),
             Event::Connack { attempt, code, assigned } => {
-                write!(f, "{attempt} code={code}")?;
+                write!(f, "{attempt} code={}", short::short(code))?;
                 assigned.map_or(Ok(()), |clientid| write!(f, " assigned={}", Shown(clientid)))
             }
             Event::Disconnected { client, reason } | Event::SessionTerminated { client, reason } => {

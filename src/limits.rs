@@ -105,15 +105,16 @@ impl fmt::Display for Ban {
             Mode::Audit => "would keep",
         };
         write!(f, "{} {word}", self.why.as_str())?;
+        // The names are short already.
         let Key { clientid, username, peerhost } = self.key.as_ref();
         if let Some((clientid, cluster)) = clientid {
-            write!(f, " clientid {}", crate::event::Shown(clientid))?;
+            write!(f, " clientid {clientid:?}")?;
             if !cluster.is_empty() {
-                write!(f, " of the cluster {}", crate::event::Shown(cluster))?;
+                write!(f, " of the cluster {cluster:?}")?;
             }
         }
         if let Some(username) = username {
-            write!(f, " username {}", crate::event::Shown(username))?;
+            write!(f, " username {username:?}")?;
         }
         if let Some(peerhost) = peerhost {
             write!(f, " peerhost {peerhost}")?;
@@ -340,7 +341,7 @@ impl Limits {
             return Subjects::new();
         }
         let keys = def.by.iter().filter_map(|counted| Key::of(*counted, login.client));
-        keys.map(|key| (key.clone(), self.digest(login.mode, &key))).collect()
+        keys.map(|key| (key.clone(), self.digest_of_client(login.mode, &key))).collect()
     }
 
     fn digest_of(&self, ban: &Ban) -> Digest {
@@ -349,6 +350,11 @@ impl Limits {
 
     fn digest(&self, mode: Mode, key: &Key<&str>) -> Digest {
         self.digests.each_ref().map(|keys| keys.hash_one((mode == Mode::Audit, key)))
+    }
+
+    /// The client is known by what stands of it in the database, where long names are cut.
+    fn digest_of_client(&self, mode: Mode, key: &Key<&str>) -> Digest {
+        if key.is_short() { self.digest(mode, key) } else { self.digest(mode, &key.to_owned().as_ref()) }
     }
 
     fn count(

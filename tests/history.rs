@@ -654,6 +654,74 @@ fn more_than_a_thousand_refusals_a_minute_share_a_row() {
     assert_eq!(world.rows(DENIALS)[1000], "... ... ... ... ... ... enforce 2000");
 }
 
+/// Clients that are not let in choose names too. A topic of a broker over gRPC may have some MiB.
+#[test]
+fn refusals_of_long_names_are_cut_and_bounded_in_bytes() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    let topic = "t".repeat(2 << 20);
+    let refused = |n: usize, width: usize| {
+        let (clientid, username) = (format!("{n:0width$}"), "u".repeat(width));
+        let client = Client { username: &username, ..client(&clientid) };
+        let asked = Asked::Topic(Action::Publish, if n == 0 { &topic } else { &username });
+        driver.history.denied(&Denial { client, asked, rule: "default", mode: Mode::Enforce });
+    };
+    refused(0, 65_535);
+    refused(0, 65_535);
+    for n in 1..1000 {
+        refused(n, 2_000);
+    }
+    driver.history.finish();
+    let left_out = driver.history.left_out();
+    assert_eq!(world.count("SELECT sum(count) FROM denials"), 1001);
+    let rows = world.count("SELECT count(*) FROM denials WHERE action <> '...'");
+    assert!((400..600).contains(&rows), "{rows} rows");
+    let rest = world.count("SELECT count FROM denials WHERE action = '...'");
+    assert_eq!((rest, left_out.attempts, left_out.bans), (left_out.denials.cast_signed(), 0, 0));
+    assert_eq!(rows + rest, 1000);
+    let bytes = world.count("SELECT sum(2 * length(clientid) + length(username) + length(topic)) FROM denials");
+    assert!(bytes < 1 << 20, "{bytes} bytes");
+    assert_eq!(world.count("SELECT max(length(clientid)) / 600 FROM denials"), 0);
+    assert_eq!(world.count("SELECT count FROM denials ORDER BY id LIMIT 1"), 2);
+    // Names that begin alike stay apart.
+    assert_eq!(world.count("SELECT count(DISTINCT clientid) FROM denials WHERE action <> '...'"), rows);
+    assert_eq!(
+        world.rows("SELECT replace(topic, 't', '') FROM denials ORDER BY id LIMIT 1"),
+        ["...(2097152 byes, 77b0d267fe4c3e8b7c7f450cea59c3ca)"]
+    );
+    let line = "exhook-policy: history: more kinds of denials than there is room for in a minute (1,000, and 1 MiB of names): \
+                until it is over others are counted in a row whose names are `...`; `status` and the metrics count them\n";
+    assert_eq!(driver.log(), line);
+}
+
+/// Of a client that was let in, each row is found by the same cut name.
+#[test]
+fn a_client_with_a_long_name_is_found_again_by_its_end() {
+    let world = World::new(EVERYTHING);
+    let driver = world.driver(1);
+    let names = ["a", "b"].map(|end| "x".repeat(60_000) + end);
+    for (n, name) in (0..).zip(&names) {
+        driver.tell(&Event::Connect(attempt(name)), 10 * n + 1);
+        driver.tell(&connected(name), 10 * n + 2);
+        driver.tell(&Event::Connack { attempt: attempt(name), code: "success", assigned: None }, 10 * n + 3);
+        driver.tell(&Event::SessionSubscribed { client: client(name), topic: &"t".repeat(60_000), qos: 1 }, 10 * n + 4);
+    }
+    assert_eq!(world.count("SELECT count(*) FROM online"), 2);
+    assert_eq!(world.count("SELECT count(*) FROM attempts WHERE connack = 'success'"), 2);
+    assert_eq!(world.count("SELECT count(*) FROM connections WHERE proto_ver = 5"), 2);
+    driver.tell(&Event::SessionUnsubscribed { client: client(&names[0]), topic: &"t".repeat(60_000) }, 30);
+    driver.tell(&disconnected(&names[0]), 31);
+    assert_eq!(world.count("SELECT count(*) FROM online WHERE clientid LIKE 'xx%...(60001 bytes, %)'"), 1);
+    assert_eq!(world.count("SELECT length(topic) FROM subscriptions"), 60_000);
+    // The end of the other may have been missed, until something is heard of it.
+    drop(driver);
+    let driver = world.driver(2);
+    driver.tell(&connected("c"), 40);
+    assert_eq!(world.count("SELECT sum(unsure) FROM online"), 1);
+    driver.history.record(&published(&names[1]), 41);
+    until(|| world.count("SELECT sum(unsure) FROM online") == 0);
+}
+
 #[test]
 fn old_rows_are_removed_and_open_ones_are_not() {
     let mut world = World::new(EVERYTHING);

@@ -17,6 +17,7 @@ use jiff::{SpanRelativeTo, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use crate::event::short::stored;
 use crate::history::open_read_only;
 use crate::limits::Peer;
 use crate::policy;
@@ -358,9 +359,11 @@ impl Report {
                 values.push(value);
             }
         };
-        add("clientid = ?", filter.clientid.clone().map(Value::Text));
-        add("CLUSTER = ?", filter.cluster.clone().map(Value::Text));
-        add(self.username, filter.username.clone().map(Value::Text));
+        // Long names stand there cut and marked, and may be asked for as they are shown.
+        let name = |name: &Option<String>| name.as_deref().map(|name| Value::Text(stored(name).into_owned()));
+        add("clientid = ?", name(&filter.clientid));
+        add("CLUSTER = ?", name(&filter.cluster));
+        add(self.username, name(&filter.username));
         let host = |host: Host| match host {
             Host::Address(address) if self.has_networks => Peer::from(address).to_string(),
             Host::Address(address) => address.to_string(),

@@ -151,6 +151,10 @@ fn human(judged: &[Judged<'_>], out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  reloads   {} in force, {} refused", status.reloads.good, status.reloads.bad)?;
         let queues: Vec<String> = status.queues.iter().map(|(name, count)| format!("{name} {count}")).collect();
         writeln!(out, "  waiting   {}", if queues.is_empty() { "nothing".to_owned() } else { queues.join(", ") })?;
+        let left_out: Vec<String> = status.left_out.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+        if !left_out.is_empty() {
+            writeln!(out, "  left out  {} (more than a minute has room for)", left_out.join(", "))?;
+        }
         for wrong in wrong {
             writeln!(out, "  WRONG     {wrong}")?;
         }

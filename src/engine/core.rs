@@ -135,6 +135,17 @@ impl Core {
         waiting.map(|(queue, count)| (queue.to_owned(), count as u64)).collect()
     }
 
+    /// What the history has no row of, by kind; empty where nothing is left out.
+    pub(super) fn left_out(&self) -> BTreeMap<String, u64> {
+        let left_out = self.history.as_ref().map(|history| history.left_out()).unwrap_or_default();
+        left_out
+            .by_name()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| (kind.to_owned(), count))
+            .collect()
+    }
+
     /// Takes one event. `None` means that the answer comes later, through the sink.
     pub(super) fn handle(self: &Arc<Self>, event: &Event<'_>, token: Token) -> Option<Answer> {
         self.log_event(event);

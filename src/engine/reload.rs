@@ -462,6 +462,7 @@ impl Watch {
             rules: core.map(|core| core.counts.read()).unwrap_or_default(),
             silent_rules: core.map(|core| core.counts.silent()).unwrap_or_default(),
             queues: core.map(Core::queues).unwrap_or_default(),
+            left_out: core.map(Core::left_out).unwrap_or_default(),
             reloads: *reloads,
         }
     }

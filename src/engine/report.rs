@@ -47,6 +47,13 @@ pub(super) fn page(shared: &Shared, me: &Running) -> String {
         );
         series.value(&[("kind", "answered_early")], lapses.answered_early);
         series.value(&[("kind", "not_kept")], lapses.dropped);
+        let mut left_out = page.counter(
+            "history_left_out_total",
+            "What has no row of its own, since strangers sent more than there is room for in a minute.",
+        );
+        for (kind, count) in history.left_out().by_name() {
+            left_out.value(&[("kind", kind)], count);
+        }
     }
     page.counter("log_lines_dropped_total", "Lines that the console was too slow for.")
         .value(&[], shared.around.log.dropped());

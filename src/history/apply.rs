@@ -7,11 +7,18 @@
 //! A take-over may be told twice, by the end of the connection and by that of its session. A `told` row in `handovers`
 //! keeps the second from closing the newest connection.
 
+use std::cell::Cell;
+
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
+use super::budget::Budget;
 use super::record::{Owned, Whose};
 use crate::event::owned::{OwnedAttempt, OwnedClient};
 use crate::policy::model::Record;
+
+/// New attempts a minute, by the bytes of their names: as many as 7,000 clients a second make with
+/// names of 20 letters.
+pub(super) const ATTEMPTS: Budget = Budget::of(u32::MAX, 64 << 20);
 
 /// For so long after a connection was superseded, its end is expected: milliseconds.
 const HANDOVER: i64 = 10_000;
@@ -51,6 +58,8 @@ pub(super) struct Apply<'a> {
     /// The name of its cluster; empty where it is not told.
     pub(super) cluster: &'a str,
     pub(super) record: Record,
+    /// The attempts of this minute.
+    pub(super) attempts: &'a Cell<Budget>,
 }
 
 /// How a connection's end became known.
@@ -334,6 +343,9 @@ impl Apply<'_> {
     }
 
     fn connect(&self, at: i64, attempt: &OwnedAttempt, connack: Option<&str>) -> Result<()> {
+        if !self.has_room(at, attempt, connack) {
+            return Ok(());
+        }
         self.run(
             "INSERT INTO attempts
              (at, clientid, username, peerhost, sockport, proto_name, proto_ver, keepalive, node, connack, cluster)
@@ -352,6 +364,21 @@ impl Apply<'_> {
                 self.cluster
             ],
         )
+    }
+
+    /// Anyone who reaches the broker can try, as often as they like, with names of their own.
+    fn has_room(&self, at: i64, attempt: &OwnedAttempt, connack: Option<&str>) -> bool {
+        let OwnedAttempt { clientid, username, node, .. } = attempt;
+        let mut budget = self.attempts.get();
+        budget.begin(at);
+        // The index of those that are not answered holds the clientid once more.
+        let has_room = budget.take(2 * clientid.len() + username.len() + node.len());
+        // The answer is of an attempt that was counted when it came.
+        if !has_room && connack.is_none() {
+            budget.leave_out(1);
+        }
+        self.attempts.set(budget);
+        has_room
     }
 
     /// Attempts that are alike in every field cannot be told apart, so the newest takes the answer.

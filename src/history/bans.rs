@@ -6,14 +6,19 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, Result, Row, params};
 
+use super::budget::Budget;
 use super::store::open_to_write;
 use crate::clock::{Moment, now_ms};
 use crate::decision::Mode;
+use crate::event::short::stored;
 use crate::limits::{Ban, Key, Limits, Peer, Why};
 
 /// A ban that begins later than this from now is of a time before the clock was set back. Clocks of several machines differ
 /// by less.
 const AHEAD: i64 = 60_000;
+
+/// New rows a minute, by the bytes of their names: some 20,000 with names of 20 letters.
+const NEW: Budget = Budget::of(u32::MAX, 4 << 20);
 
 /// What is known of the table.
 pub(super) struct Exchange {
@@ -24,6 +29,9 @@ pub(super) struct Exchange {
     seen: Option<(i64, Standing)>,
     /// The last time by the clock of the day.
     last: i64,
+    /// So many at the beginning of `pending` stood in another database before, which is no new row.
+    moved: usize,
+    new: Budget,
 }
 
 /// How many bans there are that may hold, and the sum of their ids. As ids only grow, no two sets that follow one another
@@ -35,7 +43,7 @@ const OTHER: Standing = (-1, -1);
 
 impl Exchange {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Exchange { limits, pending: Vec::new(), seen: None, last: 0 }
+        Exchange { limits, pending: Vec::new(), seen: None, last: 0, moved: 0, new: NEW }
     }
 
     pub(super) fn is_used(&self) -> bool {
@@ -47,8 +55,18 @@ impl Exchange {
         self.seen = None;
     }
 
-    /// Writes what is pending in the transaction that is open. Once that is committed, call [`Exchange::written`].
-    pub(super) fn write(&self, db: &Connection) -> Result<()> {
+    /// How many of those that are pending may be written now: not more than this minute has room
+    /// for, and all of them where there is no later.
+    pub(super) fn due(&self, now: Moment, is_last: bool) -> usize {
+        let mut new = self.new;
+        new.begin(now.unix);
+        let has_room = |(place, ban): &(usize, &Ban)| is_last || *place < self.moved || new.take(names(ban));
+        self.pending.iter().enumerate().take_while(has_room).count()
+    }
+
+    /// Writes so many of those that are pending in the transaction that is open. Once that is
+    /// committed, call [`Exchange::written`].
+    pub(super) fn write(&self, db: &Connection, due: usize) -> Result<()> {
         let mut insert = db.prepare_cached(
             "INSERT INTO bans (why, mode, clientid, cluster, username, peerhost, since, until)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
@@ -56,7 +74,7 @@ impl Exchange {
                                WHERE lifted IS NULL AND peerhost IS ?6 AND username IS ?5 AND clientid IS ?3
                                  AND until > ?7 AND cluster = ?4 AND why = ?1 AND mode = ?2)",
         )?;
-        for ban in &self.pending {
+        for ban in self.pending.iter().take(due) {
             let Key { clientid, username, peerhost } = ban.key.as_ref();
             let (clientid, cluster) = clientid.unzip();
             insert.execute(params![
@@ -73,12 +91,23 @@ impl Exchange {
         Ok(())
     }
 
-    /// What was pending stands in the table: from now on it can be lifted there.
-    pub(super) fn written(&mut self, now: Moment) {
-        self.limits.stored(&self.pending, now);
-        self.pending.clear();
+    /// So many that were pending stand in the table: from now on they can be lifted there.
+    pub(super) fn written(&mut self, due: usize, now: Moment) {
+        self.new.begin(now.unix);
+        let written: Vec<Ban> = self.pending.drain(..due.min(self.pending.len())).collect();
+        for ban in written.iter().skip(self.moved) {
+            self.new.take(names(ban));
+        }
+        self.moved = self.moved.saturating_sub(due);
+        self.limits.stored(&written, now);
         // What stands there now is not what was seen, and may be again when others have lifted it.
         self.seen = self.seen.map(|(version, _)| (version, OTHER));
+    }
+
+    /// What is pending can never be written.
+    pub(super) fn give_up(&mut self) {
+        self.pending.clear();
+        self.moved = 0;
     }
 
     /// Takes over what others wrote or lifted since it was last looked.
@@ -111,10 +140,19 @@ impl Exchange {
     /// From now on bans are kept in another database: those that stand in this one are, too.
     pub(super) fn moves(&mut self, from: Option<&Connection>, now: Moment) {
         // Where they cannot be read, they hold all the same until this process ends.
-        self.pending.extend(from.and_then(|db| standing_bans(db, now.unix).ok()).into_iter().flatten());
+        let standing = from.and_then(|db| standing_bans(db, now.unix).ok()).unwrap_or_default();
+        self.moved += standing.len();
+        self.pending.splice(0..0, standing);
         self.limits.moved(now);
         self.seen = None;
     }
+}
+
+/// The bytes of its names, which the index holds once more.
+fn names(ban: &Ban) -> usize {
+    let Key { clientid, username, peerhost: _ } = ban.key.as_ref();
+    let clientid = clientid.map_or(0, |(clientid, cluster)| 2 * clientid.len() + cluster.len());
+    clientid + 2 * username.map_or(0, str::len)
 }
 
 /// The bans that are not over.
@@ -166,8 +204,9 @@ fn ban_in(row: &Row<'_>) -> Result<Option<Ban>> {
     if clientid.is_none() && username.is_none() && peerhost.is_none() {
         return Ok(None);
     }
-    let clientid = clientid.map(|clientid| (clientid.into(), cluster.into()));
-    Ok(Some(Ban { why, mode, key: Key { clientid, username: username.map(Into::into), peerhost }, since, until }))
+    let own = |name: String| Box::from(stored(&name));
+    let key = Key { clientid: clientid.map(|name| (own(name), own(cluster))), username: username.map(own), peerhost };
+    Ok(Some(Ban { why, mode, key, since, until }))
 }
 
 /// On whom a ban is. What is `None` is not asked for.
@@ -196,9 +235,19 @@ fn lift_at(path: &Path, whom: Whom<'_>, now: i64) -> std::result::Result<usize, 
     let Whom { clientid, cluster, username, peerhost } = whom;
     let lifted = db.execute(
         "UPDATE bans SET lifted = ?1
-         WHERE lifted IS NULL AND until > ?1 AND (?2 IS NULL OR clientid = ?2) AND (?3 IS NULL OR cluster = ?3)
-           AND (?4 IS NULL OR username = ?4) AND (?5 IS NULL OR peerhost = ?5)",
-        params![now, clientid, cluster, username, peerhost.map(|peerhost| peerhost.to_string())],
+         WHERE lifted IS NULL AND until > ?1 AND (?2 IS NULL OR clientid IN (?2, ?6)) AND (?3 IS NULL OR cluster IN (?3, ?7))
+           AND (?4 IS NULL OR username IN (?4, ?8)) AND (?5 IS NULL OR peerhost = ?5)",
+        params![
+            now,
+            clientid,
+            cluster,
+            username,
+            peerhost.map(|peerhost| peerhost.to_string()),
+            // Long names stand there cut, and before 0.5.1 stood there whole.
+            clientid.map(stored),
+            cluster.map(stored),
+            username.map(stored)
+        ],
     );
     lifted.map_err(|error| error.to_string())
 }
@@ -277,8 +326,9 @@ mod tests {
         }
 
         fn write(&mut self, now: Moment) {
-            self.exchange.write(&self.store.db).unwrap();
-            self.exchange.written(now);
+            let due = self.exchange.due(now, false);
+            self.exchange.write(&self.store.db, due).unwrap();
+            self.exchange.written(due, now);
         }
 
         fn with<T>(&self, name: &str, what: impl FnOnce(&Limits, Login<'_>) -> T) -> T {
@@ -358,6 +408,67 @@ mod tests {
         for process in [&one, &other] {
             assert!(!process.refuses("bob", at(8, 0)) && process.refuses("carol", at(8, 0)));
         }
+    }
+
+    /// A row is found again by the next process, and by `lift`, though it does not hold the whole
+    /// name.
+    #[test]
+    fn a_ban_on_a_long_name_holds_after_a_start_and_is_lifted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, mut other) = two(folder.path());
+        let names = ["a", "b", "c"].map(|end| "x".repeat(65_534) + end);
+        one.bans(&names[0], at(1, 0));
+        one.write(at(1, 0));
+        let row: (String, i64) = one
+            .store
+            .db
+            .query_row("SELECT substr(username, 512), length(username) FROM bans", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert!(row.0.starts_with("x...(65535 bytes, ") && row.1 < 600, "{row:?}");
+        // As it was written before long names were cut.
+        one.store
+            .db
+            .execute(
+                "INSERT INTO bans (why, mode, username, since, until) VALUES ('lockout', 'enforce', ?1, ?2, ?3)",
+                params![names[1], NOON, NOON + LENGTH],
+            )
+            .unwrap();
+        other.read(at(4, 0));
+        let refused = |other: &Process| names.each_ref().map(|name| other.refuses(name, at(4, 0)));
+        assert_eq!(refused(&other), [true, true, false]);
+        for name in &names[..2] {
+            let whom = Whom { username: Some(name), ..Whom::default() };
+            assert_eq!(lift_at(&folder.path().join("history.db"), whom, at(5, 0).unix), Ok(1));
+        }
+        other.read(at(6, 0));
+        assert_eq!(refused(&other), [false; 3]);
+    }
+
+    #[test]
+    fn bans_that_a_minute_has_no_room_for_wait_for_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut one, _) = two(folder.path());
+        let ban = |n: usize| Ban {
+            why: Why::Lockout,
+            mode: Mode::Enforce,
+            key: Key { clientid: None, username: Some(format!("{n:0500}").into()), peerhost: None },
+            since: NOON,
+            until: NOON + LENGTH,
+        };
+        one.exchange.pending = (0..5_000).map(ban).collect();
+        let first = one.exchange.due(at(0, 0), false);
+        assert!((3_000..4_500).contains(&first), "{first}");
+        assert_eq!(one.exchange.due(at(0, 0), true), 5_000, "there is no later");
+        one.write(at(0, 0));
+        assert_eq!((one.exchange.pending.len(), one.exchange.due(at(59, 0), false)), (5_000 - first, 0));
+        one.write(at(60, 0));
+        assert_eq!((one.exchange.pending.len(), one.rows().len()), (0, 5_000));
+        // What stood in another database is no stranger's.
+        one.exchange.pending = (0..4_000).map(ban).collect();
+        one.exchange.moved = 4_000;
+        assert_eq!(one.exchange.due(at(61, 0), false), 4_000);
     }
 
     #[test]

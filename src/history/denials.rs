@@ -5,20 +5,22 @@ use std::hash::{BuildHasher, RandomState};
 
 use rusqlite::{CachedStatement, Connection, Result, params};
 
+use super::budget::{Budget, Rest};
 use super::origins::OriginId;
 use crate::decision::Mode;
+use crate::event::short::short;
 use crate::event::{Action, Client};
 
 const MINUTE: i64 = 60_000;
-/// New rows a minute; the rest go into one row.
-const MAX_NEW_ROWS: u32 = 1_000;
+/// New rows a minute, and the bytes of their names; the rest go into one row.
+const NEW: Budget = Budget::of(1_000, 1 << 20);
 /// What stands in the columns of that row.
 const REST: &str = "...";
 
 /// Denials that wait for the database, on their way to the writer and in it.
 pub(super) const MAX_WAITING: Bound = Bound { count: 20_000, bytes: 16 << 20 };
 
-/// How many there may be, and how big all of them together: a client chooses its names, of 64 KiB each.
+/// How many there may be, and how big all of them together: a client chooses its names.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound {
     count: usize,
@@ -85,14 +87,14 @@ impl OwnedDenial {
             at,
             origin: OriginId::PARENT,
             key: Key {
-                clientid: denial.client.clientid.into(),
-                username: denial.client.username.into(),
+                clientid: short(denial.client.clientid).into(),
+                username: short(denial.client.username).into(),
                 peerhost: denial.client.peerhost.to_string().into(),
                 action,
-                topic: topic.into(),
+                topic: short(topic).into(),
                 rule: denial.rule.into(),
                 mode: denial.mode.as_str(),
-                cluster: denial.client.extra.cluster.unwrap_or_default().into(),
+                cluster: short(denial.client.extra.cluster.unwrap_or_default()).into(),
             },
             count: 1,
         }
@@ -100,10 +102,7 @@ impl OwnedDenial {
 
     /// What it takes in memory, in bytes, about.
     pub(super) fn size(&self) -> usize {
-        let Key { clientid, username, peerhost, action: _, topic, rule, mode: _, cluster } = &self.key;
-        let texts: usize =
-            [clientid, username, peerhost, topic, rule, cluster].into_iter().map(|text| text.len()).sum();
-        size_of::<OwnedDenial>() + texts
+        size_of::<OwnedDenial>() + self.key.texts()
     }
 
     /// Refusals of which nothing but their number is known.
@@ -113,6 +112,15 @@ impl OwnedDenial {
 }
 
 impl Key {
+    fn texts(&self) -> usize {
+        let Key { clientid, username, peerhost, action: _, topic, rule, mode: _, cluster } = self;
+        [clientid, username, peerhost, topic, rule, cluster].into_iter().map(|text| text.len()).sum()
+    }
+
+    fn is_rest(&self) -> bool {
+        self.action == REST
+    }
+
     fn rest(mode: &'static str) -> Self {
         let rest = || Box::from(REST);
         Key {
@@ -157,16 +165,20 @@ pub(super) fn shorten(denials: &mut Vec<OwnedDenial>) -> u64 {
 }
 
 /// The rows of the last minute, so that most refusals need no search.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rows {
     /// By digest: the names of a minute may be big.
     known: HashMap<Digest, Row>,
     keys: [RandomState; 2],
-    /// When the minute began in which `added` came.
-    minute: i64,
-    added: u32,
-    /// `added` as it was before the last call of `write`.
-    added_before: u32,
+    new: Budget,
+    /// As it was before the last call of `write`.
+    new_before: Budget,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Rows { known: HashMap::new(), keys: [RandomState::new(), RandomState::new()], new: NEW, new_before: NEW }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -187,18 +199,23 @@ impl Rows {
     /// Writes folded refusals in the transaction that is open. After a failure, or where the
     /// transaction is not committed, call [`Rows::forget`].
     pub(super) fn write(&mut self, db: &Connection, denials: &[OwnedDenial]) -> Result<()> {
-        self.added_before = self.added;
+        self.new_before = self.new;
         let mut add = db.prepare_cached("UPDATE denials SET count = count + ?2 WHERE id = ?1")?;
         for denial in denials {
-            self.begin_minute(denial.at);
-            if self.add(db, &mut add, &denial.key, denial)? {
-                continue;
+            if self.new.begin(denial.at) {
+                self.known.retain(|_, row| row.is_recent(denial.at));
             }
-            if self.added < MAX_NEW_ROWS {
-                self.added += 1;
-                self.insert(db, &denial.key, denial)?;
-                continue;
+            if !denial.key.is_rest() {
+                if self.add(db, &mut add, &denial.key, denial)? {
+                    continue;
+                }
+                // The index holds the clientid once more.
+                if self.new.take(denial.key.texts() + denial.key.clientid.len()) {
+                    self.insert(db, &denial.key, denial)?;
+                    continue;
+                }
             }
+            self.new.leave_out(denial.count);
             let rest = Key::rest(denial.key.mode);
             if !self.add(db, &mut add, &rest, denial)? {
                 self.insert(db, &rest, denial)?;
@@ -210,17 +227,12 @@ impl Rows {
     /// The database may not hold what was written last.
     pub(super) fn forget(&mut self) {
         self.known.clear();
-        self.added = self.added.min(self.added_before);
+        self.new.restore(&self.new_before);
     }
 
-    fn begin_minute(&mut self, at: i64) {
-        // A clock that was set back begins another minute too.
-        if (self.minute..self.minute.saturating_add(MINUTE)).contains(&at) {
-            return;
-        }
-        self.minute = at;
-        self.added = 0;
-        self.known.retain(|_, row| row.is_recent(at));
+    /// The refusals since this was last asked that stand in the row of the rest.
+    pub(super) fn rest(&mut self) -> Option<Rest> {
+        self.new.rest()
     }
 
     /// Counts up the row of the last minute; false where there is none.
@@ -306,10 +318,10 @@ mod tests {
     use rusqlite::StatementStatus;
     use std::time::Duration;
 
-    fn denial(clientid: &str) -> OwnedDenial {
+    fn denial(name: &str) -> OwnedDenial {
         let client = Client {
-            clientid,
-            username: "",
+            clientid: name,
+            username: name,
             peerhost: Peerhost::parse("10.0.0.1"),
             sockport: 1883,
             protocol: "mqtt",
@@ -340,15 +352,15 @@ mod tests {
     #[test]
     fn denials_that_wait_are_bounded_in_bytes_and_the_rest_is_counted() {
         let queue = Queue::new(Duration::from_secs(1), false);
-        for n in 0..1000 {
-            queue.push_denial(Origin { cluster: None, node: "n" }, denial(&format!("{n:065535}")));
+        for n in 0..18_000 {
+            queue.push_denial(Origin { cluster: None, node: "n" }, denial(&format!("{n:01000}")));
         }
         let (mut waiting, dropped) = queue.take_denials();
-        assert_eq!(waiting.len() as u64 + dropped, 1000);
+        assert_eq!(waiting.len() as u64 + dropped, 18_000);
         let bytes: usize = waiting.iter().map(OwnedDenial::size).sum();
-        assert!(bytes <= 16 << 20 && waiting.len() > 200, "{bytes} bytes of {}", waiting.len());
+        assert!(bytes <= 16 << 20 && waiting.len() > 5_000 && dropped > 1_000, "{bytes} bytes of {}", waiting.len());
 
-        let more = (0..1000).map(|n| denial(&format!("x{n:065534}")));
+        let more = (0..1000).map(|n| denial(&format!("x{n:0999}")));
         waiting.extend(more);
         let before = waiting.len() as u64;
         let taken_off = shorten(&mut waiting);

@@ -14,6 +14,7 @@
 //! - [`servers`]: the same where brokers call a server.
 //! - [`process`]: how one process is told from a later one.
 //! - [`denials`]: refusals, folded by the minute.
+//! - [`budget`]: what strangers can have written within a minute.
 //! - [`bans`]: who is kept out for a while, shared with all that use the file.
 //! - [`retention`]: old rows go.
 //! - [`resync`]: what is unsure is settled by the broker's list of its clients.
@@ -24,6 +25,7 @@
 mod apply;
 mod bans;
 mod brokers;
+mod budget;
 mod denials;
 mod origins;
 mod process;
@@ -43,6 +45,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use bans::{Whom, lift};
+pub use budget::LeftOut;
 pub use denials::{Asked, Denial};
 pub use process::{Process, Recorder, Serves};
 pub use queue::Lapses;
@@ -131,6 +134,11 @@ impl History {
     /// What happened outside the promise since the start.
     pub fn lapses(&self) -> Lapses {
         self.queue.all_lapses()
+    }
+
+    /// What was not written since the start because of a bound.
+    pub fn left_out(&self) -> LeftOut {
+        self.queue.left_out()
     }
 
     fn recorded(&self) -> Record {

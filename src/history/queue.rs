@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::budget::LeftOut;
 use super::denials::{self, Bound, OwnedDenial};
 use super::origins::{Named, OriginId, Origins};
 use super::record::{Entry, Owned, Sign, Whose};
 use crate::event::Origin;
+use crate::event::short::short;
 use crate::limits::Ban;
 use crate::policy::model::HistoryDef;
 use crate::reply::Token;
@@ -19,7 +21,7 @@ const MAX_RECORDS: usize = 200_000;
 const MAX_BYTES: usize = 64 << 20;
 /// Denials that may wait; more than this are counted without their names.
 const MAX_DENIALS: Bound = denials::MAX_WAITING;
-/// Bans that may wait, each with names of up to 64 KiB; more than this hold, but are not written.
+/// Bans that may wait, their names cut and marked; more than this hold, but are not written.
 pub(super) const MAX_BANS: usize = 1_000;
 
 /// The clients whose connection is unsure, by cluster.
@@ -96,6 +98,7 @@ struct State {
     lapses: Lapses,
     /// Those that were asked for, or that nobody is to be told of any more.
     told_lapses: Lapses,
+    left_out: LeftOut,
     unsure: Unsure,
     origins: Origins,
     writer_waits: bool,
@@ -248,7 +251,7 @@ impl Queue {
         let mut state = self.state();
         let cluster = origin.cluster.unwrap_or_default();
         let Some(clients) = state.unsure.get_mut(cluster) else { return };
-        if !clients.remove(sign.clientid) {
+        if !clients.remove(&*short(sign.clientid)) {
             return;
         }
         if clients.is_empty() {
@@ -401,6 +404,14 @@ impl Queue {
 
     pub(super) fn add_lapses(&self, early: u64) {
         self.state().lapses.answered_early += early;
+    }
+
+    pub(super) fn add_left_out(&self, more: LeftOut) {
+        self.state().left_out.add(more);
+    }
+
+    pub(super) fn left_out(&self) -> LeftOut {
+        self.state().left_out
     }
 
     /// How many records wait.

@@ -1,6 +1,7 @@
 //! What is written of an event: owned, and without a field for a password.
 
-use crate::event::owned::{OwnedAttempt, OwnedClient, OwnedPeerhost};
+use crate::event::owned::{OwnedAttempt, OwnedClient, OwnedExtra, OwnedPeerhost};
+use crate::event::short::{short, short_topic};
 use crate::event::{Attempt, Client, Event, Extra, Peerhost};
 use crate::policy::model::Record;
 
@@ -86,18 +87,56 @@ impl From<&Client<'_>> for Whose {
 
 impl From<Sign<'_>> for Whose {
     fn from(sign: Sign<'_>) -> Self {
-        let peer = sign.peer.map(|(host, port)| Peer { host: host.into(), port });
-        Whose { clientid: sign.clientid.into(), peer }
+        let peer = sign.peer.map(|(from, port)| Peer { host: host(from), port });
+        Whose { clientid: name(sign.clientid), peer }
+    }
+}
+
+/// A name as it stands in every row, by which one row's client is found in another. Nothing longer
+/// gets past here.
+fn name(text: &str) -> Box<str> {
+    short(text).into()
+}
+
+fn host(from: Peerhost<'_>) -> OwnedPeerhost {
+    match from {
+        Peerhost::Addr(addr) => OwnedPeerhost::Addr(addr),
+        Peerhost::Other(text) => OwnedPeerhost::Other(name(text)),
     }
 }
 
 /// No row has the other columns that a broker may tell.
-fn without_names(extra: Extra<'_>) -> Extra<'_> {
-    Extra { peerport: extra.peerport, ..Extra::NONE }
+fn without_names(extra: Extra<'_>) -> OwnedExtra {
+    OwnedExtra { peerport: extra.peerport, ..OwnedExtra::default() }
 }
 
 fn owned_attempt(attempt: &Attempt<'_>) -> OwnedAttempt {
-    OwnedAttempt::from(&Attempt { extra: without_names(attempt.extra), ..*attempt })
+    OwnedAttempt {
+        clientid: name(attempt.clientid),
+        username: name(attempt.username),
+        peerhost: host(attempt.peerhost),
+        sockport: attempt.sockport,
+        proto_name: name(attempt.proto_name),
+        proto_ver: attempt.proto_ver,
+        keepalive: attempt.keepalive,
+        node: name(attempt.node),
+        extra: without_names(attempt.extra),
+    }
+}
+
+fn owned_client(client: &Client<'_>) -> OwnedClient {
+    OwnedClient {
+        clientid: name(client.clientid),
+        username: name(client.username),
+        peerhost: host(client.peerhost),
+        sockport: client.sockport,
+        protocol: name(client.protocol),
+        mountpoint: Box::default(),
+        node: name(client.node),
+        is_superuser: client.is_superuser,
+        anonymous: client.anonymous,
+        extra: without_names(client.extra),
+    }
 }
 
 impl Owned {
@@ -108,33 +147,29 @@ impl Owned {
         }
         Some(match *event {
             Event::Connect(attempt) => Owned::Connect(owned_attempt(&attempt)),
-            Event::Connack { attempt, code, assigned } => Owned::Connack {
-                attempt: owned_attempt(&attempt),
-                code: code.into(),
-                assigned: assigned.map(Box::from),
-            },
-            Event::Connected(client) => {
-                Owned::Connected(OwnedClient::from(&Client { extra: without_names(client.extra), ..client }))
+            Event::Connack { attempt, code, assigned } => {
+                Owned::Connack { attempt: owned_attempt(&attempt), code: name(code), assigned: assigned.map(name) }
             }
+            Event::Connected(client) => Owned::Connected(owned_client(&client)),
             Event::Disconnected { client, reason } => {
-                Owned::Disconnected { whose: Whose::from(&client), reason: reason.into() }
+                Owned::Disconnected { whose: Whose::from(&client), reason: name(reason) }
             }
             Event::SessionDiscarded(client) => Owned::Discarded { whose: Whose::from(&client) },
             Event::SessionTakenOver(client) => Owned::TakenOver { whose: Whose::from(&client) },
-            Event::SessionCreated(client) => Owned::SessionCreated { clientid: client.clientid.into() },
+            Event::SessionCreated(client) => Owned::SessionCreated { clientid: name(client.clientid) },
             Event::SessionTerminated { client, reason: _ } => {
-                Owned::SessionTerminated { clientid: client.clientid.into() }
+                Owned::SessionTerminated { clientid: name(client.clientid) }
             }
             Event::SessionSubscribed { client, topic, qos } => {
-                Owned::Subscribed { clientid: client.clientid.into(), topic: topic.into(), qos }
+                Owned::Subscribed { clientid: name(client.clientid), topic: short_topic(topic).into(), qos }
             }
             Event::SessionUnsubscribed { client, topic } => {
-                Owned::Unsubscribed { clientid: client.clientid.into(), topic: topic.into() }
+                Owned::Unsubscribed { clientid: name(client.clientid), topic: short_topic(topic).into() }
             }
             Event::MessagePublish(message) => Owned::Message {
                 sent_at: message.timestamp,
-                clientid: message.from.into(),
-                topic: message.topic.into(),
+                clientid: name(message.from),
+                topic: short_topic(message.topic).into(),
                 qos: message.qos,
                 payload: message.payload.bytes().into(),
             },

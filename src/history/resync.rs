@@ -8,6 +8,7 @@
 
 mod list;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
@@ -18,6 +19,7 @@ use list::Listed;
 pub use list::{Form, List};
 
 use super::store;
+use crate::event::short::short;
 
 /// How a row is closed that the list does not name: the broker said that it ended, with this reason.
 const REASON: &str = "resync";
@@ -211,11 +213,12 @@ fn nodes(db: &Connection, list: &List, scope: &Scope, cluster: &str) -> Result<B
 }
 
 /// What the list says of clients of these nodes, by each name that may be meant.
-fn by_id<'l>(list: &'l List, nodes: &BTreeSet<String>) -> HashMap<&'l str, Vec<&'l Listed>> {
-    let mut by_id: HashMap<&str, Vec<&Listed>> = HashMap::new();
+fn by_id<'l>(list: &'l List, nodes: &BTreeSet<String>) -> HashMap<Cow<'l, str>, Vec<&'l Listed>> {
+    let mut by_id: HashMap<Cow<'_, str>, Vec<&Listed>> = HashMap::new();
     for listed in list.clients().iter().filter(|listed| listed.is_of(nodes)) {
         for id in &listed.ids {
-            by_id.entry(id).or_default().push(listed);
+            // Long names stand in rows as they are cut.
+            by_id.entry(short(id)).or_default().push(listed);
         }
     }
     by_id
@@ -251,7 +254,7 @@ fn unknown(db: &Connection, list: &List, nodes: &BTreeSet<String>, cluster: &str
         .collect::<rusqlite::Result<_>>()?;
     let is_open = |listed: &Listed| {
         let mut at = nodes.iter().filter(|node| listed.is_at(node));
-        at.any(|node| listed.ids.iter().any(|id| open.contains(&(id.clone(), node.clone()))))
+        at.any(|node| listed.ids.iter().any(|id| open.contains(&(short(id).into_owned(), node.clone()))))
     };
     let connected = list.clients().iter().filter(|listed| listed.connected && listed.is_of(nodes));
     Ok(connected.filter(|listed| !is_open(listed)).count())

@@ -3,12 +3,14 @@
 mod sharing;
 mod upkeep;
 
+use std::cell::Cell;
 use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::apply::Apply;
+use super::apply::{ATTEMPTS, Apply};
 use super::bans::{Exchange, Latch};
+use super::budget::Budget;
 use super::denials::{self, OwnedDenial};
 use super::now_ms;
 use super::origins::Named;
@@ -131,6 +133,7 @@ struct Running {
     /// Folded and not committed.
     denials: Vec<OwnedDenial>,
     rows: denials::Rows,
+    attempts: Cell<Budget>,
     complaint: Complaint,
     standby_said: bool,
     /// Unix milliseconds.
@@ -160,6 +163,7 @@ impl Running {
             one_by_one: false,
             denials: Vec::new(),
             rows: denials::Rows::default(),
+            attempts: Cell::new(ATTEMPTS),
             complaint: Complaint::default(),
             standby_said: false,
             input_ended: None,
@@ -335,7 +339,8 @@ impl Running {
                     return Ok(());
                 };
                 let cluster = &*named.cluster;
-                Apply { db: &transaction, broker, cluster, record: self.with.def.record }.apply(item.at, record)
+                let (kept, attempts) = (self.with.def.record, &self.attempts);
+                Apply { db: &transaction, broker, cluster, record: kept, attempts }.apply(item.at, record)
             };
             if !self.one_by_one {
                 write()?;
@@ -364,6 +369,7 @@ impl Running {
     fn committed(&mut self) -> Result<(), Fault> {
         self.with.queue.committed();
         self.one_by_one = false;
+        self.count_attempts();
         if self.unmoved == 0 {
             self.next_checkpoint = Instant::now() + CHECKPOINT_AFTER;
         }
@@ -427,7 +433,10 @@ impl Running {
             Ok(transaction.commit()?)
         });
         match written {
-            Ok(()) => self.unmoved += self.denials.len(),
+            Ok(()) => {
+                self.unmoved += self.denials.len();
+                self.count_denials();
+            }
             Err(Fault::Record(error)) => {
                 self.rows.forget();
                 self.say(format_args!("history: denials were left out: {error}"));

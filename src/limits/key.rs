@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::event::short::{LONGEST, short};
 use crate::event::{Client, Peerhost};
 use crate::policy::model::Counted;
 
@@ -87,14 +88,21 @@ impl<T: AsRef<str>> Key<T> {
         }
     }
 
-    /// The same, with its own texts.
+    /// The same, with its own texts, as they stand in a database: long ones cut and marked.
     pub fn to_owned(&self) -> Key<Box<str>> {
-        let own = |text: &T| Box::from(text.as_ref());
+        let own = |text: &T| Box::from(short(text.as_ref()));
         Key {
             clientid: self.clientid.as_ref().map(|(clientid, cluster)| (own(clientid), own(cluster))),
             username: self.username.as_ref().map(own),
             peerhost: self.peerhost,
         }
+    }
+
+    /// Whether all its texts are whole in the database.
+    pub(super) fn is_short(&self) -> bool {
+        let is_short = |text: &T| text.as_ref().len() <= LONGEST;
+        self.clientid.as_ref().is_none_or(|(clientid, cluster)| is_short(clientid) && is_short(cluster))
+            && self.username.as_ref().is_none_or(is_short)
     }
 
     /// The same, borrowed.

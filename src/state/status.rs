@@ -41,6 +41,9 @@ pub struct Status {
     pub silent_rules: u64,
     /// What waits, by queue.
     pub queues: BTreeMap<String, u64>,
+    /// What the history has no row of, since there was more than a minute has room for, by kind.
+    #[serde(default)]
+    pub left_out: BTreeMap<String, u64>,
     /// How often the file was taken up since the start.
     pub reloads: Reloads,
 }

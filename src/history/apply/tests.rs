@@ -33,7 +33,9 @@ impl Book {
 
     fn apply_in(&mut self, cluster: &str, at: i64, record: &Owned) {
         let transaction = self.store.begin().unwrap();
-        Apply { db: &transaction, broker: 1, cluster, record: ALL }.apply(at, record).unwrap();
+        Apply { db: &transaction, broker: 1, cluster, record: ALL, attempts: &Cell::new(ATTEMPTS) }
+            .apply(at, record)
+            .unwrap();
         transaction.commit().unwrap();
     }
 
@@ -714,4 +716,33 @@ proptest! {
             book.rows("SELECT id FROM connections WHERE (disconnected_at IS NULL) <> (closed_by IS NULL)"), "");
         prop_assert_eq!(book.rows("SELECT count(*) FROM connections"), format!("{connected}\n"));
     }
+}
+
+#[test]
+fn attempts_beyond_the_bound_of_a_minute_have_no_row() {
+    let book = Book::new();
+    let attempts = Cell::new(Budget::of(2, 1 << 20));
+    let apply = Apply { db: &book.store.db, broker: 1, cluster: "", record: ALL, attempts: &attempts };
+    let at = 60_000;
+    for (n, name) in (0..).zip(["a", "b", "c"]) {
+        let OwnedClient { clientid, username, node, peerhost, sockport, extra, .. } = OwnedClient::named(name);
+        let attempt = OwnedAttempt {
+            clientid,
+            username,
+            peerhost,
+            sockport,
+            proto_name: "MQTT".into(),
+            proto_ver: 5,
+            keepalive: 60,
+            node,
+            extra,
+        };
+        apply.apply(at + n, &Owned::Connect(attempt.clone())).unwrap();
+        apply.apply(at + n, &Owned::Connected(OwnedClient::named(name))).unwrap();
+        apply.apply(at + n, &Owned::Connack { attempt, code: "success".into(), assigned: None }).unwrap();
+    }
+    assert_eq!(book.rows("SELECT clientid, connack FROM attempts"), "a success\nb success\n");
+    assert_eq!(attempts.get().rest().map(|rest| rest.count), Some(1));
+    // What else is known of the client is kept.
+    assert_eq!(book.rows("SELECT clientid, proto_ver FROM online"), "a 5\nb 5\nc 5\n");
 }

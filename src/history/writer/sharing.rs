@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::{BEAT, CHECK, Complaint, Recording, Running, Stage, answer};
 use crate::clock::Moment;
 use crate::history::bans::Exchange;
+use crate::history::budget::LeftOut;
 use crate::history::process::Serves;
 use crate::history::queue::MAX_BANS;
 use crate::history::store::{Fault, Store};
@@ -48,23 +49,25 @@ impl Running {
             let (new, dropped) = self.with.queue.take_bans();
             bans.pending.extend(new);
             if dropped > 0 {
+                self.with.queue.add_left_out(LeftOut { bans: dropped, ..LeftOut::default() });
                 self.with.log.line(format_args!(
                     "history: {dropped} bans are not written, and hold until this process ends: too many waited"
                 ));
             }
         }
-        if !bans.pending.is_empty() {
+        let due = bans.due(Moment::now(), self.input_ended.is_some());
+        if due > 0 {
             let transaction = store.begin()?;
-            match bans.write(&transaction).map_err(Fault::from) {
+            match bans.write(&transaction, due).map_err(Fault::from) {
                 Ok(()) => {
                     transaction.commit()?;
-                    self.unmoved += bans.pending.len();
-                    bans.written(Moment::now());
+                    self.unmoved += due;
+                    bans.written(due, Moment::now());
                 }
                 Err(Fault::Record(error)) => {
                     transaction.rollback()?;
                     self.with.log.line(format_args!("history: bans are not written: {error}"));
-                    bans.pending.clear();
+                    bans.give_up();
                 }
                 Err(fault) => return Err(fault),
             }

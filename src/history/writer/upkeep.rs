@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{BEAT, CHECK, Complaint, Recording, Running, Stage};
 use crate::clock::Moment;
+use crate::history::budget::{LeftOut, Rest};
 use crate::history::now_ms;
 use crate::history::queue::{Defined, Lapses};
 use crate::history::retention::{self, Sweep};
@@ -54,6 +55,30 @@ impl Running {
         }
         self.rows.forget();
         self.stage = Stage::Closed { retry: Instant::now() };
+    }
+
+    /// Counts the attempts that have no row, and says so once a minute.
+    pub(super) fn count_attempts(&mut self) {
+        let Some(Rest { count, is_first }) = self.attempts.get_mut().rest() else { return };
+        self.with.queue.add_left_out(LeftOut { attempts: count, ..LeftOut::default() });
+        if is_first {
+            self.say(format_args!(
+                "history: more attempts than there is room for in a minute (64 MiB): those that come until it is over have no row in \
+                 `attempts`; `status` and the metrics count them"
+            ));
+        }
+    }
+
+    /// Counts the denials that stand in the row of the rest, and says so once a minute.
+    pub(super) fn count_denials(&mut self) {
+        let Some(Rest { count, is_first }) = self.rows.rest() else { return };
+        self.with.queue.add_left_out(LeftOut { denials: count, ..LeftOut::default() });
+        if is_first {
+            self.say(format_args!(
+                "history: more kinds of denials than there is room for in a minute (1,000, and 1 MiB of names): until it is over \
+                 others are counted in a row whose names are `...`; `status` and the metrics count them"
+            ));
+        }
     }
 
     /// The heartbeat of an idle broker, and what else is to be looked at now and then.

@@ -1,0 +1,139 @@
+//! What strangers can have written within a minute: rows, and bytes of their names.
+
+/// Milliseconds.
+const MINUTE: i64 = 60_000;
+/// What a row takes beside its names, about.
+const ROW: usize = 64;
+
+/// What was not written because of a bound, since the start of the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Denials that are counted in a row without names.
+    pub denials: u64,
+    /// Attempts that have no row.
+    pub attempts: u64,
+    /// Bans that have no row, and hold until the process ends.
+    pub bans: u64,
+}
+
+impl LeftOut {
+    /// Each by its name.
+    pub fn by_name(self) -> [(&'static str, u64); 3] {
+        [("denials", self.denials), ("attempts", self.attempts), ("bans", self.bans)]
+    }
+
+    pub(super) fn add(&mut self, more: LeftOut) {
+        self.denials += more.denials;
+        self.attempts += more.attempts;
+        self.bans += more.bans;
+    }
+}
+
+/// The bound of one kind of rows, and what of it is spent in this minute.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Budget {
+    rows: u32,
+    bytes: usize,
+    /// When the minute began that is counted.
+    minute: i64,
+    spent: Spent,
+    left_out: u64,
+    /// It was said for this minute.
+    is_said: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Spent {
+    rows: u32,
+    bytes: usize,
+}
+
+/// What was left out since that was last asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rest {
+    pub(super) count: u64,
+    /// The first of its minute: worth a line.
+    pub(super) is_first: bool,
+}
+
+impl Budget {
+    pub(super) const fn of(rows: u32, bytes: usize) -> Self {
+        Budget { rows, bytes, minute: 0, spent: Spent { rows: 0, bytes: 0 }, left_out: 0, is_said: false }
+    }
+
+    /// Whether a new minute begins with this time. A clock that was set back begins another one
+    /// too.
+    pub(super) fn begin(&mut self, at: i64) -> bool {
+        if (self.minute..self.minute.saturating_add(MINUTE)).contains(&at) {
+            return false;
+        }
+        self.minute = at;
+        self.spent = Spent::default();
+        self.is_said = false;
+        true
+    }
+
+    /// Takes a row with names of so many bytes, where there is room for it in the minute that was
+    /// begun.
+    pub(super) fn take(&mut self, names: usize) -> bool {
+        let (rows, bytes) = (self.spent.rows + 1, self.spent.bytes + names + ROW);
+        let fits = rows <= self.rows && bytes <= self.bytes;
+        if fits {
+            self.spent = Spent { rows, bytes };
+        }
+        fits
+    }
+
+    pub(super) fn leave_out(&mut self, count: u64) {
+        self.left_out += count;
+    }
+
+    /// What was left out since this was last asked; `None` where nothing was.
+    pub(super) fn rest(&mut self) -> Option<Rest> {
+        let count = std::mem::take(&mut self.left_out);
+        let is_first = !self.is_said;
+        (count > 0).then(|| {
+            self.is_said = true;
+            Rest { count, is_first }
+        })
+    }
+
+    /// What was taken since then is not written after all.
+    pub(super) fn restore(&mut self, before: &Budget) {
+        if before.minute == self.minute {
+            self.spent = before.spent;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minute_has_room_for_so_many_rows_and_bytes() {
+        let mut budget = Budget::of(3, 1_000);
+        assert!(budget.begin(MINUTE));
+        assert!(!budget.begin(2 * MINUTE - 1));
+        assert!(budget.take(700) && !budget.take(300) && budget.take(10) && budget.take(0));
+        assert!(!budget.take(0), "three rows");
+        assert!(budget.begin(2 * MINUTE) && budget.take(900));
+        // The clock is set back.
+        assert!(budget.begin(0) && budget.take(900));
+    }
+
+    #[test]
+    fn what_is_left_out_is_worth_one_line_a_minute() {
+        let mut budget = Budget::of(1, 1_000);
+        budget.begin(0);
+        assert_eq!(budget.rest(), None);
+        budget.leave_out(2);
+        budget.leave_out(1);
+        assert_eq!(budget.rest(), Some(Rest { count: 3, is_first: true }));
+        budget.leave_out(1);
+        assert_eq!(budget.rest(), Some(Rest { count: 1, is_first: false }));
+        budget.begin(MINUTE);
+        budget.leave_out(1);
+        assert_eq!(budget.rest(), Some(Rest { count: 1, is_first: true }));
+    }
+}
