@@ -7,6 +7,7 @@
 //! - [`core`]: one policy at work. It is replaced as a whole when the policy file changes.
 //! - [`login`]: a login that waits for its password to be checked.
 //! - [`limits`]: logins that are refused whatever the rules say.
+//! - [`lobby`]: logins whose answers may have to wait for one another.
 //! - [`reload`]: the thread that watches the file.
 //! - [`report`]: how it is, as metrics.
 //! - [`told`]: which hooks the brokers registered.
@@ -15,6 +16,7 @@
 mod core;
 mod counts;
 mod limits;
+mod lobby;
 mod login;
 mod outlet;
 mod reload;
@@ -144,7 +146,8 @@ impl Engine {
     fn begin(setup: Setup) -> (Engine, Beginning) {
         let Setup { file, state, recorder, sink, log } = setup;
         let limits = Arc::default();
-        let around = Surroundings { file, recorder, outlet: Arc::new(Outlet::new(sink)), limits, log };
+        let around =
+            Surroundings { file, recorder, outlet: Arc::new(Outlet::new(sink)), limits, lobby: Arc::default(), log };
         let stamp = Stamp::at(&around.file);
         let fault_of = |hash, text| Fault { hash, at: now_ms(), text };
         let (known, loaded) = match reload::read(&around.file) {

@@ -7,6 +7,8 @@
 //! - [`key`]: what is the same of clients that are counted together.
 //! - `counts`: how often something was seen of each name within the last while.
 //! - `bans`: who is kept out, and for how long.
+//! - `tries`: logins whose passwords are being checked, and which of them have to wait for which.
+//! - `turn`: when each of them gets its answer.
 //!
 //! Names are kept as digests, so that a client that makes up long ones takes no more memory than another. All time here is
 //! by the clock that is never set; the other is what people read, and what restarts and drivers have in common.
@@ -14,6 +16,8 @@
 mod bans;
 mod counts;
 pub mod key;
+mod tries;
+mod turn;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -34,11 +38,15 @@ use crate::policy::who::Holds;
 use bans::{Bans, Held};
 use counts::{Counts, Room};
 pub use key::{Key, Peer};
+pub use tries::Number;
+use tries::Tries;
 
 /// Names that are counted at once, by one kind of limit and one entry of `by`; and the times that are kept of them.
 const COUNTED: Room = Room { names: 50_000, times: 400_000 };
 /// Bans that hold at once, likewise.
 const BANS: usize = 100_000;
+/// Logins that are decided and whose answers wait for other logins. The next one is denied at once.
+const WAITING: usize = 65_536;
 
 /// Stands for a name. It is made with keys of this process, so that no client can look for two names of one digest.
 type Digest = [u64; 2];
@@ -154,7 +162,26 @@ pub struct Outcome {
     pub begun: Vec<Ban>,
     /// Worth a line: said the first time, and then whenever there are ten times as many.
     pub full: Option<(Why, Full)>,
+    /// When the login gets its answer.
+    pub turn: Turn,
+    /// Answers to other logins may be ready, see [`Limits::ready`].
+    pub others: bool,
 }
+
+/// When a login gets its answer.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Now.
+    #[default]
+    Now,
+    /// When enough of the logins before it are decided. [`Limits::ready`] gives its number then.
+    Later,
+    /// It would have to wait and cannot: it is denied now.
+    Never,
+}
+
+/// A login whose answer is ready, and whether it is refused whatever was decided.
+pub type Ready = (Number, Option<Why>);
 
 /// A login, for whoever counts it.
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +202,7 @@ pub struct Limits {
     digests: [RandomState; 2],
     room: Room,
     bans: usize,
+    waiting: usize,
     is_used: AtomicBool,
 }
 
@@ -183,9 +211,10 @@ struct State {
     /// Clocks are read before the lock is had.
     now: u64,
     tables: [[Table; COMBINATIONS]; 2],
+    tries: Tries,
 }
 
-/// How many bans are taken over at once.
+/// How many bans are taken over at once, and how many answers that are ready.
 const AT_ONCE: usize = 512;
 
 /// All combinations of three fields.
@@ -211,17 +240,18 @@ impl fmt::Debug for Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits::with_room(COUNTED, BANS)
+        Limits::with_room(COUNTED, BANS, WAITING)
     }
 }
 
 impl Limits {
-    fn with_room(room: Room, bans: usize) -> Self {
+    fn with_room(room: Room, bans: usize, waiting: usize) -> Self {
         Limits {
             state: Mutex::default(),
             digests: [RandomState::new(), RandomState::new()],
             room,
             bans,
+            waiting,
             is_used: AtomicBool::new(false),
         }
     }
@@ -255,13 +285,14 @@ impl Limits {
         outcome
     }
 
-    /// A login is decided for which a password source was asked. Where others failed while this one waited for its turn, it
-    /// is refused whatever was found: else many guesses that come at once would all be tried. Where it is not, and failed,
-    /// it counts for `lockout`.
-    pub fn concluded(&self, login: Login<'_>, failed: bool, now: Moment) -> Outcome {
+    /// A login is decided for which a password source was asked. If a ban began since it was asked
+    /// for, it is refused, whatever was decided. If not, and it failed, it counts for `lockout`.
+    /// Its answer may have to wait until enough of the logins before it are decided: a hundred
+    /// guesses at once are not a hundred tries.
+    pub fn concluded(&self, login: Login<'_>, number: Option<Number>, failed: bool, now: Moment) -> Outcome {
         let lockout = self.subjects(login, Why::Lockout);
         let mut outcome = Outcome::default();
-        if lockout.is_empty() {
+        if lockout.is_empty() && number.is_none() {
             return outcome;
         }
         let mut state = self.state(now);
@@ -269,6 +300,14 @@ impl Limits {
         if failed && outcome.refused.is_none() {
             self.count(&mut state, login, Why::Lockout, &lockout, now, &mut outcome);
         }
+        for ban in &outcome.begun {
+            state.tries.banned(ban.key.counted(), self.digest_of(ban));
+        }
+        if let Some(number) = number {
+            let is_kept_out = outcome.refused.is_some() || !outcome.begun.is_empty();
+            outcome.turn = if is_kept_out { state.end(number) } else { state.turn(number, self.waiting) };
+        }
+        outcome.others = state.tries.due().is_some();
         outcome
     }
 
@@ -405,8 +444,12 @@ impl State {
     }
 
     fn holds(&mut self, why: Why, subjects: &Subjects<'_>) -> bool {
+        subjects.iter().any(|(key, digest)| self.is_banned(why, key.counted(), digest))
+    }
+
+    fn is_banned(&mut self, why: Why, counted: Counted, digest: &Digest) -> bool {
         let now = self.now;
-        subjects.iter().any(|(key, digest)| self.table(why, key.counted()).bans.holds(digest, now))
+        self.table(why, counted).bans.holds(digest, now)
     }
 }
 

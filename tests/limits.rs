@@ -407,3 +407,151 @@ fn a_limit_that_comes_with_another_policy_knows_who_is_kept_out_from_the_first_l
         .count();
     assert_eq!(allowed_since, 0);
 }
+
+/// What `s3cret` is stored as.
+const ARGON2ID: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$wc4vUkhy44kf/aLMUxQ4Rw$BM8vrS+ffojZhAWgIU/mOJ+itmALRjdD3cReQYQEYb8";
+const BCRYPT: &str = "$2b$04$ZgypU/9lUAxdRAMRHxUH2u.Duec.AaUQTSwxKySrP8d9Kig3au2Jq";
+/// Few of these can be checked within the deadline.
+const BCRYPT_13: &str = "$2b$13$7oiTya9RCUAblPr21c/2CeC4gy0nNO./pap5YWtS0poYMhX1cr6gm";
+
+const BY_BOTH: &str = "lockout: { by: [[username, peerhost]], failures: 3, within: 5m, ban: 15m }";
+
+impl Place {
+    /// Where alice's password is stored as this hash.
+    fn hashed(limits: &str, hash: &str) -> Self {
+        let place = Place::new("", limits);
+        std::fs::write(place.folder.path().join("people.passwd"), format!("alice:{hash}\n")).unwrap();
+        place
+    }
+}
+
+/// The hash that a password file of mosquitto has.
+fn mosquitto() -> String {
+    passwd().lines().next().unwrap().trim_start_matches("alice:").to_owned()
+}
+
+impl Driver {
+    /// The answers to logins that are all there before the first is answered.
+    fn pipelined(&self, client: Client<'_>, passwords: &[String]) -> Vec<Answer> {
+        let mut answers = vec![None; passwords.len()];
+        for (token, password) in passwords.iter().enumerate() {
+            let event = Event::Authenticate { client, password: Password::new(password.as_bytes()) };
+            answers[token] = self.engine.handle(&event, Token::try_from(token).unwrap());
+        }
+        for _ in 0..answers.iter().filter(|answer| answer.is_none()).count() {
+            let (token, answer) = self.later.recv_timeout(PATIENCE).unwrap();
+            assert_eq!(answers[usize::try_from(token).unwrap()].replace(answer), None, "it is answered twice");
+        }
+        answers.into_iter().map(Option::unwrap).collect()
+    }
+}
+
+/// So many wrong passwords, and the right one behind them.
+fn guesses(wrong: usize) -> Vec<String> {
+    (0..wrong).map(|n| format!("guess-{n}")).chain(["s3cret".to_owned()]).collect()
+}
+
+#[track_caller]
+fn check_guesses(hash: &str, is_remembered: bool, wrong: usize) {
+    // Which thread is first is not the same each time.
+    let times = if hash == BCRYPT_13 { 1 } else { 3 };
+    for _ in 0..times {
+        let place = Place::hashed(BY_BOTH, hash);
+        let driver = place.driver();
+        let victim = client("c", "alice", "10.0.0.1");
+        if is_remembered {
+            until(|| driver.login(victim, "s3cret") == Answer::Allow);
+        }
+        let guesser = client("g", "alice", "192.0.2.1");
+        let answers = driver.pipelined(guesser, &guesses(wrong));
+        assert_eq!(answers, vec![Answer::Deny; wrong + 1]);
+        driver.check(guesser, "s3cret", Answer::Deny);
+        assert_eq!(place.bans(1), ["lockout enforce alice 192.0.2.1 900000 1"]);
+        if is_remembered {
+            driver.check(victim, "s3cret", Answer::Allow);
+        }
+    }
+}
+
+#[test]
+fn guesses_at_once_do_not_reach_a_remembered_argon2id_hash() {
+    check_guesses(ARGON2ID, true, 12);
+    check_guesses(ARGON2ID, true, 2_000);
+}
+
+#[test]
+fn guesses_at_once_do_not_reach_a_remembered_bcrypt_hash() {
+    check_guesses(BCRYPT, true, 12);
+    check_guesses(BCRYPT, true, 2_000);
+}
+
+#[test]
+fn guesses_at_once_do_not_reach_a_remembered_mosquitto_hash() {
+    check_guesses(&mosquitto(), true, 12);
+    check_guesses(&mosquitto(), true, 2_000);
+}
+
+#[test]
+fn guesses_at_once_do_not_reach_a_remembered_costly_hash() {
+    check_guesses(BCRYPT_13, true, 2_000);
+}
+
+#[test]
+fn guesses_at_once_do_not_reach_a_password_not_remembered() {
+    for hash in [ARGON2ID, BCRYPT, &mosquitto()] {
+        check_guesses(hash, false, 12);
+        check_guesses(hash, false, 40);
+    }
+}
+
+#[test]
+fn guesses_at_once_at_a_costly_hash_are_all_denied() {
+    let place = Place::hashed(BY_BOTH, BCRYPT_13);
+    let driver = place.driver();
+    let answers = driver.pipelined(client("g", "alice", "192.0.2.1"), &guesses(2_000));
+    assert_eq!(answers, vec![Answer::Deny; 2_001]);
+}
+
+#[test]
+fn two_guesses_and_the_right_password_at_once_are_let_in() {
+    for hash in [ARGON2ID, BCRYPT, &mosquitto()] {
+        for is_remembered in [true, false] {
+            let place = Place::hashed(BY_BOTH, hash);
+            let driver = place.driver();
+            if is_remembered {
+                driver.check(client("c", "alice", "10.0.0.1"), "s3cret", Answer::Allow);
+            }
+            let answers = driver.pipelined(client("c", "alice", "192.0.2.1"), &guesses(2));
+            assert_eq!(answers, [Answer::Deny, Answer::Deny, Answer::Allow]);
+        }
+    }
+}
+
+#[test]
+fn a_fleet_with_one_name_that_comes_back_is_not_locked_out() {
+    for hash in [ARGON2ID, BCRYPT, &mosquitto()] {
+        let place = Place::hashed("lockout: { by: [username, peerhost], failures: 3, within: 5m, ban: 15m }", hash);
+        let driver = place.driver();
+        let fleet = client("c", "alice", "10.0.0.1");
+        // Not remembered, and then remembered.
+        for _ in 0..2 {
+            assert_eq!(driver.pipelined(fleet, &vec!["s3cret".to_owned(); 100]), [Answer::Allow; 100]);
+        }
+        // With one device that has an old password.
+        let mut passwords = vec!["s3cret".to_owned(); 100];
+        passwords[50] = "old".to_owned();
+        let answers = driver.pipelined(fleet, &passwords);
+        assert_eq!(answers.iter().filter(|answer| **answer == Answer::Deny).count(), 1);
+        assert_eq!(driver.said("keeps"), [""; 0]);
+    }
+}
+
+#[test]
+fn in_audit_mode_guesses_at_once_do_not_wait() {
+    let place = Place::new("mode: audit", BY_BOTH);
+    let driver = place.driver();
+    let alice = client("c", "alice", "10.0.0.1");
+    assert_eq!(driver.pipelined(alice, &guesses(40)), [Answer::NoOpinion; 41]);
+    assert_eq!(place.bans(1), ["lockout audit alice 10.0.0.1 900000 1"]);
+}

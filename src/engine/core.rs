@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
 use super::counts::Counts;
+use super::lobby::Lobby;
 use super::login::{Waiting, Way};
 use super::outlet::Outlet;
 use crate::capture::Capture;
@@ -17,7 +18,7 @@ use crate::event::owned::PackedClient;
 use crate::event::{Action, Client, Event, Extra, Password, Peerhost, Shown};
 use crate::history::{Asked, Denial, History, Recorder};
 use crate::hook::{Hook, Kind};
-use crate::limits::Limits;
+use crate::limits::{Limits, Number};
 use crate::log::Log;
 use crate::password::{Login as PasswordLogin, Pool};
 use crate::policy::model::PasswordId;
@@ -35,6 +36,8 @@ pub(super) struct Surroundings {
     pub(super) outlet: Arc<Outlet>,
     /// What was counted, and who is kept out.
     pub(super) limits: Arc<Limits>,
+    /// Logins whose answers may have to wait for one another.
+    pub(super) lobby: Arc<Lobby>,
     pub(super) log: Log,
 }
 
@@ -46,6 +49,7 @@ pub(super) struct Core {
     pub(super) sources: Sources,
     passwords: Option<Arc<Pool>>,
     pub(super) limits: Arc<Limits>,
+    pub(super) lobby: Arc<Lobby>,
     pub(super) history: Option<Arc<History>>,
     pub(super) capture: Option<Arc<Capture>>,
     pub(super) outlet: Arc<Outlet>,
@@ -62,7 +66,7 @@ impl Core {
         before: Option<&Core>,
         patience: Duration,
     ) -> Arc<Core> {
-        let Surroundings { recorder, outlet, limits, log, .. } = around;
+        let Surroundings { recorder, outlet, limits, lobby, log, .. } = around;
         let had_limits = limits.is_used();
         limits.take(policy.limits());
         let begun = Instant::now();
@@ -114,8 +118,8 @@ impl Core {
             }
         }
         let counts = Counts::of(&policy, before.map(|before| &before.counts));
-        let (outlet, limits, log) = (Arc::clone(outlet), Arc::clone(limits), log.clone());
-        Arc::new(Core { policy, hash, counts, sources, passwords, limits, history, capture, outlet, log })
+        let (outlet, limits, lobby, log) = (Arc::clone(outlet), Arc::clone(limits), Arc::clone(lobby), log.clone());
+        Arc::new(Core { policy, hash, counts, sources, passwords, limits, lobby, history, capture, outlet, log })
     }
 
     /// Whether the answer to a call of this hook may come later.
@@ -183,35 +187,42 @@ impl Core {
                 let Some(pool) = &self.passwords else {
                     return Some(self.decided(&question, Decision::ERROR));
                 };
-                pool.submit(self.verification(client, password, token, rule, source));
+                let number = self.begin(client, &lists);
+                pool.submit(self.verification(client, password, token, number, Way::at(rule, source)));
                 None
             }
         }
     }
 
     /// The work that a worker does for one login: it may come back to the policy for the next rule.
-    fn verification(
+    pub(super) fn verification(
         self: &Arc<Self>,
         client: &Client<'_>,
         password: Password<'_>,
         token: Token,
-        rule: usize,
-        source: PasswordId,
+        number: Option<Number>,
+        way: Way,
     ) -> PasswordLogin {
         let peerhost = match client.peerhost {
             Peerhost::Addr(addr) => Some(addr),
             Peerhost::Other(_) => None,
         };
-        let waiting = Waiting {
+        let source = way.source();
+        let waiting = Arc::new_cyclic(|this| Waiting {
+            this: Weak::clone(this),
             core: Arc::clone(self),
             token,
+            number,
             client: PackedClient::from(client),
             password_given: password.is_given(),
             at: self.capture.is_some().then(now_ms),
-            way: Way::at(rule, source),
-        };
+            way: Mutex::new(way),
+        });
+        if let Some(number) = number {
+            self.lobby.enter(number, &waiting);
+        }
         PasswordLogin {
-            caller: Arc::new(waiting),
+            caller: waiting,
             password: Zeroizing::new(password.expose().to_vec()),
             peerhost,
             arrived: Instant::now(),

@@ -4,7 +4,7 @@ use super::core::Core;
 use crate::clock::Moment;
 use crate::decision::{Decision, Verdict};
 use crate::event::Client;
-use crate::limits::{Login, Outcome, Why};
+use crate::limits::{Login, Number, Outcome, Turn, Why};
 use crate::password;
 use crate::policy::lists::Lists;
 
@@ -15,23 +15,58 @@ impl Core {
         self.carry_out(self.limits.asked(login, Moment::now()))
     }
 
-    /// Counts a login for which a password source was asked; what is decided instead of `decision` where others failed
-    /// meanwhile.
-    pub(super) fn refused_since(
+    /// The password of a login is about to be checked. Its number, if others may have to wait for
+    /// it, and it for others.
+    pub(super) fn begin(&self, client: &Client<'_>, lists: &Lists) -> Option<Number> {
+        self.limits.begin(self.limited(client, lists)?, self.policy.deadline(), Moment::now())
+    }
+
+    /// Counts a login for which a password source was asked. Gives what is decided instead of
+    /// `decision` if a ban began meanwhile, when the login gets its answer, and whether answers to
+    /// others may be ready.
+    pub(super) fn concluded(
         &self,
         client: &Client<'_>,
+        number: Option<Number>,
         outcome: &password::Outcome,
         decision: Decision<'_>,
-    ) -> Option<Decision<'static>> {
+    ) -> (Option<Decision<'static>>, Turn, bool) {
         let lists = self.sources.lists();
-        let login = self.limited(client, &lists)?;
-        let tried = match outcome {
-            password::Outcome::Wrong(_) | password::Outcome::Unknown => true,
+        let Some(login) = self.limited(client, &lists) else { return (None, Turn::Now, false) };
+        let failed = match outcome {
+            password::Outcome::Wrong(_) | password::Outcome::Unknown => {
+                decision.verdict == Verdict::Deny && decision != Decision::ERROR
+            }
+            password::Outcome::KnownWrong(_) => true,
             // The fault is not the client's.
             password::Outcome::Right(_) | password::Outcome::Failed(_) => false,
         };
-        let failed = tried && decision.verdict == Verdict::Deny && decision != Decision::ERROR;
-        self.carry_out(self.limits.concluded(login, failed, Moment::now()))
+        let outcome = self.limits.concluded(login, number, failed, Moment::now());
+        let (turn, others) = (outcome.turn, outcome.others);
+        (self.carry_out(outcome), turn, others)
+    }
+
+    /// A login is dropped that was not concluded.
+    pub(super) fn abandoned(&self, number: Number) {
+        self.lobby.leave(number);
+        if self.limits.abandoned(number, Moment::now()) {
+            self.answer_others();
+        }
+    }
+
+    /// Answers the logins whose answers are ready.
+    pub(super) fn answer_others(&self) {
+        loop {
+            let ready = self.limits.ready(Moment::now());
+            if ready.is_empty() {
+                return;
+            }
+            for (number, refused) in ready {
+                if let Some(waiting) = self.lobby.leave(number) {
+                    waiting.answer(refused);
+                }
+            }
+        }
     }
 
     fn limited<'a>(&'a self, client: &'a Client<'a>, lists: &'a Lists) -> Option<Login<'a>> {
@@ -41,7 +76,7 @@ impl Core {
 
     /// Logs and stores what begins.
     fn carry_out(&self, outcome: Outcome) -> Option<Decision<'static>> {
-        let Outcome { refused, begun, full } = outcome;
+        let Outcome { refused, begun, full, turn: _, others: _ } = outcome;
         if let Some((why, full)) = full {
             self.log.line(format_args!("{}: {full}", why.as_str()));
         }

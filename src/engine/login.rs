@@ -1,21 +1,25 @@
 //! A login that waits for its password to be checked.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::core::{Core, Question};
-use crate::decision::{Answer, Decision, Found, Verdict};
+use crate::decision::{Decision, Found, Verdict};
 use crate::event::owned::PackedClient;
 use crate::event::{Client, Shown};
 use crate::history::Asked;
+use crate::limits::{Number, Turn, Why};
 use crate::password::{Caller, Outcome};
 use crate::policy::Login;
 use crate::policy::model::PasswordId;
 use crate::reply::Token;
 
-/// A login that waits for a worker.
+/// A login that waits for a worker, or for the logins before it.
 pub(super) struct Waiting {
+    pub(super) this: Weak<Waiting>,
     pub(super) core: Arc<Core>,
     pub(super) token: Token,
+    /// Its place among the logins that count for `lockout`, if it counts.
+    pub(super) number: Option<Number>,
     pub(super) client: PackedClient,
     pub(super) password_given: bool,
     /// When it came, Unix milliseconds, where somebody wants to know.
@@ -33,12 +37,25 @@ pub(super) struct Way {
     said: Vec<(PasswordId, Found)>,
     /// What the rules behind it decided, where no source knows the user.
     fallen_through: Option<(Verdict, String)>,
+    stage: Stage,
+}
+
+enum Stage {
+    Checking,
+    /// It is decided, and its answer waits for the logins before it.
+    Decided(Verdict, String),
+    Answered,
 }
 
 impl Way {
     /// A login that has come to its first password.
-    pub(super) fn at(rule: usize, source: PasswordId) -> Mutex<Self> {
-        Mutex::new(Way { rule, source, said: Vec::new(), fallen_through: None })
+    pub(super) fn at(rule: usize, source: PasswordId) -> Self {
+        Way { rule, source, said: Vec::new(), fallen_through: None, stage: Stage::Checking }
+    }
+
+    /// Where the password is looked up.
+    pub(super) fn source(&self) -> PasswordId {
+        self.source
     }
 }
 
@@ -64,9 +81,25 @@ impl Caller for Waiting {
         }
     }
 
+    fn is_counted(&self) -> bool {
+        self.number.is_some()
+    }
+
     fn done(&self, outcome: Outcome) {
-        let answer = self.conclude(&outcome);
-        self.core.outlet.put(self.token, answer);
+        if self.conclude(&outcome) {
+            self.core.answer_others();
+        }
+    }
+}
+
+impl Drop for Waiting {
+    /// The others must not wait for a login that came to no end.
+    fn drop(&mut self) {
+        if let Some(number) = self.number
+            && !matches!(self.way().stage, Stage::Answered)
+        {
+            self.core.abandoned(number);
+        }
     }
 }
 
@@ -75,29 +108,77 @@ impl Waiting {
         self.way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn conclude(&self, outcome: &Outcome) -> Answer {
+    /// Decides, and answers if no other login has to be waited for. Whether answers to others may
+    /// be ready.
+    fn conclude(&self, outcome: &Outcome) -> bool {
         let mut way = self.way();
-        let Way { rule, source, said, fallen_through } = &mut *way;
+        if matches!(way.stage, Stage::Answered) {
+            return false;
+        }
         let found = self.found(outcome);
         let policy = &self.core.policy;
-        let decision = match (found, &*fallen_through) {
-            (Found::Right, _) => policy.password_checked(*rule, true),
-            (Found::Wrong, _) => policy.password_checked(*rule, false),
+        let fallen_through = way.fallen_through.take();
+        let decision = match (found, &fallen_through) {
+            (Found::Right, _) => policy.password_checked(way.rule, true),
+            (Found::Wrong, _) => policy.password_checked(way.rule, false),
             (Found::Unknown, Some((verdict, rule))) => Decision { verdict: *verdict, rule },
             (Found::Unknown, None) | (Found::Unreadable, _) => Decision::ERROR,
         };
         if found != Found::Unknown {
-            said.push((*source, found));
+            let source = way.source;
+            way.said.push((source, found));
+        }
+        let (refused, turn, others) = self.core.concluded(&self.client.as_client(), self.number, outcome, decision);
+        match (turn, self.number, self.this.upgrade()) {
+            (Turn::Later, Some(number), Some(this)) => {
+                way.stage = Stage::Decided(decision.verdict, decision.rule.to_owned());
+                self.core.lobby.stay(number, this);
+            }
+            (Turn::Later | Turn::Never, ..) => {
+                self.complain(&"too many logins wait for the ones before them");
+                self.put(&mut way, Decision::ERROR);
+            }
+            (Turn::Now, ..) => self.put(&mut way, refused.unwrap_or(decision)),
+        }
+        others
+    }
+
+    /// Answers a login that had to wait. `refused` says by which limit it is refused; this may come
+    /// while its password is being checked.
+    pub(super) fn answer(&self, refused: Option<Why>) {
+        let mut way = self.way();
+        let decided = std::mem::replace(&mut way.stage, Stage::Checking);
+        match (decided, refused) {
+            (Stage::Answered, _) => way.stage = Stage::Answered,
+            (Stage::Checking | Stage::Decided(..), Some(why)) => self.put(&mut way, why.decision()),
+            (Stage::Decided(verdict, rule), None) => self.put(&mut way, Decision { verdict, rule: &rule }),
+            (Stage::Checking, None) => self.put(&mut way, Decision::ERROR),
+        }
+    }
+
+    fn put(&self, way: &mut Way, decision: Decision<'_>) {
+        way.stage = Stage::Answered;
+        if let Some(number) = self.number {
+            self.core.lobby.leave(number);
         }
         let client = self.client.as_client();
-        let decision = self.core.refused_since(&client, outcome, decision).unwrap_or(decision);
         let question = Question {
             password_given: self.password_given,
             at: self.at,
-            said,
+            said: &way.said,
             ..Question::now(&client, Asked::Connect)
         };
-        self.core.decided(&question, decision)
+        let answer = self.core.decided(&question, decision);
+        self.core.outlet.put(self.token, answer);
+    }
+
+    fn complain(&self, why: &dyn std::fmt::Display) {
+        let Client { clientid, username, .. } = self.client.as_client();
+        self.core.log.line(format_args!(
+            "login of clientid {} username {} denied: {why}",
+            Shown(clientid),
+            Shown(username)
+        ));
     }
 
     fn found(&self, outcome: &Outcome) -> Found {
@@ -105,13 +186,8 @@ impl Waiting {
             Outcome::Right(_) => Found::Right,
             Outcome::Wrong(_) => Found::Wrong,
             Outcome::Unknown => Found::Unknown,
-            Outcome::Failed(failure) => {
-                let Client { clientid, username, .. } = self.client.as_client();
-                self.core.log.line(format_args!(
-                    "login of clientid {} username {} denied: {failure}",
-                    Shown(clientid),
-                    Shown(username)
-                ));
+            Outcome::Failed(failure) | Outcome::KnownWrong(failure) => {
+                self.complain(failure);
                 if failure.is_of_the_hash() { Found::Wrong } else { Found::Unreadable }
             }
         }

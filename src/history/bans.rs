@@ -350,8 +350,8 @@ mod tests {
 
         fn bans(&mut self, name: &str, now: Moment) {
             let fails = |limits: &Limits, login: Login<'_>| {
-                limits.concluded(login, true, now);
-                limits.concluded(login, true, now).begun
+                limits.concluded(login, None, true, now);
+                limits.concluded(login, None, true, now).begun
             };
             let begun = self.with(name, fails);
             assert_eq!(begun.len(), 1);

@@ -76,6 +76,12 @@ impl Counts {
         Seen { too_often, given_up }
     }
 
+    /// How often the name was seen within the last `within`.
+    pub(super) fn recent(&self, digest: &Digest, now: u64, within: u64) -> usize {
+        let Some(count) = self.names.get(digest) else { return 0 };
+        count.times.iter().filter(|time| now.saturating_sub(**time) < within).count()
+    }
+
     /// Two at a time, so that nobody waits for it and more go than come.
     fn forget_old(&mut self, now: u64, within: u64) {
         for _ in 0..2 {

@@ -66,7 +66,7 @@ impl Bench {
         let login = self.login(client);
         let refused = self.limits.asked(login, now).refused.is_some();
         if !refused {
-            let concluded = self.limits.concluded(login, true, now);
+            let concluded = self.limits.concluded(login, None, true, now);
             assert_eq!(concluded.refused, None);
         }
         refused
@@ -112,9 +112,144 @@ fn guesses_that_come_at_once_are_not_all_tried() {
     for _ in 0..10 {
         assert_eq!(bench.asks(&alice, at(0)), None);
     }
-    let failed = |failed| bench.limits.concluded(bench.login(&alice), failed, at(1)).refused;
+    let failed = |failed| bench.limits.concluded(bench.login(&alice), None, failed, at(1)).refused;
     assert_eq!([failed(true), failed(false), failed(true), failed(true)], [None; 4]);
     assert_eq!([failed(true), failed(false)], [Some(Why::Lockout); 2]);
+}
+
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Bench {
+    fn begin(&self, client: &Client<'_>) -> Number {
+        self.limits.begin(self.login(client), PATIENCE, at(0)).unwrap()
+    }
+
+    fn concludes(&self, client: &Client<'_>, number: Number, failed: bool) -> Outcome {
+        self.limits.concluded(self.login(client), Some(number), failed, at(0))
+    }
+
+    /// All that are ready.
+    fn ready(&self) -> Vec<Ready> {
+        std::iter::from_fn(|| Some(self.limits.ready(at(0))).filter(|ready| !ready.is_empty())).flatten().collect()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.limits.state(at(0)).tries.is_empty()
+    }
+}
+
+#[test]
+fn a_right_password_waits_for_guesses_before_it() {
+    for last_fails in [false, true] {
+        let bench = Bench::new(LOCKOUT_BY_NAME);
+        let alice = client("c", "alice", "10.0.0.1");
+        let numbers: Vec<Number> = (0..5).map(|_| bench.begin(&alice)).collect();
+        let turn = |at: usize, failed| bench.concludes(&alice, numbers[at], failed).turn;
+        assert_eq!(turn(4, false), Turn::Later);
+        assert_eq!([turn(0, true), turn(1, true), turn(2, false)], [Turn::Now; 3]);
+        // Two failed, and one could still fail.
+        assert_eq!(bench.ready(), []);
+        assert_eq!(turn(3, last_fails), Turn::Now);
+        assert_eq!(bench.ready(), [(numbers[4], last_fails.then_some(Why::Lockout))]);
+        assert_eq!(bench.asks(&alice, at(1)), last_fails.then_some(Why::Lockout));
+        assert!(bench.is_idle());
+    }
+}
+
+#[test]
+fn wrong_passwords_wait_like_right_ones() {
+    let bench = Bench::new(LOCKOUT_BY_NAME);
+    let alice = client("c", "alice", "10.0.0.1");
+    let numbers: Vec<Number> = (0..5).map(|_| bench.begin(&alice)).collect();
+    assert_eq!(bench.concludes(&alice, numbers[4], true).turn, Turn::Later);
+    assert_eq!(bench.concludes(&alice, numbers[3], true).turn, Turn::Later);
+    assert_eq!(bench.concludes(&alice, numbers[0], true).turn, Turn::Now);
+    // All at once, whether they are decided or not.
+    let mut ready = bench.ready();
+    ready.sort_unstable_by_key(|(number, _)| *number);
+    assert_eq!(ready, [1, 2, 3, 4].map(|at: usize| (numbers[at], Some(Why::Lockout))));
+    assert!(bench.is_idle());
+    // What comes of them later changes nothing.
+    let late = bench.concludes(&alice, numbers[1], true);
+    assert_eq!((late.refused, late.turn, late.begun.len()), (Some(Why::Lockout), Turn::Now, 0));
+}
+
+#[test]
+fn logins_that_cannot_begin_a_ban_make_no_other_wait() {
+    let bench = Bench::new(LOCKOUT_BY_NAME);
+    let (alice, bob) = (client("c", "alice", "10.0.0.1"), client("c", "bob", "10.0.0.1"));
+    let (first, second) = (bench.begin(&alice), bench.begin(&alice));
+    let others: Vec<Number> = (0..9).map(|_| bench.begin(&bob)).collect();
+    // Two before it cannot begin a ban.
+    let third = bench.begin(&alice);
+    for number in [third, second, first] {
+        assert_eq!(bench.concludes(&alice, number, false).turn, Turn::Now);
+    }
+    // A hundred right ones wait for one another at most until the last of them is known to be
+    // right.
+    for number in others.iter().rev() {
+        let turn = bench.concludes(&bob, *number, false).turn;
+        assert_eq!(turn, if *number > others[2] { Turn::Later } else { Turn::Now });
+    }
+    assert_eq!(bench.ready(), others[3..].iter().map(|number| (*number, None)).collect::<Vec<_>>());
+    assert!(bench.is_idle());
+}
+
+#[test]
+fn no_login_waits_in_audit_mode_or_without_lockout() {
+    let mut bench = Bench::new(LOCKOUT_BY_NAME);
+    let alice = client("c", "alice", "10.0.0.1");
+    bench.mode = Mode::Audit;
+    assert_eq!(bench.limits.begin(bench.login(&alice), PATIENCE, at(0)), None);
+    bench.mode = Mode::Enforce;
+    bench.defs = defs("  flapping: { by: clientid, logins: 1, within: 60s, ban: 5m }\n");
+    assert_eq!(bench.limits.begin(bench.login(&alice), PATIENCE, at(0)), None);
+}
+
+#[test]
+fn a_dropped_login_lets_the_others_go_on() {
+    let bench = Bench::new(LOCKOUT_BY_NAME);
+    let alice = client("c", "alice", "10.0.0.1");
+    let numbers: Vec<Number> = (0..4).map(|_| bench.begin(&alice)).collect();
+    assert_eq!(bench.concludes(&alice, numbers[3], false).turn, Turn::Later);
+    assert!(bench.limits.abandoned(numbers[1], at(0)));
+    assert_eq!(bench.ready(), [(numbers[3], None)]);
+    assert!(!bench.limits.abandoned(numbers[0], at(0)) && !bench.limits.abandoned(numbers[2], at(0)));
+    assert!(bench.is_idle());
+}
+
+#[test]
+fn a_login_that_cannot_wait_long_enough_is_denied() {
+    let bench = Bench::new(LOCKOUT_BY_NAME);
+    let alice = client("c", "alice", "10.0.0.1");
+    // Under a policy with a longer deadline.
+    let before: Vec<Number> =
+        (0..3).map(|_| bench.limits.begin(bench.login(&alice), PATIENCE * 5, at(0)).unwrap()).collect();
+    let number = bench.begin(&alice);
+    assert_eq!(bench.concludes(&alice, number, false).turn, Turn::Never);
+    before.iter().for_each(|number| assert_eq!(bench.concludes(&alice, *number, false).turn, Turn::Now));
+    assert!(bench.is_idle());
+}
+
+#[test]
+fn as_many_answers_wait_as_there_is_room_for() {
+    let mut bench = Bench::new(LOCKOUT_BY_NAME);
+    bench.limits = Limits::with_room(COUNTED, BANS, 2);
+    let alice = client("c", "alice", "10.0.0.1");
+    let numbers: Vec<Number> = (0..7).map(|_| bench.begin(&alice)).collect();
+    let turns = [4, 5, 6].map(|at: usize| bench.concludes(&alice, numbers[at], false).turn);
+    assert_eq!(turns, [Turn::Later, Turn::Later, Turn::Never]);
+    assert_eq!(bench.limits.under_way(at(0)), 6);
+}
+
+#[test]
+fn a_ban_ends_a_flood_some_logins_at_a_time() {
+    let bench = Bench::new(LOCKOUT_BY_NAME);
+    let alice = client("c", "alice", "10.0.0.1");
+    let numbers: Vec<Number> = (0..1200).map(|_| bench.begin(&alice)).collect();
+    (0..3).for_each(|at: usize| assert_eq!(bench.concludes(&alice, numbers[at], true).turn, Turn::Now));
+    assert_eq!([0; 4].map(|_| bench.limits.ready(at(0)).len()), [512, 512, 173, 0]);
+    assert!(bench.is_idle());
 }
 
 #[test]
@@ -182,7 +317,7 @@ fn flapping_counts_every_login_and_lets_the_last_one_through() {
     // It knocked all the while, and is let in when its time is over.
     assert_eq!(bench.asks(&c, at(62)), None);
     // What ended as its own ban began is not refused for it.
-    assert_eq!(bench.limits.concluded(bench.login(&c), true, at(62)).refused, None);
+    assert_eq!(bench.limits.concluded(bench.login(&c), None, true, at(62)).refused, None);
 }
 
 #[test]
@@ -264,10 +399,10 @@ fn a_clock_that_is_set_neither_lifts_a_ban_nor_makes_it_last() {
 fn a_flood_of_names_lifts_no_ban_and_takes_no_more_memory() {
     let mut bench = Bench::new("  lockout: { by: username, failures: 2, within: 60s, ban: 15m }\n");
     let room = Room { names: 100, times: 150 };
-    bench.limits = Limits::with_room(room, 3);
+    bench.limits = Limits::with_room(room, 3, 10);
     let fails = |name: &str, now| {
         let client = client("c", name, "10.0.0.1");
-        bench.limits.concluded(bench.login(&client), true, now)
+        bench.limits.concluded(bench.login(&client), None, true, now)
     };
     let banned = |name: &str, now| bench.asks(&client("c", name, "10.0.0.1"), now).is_some();
     let mut full = Vec::new();
@@ -347,8 +482,160 @@ impl Oracle {
     }
 }
 
+/// What happens to logins that are under way together.
+#[derive(Debug, Clone)]
+enum Move {
+    Arrives { name: usize, peer: usize },
+    Ends { which: usize, end: End },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Right,
+    Wrong,
+    /// It could not be checked.
+    Unchecked,
+    Dropped,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let end =
+        prop_oneof![4 => Just(End::Right), 4 => Just(End::Wrong), 1 => Just(End::Unchecked), 1 => Just(End::Dropped)];
+    let one = prop_oneof![
+        (0..2_usize, 0..2_usize).prop_map(|(name, peer)| Move::Arrives { name, peer }),
+        (any::<usize>(), end).prop_map(|(which, end)| Move::Ends { which, end }),
+    ];
+    prop::collection::vec(one, 1..80)
+}
+
+/// A login as a search through all of them sees it.
+struct Seen {
+    number: Number,
+    names: [String; 2],
+    end: Option<End>,
+    /// Whether it was refused by the limit.
+    answer: Option<bool>,
+}
+
+/// All logins, looked through for each answer. No time passes.
+#[derive(Default)]
+struct Logins {
+    all: Vec<Seen>,
+    failures: HashMap<String, usize>,
+    banned: HashSet<String>,
+}
+
+impl Logins {
+    fn is_banned(&self, names: &[String]) -> bool {
+        names.iter().any(|name| self.banned.contains(name))
+    }
+
+    /// Whether the logins that came before it may still begin a ban.
+    fn waits(&self, at: usize) -> bool {
+        self.all[at].names.iter().any(|name| {
+            let before = self.all[..at].iter();
+            let undecided =
+                before.filter(|other| other.names.contains(name) && other.end.is_none() && other.answer.is_none());
+            let undecided = undecided.count();
+            undecided > 0 && undecided + self.failures.get(name).unwrap_or(&0) >= 3
+        })
+    }
+
+    /// Those that get their answers without a decision of their own.
+    fn ready(&mut self) -> Vec<Ready> {
+        let mut ready = Vec::new();
+        for refused in [true, false] {
+            for at in 0..self.all.len() {
+                let seen = &self.all[at];
+                let is_ready =
+                    if refused { self.is_banned(&seen.names) } else { seen.end.is_some() && !self.waits(at) };
+                if seen.answer.is_none() && is_ready {
+                    self.all[at].answer = Some(refused);
+                    ready.push((self.all[at].number, refused.then_some(Why::Lockout)));
+                }
+            }
+        }
+        ready
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// In whatever order logins are decided, none is let in that failures before it could have kept
+    /// out, and each is answered as soon as that is known.
+    #[test]
+    fn answers_wait_as_a_search_through_all_logins_says(moves in moves()) {
+        let bench = Bench::new("  lockout: { by: [username, peerhost], failures: 3, within: 20s, ban: 45s }\n");
+        let mut logins = Logins::default();
+        // In the end all are decided.
+        let last = std::iter::repeat_n(Move::Ends { which: 0, end: End::Right }, moves.len());
+        for step in moves.into_iter().chain(last) {
+            match step {
+                Move::Arrives { name, peer } => {
+                    let (name, peer) = (["alice", "bob"][name], ["10.0.0.1", "10.0.0.2"][peer]);
+                    let (client, names) = (client("c", name, peer), [name.to_owned(), peer.to_owned()]);
+                    let refused = bench.asks(&client, at(0)).is_some();
+                    prop_assert_eq!(refused, logins.is_banned(&names));
+                    if !refused {
+                        let number = bench.begin(&client);
+                        logins.all.push(Seen { number, names, end: None, answer: None });
+                    }
+                }
+                Move::Ends { which, end } => {
+                    let open: Vec<usize> = (0..logins.all.len())
+                        .filter(|at| logins.all[*at].end.is_none() && logins.all[*at].answer.is_none())
+                        .collect();
+                    if open.is_empty() {
+                        continue;
+                    }
+                    let place = open[which % open.len()];
+                    let Seen { number, names, .. } = &logins.all[place];
+                    let (number, names) = (*number, names.clone());
+                    let client = client("c", &names[0], &names[1]);
+                    logins.all[place].end = Some(end);
+                    if end == End::Dropped {
+                        bench.limits.abandoned(number, at(0));
+                        logins.all[place].answer = Some(true);
+                    } else {
+                        let outcome = bench.concludes(&client, number, end == End::Wrong);
+                        prop_assert_eq!(outcome.refused, None);
+                        if end == End::Wrong {
+                            for name in &names {
+                                let failures = logins.failures.entry(name.clone()).or_default();
+                                *failures += 1;
+                                if *failures == 3 {
+                                    *failures = 0;
+                                    logins.banned.insert(name.clone());
+                                }
+                            }
+                        }
+                        let waits = !logins.is_banned(&names) && logins.waits(place);
+                        prop_assert_eq!(outcome.turn, if waits { Turn::Later } else { Turn::Now });
+                        if !waits {
+                            logins.all[place].answer = Some(false);
+                        }
+                    }
+                    let (mut expected, mut ready) = (logins.ready(), bench.ready());
+                    expected.sort_unstable_by_key(|(number, _)| *number);
+                    ready.sort_unstable_by_key(|(number, _)| *number);
+                    prop_assert_eq!(ready, expected);
+                }
+            }
+        }
+        prop_assert!(bench.is_idle());
+        // No one was let in after three guesses that came before and were answered as guesses.
+        for (place, seen) in logins.all.iter().enumerate() {
+            if (seen.end, seen.answer) == (Some(End::Right), Some(false)) {
+                for name in &seen.names {
+                    let before = logins.all[..place].iter().filter(|other| {
+                        other.names.contains(name) && other.end == Some(End::Wrong) && other.answer == Some(false)
+                    });
+                    prop_assert!(before.count() < 3);
+                }
+            }
+        }
+    }
 
     #[test]
     fn limits_do_what_a_search_through_all_that_happened_says(steps in prop::collection::vec(step(), 1..120)) {
@@ -383,7 +670,7 @@ proptest! {
             for name in &by_both {
                 oracle.see(Why::Flapping, name, steady, 15_000, 5);
             }
-            prop_assert_eq!(bench.limits.concluded(bench.login(&client), failed, now).refused, None);
+            prop_assert_eq!(bench.limits.concluded(bench.login(&client), None, failed, now).refused, None);
             if failed {
                 for name in &by_one {
                     oracle.see(Why::Lockout, name, steady, 20_000, 3);

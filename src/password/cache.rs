@@ -3,9 +3,11 @@
 //! What is remembered is a keyed hash of source, username, stored hash and password together, under a key
 //! that this process made for itself: a changed stored hash misses, and nothing here leads back to a
 //! password. Only right passwords are remembered, so that a client that returns costs no hash, and a
-//! guess always costs one.
+//! guess always costs one. Beside them stands whose they are: if a right password of a user is
+//! remembered, another one is known to be wrong before it is verified.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use pbkdf2::hmac::{Hmac, KeyInit, Mac};
@@ -13,6 +15,9 @@ use sha2::Sha256;
 
 /// Stands for one check of a password: equal keys have equal outcomes.
 pub(super) type Key = [u8; 32];
+
+/// Stands for a user of a source with the hash that is stored there.
+pub(super) type User = [u64; 2];
 
 /// Makes keys.
 pub(super) struct Keys(Hmac<Sha256>);
@@ -51,13 +56,23 @@ pub(super) struct Cache {
     keep: Duration,
     size: usize,
     until: HashMap<Key, Instant>,
-    order: VecDeque<(Instant, Key)>,
+    /// Of whom a right password is remembered, and until when.
+    users: HashMap<User, Instant>,
+    order: VecDeque<(Instant, Key, User)>,
+    digests: [RandomState; 2],
 }
 
 impl Cache {
     /// Keeps at most `size` keys, each for the time `keep`.
     pub(super) fn new(size: usize, keep: Duration) -> Self {
-        Cache { keep, size, until: HashMap::new(), order: VecDeque::new() }
+        Cache {
+            keep,
+            size,
+            until: HashMap::new(),
+            users: HashMap::new(),
+            order: VecDeque::new(),
+            digests: [RandomState::new(), RandomState::new()],
+        }
     }
 
     /// Whether the key is remembered.
@@ -65,26 +80,40 @@ impl Cache {
         self.until.get(key).is_some_and(|until| now < *until)
     }
 
+    /// Stands for the user of a source whose stored hash is `stored`.
+    pub(super) fn user(&self, source: Option<usize>, user: &str, stored: &str) -> User {
+        self.digests.each_ref().map(|keys| keys.hash_one((source, user, stored)))
+    }
+
+    /// Whether a right password of this user is remembered.
+    pub(super) fn knows(&self, now: Instant, user: &User) -> bool {
+        self.users.get(user).is_some_and(|until| now < *until)
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.until.is_empty()
     }
 
-    /// Remembers a key. Where it is remembered already, its time begins anew.
-    pub(super) fn remember(&mut self, now: Instant, key: Key) {
-        while let Some((until, _)) = self.order.front()
+    /// Remembers a key of this user. If it is remembered already, its time begins again.
+    pub(super) fn remember(&mut self, now: Instant, key: Key, user: User) {
+        while let Some((until, _, _)) = self.order.front()
             && (*until <= now || self.order.len() >= self.size.max(1))
         {
-            if let Some((until, key)) = self.order.pop_front()
-                && self.until.get(&key) == Some(&until)
-            {
-                self.until.remove(&key);
+            if let Some((until, key, user)) = self.order.pop_front() {
+                if self.until.get(&key) == Some(&until) {
+                    self.until.remove(&key);
+                }
+                if self.users.get(&user) == Some(&until) {
+                    self.users.remove(&user);
+                }
             }
         }
         if self.size > 0 {
             let until = now + self.keep;
             self.until.insert(key, until);
-            self.order.push_back((until, key));
+            self.users.insert(user, until);
+            self.order.push_back((until, key, user));
         }
     }
 }
@@ -114,33 +143,55 @@ mod tests {
     fn keys_are_kept_for_a_time() {
         let (mut cache, now) = (Cache::new(8, KEEP), Instant::now());
         assert!(!cache.holds(now, &[1; 32]));
-        cache.remember(now, [1; 32]);
+        cache.remember(now, [1; 32], [1; 2]);
         assert!(cache.holds(now + Duration::from_millis(299_999), &[1; 32]));
         assert!(!cache.holds(now + KEEP, &[1; 32]));
-        cache.remember(now + KEEP, [2; 32]);
-        assert_eq!((cache.until.len(), cache.order.len()), (1, 1));
+        cache.remember(now + KEEP, [2; 32], [2; 2]);
+        assert_eq!((cache.until.len(), cache.users.len(), cache.order.len()), (1, 1, 1));
     }
 
     #[test]
     fn the_oldest_keys_make_room() {
         let (mut cache, now) = (Cache::new(2, KEEP), Instant::now());
         for n in 1..=3 {
-            cache.remember(now + Duration::from_secs(u64::from(n)), [n; 32]);
+            cache.remember(now + Duration::from_secs(u64::from(n)), [n; 32], [n.into(); 2]);
         }
         let held = [1, 2, 3].map(|n| cache.holds(now, &[n; 32]));
         assert_eq!(held, [false, true, true]);
         // A key that came again does not go with its first coming.
         let mut cache = Cache::new(2, KEEP);
-        cache.remember(now, [1; 32]);
-        cache.remember(now + Duration::from_secs(1), [1; 32]);
-        cache.remember(now + Duration::from_secs(2), [2; 32]);
+        cache.remember(now, [1; 32], [1; 2]);
+        cache.remember(now + Duration::from_secs(1), [1; 32], [1; 2]);
+        cache.remember(now + Duration::from_secs(2), [2; 32], [2; 2]);
         assert!(cache.holds(now, &[1; 32]) && cache.holds(now, &[2; 32]));
+    }
+
+    #[test]
+    fn a_user_is_known_while_one_right_password_is_remembered() {
+        let (mut cache, now) = (Cache::new(8, KEEP), Instant::now());
+        let user = cache.user(Some(0), "ann", "hash");
+        for other in [
+            cache.user(Some(1), "ann", "hash"),
+            cache.user(Some(0), "bob", "hash"),
+            cache.user(Some(0), "ann", "other"),
+        ] {
+            assert_ne!(user, other);
+        }
+        assert!(!cache.knows(now, &user));
+        cache.remember(now, [1; 32], user);
+        // Two passwords may be right for one hash.
+        cache.remember(now + KEEP / 2, [2; 32], user);
+        cache.remember(now + KEEP, [3; 32], [3; 2]);
+        assert!(!cache.holds(now + KEEP, &[1; 32]) && cache.knows(now + KEEP, &user));
+        assert!(!cache.knows(now + KEEP * 3 / 2, &user));
+        cache.remember(now + KEEP * 3 / 2, [4; 32], [4; 2]);
+        assert_eq!(cache.users.len(), 2);
     }
 
     #[test]
     fn a_cache_of_no_size_remembers_nothing() {
         let (mut cache, now) = (Cache::new(0, KEEP), Instant::now());
-        cache.remember(now, [1; 32]);
+        cache.remember(now, [1; 32], [1; 2]);
         assert!(!cache.holds(now, &[1; 32]));
     }
 }

@@ -151,6 +151,10 @@ mod tests {
             None
         }
 
+        fn is_counted(&self) -> bool {
+            false
+        }
+
         fn done(&self, _: Outcome) {}
     }
 

@@ -33,6 +33,10 @@ pub trait Caller: Send + Sync {
     /// `None` where no further rule needs one.
     fn unknown(&self) -> Option<PasswordId>;
 
+    /// Whether guesses at its password are counted. If so, and it is turned away unchecked, it is
+    /// not denied before its deadline: it might be known to be wrong by then.
+    fn is_counted(&self) -> bool;
+
     /// Called once, on any thread, with what came of it. Outcomes come some at a time, and after the last of
     /// these the pool calls its [`Told`].
     fn done(&self, outcome: Outcome);
@@ -62,6 +66,9 @@ pub enum Outcome {
     Unknown,
     /// It cannot be told.
     Failed(Failure),
+    /// It was not checked, for this reason. But it is wrong: another password of this user is known
+    /// to be right.
+    KnownWrong(Failure),
 }
 
 /// Why a password could not be checked. Its text names the source, and shows no secret.

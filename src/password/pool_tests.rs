@@ -81,6 +81,7 @@ struct Asks {
     sources: usize,
     asked: AtomicUsize,
     faulty: bool,
+    is_counted: bool,
     done: Box<dyn Fn(Outcome) + Send + Sync>,
 }
 
@@ -102,6 +103,10 @@ impl Caller for Asks {
         (next < self.sources).then_some(PasswordId(next))
     }
 
+    fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
     fn done(&self, outcome: Outcome) {
         (self.done)(outcome);
     }
@@ -109,7 +114,14 @@ impl Caller for Asks {
 
 /// A client of one source.
 fn asks(user: &str, done: impl Fn(Outcome) + Send + Sync + 'static) -> Asks {
-    Asks { user: user.to_owned(), sources: 1, asked: AtomicUsize::new(0), faulty: false, done: Box::new(done) }
+    Asks {
+        user: user.to_owned(),
+        sources: 1,
+        asked: AtomicUsize::new(0),
+        faulty: false,
+        is_counted: false,
+        done: Box::new(done),
+    }
 }
 
 /// A pool on sources in memory, whose worker reports what it verifies and can be made to wait.
@@ -176,6 +188,17 @@ impl Bench {
         asks.sources = pool.shared.names.len();
         asks.faulty = password == "unknown panics";
         pool.submit(asks.login(password, peer, arrived));
+        outcome
+    }
+
+    /// Submits a login at whose password guesses are counted.
+    fn submit_counted(&self, user: &str, password: &str) -> Receiver<Outcome> {
+        let (done, outcome) = mpsc::channel();
+        let asks = asks(user, move |outcome| {
+            let _ = done.send(outcome);
+        });
+        let counted = Asks { is_counted: true, ..asks };
+        self.pool.as_ref().unwrap().submit(counted.login(password, None, Instant::now()));
         outcome
     }
 
@@ -372,6 +395,65 @@ fn a_user_and_a_peer_have_shares() {
 }
 
 #[test]
+fn a_guess_turned_away_is_denied_at_its_deadline() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(Duration::from_secs(2), &[&memory], |bounds| bounds.user = 1);
+    let late = || Outcome::Failed(Failure::TooLate);
+    let known_wrong = || Outcome::KnownWrong(Failure::TooLate);
+    // No right password is remembered: nothing is known of them. Later one is.
+    for expected in [[late(), late(), late()], [known_wrong(), known_wrong(), known_wrong()]] {
+        let gate = bench.gate.lock().unwrap();
+        let busy = bench.submit_counted("ann", "busy");
+        bench.busy_with("busy");
+        let turned_away = bench.submit_counted("ann", "1");
+        bench.until_queued(1);
+        let waiting = bench.submit_counted("ann", "2");
+        for (outcome, expected) in [busy, turned_away, waiting].into_iter().zip(expected) {
+            assert_eq!(outcome.recv_timeout(LONG).unwrap(), expected);
+        }
+        drop(gate);
+        while bench.login("ann", "right") != right(0) {}
+        bench.cost();
+    }
+}
+
+#[test]
+fn a_right_password_turned_away_is_not_known_to_be_wrong() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(Duration::from_secs(2), &[&memory], |bounds| bounds.user = 1);
+    let gate = bench.gate.lock().unwrap();
+    let _busy = bench.submit_counted("ann", "busy");
+    bench.busy_with("busy");
+    let turned_away = bench.submit_counted("ann", "right");
+    bench.until_queued(1);
+    let _guess = bench.submit_counted("ann", "1");
+    bench.until(|state| state.queued_checks() == 1 && state.len() == 3);
+    drop(gate);
+    while bench.login("ann", "right") != right(0) {}
+    assert_eq!(turned_away.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate));
+}
+
+#[test]
+fn guesses_turned_away_are_bounded_like_all_logins() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| (bounds.user, bounds.logins) = (1, 3));
+    assert_eq!(bench.login("ann", "right"), right(0));
+    let gate = bench.gate.lock().unwrap();
+    bench.cost();
+    let mut outcomes = vec![bench.submit_counted("ann", "0")];
+    bench.busy_with("0");
+    for guess in ["1", "2", "3", "4"] {
+        outcomes.push(bench.submit_counted("ann", guess));
+        bench.until(|state| state.asking_of(PasswordId(0)) == 0 && state.queued_checks() == 1);
+        assert!(bench.pool.as_ref().unwrap().shared.lock().len() <= 3);
+    }
+    for outcome in &outcomes[..2] {
+        assert_eq!(outcome.recv_timeout(LONG).unwrap(), Outcome::KnownWrong(Failure::Share));
+    }
+    drop(gate);
+}
+
+#[test]
 fn large_passwords_take_several_places() {
     let memory = Memory::with(&[("ann", HASH)]);
     let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.places = 64);
@@ -485,7 +567,7 @@ fn queue_check(state: &mut State, now: Instant, n: u8, hash: &str) -> Key {
     let key = Keys::public().key(&[&[n]]);
     let hash = Arc::new(StoredHash::parse(hash).unwrap());
     let check = Check { key, hash, password: Zeroizing::default(), meaning: Meaning::Real(PasswordId(0)) };
-    state.check(now, ticket, &who, check, &mut told);
+    state.check(now, ticket, &who, (check, HASH), &mut told);
     assert!(told.is_empty());
     key
 }

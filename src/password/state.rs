@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::cache::{Cache, Key};
+use super::cache::{Cache, Key, User};
 use super::hash::StoredHash;
 use super::login::{Caller, Failure, Outcome};
 use super::queue::{Limits, Peer, Queue, Seq};
@@ -108,6 +108,17 @@ enum Place {
     Before(PasswordId, Seq),
     At(PasswordId),
     Check(Key),
+    /// It was turned away, and is denied at its deadline.
+    Out(Key, Guessed),
+}
+
+/// What is known of a password that may never be verified.
+#[derive(Clone, Copy)]
+struct Guessed {
+    /// Whose it is said to be.
+    user: User,
+    /// Another one of this user was known to be right when it came.
+    is_wrong: bool,
 }
 
 /// Equal checks, which are made once.
@@ -115,6 +126,7 @@ struct Flight {
     tickets: BTreeSet<Ticket>,
     /// The place in the queues; `None` once a worker took it.
     queued: Option<(Lane, Seq)>,
+    guessed: Guessed,
 }
 
 /// The checks that wait.
@@ -186,7 +198,7 @@ impl State {
             && let Some((oldest, _)) = self.waiting.first_key_value()
         {
             let oldest = *oldest;
-            self.give_up(oldest, Failure::Share, told);
+            self.give_up(now, oldest, Failure::Share, told);
         }
         self.waiting.insert(asking.ticket, Waiting { caller: Arc::clone(&asking.caller), place: Place::At(source) });
         self.ask(now, source, asking, told)
@@ -221,7 +233,15 @@ impl State {
     }
 
     /// Has a password checked, unless it is remembered, or under way, or the login has its answer.
-    pub(super) fn check(&mut self, now: Instant, ticket: Ticket, who: &Asker, check: Check, told: &mut Outcomes) {
+    /// `stored` is the hash as it is stored.
+    pub(super) fn check(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        who: &Asker,
+        (check, stored): (Check, &str),
+        told: &mut Outcomes,
+    ) {
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return };
         if let Meaning::Real(source) = check.meaning
             && self.right.holds(now, &check.key)
@@ -230,18 +250,40 @@ impl State {
             return;
         }
         waiting.place = Place::Check(check.key);
+        let source = match &check.meaning {
+            Meaning::Real(source) | Meaning::Spent(Outcome::Wrong(source)) => Some(*source),
+            Meaning::Spent(_) => None,
+        };
+        let user = self.right.user(source.map(|source| source.0), &who.user, stored);
+        let is_wrong = self.right.knows(now, &user);
         if let Some(flight) = self.flights.get_mut(&check.key) {
             flight.tickets.insert(ticket);
+            flight.guessed.is_wrong |= is_wrong;
             flight.queued = flight.queued.and_then(|(lane, seq)| Some((lane, self.checks.of(lane).renew(seq)?)));
             return;
         }
         let lane = self.bounds.lane(&check.hash);
         let queue = self.checks.of(lane);
-        let flight = Flight { tickets: BTreeSet::from([ticket]), queued: Some((lane, queue.next())) };
+        let guessed = Guessed { user, is_wrong };
+        let flight = Flight { tickets: BTreeSet::from([ticket]), queued: Some((lane, queue.next())), guessed };
         self.flights.insert(check.key, flight);
         let places = places(&who.user, &check.password);
         for (fallen, _) in queue.push(now, who.peer, &who.user, places, check) {
-            self.land(&fallen.key, &Outcome::Failed(Failure::Share), told);
+            self.turn_away(&fallen.key, told);
+        }
+    }
+
+    /// There is no place for a check.
+    fn turn_away(&mut self, key: &Key, told: &mut Outcomes) {
+        let Some(Flight { tickets, guessed, .. }) = self.flights.remove(key) else { return };
+        for ticket in tickets {
+            match self.waiting.get_mut(&ticket) {
+                // If these were denied at once as soon as they are known to be wrong, and the
+                // others not, everyone could find out for which users a right password is
+                // remembered.
+                Some(waiting) if waiting.caller.is_counted() => waiting.place = Place::Out(*key, guessed),
+                Some(_) | None => self.answer(ticket, Outcome::Failed(Failure::Share), told),
+            }
         }
     }
 
@@ -281,9 +323,10 @@ impl State {
             (Meaning::Real(source), Some(true)) => {
                 // Even where it came too late: the client will try again. But not where that is so of every check of this
                 // hash: no guess at it would be told or counted as wrong, and the right one be let in the second time.
-                let told = self.flights.get(&key).is_some_and(|flight| !flight.tickets.is_empty());
-                if told || lane == Lane::Short {
-                    self.right.remember(now, key);
+                if let Some(flight) = self.flights.get(&key)
+                    && (lane == Lane::Short || !flight.tickets.is_empty())
+                {
+                    self.right.remember(now, key, flight.guessed.user);
                 }
                 Outcome::Right(source)
             }
@@ -329,7 +372,7 @@ impl State {
             && let Some((ticket, _)) = self.waiting.first_key_value()
         {
             let ticket = *ticket;
-            busy.extend(self.give_up(ticket, Failure::TooLate, told));
+            busy.extend(self.give_up(now, ticket, Failure::TooLate, told));
         }
         busy
     }
@@ -342,11 +385,24 @@ impl State {
         }
     }
 
+    fn is_known_wrong(&self, now: Instant, key: &Key, guessed: Guessed) -> bool {
+        (guessed.is_wrong || self.right.knows(now, &guessed.user)) && !self.right.holds(now, key)
+    }
+
     /// Takes a login out of wherever it waits. Gives the source that is busy with it.
-    fn give_up(&mut self, ticket: Ticket, failure: Failure, told: &mut Outcomes) -> Option<PasswordId> {
+    fn give_up(&mut self, now: Instant, ticket: Ticket, failure: Failure, told: &mut Outcomes) -> Option<PasswordId> {
         let waiting = self.waiting.remove(&ticket)?;
-        told.push((waiting.caller, Outcome::Failed(failure)));
+        let is_wrong = match &waiting.place {
+            Place::Before(..) | Place::At(_) => false,
+            Place::Check(key) => {
+                self.flights.get(key).is_some_and(|flight| self.is_known_wrong(now, key, flight.guessed))
+            }
+            Place::Out(key, guessed) => self.is_known_wrong(now, key, *guessed),
+        };
+        let outcome = if is_wrong { Outcome::KnownWrong(failure) } else { Outcome::Failed(failure) };
+        told.push((waiting.caller, outcome));
         match waiting.place {
+            Place::Out(..) => None,
             Place::Before(source, seq) => {
                 self.asking.get_mut(source.0)?.remove(seq);
                 None

@@ -33,6 +33,16 @@ fn who_is_kept_out_stays_out_when_the_driver_is_killed_until_that_is_lifted() {
     assert!(refused.first().unwrap().parse::<u32>().unwrap() >= 2, "{refused:?}");
 }
 
+#[test]
+fn guesses_sent_at_once_are_not_all_tried() {
+    let lockout = "auth:\n  lockout: { by: [[username, peerhost]], failures: 3, within: 5m, ban: 15m }\n";
+    let place = Place::new(&RULES.replace("auth:\n", lockout), 9);
+    place.play("guesses_at_once", &[]);
+    assert_eq!(place.rows("SELECT username, peerhost, why FROM bans"), ["dev-1 192.0.2.1 lockout"]);
+    let refused = place.rows("SELECT sum(count) > 0 FROM denials WHERE rule = 'lockout' AND peerhost = '192.0.2.1'");
+    assert_eq!(refused, ["1"]);
+}
+
 /// The table may not be there yet.
 fn is_banned(place: &Place) -> bool {
     place.database().query_row("SELECT 1 FROM bans", [], |_| Ok(())).is_ok()

@@ -245,6 +245,20 @@ scenario(locked_out, Options, []) ->
     wait_for_login(Host, client:new(<<"dev-1">>), {0, true}),
     done(Host);
 
+%% Guesses from another address, all sent before the first is answered, while the right password is remembered.
+scenario(guesses_at_once, Options, []) ->
+    Host = host:start(Options),
+    {ok, _} = host:init(Host),
+    ok = client:connect(Host, client:new(<<"dev-1">>), <<"right">>),
+    Guesser = client:new(<<"dev-1">>, #{peerhost => <<"192.0.2.1">>}),
+    Send = fun(Password) ->
+        host:send_hook(Host, client_authenticate, client:args({client_authenticate, Password}, Guesser))
+    end,
+    Refs = [Send(integer_to_binary(N)) || N <- lists:seq(1, 40)] ++ [Send(<<"right">>)],
+    [receive {Ref, Answer} -> {ok, {0, false}} = Answer after 10000 -> error(no_answer) end || Ref <- Refs],
+    {ok, {0, true}} = client:login(Host, client:new(<<"dev-1">>), <<"right">>),
+    done(Host);
+
 %% In audit mode nothing has an opinion.
 scenario(audit, Options, []) ->
     Host = host:start(Options),

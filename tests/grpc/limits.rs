@@ -1,13 +1,16 @@
 //! Clients that are kept out, before and after the server dies.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
 
 use super::broker::{ALLOWED, Broker, DENIED};
 use super::dialect;
 use super::server::{LONGEST, Place, RULES};
 use super::story::Call::Authenticate;
-use super::story::client;
+use super::story::{Client, client};
 
 #[tokio::test]
 async fn who_is_kept_out_stays_out_when_the_server_is_killed_until_that_is_lifted() {
@@ -42,5 +45,29 @@ async fn who_is_kept_out_stays_out_when_the_server_is_killed_until_that_is_lifte
         server.end().await;
         let refused = place.rows("SELECT count(*) > 0 FROM denials WHERE rule = 'lockout'");
         assert_eq!(refused, ["1"], "{}", dialect.name);
+    }
+}
+
+#[tokio::test]
+async fn guesses_sent_at_once_are_not_all_tried() {
+    for dialect in dialect::all() {
+        let lockout = "auth:\n  lockout: { by: [[username, clientid]], failures: 3, within: 5m, ban: 15m }\n";
+        // The one who guesses takes another clientid than the one whose password is remembered.
+        let rules = RULES.replace("auth:\n", lockout);
+        let place = Place::new(&rules);
+        let server = place.serve();
+        let broker = Arc::new(Broker::at(dialect, server.address));
+        let of_dev_1 = |clientid| Client { username: Some("dev-1"), ..client(clientid) };
+        assert_eq!(broker.call(Authenticate(of_dev_1("dev-1"), b"right")).await, ALLOWED, "{}", dialect.name);
+        let mut calls = JoinSet::new();
+        for n in 0..=40 {
+            let password: &'static [u8] = if n < 40 { Vec::leak(n.to_string().into_bytes()) } else { b"right" };
+            let (broker, guesser) = (Arc::clone(&broker), of_dev_1("dev-2"));
+            calls.spawn(async move { broker.call(Authenticate(guesser, password)).await });
+        }
+        assert_eq!(calls.join_all().await, [DENIED; 41], "{}", dialect.name);
+        assert_eq!(broker.call(Authenticate(of_dev_1("dev-1"), b"right")).await, ALLOWED, "{}", dialect.name);
+        server.end().await;
+        assert_eq!(place.rows("SELECT clientid, username FROM bans"), ["dev-2 dev-1"], "{}", dialect.name);
     }
 }

@@ -97,7 +97,7 @@ impl Desk {
                     } else {
                         Meaning::Real(self.id)
                     };
-                    queue_check(shared, asking, key, hash, meaning);
+                    queue_check(shared, asking, key, (hash, &text), meaning);
                 }
             },
         }
@@ -168,7 +168,7 @@ impl Desk {
 /// Gives the outcome once the password was verified against the hash, where there is one.
 fn spend_on(shared: &Shared, asking: Asking, key: Key, hash: Option<Arc<StoredHash>>, outcome: Outcome) {
     if let Some(hash) = hash {
-        queue_check(shared, asking, key, hash, Meaning::Spent(outcome));
+        queue_check(shared, asking, key, (hash, ""), Meaning::Spent(outcome));
         return;
     }
     let mut told = Outcomes::new();
@@ -176,11 +176,11 @@ fn spend_on(shared: &Shared, asking: Asking, key: Key, hash: Option<Arc<StoredHa
     shared.tell(told);
 }
 
-fn queue_check(shared: &Shared, asking: Asking, key: Key, hash: Arc<StoredHash>, meaning: Meaning) {
+fn queue_check(shared: &Shared, asking: Asking, key: Key, (hash, stored): (Arc<StoredHash>, &str), meaning: Meaning) {
     let Asking { ticket, who, password, .. } = asking;
     let mut told = Outcomes::new();
     let mut state = shared.lock();
-    state.check(Instant::now(), ticket, &who, Check { key, hash, password, meaning }, &mut told);
+    state.check(Instant::now(), ticket, &who, (Check { key, hash, password, meaning }, stored), &mut told);
     let idle = state.idle > 0;
     drop(state);
     // To wake nobody costs a system call as well.
