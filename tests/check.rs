@@ -14,6 +14,9 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+/// A password file without a fault.
+const STAFF: &str = "op-1:$pbkdf2-sha256$i=7$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M\n";
+
 /// Everything that a report can hold: errors and warnings, related places, notes, accepted warnings, a source.
 const FILES: &[(&str, &str)] = &[
     ("good.yaml", "version: 1\n"),
@@ -41,11 +44,17 @@ acl:
         "version: 1\nlists: { a: { file: a.txt } }\nauth: { rules: [{ deny: { peerhost: { in: a } } }] }\n",
     ),
     ("a.txt", "10.0.0.1\nnonsense\n"),
-    ("staff.passwd", "op-1:$6$x\n"),
+    ("staff.passwd", STAFF),
+    (
+        "passwords.yaml",
+        "version: 1\npasswords: { users: { file: plain.passwd } }\nauth: { rules: [{ allow: everyone, password: users }] }\n",
+    ),
+    ("plain.passwd", "# Neither of these can log in.\nlamp:in-the-clear\npump:$apr1$abcdefgh$0123456789abcdefghijkl\n"),
     ("empty.txt", "# nobody yet\n"),
 ];
 
-const ALL: &[&str] = &["good.yaml", "doubtful.yaml", "odd, 50%: é.yaml", "source.yaml", "missing.yaml", "-"];
+const ALL: &[&str] =
+    &["good.yaml", "doubtful.yaml", "odd, 50%: é.yaml", "source.yaml", "passwords.yaml", "missing.yaml", "-"];
 
 /// Runs `check` in a folder with the files, and gives exit code and output.
 #[track_caller]
@@ -187,6 +196,64 @@ warning[no-entries]: empty.txt: there are no users
     assert_eq!(check(&["-", "--deny-warnings"], &filled), (0, "<stdin>: fine\n".to_owned()));
 }
 
+/// The policy for a password file of this text, as it is read from the standard input.
+#[track_caller]
+fn check_passwords(text: &str, arguments: &[&str]) -> (i32, String) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let file = folder.path().join("users.passwd");
+    fs::write(&file, text).unwrap();
+    let policy = format!(
+        "version: 1\npasswords: {{ users: {{ file: {} }} }}\nauth: {{ rules: [{{ allow: everyone, password: users }}] }}\n",
+        file.display()
+    );
+    let (code, out) = check(&[&["-"], arguments].concat(), &policy);
+    (code, out.replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn entries_that_let_no_one_in_are_errors_with_their_lines() {
+    let text = format!("lamp:in-the-clear\n{STAFF}:$7$1$x$y\nop-1:x\npump\n");
+    let expected = "\
+error[bad-password-entry]: users.passwd:1: user `lamp` is denied, since the hash cannot be read: it looks like a password in plain text
+ --> <stdin>:2:14
+  |
+2 | passwords: { users: { file: users.passwd } }
+  |              ^^^^^
+  |
+  = help: set the password again: exhook-policy passwd users.passwd lamp
+";
+    let (code, out) = check_passwords(&text, &[]);
+    assert_eq!(code, 1);
+    assert!(out.starts_with(expected), "{out}");
+    assert!(out.ends_with("\n<stdin>: 4 errors\n"), "{out}");
+    for line in [
+        "error[bad-password-entry]: users.passwd:3: there is no username before the `:`\n",
+        "error[bad-password-entry]: users.passwd:4: user `op-1` is denied, since line 2 is an entry of this user too\n",
+        "error[bad-password-entry]: users.passwd:5: there is no `:` between username and hash\n",
+    ] {
+        assert!(out.contains(line), "{out}");
+    }
+    assert!(!out.contains("in-the-clear") && !out.contains("pump"), "{out}");
+    assert_eq!(check_passwords(&text, &["--no-sources"]), (0, "<stdin>: fine\n".to_owned()));
+}
+
+#[test]
+fn a_password_file_without_bad_entries_is_fine() {
+    let hash = STAFF.trim_end().split_once(':').unwrap().1;
+    let text = format!("\u{feff}# lamp:in-the-clear\r\n\r\n{STAFF}op-2:{hash}\r\n op 3 :{hash}\n\n#end");
+    assert_eq!(check_passwords(&text, &["--deny-warnings"]), (0, "<stdin>: fine\n".to_owned()));
+}
+
+#[test]
+fn many_bad_entries_are_counted() {
+    let text: String = (0..5018).map(|n| format!("user-{n}:hunter2\n")).collect();
+    let (code, out) = check_passwords(&text, &[]);
+    assert_eq!((code, out.matches("looks like a password in plain text").count()), (1, 20));
+    let last = "error[bad-password-entry]: users.passwd: and 4,998 more entries that let no one in\n";
+    assert!(out.contains(last) && out.ends_with("\n<stdin>: 21 errors\n"), "{out}");
+}
+
 /// In a folder that everyone enters, what everyone can read or write is told, and fails only where warnings do.
 #[test]
 fn what_everyone_can_read_or_write_is_told() {
@@ -212,7 +279,7 @@ fn what_everyone_can_read_or_write_is_told() {
     };
     policy("");
     fs::write(root.join("fleet.txt"), "dev-1\n").unwrap();
-    fs::write(root.join("staff.passwd"), "op-1:$6$x\n").unwrap();
+    fs::write(root.join("staff.passwd"), STAFF).unwrap();
     mode("", 0o755);
     mode("rules.yaml", 0o646);
     mode("fleet.txt", 0o666);

@@ -213,6 +213,36 @@ fn unknown_users_cost_as_much_as_known_ones() {
     assert!(remembered * 4 < wrong, "{least:?}");
 }
 
+/// A user with a cheap hash is asked first, and does not make other answers come sooner.
+#[test]
+fn the_time_of_an_answer_does_not_tell_who_exists() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("devices.passwd");
+    let of = |rounds: u32| format!("$pbkdf2-sha256$i={rounds}$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M");
+    fs::write(&path, format!("cheap:{}\ndear:{}\nbad:hunter2\n", of(7), of(20_000))).unwrap();
+    let pool = pool(&[file(&path)], LONG);
+    let users = ["cheap", "nobody", "dear", "bad", ""];
+    let mut times = vec![Vec::new(); users.len()];
+    for n in 0..15 {
+        for (times, user) in times.iter_mut().zip(users) {
+            let start = Instant::now();
+            login(&pool, 1, user, format!("guess {n}").as_bytes());
+            times.push(start.elapsed());
+        }
+    }
+    let medians: Vec<Duration> = times
+        .into_iter()
+        .map(|mut times| {
+            times.sort();
+            times[times.len() / 2]
+        })
+        .collect();
+    // Once the cheap user was asked, the others were answered in a fiftieth of the time.
+    let (least, most) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
+    assert!(*least * 3 > *most, "{users:?}: {medians:?}");
+}
+
 #[test]
 fn ten_thousand_logins_at_once_are_all_answered_in_time() {
     const LOGINS: u32 = 10_000;

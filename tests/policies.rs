@@ -115,8 +115,14 @@ fn doubtful_policies_are_warned_about() {
 }
 
 /// These are about other files, and who may do what with them; see the tests below, those of `check` and those of test files.
-const ELSEWHERE: [Code; 5] =
-    [Code::UnreadableFile, Code::BadSource, Code::UnknownRule, Code::ReadByEveryone, Code::WrittenByEveryone];
+const ELSEWHERE: [Code; 6] = [
+    Code::UnreadableFile,
+    Code::BadSource,
+    Code::BadPasswordEntry,
+    Code::UnknownRule,
+    Code::ReadByEveryone,
+    Code::WrittenByEveryone,
+];
 
 #[test]
 fn every_code_has_a_policy() {

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use crate::analysis::findings;
 use crate::clock::now_ms;
 use crate::input;
+use crate::password;
 use crate::policy::codes::Code;
 use crate::policy::diag::Report;
 use crate::policy::{self, Loaded};
@@ -120,6 +121,7 @@ fn check_file(file: &Path, no_sources: bool) -> Report {
                 let policy = (file != Path::new("-")).then_some(file);
                 loaded.report_sources(source::open_to_everyone(policy, &loaded.model));
                 loaded.report_sources(source::check(&loaded.model));
+                loaded.report_sources(password::check(&loaded.model));
             }
             if loaded.warnings.errors() == 0 {
                 // What a list holds, and who may read it, changes without the policy.

@@ -80,7 +80,9 @@ impl Core {
             Some(before) => before.passwords.clone(),
             None => (!policy.passwords().is_empty()).then(|| {
                 let told = Arc::clone(outlet);
-                Arc::new(Pool::start(policy.passwords(), deadline, Box::new(move || told.tell()), log.clone()))
+                let told = Box::new(move || told.tell());
+                let before = before.and_then(|before| before.passwords.as_deref());
+                Arc::new(Pool::start_after(before, policy.passwords(), deadline, told, log.clone()))
             }),
         };
         let capture =

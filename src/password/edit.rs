@@ -9,7 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::file::{MAX_BYTES, open, split_line};
+use super::entries::split_line;
+use super::file::{MAX_BYTES, open};
 use crate::input;
 
 /// Symbolic links that are followed one after another at most.

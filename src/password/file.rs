@@ -1,16 +1,9 @@
-//! Password files: `username:hash` a line.
-//!
-//! A line that begins with `#` is a comment, a blank one nothing; line ends and a byte order mark are taken
-//! off, and every other character counts. The username goes up to the first `:`. A line without one names a
-//! user whose hash is unreadable: such a user must not pass for unknown, since for unknown users the
-//! policy's next rule is asked.
+//! Password files as a source: when they are read, and what counts while they change.
 //!
 //! The file is read again as soon as it has changed, so that a new password works at the next login. A program
 //! that writes it in place leaves it empty for a moment: a user who is gone from it counts as unknown only once
 //! nobody has written to it for a second, and until then the file as unreadable.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -18,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::entries::{BadEntries, Entries, User, Users};
 use super::hash::StoredHash;
-use super::source::{Finding, Found, Source};
+use super::source::{Found, Source};
 use crate::input;
 
 /// Larger files are refused.
@@ -29,31 +23,25 @@ pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
 const TICK: Duration = Duration::from_millis(100);
 /// How long after its last change a file is taken for complete.
 const REST: Duration = Duration::from_secs(1);
-/// What is wrong with a file is told up to this many times.
-const MAX_FINDINGS: usize = 20;
 /// How often a file that changes while it is being read is read again.
 const ATTEMPTS: usize = 3;
 
 pub(super) struct FileSource {
     path: PathBuf,
+    /// The time that a login has.
+    deadline: Duration,
     contents: Option<Contents>,
     /// The users before the last change, until the file has come to rest.
     before: Option<Users>,
+    /// The bad entries that were logged last.
+    logged: BadEntries,
 }
-
-type Users = HashMap<Box<[u8]>, User>;
 
 struct Contents {
     stamp: Stamp,
     /// Whether a later change is sure to change the stamp.
     settled: bool,
-    users: Users,
-    sample: Option<String>,
-}
-
-enum User {
-    One(Box<[u8]>),
-    Several,
+    entries: Entries,
 }
 
 /// What changes with the file's contents.
@@ -88,8 +76,8 @@ impl Stamp {
 }
 
 impl FileSource {
-    pub(super) fn new(path: PathBuf) -> Self {
-        FileSource { path, contents: None, before: None }
+    pub(super) fn new(path: PathBuf, deadline: Duration) -> Self {
+        FileSource { path, deadline, contents: None, before: None, logged: BadEntries::default() }
     }
 
     /// What the file holds now.
@@ -98,38 +86,53 @@ impl FileSource {
         let contents = match self.contents.take() {
             Some(contents) if contents.settled && contents.stamp == stamp => contents,
             Some(old) => {
-                self.before.get_or_insert(old.users);
-                Contents::read(&self.path)?
+                self.before.get_or_insert(old.entries.users);
+                Contents::read(&self.path, self.deadline)?
             }
-            None => Contents::read(&self.path)?,
+            None => Contents::read(&self.path, self.deadline)?,
         };
         Ok(self.contents.insert(contents))
     }
 }
 
 impl Source for FileSource {
+    fn prepare(&mut self) {
+        // A file that cannot be read is logged as soon as a login needs it.
+        let _ = self.refresh();
+    }
+
     fn look_up(&mut self, username: &str, _end: Instant) -> Result<Found, String> {
         let contents = match self.refresh() {
             Ok(contents) => contents,
             Err(e) => return Err(format!("{}: {e}", self.path.display())),
         };
-        match contents.users.get(username.as_bytes()) {
-            Some(User::Several) => return Ok(Found::Several),
+        match contents.entries.users.get(username.as_bytes()) {
+            Some(User::Several { .. }) => return Ok(Found::Several),
             // What is no text cannot be read as a hash either.
-            Some(User::One(hash)) => return Ok(Found::Hash(String::from_utf8_lossy(hash).into_owned())),
+            Some(User::One { hash, .. }) => return Ok(Found::Hash(String::from_utf8_lossy(hash).into_owned())),
             None => {}
         }
         if contents.stamp.is_older_than(REST) {
             self.before = None;
         }
         if self.before.as_ref().is_some_and(|before| before.contains_key(username.as_bytes())) {
-            return Err(format!("{}: a user is gone from it, and it was changed just now", self.path.display()));
+            let why = format!("{}: a user is gone from it, and it was changed just now", self.path.display());
+            return Ok(Found::Unsure(why));
         }
         Ok(Found::Nobody)
     }
 
-    fn sample(&self) -> Option<&str> {
-        self.contents.as_ref()?.sample.as_deref()
+    fn costliest(&self) -> Option<Arc<StoredHash>> {
+        self.contents.as_ref()?.entries.costliest.clone()
+    }
+
+    fn bad_entries(&mut self) -> Option<String> {
+        let bad = &self.contents.as_ref()?.entries.bad;
+        if *bad == self.logged {
+            return None;
+        }
+        self.logged = bad.clone();
+        (!bad.is_empty()).then(|| format!("{}: {bad}", self.path.display()))
     }
 
     /// A file system that hangs cannot be interrupted.
@@ -139,21 +142,10 @@ impl Source for FileSource {
 }
 
 impl Contents {
-    fn read(path: &Path) -> io::Result<Self> {
+    fn read(path: &Path, deadline: Duration) -> io::Result<Self> {
         let (bytes, stamp) = read_unchanging(path)?;
-        let mut users = Users::new();
-        let mut sample = None;
-        for (_, line) in lines(&bytes) {
-            let (user, hash) = line.split();
-            if sample.is_none() {
-                sample = line.readable().map(str::to_owned);
-            }
-            match users.entry(user.into()) {
-                Entry::Vacant(place) => drop(place.insert(User::One(hash.into()))),
-                Entry::Occupied(mut place) => *place.get_mut() = User::Several,
-            }
-        }
-        Ok(Contents { settled: stamp.is_older_than(TICK), stamp, users, sample })
+        let entries = Entries::read(&bytes, deadline)?;
+        Ok(Contents { settled: stamp.is_older_than(TICK), stamp, entries })
     }
 }
 
@@ -176,93 +168,13 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     if metadata.is_file() { Ok((file, metadata)) } else { Err(io::Error::other("not a regular file")) }
 }
 
-/// A line that is about a user.
-#[derive(Clone, Copy)]
-struct Line<'a>(&'a [u8]);
-
-impl<'a> Line<'a> {
-    /// The username and the hash, which is empty where there is no `:`.
-    fn split(self) -> (&'a [u8], &'a [u8]) {
-        let mut parts = self.0.splitn(2, |byte| *byte == b':');
-        (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
-    }
-
-    /// The hash, where it can be read.
-    fn readable(self) -> Option<&'a str> {
-        let text = std::str::from_utf8(self.split().1).ok()?;
-        StoredHash::parse(text).ok().map(|_| text)
-    }
-}
-
-/// A line of the file in its parts.
-pub(super) struct SplitLine<'a> {
-    /// The byte order mark at the beginning of the file.
-    pub(super) mark: &'a [u8],
-    /// What stands between the mark and the end.
-    text: &'a [u8],
-    /// The user whom the line is about, unless it is blank or a comment.
-    pub(super) user: Option<&'a [u8]>,
-    /// The line end; empty at the end of a file without one.
-    pub(super) end: &'a [u8],
-}
-
-/// Splits a line that may have its line end.
-pub(super) fn split_line(line: &[u8], first: bool) -> SplitLine<'_> {
-    const MARK: &[u8] = "\u{feff}".as_bytes();
-    let (mark, text) = if first && line.starts_with(MARK) { line.split_at(MARK.len()) } else { line.split_at(0) };
-    let bare = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
-    let (text, end) = text.split_at(bare.len());
-    let about_a_user = !text.is_empty() && !text.starts_with(b"#");
-    let user = about_a_user.then(|| Line(text).split().0);
-    SplitLine { mark, text, user, end }
-}
-
-/// The lines that are about a user, with their numbers from 1.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Line<'_>)> {
-    bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .enumerate()
-        .map(|(index, line)| (index + 1, split_line(line, index == 0)))
-        .filter(|(_, line)| line.user.is_some())
-        .map(|(number, line)| (number, Line(line.text)))
-}
-
-/// Everything that is wrong with a password file.
-pub(super) fn check(path: &Path) -> Vec<Finding> {
-    let bytes = match read_unchanging(path) {
-        Ok((bytes, _)) => bytes,
-        Err(e) => return vec![Finding::fatal(e.to_string())],
-    };
-    let mut first: HashMap<&[u8], usize> = HashMap::new();
-    let mut findings = Vec::new();
-    let mut more = 0;
-    for (number, line) in lines(&bytes) {
-        let (user, hash) = line.split();
-        let name = String::from_utf8_lossy(user);
-        let mut finding = |message| {
-            if findings.len() < MAX_FINDINGS {
-                findings.push(Finding { line: Some(number), message, fatal: false });
-            } else {
-                more += 1;
-            }
-        };
-        match first.entry(user) {
-            Entry::Vacant(place) => drop(place.insert(number)),
-            Entry::Occupied(place) => {
-                finding(format!("user `{name}` stands on line {} already, so that every login is denied", place.get()));
-            }
-        }
-        if user.len() == line.0.len() {
-            // The text may be a lost hash or a plain password: it is not shown.
-            finding("no `:` between username and hash".to_owned());
-        } else if let Err(e) = std::str::from_utf8(hash).map_or(StoredHash::parse(""), StoredHash::parse) {
-            finding(format!("the hash of user `{name}` cannot be read: {e}"));
-        }
-    }
-    if more > 0 {
-        findings.push(Finding { line: None, message: format!("and {more} more problems"), fatal: false });
-    }
-    findings
+/// The entries of a password file that let no one in. `deadline` is the time that a login has.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn check(path: &Path, deadline: Duration) -> io::Result<Entries> {
+    let (bytes, _) = read_unchanging(path)?;
+    Entries::read(&bytes, deadline)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! 1 GiB of memory is unreadable, since no login that waits for it could be answered in time.
 
 use std::fmt;
+use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine;
@@ -16,12 +17,17 @@ use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::unreadable::Fault;
+pub use super::unreadable::UnreadableHash;
+
 /// The most work that one verification may be, in microseconds of an ordinary core.
 const MAX_WORK: u64 = 10_000_000;
 /// The most memory that one verification may take, in KiB.
 const MAX_MEMORY: u64 = 1024 * 1024;
 /// bcrypt reads this many bytes of a password, and never what follows.
 const BCRYPT_BYTES: usize = 72;
+/// One digest in 2^32 ends in more NUL bytes than this.
+const STRIPPED: usize = 3;
 const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&BCRYPT, NO_PAD);
 
 /// A password hash as a source holds it.
@@ -69,31 +75,35 @@ impl Memory {
     }
 }
 
+/// The hash function of HMAC, on which PBKDF2 and scrypt are built.
 #[derive(Clone, Copy)]
 enum Prf {
     Sha256,
     Sha512,
 }
 
-/// Why a text is no hash that can be verified against. It shows nothing of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnreadableHash(&'static str);
+impl Prf {
+    fn digest_bytes(self) -> usize {
+        match self {
+            Prf::Sha256 => 32,
+            Prf::Sha512 => 64,
+        }
+    }
 
-impl fmt::Display for UnreadableHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+    /// Whether no other password can have the same hash.
+    ///
+    /// HMAC pads its key with NUL bytes to a block of 64 (SHA-256) or 128 bytes (SHA-512), so NUL
+    /// bytes at the end do not count. It replaces a longer key by its digest, so the digest of a
+    /// long password would be accepted in its place, also without the NUL bytes that it ends in.
+    /// The stored hash does not say which of the two was set. A digest is practically never UTF-8
+    /// text (one in 80 million with SHA-256), so only passwords that could be a digest by their
+    /// length and that are not text are refused. Long passwords stay right.
+    fn is_unambiguous(self, password: &[u8]) -> bool {
+        let digest = self.digest_bytes();
+        let may_be_digest = (digest - STRIPPED..=digest).contains(&password.len());
+        !password.ends_with(&[0]) && !(may_be_digest && std::str::from_utf8(password).is_err())
     }
 }
-
-impl std::error::Error for UnreadableHash {}
-
-const UNKNOWN: UnreadableHash = UnreadableHash(
-    "it is none of argon2id, argon2i, scrypt, pbkdf2-sha256, pbkdf2-sha512, bcrypt and mosquitto_passwd's $6$ and $7$",
-);
-const MALFORMED: UnreadableHash = UnreadableHash("it is cut short or malformed");
-const PARAMETERS: UnreadableHash = UnreadableHash("its parameters are missing, unknown or out of range");
-const COSTLY: UnreadableHash =
-    UnreadableHash("its parameters ask for more than 10 seconds or 1 GiB for every verification");
 
 impl StoredHash {
     /// Reads a hash. The whole text counts: a blank at its end makes it unreadable.
@@ -102,7 +112,16 @@ impl StoredHash {
     /// The text is in none of the formats, its parameters are out of range, or one verification would
     /// cost too much.
     pub fn parse(text: &str) -> Result<Self, UnreadableHash> {
-        let kind = match text.split('$').nth(1) {
+        let read = |text| Self::read(text).map_err(|fault| UnreadableHash::of(text, fault));
+        read(text).map_err(|why| {
+            let bare = text.trim();
+            if bare != text && read(bare).is_ok() { UnreadableHash::BLANK } else { why }
+        })
+    }
+
+    fn read(text: &str) -> Result<Self, Fault> {
+        let format = text.strip_prefix('$').and_then(|rest| rest.split('$').next());
+        let kind = match format {
             Some("argon2id") => argon2(Algorithm::Argon2id, phc(text)?)?,
             Some("argon2i") => argon2(Algorithm::Argon2i, phc(text)?)?,
             Some("scrypt") => scrypt(phc(text)?)?,
@@ -111,10 +130,10 @@ impl StoredHash {
             Some("2a" | "2b" | "2y") => bcrypt(text)?,
             Some("6") => mosquitto_sha512(text)?,
             Some("7") => mosquitto_pbkdf2(text)?,
-            Some(_) | None => return Err(UNKNOWN),
+            Some(_) | None => return Err(Fault::Foreign),
         };
         let hash = StoredHash(kind);
-        if hash.work() > MAX_WORK || hash.memory() > MAX_MEMORY { Err(COSTLY) } else { Ok(hash) }
+        if hash.work() > MAX_WORK || hash.memory() > MAX_MEMORY { Err(Fault::Costly) } else { Ok(hash) }
     }
 
     /// Hashes a password with argon2id, the default parameters and a random salt, as a PHC string.
@@ -150,7 +169,7 @@ impl StoredHash {
     ///
     /// Some formats take several passwords for one, and such a password is never right: to bcrypt what
     /// follows the 72nd byte does not count, and a NUL byte may stand for the end; to scrypt and PBKDF2
-    /// NUL bytes at the end do not count.
+    /// NUL bytes at the end do not count, and a long password and its digest are the same.
     pub fn verify(&self, password: &[u8]) -> bool {
         self.verify_in(password, &mut Memory::default())
     }
@@ -168,7 +187,7 @@ impl StoredHash {
                 let mut computed = vec![0; hash.len()];
                 scrypt::scrypt(password, salt, params, &mut computed).is_ok()
                     && same(&computed, hash)
-                    && !password.ends_with(&[0])
+                    && Prf::Sha256.is_unambiguous(password)
             }
             Kind::Pbkdf2 { prf, rounds, salt, hash } => {
                 let mut computed = vec![0; hash.len()];
@@ -176,7 +195,7 @@ impl StoredHash {
                     Prf::Sha256 => pbkdf2_hmac::<Sha256>(password, salt, *rounds, &mut computed),
                     Prf::Sha512 => pbkdf2_hmac::<Sha512>(password, salt, *rounds, &mut computed),
                 }
-                same(&computed, hash) && !password.ends_with(&[0])
+                same(&computed, hash) && prf.is_unambiguous(password)
             }
             Kind::Bcrypt { cost, salt, hash } => {
                 let whole = password.len() <= BCRYPT_BYTES && !password.contains(&0);
@@ -193,8 +212,8 @@ impl StoredHash {
         }
     }
 
-    /// About how long one verification takes, in microseconds of an ordinary core: fit for comparing
-    /// hashes and for refusing absurd ones.
+    /// About how long one verification takes at most, in microseconds of an ordinary core: fit for
+    /// refusing absurd hashes.
     pub(super) fn work(&self) -> u64 {
         match &self.0 {
             Kind::Argon2 { context, .. } => {
@@ -205,15 +224,30 @@ impl StoredHash {
                 params.n().saturating_mul(blocks) / 3
             }
             Kind::Pbkdf2 { prf, rounds, hash, .. } => {
-                let block = match prf {
-                    Prf::Sha256 => 32,
-                    Prf::Sha512 => 64,
-                };
-                u64::from(*rounds).saturating_mul(hash.len().div_ceil(block) as u64)
+                u64::from(*rounds).saturating_mul(hash.len().div_ceil(prf.digest_bytes()) as u64)
             }
             Kind::Bcrypt { cost, .. } => 1u64.checked_shl(*cost).map_or(u64::MAX, |rounds| rounds.saturating_mul(50)),
             Kind::Sha512 { .. } => 1,
         }
+    }
+
+    /// Whether a verification is not sure to be made within this deadline.
+    pub(super) fn is_long(&self, deadline: Duration) -> bool {
+        u128::from(self.work()) >= deadline.as_micros()
+    }
+
+    /// About how long one verification takes on a fast core. Measured, so that hashes of different
+    /// formats can be compared.
+    pub(super) fn time(&self) -> Duration {
+        let nanos = match &self.0 {
+            Kind::Argon2 { .. } => 400,
+            Kind::Scrypt { .. } => 500,
+            Kind::Pbkdf2 { prf: Prf::Sha256, .. } => 100,
+            Kind::Pbkdf2 { prf: Prf::Sha512, .. } => 400,
+            Kind::Bcrypt { .. } => 900,
+            Kind::Sha512 { .. } => 1000,
+        };
+        Duration::from_nanos(self.work().saturating_mul(nanos))
     }
 
     /// The memory that one verification takes, in KiB.
@@ -246,14 +280,14 @@ struct Phc {
     hash: Vec<u8>,
 }
 
-fn phc(text: &str) -> Result<Phc, UnreadableHash> {
-    let read = PasswordHash::new(text).map_err(|_| MALFORMED)?;
-    let (Some(salt), Some(hash)) = (read.salt, read.hash) else { return Err(MALFORMED) };
+fn phc(text: &str) -> Result<Phc, Fault> {
+    let read = PasswordHash::new(text).map_err(|_| Fault::Malformed)?;
+    let (Some(salt), Some(hash)) = (read.salt, read.hash) else { return Err(Fault::Malformed) };
     let mut params: Vec<(String, u32)> = Vec::new();
     for (name, value) in read.params.iter() {
-        let value = value.decimal().map_err(|_| PARAMETERS)?;
+        let value = value.decimal().map_err(|_| Fault::Parameters)?;
         if params.iter().any(|(other, _)| other == name.as_str()) {
-            return Err(PARAMETERS);
+            return Err(Fault::Parameters);
         }
         params.push((name.as_str().to_owned(), value));
     }
@@ -268,97 +302,97 @@ impl Phc {
     }
 
     /// Takes out a parameter that must be there.
-    fn need(&mut self, name: &str) -> Result<u32, UnreadableHash> {
-        self.take(name).ok_or(PARAMETERS)
+    fn need(&mut self, name: &str) -> Result<u32, Fault> {
+        self.take(name).ok_or(Fault::Parameters)
     }
 
     /// What is left over is no parameter of the format.
-    fn nothing_left(&self) -> Result<(), UnreadableHash> {
-        if self.params.is_empty() { Ok(()) } else { Err(PARAMETERS) }
+    fn nothing_left(&self) -> Result<(), Fault> {
+        if self.params.is_empty() { Ok(()) } else { Err(Fault::Parameters) }
     }
 }
 
-fn argon2(algorithm: Algorithm, mut read: Phc) -> Result<Kind, UnreadableHash> {
+fn argon2(algorithm: Algorithm, mut read: Phc) -> Result<Kind, Fault> {
     let version = match read.version {
         None => Version::V0x10,
-        Some(number) => Version::try_from(number).map_err(|_| PARAMETERS)?,
+        Some(number) => Version::try_from(number).map_err(|_| Fault::Parameters)?,
     };
     let (memory, passes, lanes) = (read.need("m")?, read.need("t")?, read.need("p")?);
     read.nothing_left()?;
     // The crate multiplies the lanes by eight in 32 bits.
     if lanes > Params::MAX_P_COST {
-        return Err(PARAMETERS);
+        return Err(Fault::Parameters);
     }
-    let params = Params::new(memory, passes, lanes, Some(read.hash.len())).map_err(|_| PARAMETERS)?;
+    let params = Params::new(memory, passes, lanes, Some(read.hash.len())).map_err(|_| Fault::Parameters)?;
     Ok(Kind::Argon2 { context: Argon2::new(algorithm, version, params), salt: read.salt, hash: read.hash })
 }
 
-fn scrypt(mut read: Phc) -> Result<Kind, UnreadableHash> {
+fn scrypt(mut read: Phc) -> Result<Kind, Fault> {
     let (log_n, r, p) = (read.need("ln")?, read.need("r")?, read.need("p")?);
     read.nothing_left()?;
     // The crate multiplies r and p in 32 bits.
     if read.version.is_some() || r > 0xFFFF || p > 0xFFFF {
-        return Err(PARAMETERS);
+        return Err(Fault::Parameters);
     }
-    let log_n = u8::try_from(log_n).map_err(|_| PARAMETERS)?;
-    let params = scrypt::Params::new(log_n, r, p).map_err(|_| PARAMETERS)?;
+    let log_n = u8::try_from(log_n).map_err(|_| Fault::Parameters)?;
+    let params = scrypt::Params::new(log_n, r, p).map_err(|_| Fault::Parameters)?;
     Ok(Kind::Scrypt { params, salt: read.salt, hash: read.hash })
 }
 
-fn pbkdf2(prf: Prf, mut read: Phc) -> Result<Kind, UnreadableHash> {
+fn pbkdf2(prf: Prf, mut read: Phc) -> Result<Kind, Fault> {
     let rounds = read.need("i")?;
     // Some programs write the length of the hash beside the hash.
     let length = read.take("l");
     read.nothing_left()?;
     if read.version.is_some() || rounds == 0 || length.is_some_and(|length| length as usize != read.hash.len()) {
-        return Err(PARAMETERS);
+        return Err(Fault::Parameters);
     }
     Ok(Kind::Pbkdf2 { prf, rounds, salt: read.salt, hash: read.hash })
 }
 
-fn bcrypt(text: &str) -> Result<Kind, UnreadableHash> {
-    let parts: ::bcrypt::HashParts = text.parse().map_err(|_| MALFORMED)?;
+fn bcrypt(text: &str) -> Result<Kind, Fault> {
+    let parts: ::bcrypt::HashParts = text.parse().map_err(|_| Fault::Malformed)?;
     let (cost, salt) = (parts.get_cost(), parts.get_salt_raw());
     if !(4..=31).contains(&cost) {
-        return Err(PARAMETERS);
+        return Err(Fault::Parameters);
     }
     // The crate gives the salt as bytes, but the hash as text only.
     let mut hash = [0; 23];
-    let encoded = text.get(29..).ok_or(MALFORMED)?;
-    BCRYPT_BASE64.decode_slice(encoded, &mut hash).map_err(|_| MALFORMED)?;
+    let encoded = text.get(29..).ok_or(Fault::Malformed)?;
+    BCRYPT_BASE64.decode_slice(encoded, &mut hash).map_err(|_| Fault::Malformed)?;
     Ok(Kind::Bcrypt { cost, salt, hash })
 }
 
 /// `$6$salt$hash`: SHA-512 of the password and the salt. The `$6$` of crypt(3) has another alphabet and
 /// length, and is refused by them.
-fn mosquitto_sha512(text: &str) -> Result<Kind, UnreadableHash> {
-    let ["", _, salt, hash] = fields(text)? else { return Err(MALFORMED) };
+fn mosquitto_sha512(text: &str) -> Result<Kind, Fault> {
+    let ["", _, salt, hash] = fields(text)? else { return Err(Fault::Malformed) };
     Ok(Kind::Sha512 { salt: mosquitto_salt(salt)?, hash: sixty_four(hash)? })
 }
 
 /// `$7$rounds$salt$hash`: PBKDF2 with HMAC-SHA-512.
-fn mosquitto_pbkdf2(text: &str) -> Result<Kind, UnreadableHash> {
-    let ["", _, rounds, salt, hash] = fields(text)? else { return Err(MALFORMED) };
-    let rounds = rounds.parse().map_err(|_| PARAMETERS)?;
+fn mosquitto_pbkdf2(text: &str) -> Result<Kind, Fault> {
+    let ["", _, rounds, salt, hash] = fields(text)? else { return Err(Fault::Malformed) };
+    let rounds = rounds.parse().map_err(|_| Fault::Parameters)?;
     if rounds == 0 {
-        return Err(PARAMETERS);
+        return Err(Fault::Parameters);
     }
     Ok(Kind::Pbkdf2 { prf: Prf::Sha512, rounds, salt: mosquitto_salt(salt)?, hash: sixty_four(hash)? })
 }
 
-fn fields<const N: usize>(text: &str) -> Result<[&str; N], UnreadableHash> {
+fn fields<const N: usize>(text: &str) -> Result<[&str; N], Fault> {
     let fields: Vec<&str> = text.splitn(N + 1, '$').collect();
-    fields.try_into().map_err(|_| MALFORMED)
+    fields.try_into().map_err(|_| Fault::Malformed)
 }
 
-fn mosquitto_salt(encoded: &str) -> Result<Vec<u8>, UnreadableHash> {
-    let salt = STANDARD.decode(encoded).map_err(|_| MALFORMED)?;
-    if salt.is_empty() { Err(MALFORMED) } else { Ok(salt) }
+fn mosquitto_salt(encoded: &str) -> Result<Vec<u8>, Fault> {
+    let salt = STANDARD.decode(encoded).map_err(|_| Fault::Malformed)?;
+    if salt.is_empty() { Err(Fault::Malformed) } else { Ok(salt) }
 }
 
-fn sixty_four(encoded: &str) -> Result<Vec<u8>, UnreadableHash> {
-    let hash = STANDARD.decode(encoded).map_err(|_| MALFORMED)?;
-    if hash.len() == 64 { Ok(hash) } else { Err(MALFORMED) }
+fn sixty_four(encoded: &str) -> Result<Vec<u8>, Fault> {
+    let hash = STANDARD.decode(encoded).map_err(|_| Fault::Malformed)?;
+    if hash.len() == 64 { Ok(hash) } else { Err(Fault::Malformed) }
 }
 
 #[cfg(test)]

@@ -70,6 +70,102 @@ fn bcrypt_takes_no_password_that_it_reads_in_part() {
     assert!(!hash.verify(b"a\0a"));
 }
 
+/// The four formats that are built on HMAC, with a password of these bytes, and the digest that
+/// HMAC puts in the place of a long one.
+fn of_hmac(password: &[u8]) -> [(StoredHash, Vec<u8>); 4] {
+    let (salt, mut short, mut long) = (b"somesalt".to_vec(), [0; 32], [0; 64]);
+    let (sha256, sha512) = (Sha256::digest(password).to_vec(), Sha512::digest(password).to_vec());
+    pbkdf2_hmac::<Sha256>(password, &salt, 3, &mut short);
+    let pbkdf2_sha256 = Kind::Pbkdf2 { prf: Prf::Sha256, rounds: 3, salt: salt.clone(), hash: short.to_vec() };
+    pbkdf2_hmac::<Sha512>(password, &salt, 3, &mut long);
+    let pbkdf2_sha512 = Kind::Pbkdf2 { prf: Prf::Sha512, rounds: 3, salt: salt.clone(), hash: long.to_vec() };
+    let mosquitto = format!("$7$3${}${}", STANDARD.encode(&salt), STANDARD.encode(long));
+    let params = scrypt::Params::new(1, 1, 1).unwrap();
+    scrypt::scrypt(password, &salt, &params, &mut short).unwrap();
+    let scrypt = Kind::Scrypt { params, salt, hash: short.to_vec() };
+    [
+        (StoredHash(pbkdf2_sha256), sha256.clone()),
+        (StoredHash(scrypt), sha256),
+        (StoredHash(pbkdf2_sha512), sha512.clone()),
+        (StoredHash::parse(&mosquitto).unwrap(), sha512),
+    ]
+}
+
+#[test]
+fn a_long_password_is_right_and_its_digest_is_not() {
+    // The block of HMAC has 64 bytes with SHA-256, and 128 with SHA-512.
+    for length in [129, 130, 1000, 65_535] {
+        let password = vec![b'p'; length];
+        for (n, (hash, digest)) in of_hmac(&password).into_iter().enumerate() {
+            assert!(hash.verify(&password), "{length} bytes, format {n}");
+            assert!(!hash.verify(&digest), "the digest of {length} bytes, format {n}");
+            assert!(!hash.verify(&vec![b'p'; length - 1]), "{length} bytes, format {n}");
+        }
+    }
+}
+
+#[test]
+fn a_digest_that_ends_in_nul_bytes_is_not_right_without_them() {
+    let ends_in_nul = |digest: &[u8]| digest.ends_with(&[0]);
+    let mut met = [false; 2];
+    for n in 0.. {
+        let password = format!("{n:0200}").into_bytes();
+        let found = [ends_in_nul(&Sha256::digest(&password)), ends_in_nul(&Sha512::digest(&password))];
+        if found == [false; 2] {
+            continue;
+        }
+        for (hash, digest) in of_hmac(&password) {
+            let bare = digest.len() - digest.iter().rev().take_while(|byte| **byte == 0).count();
+            assert!(hash.verify(&password) && !hash.verify(&digest[..bare]) && !hash.verify(&digest), "{n}");
+        }
+        met = [met[0] || found[0], met[1] || found[1]];
+        if met == [true; 2] {
+            break;
+        }
+    }
+}
+
+#[test]
+fn passwords_as_long_as_a_digest_are_right_if_they_are_text() {
+    let lengths = [29, 31, 32, 61, 63, 64, 65, 128, 129];
+    for password in lengths.map(|length| format!("ä{}", "x".repeat(length - 2)).into_bytes()) {
+        for (n, (hash, _)) in of_hmac(&password).into_iter().enumerate() {
+            assert!(hash.verify(&password), "{} bytes, format {n}", password.len());
+        }
+    }
+    // Other bytes are right if they are too short or too long for a digest.
+    for (length, right) in [
+        (28, [true; 4]),
+        (29, [false, false, true, true]),
+        (32, [false, false, true, true]),
+        (33, [true; 4]),
+        (60, [true; 4]),
+        (61, [true, true, false, false]),
+        (64, [true, true, false, false]),
+        (65, [true; 4]),
+    ] {
+        let password = vec![0xff; length];
+        assert_eq!(of_hmac(&password).map(|(hash, _)| hash.verify(&password)), right, "{length} bytes");
+    }
+}
+
+#[test]
+fn formats_are_compared_by_the_time_they_take() {
+    // From the quickest to the slowest, as measured.
+    let tail = "c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/khZeYve0V1/mKeqU8ZGB7A";
+    let of = |text: &str| StoredHash::parse(text).unwrap().time();
+    let times = [
+        of(RIGHT[12]),
+        of(RIGHT[13]),
+        of(&format!("$pbkdf2-sha256$i=100000${tail}")),
+        of(&format!("$argon2id$v=19$m=19456,t=2,p=1${tail}")),
+        of(&format!("$scrypt$ln=14,r=8,p=1${tail}")),
+        of("$2b$10$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy."),
+        of("$2b$12$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy."),
+    ];
+    assert!(times.is_sorted(), "{times:?}");
+}
+
 #[test]
 fn what_this_program_writes_it_reads() {
     let text = StoredHash::argon2id(b"s3cret").unwrap();
@@ -78,12 +174,13 @@ fn what_this_program_writes_it_reads() {
     let hash = StoredHash::parse(&text).unwrap();
     assert!(hash.verify(b"s3cret"));
     assert!(!hash.verify(b"s3cre"));
-    assert_eq!(hash.work(), StoredHash::stand_in().work());
+    assert_eq!(hash.time(), StoredHash::stand_in().time());
 }
 
 #[track_caller]
-fn refused(text: &str, why: UnreadableHash) {
-    assert_eq!(StoredHash::parse(text).map(|_| ()), Err(why), "{text}");
+fn refused(text: &str, why: Fault) {
+    assert_eq!(StoredHash::read(text).map(|_| ()), Err(why), "{text}");
+    assert!(StoredHash::parse(text).is_err(), "{text}");
 }
 
 #[test]
@@ -101,7 +198,7 @@ fn what_is_no_known_format_is_unreadable() {
         "{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
         " $6$IZfChNlPs8dMRGPK$5V/nWCcW",
     ] {
-        refused(text, if text.starts_with(' ') { MALFORMED } else { UNKNOWN });
+        refused(text, Fault::Foreign);
     }
 }
 
@@ -127,7 +224,7 @@ fn malformed_hashes_are_unreadable() {
         "$7$101$UVrzpwxunYblsK2F",
         "$7$101$UVrzpwxunYblsK2F$1TrCBYifcUQf/l+Rvt3qigTAP7UeWflxnZaZXHMDKAUn4ZAXXr1WXDhjaVOCaS1wC3HGvn9DjXD6WavlbF9cjg==$",
     ] {
-        refused(text, MALFORMED);
+        refused(text, Fault::Malformed);
     }
 }
 
@@ -147,7 +244,7 @@ fn parameters_are_checked() {
         "$v=19$m=64,t=2,p=1,keyid=aaaa",
         "$v=17$m=64,t=2,p=1",
     ] {
-        refused(&format!("$argon2id{params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), PARAMETERS);
+        refused(&format!("$argon2id{params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), Fault::Parameters);
     }
     for params in [
         "ln=4,r=8",
@@ -158,18 +255,18 @@ fn parameters_are_checked() {
         "ln=4,r=65536,p=65536",
         "n=16,r=8,p=1",
     ] {
-        refused(&format!("$scrypt${params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), PARAMETERS);
+        refused(&format!("$scrypt${params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), Fault::Parameters);
     }
     for params in ["l=16", "i=0", "i=1,l=17", "i=1,i=1", "i=-1", "i=01", "i=4294967296"] {
-        refused(&format!("$pbkdf2-sha256${params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), PARAMETERS);
+        refused(&format!("$pbkdf2-sha256${params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), Fault::Parameters);
     }
     for cost in ["00", "03", "32", "99"] {
-        refused(&format!("$2b${cost}$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy."), PARAMETERS);
+        refused(&format!("$2b${cost}$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy."), Fault::Parameters);
     }
     let tail =
         "UVrzpwxunYblsK2F$1TrCBYifcUQf/l+Rvt3qigTAP7UeWflxnZaZXHMDKAUn4ZAXXr1WXDhjaVOCaS1wC3HGvn9DjXD6WavlbF9cjg==";
     for rounds in ["", "0", "-1", "x", "4294967296"] {
-        refused(&format!("$7${rounds}${tail}"), PARAMETERS);
+        refused(&format!("$7${rounds}${tail}"), Fault::Parameters);
     }
 }
 
@@ -188,7 +285,7 @@ fn hashes_that_no_login_could_wait_for_are_unreadable() {
         "$2b$18$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy.".to_owned(),
         "$2b$31$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy.".to_owned(),
     ] {
-        refused(&costly, COSTLY);
+        refused(&costly, Fault::Costly);
     }
     for fine in [
         format!("$argon2id$v=19$m=1048576,t=4,p=4${tail}"),

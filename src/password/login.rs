@@ -98,6 +98,11 @@ pub enum Failure {
         /// The source's name in the policy.
         source: Arc<str>,
     },
+    /// The source holds an entry without a username, and the client gave none.
+    NoUser {
+        /// The source's name in the policy.
+        source: Arc<str>,
+    },
     /// The deadline passed first.
     TooLate,
     /// Too many logins wait, of all peers or of the user.
@@ -113,7 +118,7 @@ impl Failure {
     /// Otherwise no rule came to decide.
     pub fn is_of_the_hash(&self) -> bool {
         match self {
-            Failure::Hash { .. } | Failure::NoText { .. } | Failure::Several { .. } => true,
+            Failure::Hash { .. } | Failure::NoText { .. } | Failure::Several { .. } | Failure::NoUser { .. } => true,
             Failure::Source { .. } | Failure::TooLate | Failure::Share | Failure::Stopped | Failure::Internal => false,
         }
     }
@@ -128,6 +133,10 @@ impl fmt::Display for Failure {
             }
             Failure::NoText { source } => write!(f, "the user's hash in password source `{source}` is not text"),
             Failure::Several { source } => write!(f, "password source `{source}` has more than one entry of the user"),
+            Failure::NoUser { source } => write!(
+                f,
+                "the client gave no username, and password source `{source}` has an entry without one, which lets no one in"
+            ),
             Failure::TooLate => f.write_str("the password could not be checked within the deadline"),
             Failure::Share => f.write_str("too many logins wait for their passwords to be checked"),
             Failure::Stopped => f.write_str("the driver is stopping"),

@@ -10,8 +10,10 @@
 //!
 //! Equal checks that are under way together are made once, and a password that was right within the last
 //! minutes is not verified again as long as the stored hash, which is looked up anew, is the same: a storm
-//! of returning clients costs no hash. A user that no source knows costs a verification all the same, with
-//! the parameters of the hashes that were seen where it was looked for, as far as these can be verified in time.
+//! of returning clients costs no hash. A user that no source knows costs a verification all the
+//! same: that of the costliest hash of the sources that were asked, as far as it can be verified in time. So does
+//! a wrong password of a user who has a cheaper hash, and a user whose hash cannot be read. Of a
+//! file every hash is known; of a database, those that were asked for.
 //!
 //! A check is begun even where its login's deadline comes before its end. The login is denied, but what came
 //! of the check is remembered for the client that comes again, unless every check of such a hash takes too long;
@@ -33,10 +35,10 @@ use super::hash::{Memory, StoredHash};
 use super::intake::Intake;
 use super::login::{Failure, Login, Outcome, Told};
 use super::queue::Peer;
-use super::source::{self, Source};
-use super::state::{Asker, Asking, Bounds, Check, Outcomes, State};
+use super::source::{self, Seen, Source};
+use super::state::{Asker, Asking, Bounds, Check, Meaning, Outcomes, State};
 use crate::log::Log;
-use crate::policy::model::{PasswordDef, PasswordId};
+use crate::policy::model::{PasswordDef, PasswordId, PasswordSource};
 use desk::Desk;
 
 /// How long before the deadline a login is denied at the latest.
@@ -55,6 +57,9 @@ const GIVEN_UP_AT_ONCE: usize = 64;
 /// Checks passwords on threads of its own. When it is dropped, what waits is denied.
 pub struct Pool {
     shared: Arc<Shared>,
+    /// What was seen of each source, for the pool that comes after this one.
+    seen: Vec<(PasswordSource, Seen)>,
+    deadline: Duration,
 }
 
 /// Everything that the policy does not say: tests say otherwise.
@@ -114,10 +119,33 @@ struct Shared {
 impl Pool {
     /// Starts the threads. `deadline` is within which the caller has to answer, from a login's arrival; the
     /// outcome comes a tenth of it, and a quarter of a second at most, earlier, and up to another tenth where many wait.
-    /// No source is read before a login asks for it. `told` is called after outcomes were told.
+    /// Password files are read at once, on their own threads, and databases when a login asks for
+    /// it. `told` is called after outcomes were told.
     pub fn start(sources: &[PasswordDef], deadline: Duration, told: Told, log: Log) -> Pool {
-        let sources = sources.iter().map(|def| (def.name.as_str().into(), source::open(def))).collect();
-        Pool::with(sources, Settings::of(deadline), told, log)
+        Pool::start_after(None, sources, deadline, told, log)
+    }
+
+    /// As [`start`](Self::start). This pool knows what the pool before saw of the same sources.
+    pub fn start_after(
+        before: Option<&Pool>,
+        sources: &[PasswordDef],
+        deadline: Duration,
+        told: Told,
+        log: Log,
+    ) -> Pool {
+        // What fits into a longer deadline may be too long for this one.
+        let before = before.filter(|before| before.deadline <= deadline);
+        let known = |def: &PasswordDef| {
+            let (_, seen) = before?.seen.iter().find(|(source, _)| *source == def.source)?;
+            Some(seen.clone())
+        };
+        let seen: Vec<Seen> = sources.iter().map(|def| known(def).unwrap_or_default()).collect();
+        let opened =
+            |(def, seen): (&PasswordDef, &Seen)| (def.name.as_str().into(), source::open(def, deadline, seen.clone()));
+        let opened = sources.iter().zip(&seen).map(opened).collect();
+        let mut pool = Pool::with(opened, Settings::of(deadline), told, log);
+        pool.seen = sources.iter().map(|def| def.source.clone()).zip(seen).collect();
+        pool
     }
 
     pub(super) fn with(sources: Vec<(Arc<str>, Box<dyn Source>)>, settings: Settings, told: Told, log: Log) -> Pool {
@@ -149,7 +177,7 @@ impl Pool {
             let mut desk = Desk::new(PasswordId(index), source, bounds);
             shared.spawn("password-lookup", move |shared| desk.serve(shared));
         }
-        Pool { shared }
+        Pool { shared, seen: Vec::new(), deadline: settings.deadline }
     }
 
     /// How many logins have no answer yet.
@@ -278,7 +306,7 @@ impl Shared {
         let mut memory = Memory::default();
         let mut state = self.lock();
         while !state.stopping {
-            let Some((lane, Check { key, hash, password, meaning })) = state.next_check(Instant::now()) else {
+            let Some((lane, Check { key, hash, pad, password, meaning })) = state.next_check(Instant::now()) else {
                 state.idle += 1;
                 let timed_out;
                 if memory.is_free() {
@@ -298,7 +326,16 @@ impl Shared {
                 continue;
             };
             drop(state);
-            let verified = catch_unwind(AssertUnwindSafe(|| (self.verify)(&hash, &password, &mut memory))).ok();
+            let mut verify = |hash: &StoredHash| (self.verify)(hash, &password, &mut memory);
+            let verified = catch_unwind(AssertUnwindSafe(|| {
+                let verified = verify(&hash);
+                let is_right = verified && matches!(meaning, Meaning::Real(_));
+                if let Some(pad) = pad.filter(|_| !is_right) {
+                    verify(&pad);
+                }
+                verified
+            }))
+            .ok();
             drop(password);
             let mut told = Outcomes::new();
             state = self.lock();

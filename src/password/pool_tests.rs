@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 
@@ -21,6 +22,10 @@ const LONG_HASH: &str = "$pbkdf2-sha256$i=5000000$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoY
 /// Longer than any of these tests takes on a busy machine.
 const LONG: Duration = Duration::from_secs(60);
 
+fn parsed(hash: &str) -> Arc<StoredHash> {
+    Arc::new(StoredHash::parse(hash).unwrap())
+}
+
 type Users = Arc<Mutex<HashMap<&'static str, Result<Found, String>>>>;
 
 /// A source in memory. While `hangs` is locked, look-ups hang, unless they are interrupted.
@@ -29,8 +34,8 @@ struct Memory {
     users: Users,
     hangs: Arc<AtomicBool>,
     interrupted: Arc<AtomicUsize>,
-    /// What it gives for any hash that it holds, where that is not `HASH`.
-    sample: Option<&'static str>,
+    /// The costliest hash that it holds, if that is not `HASH`.
+    costliest: Option<Arc<StoredHash>>,
     /// How nice whoever looks up is.
     niceness: Arc<AtomicI32>,
 }
@@ -63,8 +68,9 @@ impl Source for Memory {
         self.users.lock().unwrap().get(username).cloned().unwrap_or(Ok(Found::Nobody))
     }
 
-    fn sample(&self) -> Option<&str> {
-        Some(self.sample.unwrap_or(HASH))
+    fn costliest(&self) -> Option<Arc<StoredHash>> {
+        static COSTLIEST: LazyLock<Arc<StoredHash>> = LazyLock::new(|| parsed(HASH));
+        Some(self.costliest.clone().unwrap_or_else(|| COSTLIEST.clone()))
     }
 
     fn interrupt(&self) -> Arc<dyn Fn() + Send + Sync> {
@@ -128,6 +134,8 @@ fn asks(user: &str, done: impl Fn(Outcome) + Send + Sync + 'static) -> Asks {
 struct Bench {
     pool: Option<Pool>,
     verified: Receiver<Vec<u8>>,
+    /// How long each of these takes.
+    times: Receiver<Duration>,
     gate: Arc<Mutex<()>>,
     log: Receiver<Vec<u8>>,
 }
@@ -152,6 +160,7 @@ impl Bench {
 
     fn bounded(deadline: Duration, sources: &[&Memory], change: impl FnOnce(&mut Bounds)) -> Self {
         let (report, verified) = mpsc::channel();
+        let (report_time, times) = mpsc::channel();
         let gate = Arc::new(Mutex::new(()));
         let behind = Arc::clone(&gate);
         let mut settings = Settings::of(deadline);
@@ -161,6 +170,7 @@ impl Bench {
         let new_hash = StoredHash::parse(NEW_HASH).unwrap().work();
         settings.verify = Arc::new(move |hash, password, _| {
             report.send(password.to_owned()).unwrap();
+            let _ = report_time.send(hash.time());
             drop(behind.lock());
             assert_ne!(password, b"panic");
             password == if hash.work() == new_hash { &b"new"[..] } else { b"right" }
@@ -171,7 +181,8 @@ impl Bench {
             .map(|(n, source)| (format!("source-{n}").into(), Box::new((*source).clone()) as Box<dyn Source>))
             .collect();
         let (lines, log) = mpsc::channel();
-        Bench { pool: Some(Pool::with(sources, settings, Box::new(|| {}), Log::to(Lines(lines)))), verified, gate, log }
+        let pool = Some(Pool::with(sources, settings, Box::new(|| {}), Log::to(Lines(lines))));
+        Bench { pool, verified, times, gate, log }
     }
 
     /// Submits a login that asks the sources in order, and gives where its outcome will come.
@@ -209,6 +220,11 @@ impl Bench {
     /// How many verifications were begun since this was last asked.
     fn cost(&self) -> usize {
         self.verified.try_iter().count()
+    }
+
+    /// How long the hashes take that were verified since this was last asked.
+    fn time(&self) -> Duration {
+        self.times.try_iter().sum()
     }
 
     /// Waits until the worker is busy with this password.
@@ -566,7 +582,8 @@ fn queue_check(state: &mut State, now: Instant, n: u8, hash: &str) -> Key {
     state.next_asking(now, PasswordId(0)).unwrap();
     let key = Keys::public().key(&[&[n]]);
     let hash = Arc::new(StoredHash::parse(hash).unwrap());
-    let check = Check { key, hash, password: Zeroizing::default(), meaning: Meaning::Real(PasswordId(0)) };
+    let meaning = Meaning::Real(PasswordId(0));
+    let check = Check { key, hash, pad: None, password: Zeroizing::default(), meaning };
     state.check(now, ticket, &who, (check, HASH), &mut told);
     assert!(told.is_empty());
     key
@@ -615,11 +632,11 @@ fn what_a_long_check_finds_too_late_is_not_remembered() {
 /// Checks that logins which no hash decides are answered, each at this cost, though the last user who came has the hash
 /// `LONG_HASH`. No check with so much work, or more, is ever begun.
 #[track_caller]
-fn check_unknown_users(long: u64, sample: &'static str, cost: usize) {
+fn check_unknown_users(long: u64, costliest: &'static str, cost: usize) {
     let mut first = Memory::with(&[("ann", LONG_HASH)]);
-    first.sample = Some(sample);
+    first.costliest = Some(parsed(costliest));
     let mut second = Memory::with(&[("bob", LONG_HASH)]);
-    second.sample = Some(sample);
+    second.costliest = Some(parsed(costliest));
     second.set("twice", Ok(Found::Several));
     let deadline = Duration::from_secs(10);
     let bench = Bench::bounded(deadline, &[&first, &second], |bounds| (bounds.long, bounds.long_at_once) = (long, 0));
@@ -640,6 +657,148 @@ fn an_unknown_user_costs_no_long_check() {
     // Where even the stand-in is long, nothing is spent.
     check_unknown_users(stand_in, LONG_HASH, 0);
     check_unknown_users(1, HASH, 0);
+}
+
+/// One that takes three thousand times as long as `HASH`, and one that takes nearly as long.
+const DEAR_HASH: &str = "$pbkdf2-sha256$i=21000$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M";
+const NEAR_HASH: &str = "$pbkdf2-sha256$i=20000$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M";
+
+fn time_of(hash: &str) -> Duration {
+    parsed(hash).time()
+}
+
+#[test]
+fn a_guess_costs_the_costliest_hash_for_every_user() {
+    let mut memory =
+        Memory::with(&[("cheap", HASH), ("dear", DEAR_HASH), ("near", NEAR_HASH), ("bad", "plain"), ("", HASH)]);
+    memory.costliest = Some(parsed(DEAR_HASH));
+    memory.set("twice", Ok(Found::Several));
+    memory.set("number", Ok(Found::NoText));
+    memory.set("gone", Ok(Found::Unsure("it was changed just now".to_owned())));
+    let bench = Bench::new(LONG, &[&memory]);
+    let (cheap, dear, near) = (time_of(HASH), time_of(DEAR_HASH), time_of(NEAR_HASH));
+    for (user, password, expected) in [
+        // The cheap one first: it must not become what others cost.
+        ("cheap", "right", cheap),
+        ("nobody", "guess", dear),
+        ("nobody", "", dear),
+        ("", "guess", dear),
+        ("", "right", dear),
+        ("dear", "guess", dear),
+        ("dear", "", dear),
+        ("bad", "guess", dear),
+        ("twice", "guess", dear),
+        ("number", "guess", dear),
+        ("gone", "guess", dear),
+        ("cheap", "guess", cheap + dear),
+        ("cheap", "", cheap + dear),
+        // Together they would take longer than either, which tells more.
+        ("near", "guess", near),
+        ("dear", "right", dear),
+    ] {
+        bench.login(user, password);
+        assert_eq!(bench.time(), expected, "{user:?} {password:?}");
+    }
+    bench.login("cheap", "right");
+    assert_eq!(bench.time(), Duration::ZERO, "it is remembered");
+}
+
+#[test]
+fn a_guess_costs_the_costliest_hash_of_all_sources_asked() {
+    let (mut first, mut second) =
+        (Memory::with(&[("ann", DEAR_HASH)]), Memory::with(&[("bob", HASH), ("bad", "plain")]));
+    first.costliest = Some(parsed(DEAR_HASH));
+    let (cheap, dear) = (time_of(HASH), time_of(DEAR_HASH));
+    let users = [("ann", dear), ("bob", cheap + dear), ("bad", dear), ("nobody", dear)];
+    let bench = Bench::new(LONG, &[&first, &second]);
+    for (user, expected) in users {
+        bench.login(user, "guess");
+        assert_eq!(bench.time(), expected, "{user}");
+    }
+    // The other way round. A user whom the first source knows is not asked for in the second.
+    let bench = Bench::new(LONG, &[&second, &first]);
+    for (user, expected) in [("ann", dear), ("bob", cheap), ("bad", cheap), ("nobody", dear)] {
+        bench.login(user, "guess");
+        assert_eq!(bench.time(), expected, "{user}");
+    }
+}
+
+#[test]
+fn a_long_hash_is_verified_alone() {
+    let mut memory = Memory::with(&[("long", DEAR_HASH), ("short", HASH)]);
+    memory.costliest = Some(parsed(DEAR_HASH));
+    let long = StoredHash::parse(DEAR_HASH).unwrap().work();
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.long = long);
+    for (user, hash) in [("long", DEAR_HASH), ("short", HASH), ("nobody", HASH)] {
+        bench.login(user, "guess");
+        // Without a known hash that is short, the stand-in would be taken; it is long here as well.
+        let expected = if user == "nobody" { Duration::ZERO } else { time_of(hash) };
+        assert_eq!(bench.time(), expected, "{user}");
+    }
+}
+
+#[test]
+fn an_entry_without_a_username_lets_no_one_in() {
+    let memory = Memory::with(&[("", HASH)]);
+    let bench = Bench::new(LONG, &[&memory]);
+    let denied = Outcome::Failed(Failure::NoUser { source: "source-0".into() });
+    for password in ["right", "guess", ""] {
+        assert_eq!(bench.login("", password), denied, "{password:?}");
+    }
+    let bench = Bench::new(LONG, &[&Memory::default()]);
+    assert_eq!(bench.login("", "right"), Outcome::Unknown);
+}
+
+#[test]
+fn what_was_seen_of_a_database_outlasts_a_reload() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("staff.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE staff(username, hash)").unwrap();
+    connection.execute("INSERT INTO staff VALUES ('ann', ?)", [DEAR_HASH]).unwrap();
+    let def = |query: &str| {
+        let source = PasswordSource::Sqlite { path: path.clone(), query: query.to_owned() };
+        PasswordDef { name: "staff".to_owned(), source }
+    };
+    let staff = def("SELECT hash FROM staff WHERE username = :username");
+    let other = def("SELECT hash FROM staff WHERE username = lower(:username)");
+    let start = |before, sources: &[PasswordDef], deadline| {
+        Pool::start_after(before, sources, deadline, Box::new(|| {}), Log::to(std::io::sink()))
+    };
+    let first = start(None, std::slice::from_ref(&staff), LONG);
+    let (done, outcome) = mpsc::channel();
+    first.submit(asks("ann", move |outcome| done.send(outcome).unwrap()).login("guess", None, Instant::now()));
+    assert_eq!(outcome.recv_timeout(LONG).unwrap(), wrong(0));
+    let seen = |pool: &Pool| -> Vec<Option<Duration>> {
+        pool.seen.iter().map(|(_, seen)| seen.costliest().map(|hash| hash.time())).collect()
+    };
+    let dear = Some(time_of(DEAR_HASH));
+    assert_eq!(seen(&first), [dear]);
+    let second = start(Some(&first), &[other.clone(), staff.clone()], LONG * 2);
+    assert_eq!(seen(&second), [None, dear], "a source is known by its query, not by its place");
+    let third = start(Some(&second), &[other, staff], LONG);
+    assert_eq!(seen(&third), [None, None], "it may be too long for a shorter deadline");
+}
+
+#[test]
+fn entries_that_let_no_one_in_are_logged_before_a_login() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    std::fs::write(&path, format!("ann:hunter2\nbob:{HASH}\n:{HASH}\n")).unwrap();
+    let def = PasswordDef { name: "users".to_owned(), source: PasswordSource::File { path: path.clone() } };
+    let (lines, log) = mpsc::channel();
+    let _pool = Pool::start(&[def], LONG, Box::new(|| {}), Log::to(Lines(lines)));
+    let mut text = String::new();
+    while !text.ends_with('\n') {
+        text += std::str::from_utf8(&log.recv_timeout(LONG).unwrap()).unwrap();
+    }
+    let expected = format!(
+        "exhook-policy: password source `users` has entries that let no one in, and their users are denied \
+         (`exhook-policy check` says what to do): {}: line 1: user `ann` is denied, since the hash cannot be read: \
+         it looks like a password in plain text; line 3: there is no username before the `:`\n",
+        path.display()
+    );
+    assert_eq!(text, expected);
 }
 
 #[test]
@@ -712,10 +871,13 @@ fn nothing_that_can_be_shown_holds_a_password() {
         ),
         (
             Failure::Hash { source: Arc::clone(&source), reason },
-            "the user's hash in password source `staff` cannot be read: it is none of argon2id, argon2i, scrypt, \
-             pbkdf2-sha256, pbkdf2-sha512, bcrypt and mosquitto_passwd's $6$ and $7$",
+            "the user's hash in password source `staff` cannot be read: it looks like a password in plain text",
         ),
         (Failure::NoText { source: Arc::clone(&source) }, "the user's hash in password source `staff` is not text"),
+        (
+            Failure::NoUser { source: Arc::clone(&source) },
+            "the client gave no username, and password source `staff` has an entry without one, which lets no one in",
+        ),
         (Failure::Several { source }, "password source `staff` has more than one entry of the user"),
         (Failure::TooLate, "the password could not be checked within the deadline"),
         (Failure::Share, "too many logins wait for their passwords to be checked"),
@@ -806,7 +968,8 @@ fn workers_give_way_to_the_other_threads() {
     let memory = Memory::with(&[("ann", HASH)]);
     let sources = vec![("source".into(), Box::new(memory.clone()) as Box<dyn Source>)];
     let pool = Pool::with(sources, settings, Box::new(|| {}), Log::to(std::io::sink()));
-    let bench = Bench { pool: Some(pool), verified: mpsc::channel().1, gate: Arc::default(), log: mpsc::channel().1 };
+    let (verified, times, log) = (mpsc::channel().1, mpsc::channel().1, mpsc::channel().1);
+    let bench = Bench { pool: Some(pool), verified, times, gate: Arc::default(), log };
     assert_eq!(bench.login("ann", "right"), right(0));
     assert_eq!(told.recv_timeout(LONG).unwrap(), (here() + WORKER).min(NICEST));
     assert_eq!(memory.niceness.load(Ordering::SeqCst), (here() + desk::LOOK_UP).min(NICEST));

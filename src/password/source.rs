@@ -1,9 +1,10 @@
 //! Where stored hashes are looked up.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::file::FileSource;
+use super::hash::StoredHash;
 use super::sqlite::SqliteSource;
 use crate::policy::model::{PasswordDef, PasswordSource};
 
@@ -18,6 +19,8 @@ pub(super) enum Found {
     Several,
     /// It holds something other than text.
     NoText,
+    /// It does not know the user, and perhaps only because it is being changed; the text says so.
+    Unsure(String),
 }
 
 /// A source of stored hashes. It may take its time, and is used from one thread alone.
@@ -28,44 +31,47 @@ pub(super) trait Source: Send {
     /// The source cannot be read; the text says why, for the log.
     fn look_up(&mut self, username: &str, end: Instant) -> Result<Found, String>;
 
-    /// Any hash that it holds, as far as that can be told without asking for one.
-    fn sample(&self) -> Option<&str>;
+    /// Reads what can be read before the first look-up.
+    fn prepare(&mut self) {}
+
+    /// Takes note of a hash that it gave and that can be verified within the deadline.
+    fn note(&mut self, _hash: &Arc<StoredHash>) {}
+
+    /// The hash that takes longest of those that it is known to hold and that can be verified within
+    /// the deadline.
+    fn costliest(&self) -> Option<Arc<StoredHash>>;
+
+    /// Its entries that let no one in, for the log, if these are others than at the last call.
+    fn bad_entries(&mut self) -> Option<String> {
+        None
+    }
 
     /// Makes a look-up that takes too long on another thread fail soon. It does not wait.
     fn interrupt(&self) -> Arc<dyn Fn() + Send + Sync>;
 }
 
-/// Makes the source that a policy describes. It is read at the first look-up.
-pub(super) fn open(def: &PasswordDef) -> Box<dyn Source> {
-    match &def.source {
-        PasswordSource::File { path } => Box::new(FileSource::new(path.clone())),
-        PasswordSource::Sqlite { path, query } => Box::new(SqliteSource::new(path.clone(), query.clone())),
+/// The costliest hash that a source gave. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Seen(Arc<Mutex<Option<Arc<StoredHash>>>>);
+
+impl Seen {
+    pub(super) fn note(&self, hash: &Arc<StoredHash>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_none_or(|known| known.time() < hash.time()) {
+            *known = Some(Arc::clone(hash));
+        }
+    }
+
+    pub(super) fn costliest(&self) -> Option<Arc<StoredHash>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Something wrong in a password source.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// The line in a password file, from 1.
-    pub line: Option<usize>,
-    /// What is wrong, in a sentence without a full stop and without the source's name. It shows nothing of a
-    /// hash.
-    pub message: String,
-    /// Whether the source cannot be used at all; otherwise one user cannot log in.
-    pub fatal: bool,
-}
-
-impl Finding {
-    pub(super) fn fatal(message: String) -> Self {
-        Finding { line: None, message, fatal: true }
-    }
-}
-
-/// Reads a source as far as that is possible without knowing its users, and says what is wrong with it.
-/// It may wait for a locked database for two seconds.
-pub fn check(def: &PasswordDef) -> Vec<Finding> {
+/// Makes the source that a policy describes, for logins that have so much time. `seen` is what an
+/// earlier policy saw of the same source.
+pub(super) fn open(def: &PasswordDef, deadline: Duration, seen: Seen) -> Box<dyn Source> {
     match &def.source {
-        PasswordSource::File { path } => super::file::check(path),
-        PasswordSource::Sqlite { path, query } => super::sqlite::check(path, query),
+        PasswordSource::File { path } => Box::new(FileSource::new(path.clone(), deadline)),
+        PasswordSource::Sqlite { path, query } => Box::new(SqliteSource::new(path.clone(), query.clone(), seen)),
     }
 }

@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, InterruptHandle, OpenFlags, Statement};
 
-use super::source::{Finding, Found, Source};
+use super::hash::StoredHash;
+use super::source::{Found, Seen, Source};
 
 const PARAMETER: &str = ":username";
 /// After so many steps of a query, some dozen microseconds, it is looked at the clock.
 const STEPS: i32 = 10_000;
+/// How long a check may wait for a locked database.
+const CHECK: Duration = Duration::from_secs(2);
 
 pub(super) struct SqliteSource {
     path: PathBuf,
@@ -21,11 +24,13 @@ pub(super) struct SqliteSource {
     /// With the device and inode of the file that it is a connection to.
     connection: Option<(Connection, (u64, u64))>,
     interrupt: Arc<Mutex<Option<InterruptHandle>>>,
+    /// What its users have: a query with a parameter does not list them.
+    seen: Seen,
 }
 
 impl SqliteSource {
-    pub(super) fn new(path: PathBuf, query: String) -> Self {
-        SqliteSource { path, query, connection: None, interrupt: Arc::default() }
+    pub(super) fn new(path: PathBuf, query: String, seen: Seen) -> Self {
+        SqliteSource { path, query, connection: None, interrupt: Arc::default(), seen }
     }
 
     /// The connection that is kept, or a new one where the file was replaced.
@@ -78,8 +83,12 @@ impl Source for SqliteSource {
         found.map_err(|reason| format!("{}: {reason}", self.path.display()))
     }
 
-    fn sample(&self) -> Option<&str> {
-        None
+    fn note(&mut self, hash: &Arc<StoredHash>) {
+        self.seen.note(hash);
+    }
+
+    fn costliest(&self) -> Option<Arc<StoredHash>> {
+        self.seen.costliest()
     }
 
     fn interrupt(&self) -> Arc<dyn Fn() + Send + Sync> {
@@ -123,14 +132,14 @@ fn suits(statement: &Statement<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What is wrong with the database or the query.
-pub(super) fn check(path: &Path, query: &str) -> Vec<Finding> {
-    let mut source = SqliteSource::new(path.to_owned(), query.to_owned());
+/// Whether the database and the query can be used.
+///
+/// # Errors
+/// They cannot; the text says why.
+pub(super) fn check(path: &Path, query: &str) -> Result<(), String> {
+    let mut source = SqliteSource::new(path.to_owned(), query.to_owned(), Seen::default());
     // No user is called so: MQTT has no control characters in usernames.
-    match source.ask("\u{1}", Instant::now() + Duration::from_secs(2)) {
-        Ok(_) => Vec::new(),
-        Err(message) => vec![Finding::fatal(message)],
-    }
+    source.ask("\u{1}", Instant::now() + CHECK).map(|_| ())
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl Database {
     }
 
     fn source(&self, query: &str) -> SqliteSource {
-        SqliteSource::new(self.path(), query.to_owned())
+        SqliteSource::new(self.path(), query.to_owned(), Seen::default())
     }
 }
 
@@ -66,7 +66,7 @@ fn refused(query: &str, why: &str) {
     let database = Database::new();
     let told = database.source(query).look_up("ann", soon()).err();
     assert_eq!(told, Some(format!("{}: {why}", database.path().display())));
-    assert_eq!(super::check(&database.path(), query), [Finding::fatal(why.to_owned())]);
+    assert_eq!(super::check(&database.path(), query), Err(why.to_owned()));
 }
 
 #[test]
@@ -184,9 +184,24 @@ fn a_query_without_end_ends_with_the_login_s_time() {
 #[test]
 fn what_is_wrong_is_told() {
     let database = Database::new();
-    assert_eq!(super::check(&database.path(), QUERY), []);
+    assert_eq!(super::check(&database.path(), QUERY), Ok(()));
     let missing = database.folder.path().join("missing.db");
-    assert_eq!(super::check(&missing, QUERY), [Finding::fatal("No such file or directory (os error 2)".to_owned())]);
+    assert_eq!(super::check(&missing, QUERY), Err("No such file or directory (os error 2)".to_owned()));
     let folder = super::check(database.folder.path(), QUERY);
-    assert_eq!(folder, [Finding::fatal("not a regular file".to_owned())]);
+    assert_eq!(folder, Err("not a regular file".to_owned()));
+}
+
+#[test]
+fn the_costliest_hash_that_was_seen_counts_whatever_came_after() {
+    let database = Database::new();
+    let mut source = database.source(QUERY);
+    assert!(source.costliest().is_none());
+    let of = |rounds: u32| {
+        let text = format!("$pbkdf2-sha256$i={rounds}$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M");
+        Arc::new(StoredHash::parse(&text).unwrap())
+    };
+    for rounds in [10, 1000, 10] {
+        source.note(&of(rounds));
+    }
+    assert_eq!(source.costliest().unwrap().time(), of(1000).time());
 }

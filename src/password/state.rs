@@ -79,6 +79,9 @@ pub(super) struct Asker {
 pub(super) struct Check {
     pub(super) key: Key,
     pub(super) hash: Arc<StoredHash>,
+    /// A hash to verify as well unless the password is right, so that a wrong password takes as long
+    /// for every user.
+    pub(super) pad: Option<Arc<StoredHash>>,
     pub(super) password: Zeroizing<Vec<u8>>,
     pub(super) meaning: Meaning,
 }

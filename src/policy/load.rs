@@ -60,6 +60,7 @@ impl Loaded {
             let message = format!("{}{line}: {}", problem.path.display(), problem.message);
             let code = match problem.fault {
                 SourceFault::Unusable => Code::BadSource,
+                SourceFault::BadEntry => Code::BadPasswordEntry,
                 SourceFault::Empty => Code::NoEntries,
                 SourceFault::ReadByEveryone => Code::ReadByEveryone,
                 SourceFault::WrittenByEveryone => Code::WrittenByEveryone,

@@ -19,6 +19,8 @@ pub enum SourceKind {
 pub enum SourceFault {
     /// The source cannot be used.
     Unusable,
+    /// It can be used, but for an entry that lets no one in.
+    BadEntry,
     /// It can be used, and holds nothing.
     Empty,
     /// Every user of the machine can read it, and it holds secrets.

@@ -14,9 +14,7 @@ use crate::decision::Mode;
 use crate::log::Log;
 use crate::policy::brokers::Brokers;
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::{
-    IfInvalid, Limits, ListDef, ListId, ListSource, LogLines, Model, PasswordDef, PasswordSource,
-};
+use crate::policy::model::{IfInvalid, Limits, ListDef, ListId, ListSource, LogLines, Model};
 
 const TEXT: Uses = Uses { text: true, networks: false };
 const NETWORKS: Uses = Uses { text: false, networks: true };
@@ -487,8 +485,7 @@ fn what_nobody_needs_any_more_is_read_no_further() {
     file::read_list(&path, TEXT, &stop).unwrap_err();
 }
 
-fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
-    let passwords = passwords.into_iter().map(|(name, source)| PasswordDef { name: name.to_owned(), source }).collect();
+fn model(lists: Vec<ListDef>) -> Model {
     let log = LogLines { denials: true, decisions: false, connections: false, events: false };
     let deadline = Duration::from_secs(2);
     Model {
@@ -497,7 +494,7 @@ fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
         deadline,
         if_invalid: IfInvalid::Deny,
         lists,
-        passwords,
+        passwords: Vec::new(),
         auth: None,
         limits: Limits::default(),
         acl: None,
@@ -509,7 +506,7 @@ fn model(lists: Vec<ListDef>, passwords: Vec<(&str, PasswordSource)>) -> Model {
 }
 
 #[test]
-fn check_tells_what_is_wrong_with_every_source() {
+fn check_tells_what_is_wrong_with_every_list() {
     let dir = TempDir::new().unwrap();
     let (db, _connection) = database(&dir);
     let at = |name: &str| dir.path().join(name);
@@ -527,19 +524,7 @@ fn check_tells_what_is_wrong_with_every_source() {
         sqlite_list(&db, "SELECT paid FROM devices WHERE paid = 0"),
         sqlite_list(&db, "SELECT clientid FROM device"),
     ];
-    let secrets = "\u{feff}# ours\r\nfine:$argon2id$x\r\n\r\nnohash:\r\n:nobody\r\nhunter2\r\nfine:$7$y\r\n";
-    let sqlite = |query: &str| PasswordSource::Sqlite { path: db.clone(), query: query.to_owned() };
-    let passwords = vec![
-        ("devices", PasswordSource::File { path: file("devices.passwd", secrets) }),
-        ("none", PasswordSource::File { path: at("none.passwd") }),
-        ("fine", sqlite("SELECT paid FROM devices WHERE clientid = :username")),
-        ("broken", sqlite("SELECT hash FROM devices WHERE clientid = :username")),
-        ("constant", sqlite("SELECT paid FROM devices")),
-        ("other", sqlite("SELECT paid FROM devices WHERE clientid = :clientid")),
-        ("both", sqlite("SELECT paid FROM devices WHERE clientid = :username AND paid = :paid")),
-        ("nofile", PasswordSource::Sqlite { path: at("none.db"), query: String::new() }),
-    ];
-    let found = check(&model(lists, passwords));
+    let found = check(&model(lists));
     let found: Vec<String> =
         found.iter().map(|problem| problem.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect();
     let many = |n: usize| format!("DIR/many.txt:{n}: list `fleet`: \"bad-{}\" is no IP address or network", n - 1);
@@ -550,16 +535,6 @@ fn check_tells_what_is_wrong_with_every_source() {
         "DIR/unused.txt: list `fleet`: No such file or directory (os error 2)",
         "DIR/devices.db: list `paid`: row 1: \"0\" is an integer, not text: use CAST(... AS TEXT)",
         "DIR/devices.db: list `paid`: no such table: device",
-        "DIR/devices.passwd:4: passwords `devices`: there is no hash for \"nohash\"",
-        "DIR/devices.passwd:5: passwords `devices`: there is no username before the colon",
-        "DIR/devices.passwd:6: passwords `devices`: the line is not of the form username:hash",
-        "DIR/devices.passwd:7: passwords `devices`: \"fine\" stands in line 2 already, and a user with two hashes is denied",
-        "DIR/none.passwd: passwords `none`: No such file or directory (os error 2)",
-        "DIR/devices.db: passwords `broken`: no such column: hash",
-        "DIR/devices.db: passwords `constant`: the query has no parameter :username",
-        "DIR/devices.db: passwords `other`: the query has no parameter :username",
-        "DIR/devices.db: passwords `both`: the query has a parameter besides :username",
-        "DIR/none.db: passwords `nofile`: No such file or directory (os error 2)",
     ];
     expected.extend(rest.map(str::to_owned));
     assert_eq!(found, expected);

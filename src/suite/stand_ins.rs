@@ -132,12 +132,13 @@ impl Contents {
         Some(self.source(source)?.contains_key(username))
     }
 
-    /// What the password source says of a login. An empty password is wrong whatever the source holds.
+    /// What the password source says of a login. An empty password is wrong whatever the source
+    /// holds, and an entry without a username lets no one in.
     pub fn found(&self, source: PasswordId, username: &str, password: &Secret) -> Found {
         match self.source(source).map(|users| users.get(username)) {
             None => Found::Unreadable,
             Some(None) => Found::Unknown,
-            Some(Some(right)) if right == password && !password.is_empty() => Found::Right,
+            Some(Some(right)) if right == password && !password.is_empty() && !username.is_empty() => Found::Right,
             Some(Some(_)) => Found::Wrong,
         }
     }

@@ -23,21 +23,25 @@ pub(super) struct Desk {
     id: PasswordId,
     source: Box<dyn Source>,
     bounds: Bounds,
-    /// The hash that was seen last, but for long ones: whoever knows one user who has such a hash could otherwise have every
-    /// user denied whom the source does not know.
-    typical: Option<Arc<StoredHash>>,
+    /// Stands in for the hashes of a source of which none is known. `None` if its check is long.
+    stand_in: Option<Arc<StoredHash>>,
     /// Since when the source cannot be read and was logged to be so, and why.
     trouble: Option<(Instant, Arc<str>)>,
 }
 
 impl Desk {
     pub(super) fn new(id: PasswordId, source: Box<dyn Source>, bounds: Bounds) -> Self {
-        Desk { id, source, bounds, typical: None, trouble: None }
+        let stand_in = Some(StoredHash::stand_in()).filter(|hash| bounds.lane(hash) == Lane::Short);
+        Desk { id, source, bounds, stand_in: stand_in.map(Arc::new), trouble: None }
     }
 
     /// Looks up whoever asks, until the pool stops.
     pub(super) fn serve(&mut self, shared: &Shared) {
         give_way(LOOK_UP);
+        let prepared = catch_unwind(AssertUnwindSafe(|| self.source.prepare()));
+        if prepared.is_ok() {
+            self.log_bad_entries(shared);
+        }
         let mut state = shared.lock();
         while !state.stopping {
             let Some(asking) = state.next_asking(Instant::now(), self.id) else {
@@ -61,10 +65,7 @@ impl Desk {
 
     fn look_up(&mut self, shared: &Shared, asking: Asking) {
         let found = match self.source.look_up(&asking.who.user, asking.ticket.0) {
-            Ok(found) => {
-                self.readable(shared);
-                found
-            }
+            Ok(found) => found,
             Err(reason) => {
                 let reason: Arc<str> = reason.into();
                 // What was interrupted at its deadline has its answer already.
@@ -77,30 +78,43 @@ impl Desk {
             }
         };
         let source = shared.name(self.id);
+        if !matches!(found, Found::Unsure(_)) {
+            self.readable(shared);
+            self.log_bad_entries(shared);
+        }
         match found {
             Found::Nobody => self.nobody(shared, asking),
+            Found::Unsure(reason) => {
+                let reason: Arc<str> = reason.into();
+                self.unreadable(shared, &reason);
+                self.spend(shared, asking, Failure::Source { source, reason });
+            }
+            // A client that gives no username has an empty one, and no entry is meant for it.
+            Found::Several | Found::NoText | Found::Hash(_) if asking.who.user.is_empty() => {
+                self.spend(shared, asking, Failure::NoUser { source });
+            }
             Found::Several => self.spend(shared, asking, Failure::Several { source }),
             Found::NoText => self.spend(shared, asking, Failure::NoText { source }),
             Found::Hash(text) => match StoredHash::parse(&text) {
                 Err(reason) => self.spend(shared, asking, Failure::Hash { source, reason }),
-                Ok(hash) => {
-                    let hash = Arc::new(hash);
-                    if self.is_short(&hash) {
-                        self.typical = Some(Arc::clone(&hash));
-                    }
-                    let id = self.id.0.to_be_bytes();
-                    let parts: [&[u8]; 5] =
-                        [b"real", &id, asking.who.user.as_bytes(), text.as_bytes(), &asking.password];
-                    let key = shared.keys.key(&parts);
-                    let meaning = if asking.password.is_empty() {
-                        Meaning::Spent(Outcome::Wrong(self.id))
-                    } else {
-                        Meaning::Real(self.id)
-                    };
-                    queue_check(shared, asking, key, (hash, &text), meaning);
-                }
+                Ok(hash) => self.check(shared, asking, &text, Arc::new(hash)),
             },
         }
+    }
+
+    /// The source has a hash of the user.
+    fn check(&mut self, shared: &Shared, asking: Asking, text: &str, hash: Arc<StoredHash>) {
+        let is_short = self.is_short(&hash);
+        if is_short {
+            self.source.note(&hash);
+        }
+        let pad = self.costliest(&asking).filter(|pad| is_short && is_much_shorter(&hash, pad));
+        let id = self.id.0.to_be_bytes();
+        let parts: [&[u8]; 5] = [b"real", &id, asking.who.user.as_bytes(), text.as_bytes(), &asking.password];
+        let key = shared.keys.key(&parts);
+        let meaning =
+            if asking.password.is_empty() { Meaning::Spent(Outcome::Wrong(self.id)) } else { Meaning::Real(self.id) };
+        queue_check(shared, asking, key, (hash, text), pad, meaning);
     }
 
     /// The source does not know the user: on to the next source, or to the end.
@@ -108,8 +122,7 @@ impl Desk {
         if !shared.lock().waits(&asking.ticket) {
             return;
         }
-        let here = self.typical_hash();
-        let costliest = asking.costliest.take().into_iter().chain(here).max_by_key(|hash| hash.work());
+        let costliest = self.costliest(&asking);
         if let Some(next) = asking.caller.unknown() {
             asking.costliest = costliest;
             let mut told = Outcomes::new();
@@ -128,21 +141,34 @@ impl Desk {
     fn spend(&mut self, shared: &Shared, asking: Asking, failure: Failure) {
         let id = self.id.0.to_be_bytes();
         let key = shared.keys.key(&[b"failed", &id, asking.who.user.as_bytes(), &asking.password]);
-        spend_on(shared, asking, key, self.typical_hash(), Outcome::Failed(failure));
+        let costliest = self.costliest(&asking);
+        spend_on(shared, asking, key, costliest, Outcome::Failed(failure));
     }
 
-    /// A hash like those of the source's users that are not long; `None` where even the stand-in for one is.
-    fn typical_hash(&mut self) -> Option<Arc<StoredHash>> {
-        if self.typical.is_none() {
-            let sample = self.source.sample().and_then(|text| StoredHash::parse(text).ok());
-            self.typical = sample.filter(|hash| self.is_short(hash)).map(Arc::new);
-        }
-        let stand_in = || Some(StoredHash::stand_in()).filter(|hash| self.is_short(hash)).map(Arc::new);
-        self.typical.clone().or_else(stand_in)
+    /// The hash that takes longest of this source and of the sources that the login asked before.
+    ///
+    /// Without a known hash of this source it is a stand-in. Long hashes do not count: a check of
+    /// one would end after the deadline, and a client who knows one user with such a hash could
+    /// otherwise have every unknown user denied. `None` if even the stand-in is long.
+    fn costliest(&self, asking: &Asking) -> Option<Arc<StoredHash>> {
+        let known = self.source.costliest().filter(|hash| self.is_short(hash));
+        let here = known.or_else(|| self.stand_in.clone());
+        asking.costliest.clone().into_iter().chain(here).max_by_key(|hash| hash.time())
     }
 
     fn is_short(&self, hash: &StoredHash) -> bool {
         self.bounds.lane(hash) == Lane::Short
+    }
+
+    /// Logs the entries that let no one in, when the source was read and has others than before.
+    fn log_bad_entries(&mut self, shared: &Shared) {
+        if let Some(bad) = self.source.bad_entries() {
+            let name = shared.name(self.id);
+            shared.log.line(format_args!(
+                "password source `{name}` has entries that let no one in, and their users are denied \
+                 (`exhook-policy check` says what to do): {bad}"
+            ));
+        }
     }
 
     fn unreadable(&mut self, shared: &Shared, reason: &Arc<str>) {
@@ -168,7 +194,7 @@ impl Desk {
 /// Gives the outcome once the password was verified against the hash, where there is one.
 fn spend_on(shared: &Shared, asking: Asking, key: Key, hash: Option<Arc<StoredHash>>, outcome: Outcome) {
     if let Some(hash) = hash {
-        queue_check(shared, asking, key, (hash, ""), Meaning::Spent(outcome));
+        queue_check(shared, asking, key, (hash, ""), None, Meaning::Spent(outcome));
         return;
     }
     let mut told = Outcomes::new();
@@ -176,11 +202,25 @@ fn spend_on(shared: &Shared, asking: Asking, key: Key, hash: Option<Arc<StoredHa
     shared.tell(told);
 }
 
-fn queue_check(shared: &Shared, asking: Asking, key: Key, (hash, stored): (Arc<StoredHash>, &str), meaning: Meaning) {
+/// Whether a check takes so much less time than another that a client can see it. Both together
+/// then take nearer to the other's time than this one alone.
+fn is_much_shorter(hash: &StoredHash, other: &StoredHash) -> bool {
+    hash.time() * 8 < other.time() * 5
+}
+
+fn queue_check(
+    shared: &Shared,
+    asking: Asking,
+    key: Key,
+    (hash, stored): (Arc<StoredHash>, &str),
+    pad: Option<Arc<StoredHash>>,
+    meaning: Meaning,
+) {
     let Asking { ticket, who, password, .. } = asking;
     let mut told = Outcomes::new();
     let mut state = shared.lock();
-    state.check(Instant::now(), ticket, &who, (Check { key, hash, password, meaning }, stored), &mut told);
+    let check = Check { key, hash, pad, password, meaning };
+    state.check(Instant::now(), ticket, &who, (check, stored), &mut told);
     let idle = state.idle > 0;
     drop(state);
     // To wake nobody costs a system call as well.
