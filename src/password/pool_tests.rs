@@ -705,8 +705,7 @@ fn a_guess_costs_the_costliest_hash_for_every_user() {
 
 #[test]
 fn a_guess_costs_the_costliest_hash_of_all_sources_asked() {
-    let (mut first, mut second) =
-        (Memory::with(&[("ann", DEAR_HASH)]), Memory::with(&[("bob", HASH), ("bad", "plain")]));
+    let (mut first, second) = (Memory::with(&[("ann", DEAR_HASH)]), Memory::with(&[("bob", HASH), ("bad", "plain")]));
     first.costliest = Some(parsed(DEAR_HASH));
     let (cheap, dear) = (time_of(HASH), time_of(DEAR_HASH));
     let users = [("ann", dear), ("bob", cheap + dear), ("bad", dear), ("nobody", dear)];
