@@ -283,6 +283,10 @@ impl Handler for Engine {
         self.ask(false, |core| core.may_wait(hook))
     }
 
+    fn may_be_costly(&self, event: &Event<'_>) -> bool {
+        self.ask(false, |core| core.policy.may_be_costly(event))
+    }
+
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
         let denied = Some(error_answer(Mode::Enforce, event.hook().kind()));
         self.ask(denied, |core| core.handle(event, token))

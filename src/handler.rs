@@ -51,6 +51,10 @@ pub trait Handler: Send + 'static {
     fn may_wait(&self, _: Hook) -> bool {
         true
     }
+    /// Whether handling the event can take so long that other connections should not wait for it.
+    fn may_be_costly(&self, _: &Event<'_>) -> bool {
+        false
+    }
     /// Takes an event. `None`: the answer comes through the sink. Must not wait.
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer>;
     /// Whether a policy is in force. Without one everything is denied.

@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::RuntimeFlavor;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
@@ -25,7 +27,7 @@ use super::peers::{Peers, uptime_of_text};
 use super::request::{Request, by_message};
 use super::{answer, proto};
 use crate::clock::now_ms;
-use crate::decision::Mode;
+use crate::decision::{Answer, Mode};
 use crate::emqx::Package;
 use crate::event::{BrokerLoaded, Origin, Shown};
 use crate::handler::{Caller, Handler, Told, Whereabouts};
@@ -51,6 +53,8 @@ struct Shared<H> {
     handler: Arc<H>,
     calls: Arc<Calls>,
     peers: Peers,
+    /// Costly questions are decided one at a time, and not by a thread that serves connections.
+    costly: Semaphore,
     log: Log,
 }
 
@@ -63,7 +67,7 @@ impl<H> Clone for Provider<H> {
 impl<H: Handler + Sync> Provider<H> {
     /// `calls` are those whose sink the handler has.
     pub(super) fn new(handler: Arc<H>, calls: Arc<Calls>, health: HealthServer<HealthService>, log: Log) -> Self {
-        Provider { shared: Arc::new(Shared { handler, calls, peers: Peers::default(), log }), health }
+        Provider { shared: Arc::new(Shared { handler, calls, peers: Peers::default(), costly: Semaphore::new(1), log }), health }
     }
 }
 
@@ -130,8 +134,18 @@ impl<H: Handler + Sync> Call<H> {
         let token = waiting.token;
         let asked = message.event(hook, dialect).map(|event| {
             self.is_of(event.origin(), message.meta());
-            handler.handle(&event, token)
+            if handler.may_be_costly(&event) { Asked::Costly } else { Asked::Now(handler.handle(&event, token)) }
         });
+        let asked = match asked {
+            Ok(Asked::Now(answer)) => Ok(answer),
+            Ok(Asked::Costly) => {
+                self.acknowledge();
+                // The semaphore is never closed.
+                let _turn = self.shared.costly.acquire().await;
+                aside(|| message.event(hook, dialect).map(|event| handler.handle(&event, token)))
+            }
+            Err(unreadable) => Err(unreadable),
+        };
         // From here on there is no password.
         let published = message.into_message();
         let answer = match asked {
@@ -313,6 +327,23 @@ impl<H: Handler + Sync> Call<H> {
         let answer = self.shared.handler.error_answer(kind);
         self.shared.log.line(format_args!("a call of {problem}: {}", answer.in_words()));
         fixed(answer::of(answer, kind, Dialect::of(self.package, None))).await
+    }
+}
+
+/// A question that was asked.
+enum Asked {
+    /// With what the handler said.
+    Now(Option<Answer>),
+    /// It is not decided yet, so that other calls need not wait for it.
+    Costly,
+}
+
+/// Does what can take milliseconds. Another thread serves the connections of this one in the meantime.
+fn aside<R>(work: impl FnOnce() -> R) -> R {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
+        // Tests alone have one thread.
+        _ => work(),
     }
 }
 

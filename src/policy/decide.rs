@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::brokers::Brokers;
 use super::candidates::{Index, Places, TopicRules};
+use super::costs::Costs;
 use super::lists::Lists;
 use super::model::{
     AclRule, AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, Limits, ListDef, LogLines, MetricsDef, Model,
@@ -18,9 +19,9 @@ use super::model::{
 use super::when::Zone;
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict};
-use crate::event::{Action, Client};
+use crate::event::{Action, Client, Event};
 use crate::hook::Hook;
-use crate::text::Identity;
+use crate::text::{Identity, Work};
 use crate::topic::index::Frontier;
 use crate::topic::{Pattern, Patterns, Request};
 
@@ -42,6 +43,7 @@ pub struct Policy {
     metrics: Option<MetricsDef>,
     /// The zone of the first rule that says when it matches.
     zone: Option<Zone>,
+    costs: Costs,
     /// The same with the rules in audit mode carried out, where there are any.
     trial: Option<Box<Policy>>,
 }
@@ -131,6 +133,12 @@ impl Policy {
         let topics = acl.iter().flat_map(|acl| &acl.rules).map(|rule| &rule.who);
         let exempt = [&limits.lockout, &limits.flapping].into_iter().flatten().filter_map(|def| def.exempt.as_ref());
         let zone = logins.chain(topics).chain(exempt).find_map(|who| who.when()?.zone()).cloned();
+        let (auth, limits, acl) = (auth.map(Auth::new), limits.sorted(), acl.map(Acl::new));
+        let costs = Costs::of(
+            auth.as_ref().map_or(&[], |auth| &auth.section.rules),
+            &limits,
+            acl.as_ref().map_or(&[], |acl| &acl.section.rules),
+        );
         Policy {
             mode,
             brokers,
@@ -138,14 +146,15 @@ impl Policy {
             if_invalid,
             lists,
             passwords,
-            auth: auth.map(Auth::new),
-            limits: limits.sorted(),
-            acl: acl.map(Acl::new),
+            auth,
+            limits,
+            acl,
             log,
             history,
             capture,
             metrics,
             zone,
+            costs,
             trial: None,
         }
     }
@@ -183,6 +192,11 @@ impl Policy {
         known.then_some(decision)
     }
 
+    /// Whether a question can take so long that others should not wait for it. Tells too many rather than too few.
+    pub fn may_be_costly(&self, event: &Event<'_>) -> bool {
+        self.costs.may_be_costly(event) || self.trial().is_some_and(|trial| trial.costs.may_be_costly(event))
+    }
+
     /// Whether some rule says when it matches, be it in audit mode. Then each question must tell when it is asked.
     pub fn asks_time(&self) -> bool {
         self.zone().is_some()
@@ -214,10 +228,11 @@ impl Policy {
         let Some(auth) = &self.auth else {
             return Login::Decided(UNASKED);
         };
+        let work = Work::of_question();
         for (place, rule) in
             auth.index.candidates(client, first).filter_map(|at| Some((at, auth.section.rules.get(at)?)))
         {
-            let holds = rule.who.holds(client, lists);
+            let holds = rule.who.holds_within(client, lists, &work);
             seen(place, holds);
             match (holds, rule.password) {
                 (Holds::No, _) => {}
@@ -503,9 +518,9 @@ impl TopicRule {
         }
         if topic_first {
             let reach = self.topics_reach(patterns, request, identity(client));
-            if reach == Reach::None { reach } else { reach.of(self.who.holds(client, lists)) }
+            if reach == Reach::None { reach } else { reach.of(self.who.holds_within(client, lists, request.work())) }
         } else {
-            match self.who.holds(client, lists) {
+            match self.who.holds_within(client, lists, request.work()) {
                 Holds::No => Reach::None,
                 who @ (Holds::CannotTell | Holds::Yes) => {
                     self.topics_reach(patterns, request, identity(client)).of(who)

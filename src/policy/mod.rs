@@ -3,6 +3,7 @@ mod accepts;
 pub mod brokers;
 mod candidates;
 pub mod codes;
+mod costs;
 pub mod decide;
 pub(crate) mod declare;
 pub(crate) mod decode;

@@ -13,6 +13,8 @@ use hashbrown::HashTable;
 #[derive(Default)]
 pub(super) struct Strings {
     arena: Vec<u8>,
+    /// Bytes of the longest entry: a longer text, which a client may choose, is not hashed.
+    longest: u16,
     starts: HashTable<u32>,
     keys: RandomState,
 }
@@ -35,6 +37,9 @@ impl Strings {
     }
 
     pub(super) fn contains(&self, text: &str) -> bool {
+        if text.len() > usize::from(self.longest) {
+            return false;
+        }
         let hash = self.keys.hash_one(text.as_bytes());
         self.starts.find(hash, |&start| entry(&self.arena, start) == text.as_bytes()).is_some()
     }
@@ -58,6 +63,7 @@ impl Strings {
             }
         }
         self.arena.extend_from_slice(text.as_bytes());
+        self.longest = self.longest.max(length);
         let (arena, keys) = (&self.arena, &self.keys);
         self.starts.insert_unique(hash, start, |&start| keys.hash_one(entry(arena, start)));
         Ok(())

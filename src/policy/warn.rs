@@ -1,6 +1,7 @@
 //! What loads and may not do what was meant. Each function knows one such thing.
 
 pub(crate) mod brokers;
+pub(crate) mod costly;
 pub(crate) mod regex;
 pub(crate) mod texts;
 

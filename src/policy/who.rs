@@ -12,14 +12,16 @@ use super::model::{Condition, HostCondition, ListId, PortCondition, TextConditio
 use super::show;
 use super::when::When;
 use crate::event::{Client, Peerhost};
-use crate::text::Identity;
+use crate::text::machine::Cost as Steps;
+use crate::text::{Identity, Matcher, Work};
 
 /// Whether something holds of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Holds {
     /// It does not.
     No,
-    /// A list that it needs could not be read, the broker does not tell the field, or nobody tells the time.
+    /// A list that it needs could not be read, the broker does not tell the field, the time is unknown, or a pattern
+    /// would take more work than a question may.
     CannotTell,
     /// It does.
     Yes,
@@ -60,6 +62,10 @@ impl Holds {
         any
     }
 
+    fn matched(matcher: &Matcher, value: &str, work: &Work) -> Self {
+        matcher.matches(value, work).map_or(Holds::CannotTell, Holds::from)
+    }
+
     fn in_list(list: Option<&List>, contains: impl FnOnce(&List) -> bool) -> Self {
         list.map_or(Holds::CannotTell, |list| contains(list).into())
     }
@@ -83,16 +89,21 @@ pub(super) enum Cost {
 }
 
 impl Who {
-    /// Whether the client is one of these.
+    /// Whether the client is one of these, asked by itself.
     pub fn holds(&self, client: &Client<'_>, lists: &Lists) -> Holds {
+        self.holds_within(client, lists, &Work::of_question())
+    }
+
+    /// Whether the client is one of these, in a question that has this work left.
+    pub fn holds_within(&self, client: &Client<'_>, lists: &Lists, work: &Work) -> Holds {
         match self {
             Who::Everyone => Holds::Yes,
-            Who::Named(named) => named.who.holds(client, lists),
-            Who::Any(kinds) => Holds::any(kinds.iter().map(|who| who.holds(client, lists))),
-            Who::All(conditions) => Holds::all(conditions.iter().map(|condition| condition.holds(client, lists))),
+            Who::Named(named) => named.who.holds_within(client, lists, work),
+            Who::Any(kinds) => Holds::any(kinds.iter().map(|who| who.holds_within(client, lists, work))),
+            Who::All(conditions) => Holds::all(conditions.iter().map(|one| one.holds_within(client, lists, work))),
             Who::During(when, who) => match when.holds(client.extra.at) {
                 Holds::No => Holds::No,
-                time @ (Holds::CannotTell | Holds::Yes) => time.min(who.holds(client, lists)),
+                time @ (Holds::CannotTell | Holds::Yes) => time.min(who.holds_within(client, lists, work)),
             },
         }
     }
@@ -148,6 +159,17 @@ impl Who {
         }
     }
 
+    /// What the globs and regexes in it take at most, for each character of the client's texts.
+    pub(super) fn cost_of_patterns(&self) -> Steps {
+        match self {
+            Who::Everyone => Steps::default(),
+            Who::Named(named) => named.who.cost_of_patterns(),
+            Who::Any(kinds) => kinds.iter().map(Who::cost_of_patterns).sum(),
+            Who::All(conditions) => conditions.iter().map(Condition::cost_of_patterns).sum(),
+            Who::During(_, who) => who.cost_of_patterns(),
+        }
+    }
+
     /// What it costs to ask.
     pub(super) fn cost(&self) -> Cost {
         match self {
@@ -175,13 +197,18 @@ impl Who {
 }
 
 impl Condition {
-    /// Whether it holds of the client.
+    /// Whether it holds of the client, asked by itself.
     pub fn holds(&self, client: &Client<'_>, lists: &Lists) -> Holds {
+        self.holds_within(client, lists, &Work::of_question())
+    }
+
+    /// Whether it holds of the client, in a question that has this work left.
+    pub fn holds_within(&self, client: &Client<'_>, lists: &Lists, work: &Work) -> Holds {
         match self {
-            Condition::Text(field, condition) => {
-                field.of(client).map_or(Holds::CannotTell, |value| condition.holds(value, identity(client), lists))
-            }
-            Condition::Peerhost(condition) => condition.holds(client.peerhost, lists),
+            Condition::Text(field, condition) => field
+                .of(client)
+                .map_or(Holds::CannotTell, |value| condition.holds_within(value, identity(client), lists, work)),
+            Condition::Peerhost(condition) => condition.holds_within(client.peerhost, lists, work),
             Condition::Sockport(condition) => condition.holds(client.sockport).into(),
             Condition::Peerport(condition) => {
                 client.extra.peerport.map_or(Holds::CannotTell, |port| condition.holds(port).into())
@@ -209,6 +236,16 @@ impl Condition {
             Condition::Text(_, condition) => condition.lists(found),
             Condition::Peerhost(condition) => condition.lists(found),
             Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {}
+        }
+    }
+
+    fn cost_of_patterns(&self) -> Steps {
+        match self {
+            Condition::Text(_, condition) => condition.cost_of_patterns(),
+            Condition::Peerhost(condition) => condition.cost_of_patterns(),
+            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
+                Steps::default()
+            }
         }
     }
 
@@ -240,14 +277,20 @@ impl TextField {
 }
 
 impl TextCondition {
-    /// Whether it holds of a field's value, in a client of this identity.
+    /// Whether it holds of a field's value, in a client of this identity, asked by itself.
     pub fn holds(&self, value: &str, identity: Identity<'_>, lists: &Lists) -> Holds {
+        self.holds_within(value, identity, lists, &Work::of_question())
+    }
+
+    fn holds_within(&self, value: &str, identity: Identity<'_>, lists: &Lists, work: &Work) -> Holds {
         match self {
             TextCondition::Equals(template) => template.equals(identity, value).into(),
-            TextCondition::Matches(matcher) => matcher.is_match(value).into(),
+            TextCondition::Matches(matcher) => Holds::matched(matcher, value, work),
             TextCondition::In(list) => Holds::in_list(lists.get(*list), |list| list.contains_text(value)),
-            TextCondition::Not(inner) => inner.holds(value, identity, lists).negated(),
-            TextCondition::Any(each) => Holds::any(each.iter().map(|one| one.holds(value, identity, lists))),
+            TextCondition::Not(inner) => inner.holds_within(value, identity, lists, work).negated(),
+            TextCondition::Any(each) => {
+                Holds::any(each.iter().map(|one| one.holds_within(value, identity, lists, work)))
+            }
         }
     }
 
@@ -257,6 +300,15 @@ impl TextCondition {
             TextCondition::In(list) => found.push(*list),
             TextCondition::Not(inner) => inner.lists(found),
             TextCondition::Any(each) => each.iter().for_each(|one| one.lists(found)),
+        }
+    }
+
+    fn cost_of_patterns(&self) -> Steps {
+        match self {
+            TextCondition::Equals(_) | TextCondition::In(_) => Steps::default(),
+            TextCondition::Matches(matcher) => matcher.cost().0,
+            TextCondition::Not(inner) => inner.cost_of_patterns(),
+            TextCondition::Any(each) => each.iter().map(TextCondition::cost_of_patterns).sum(),
         }
     }
 
@@ -273,22 +325,26 @@ impl TextCondition {
 
 impl HostCondition {
     /// Whether it holds of the place that a client connects from. What is no IP address is in no
-    /// network; a glob or a regex is asked about its text.
+    /// network; a glob or a regex is asked about its text. Asked by itself.
     pub fn holds(&self, peerhost: Peerhost<'_>, lists: &Lists) -> Holds {
+        self.holds_within(peerhost, lists, &Work::of_question())
+    }
+
+    fn holds_within(&self, peerhost: Peerhost<'_>, lists: &Lists, work: &Work) -> Holds {
         match self {
             HostCondition::Address(address) => within(peerhost, |peer| peer == address.to_canonical()).into(),
             HostCondition::Network(network) => {
                 within(peerhost, |peer| canonical_network(*network).contains(&peer)).into()
             }
             HostCondition::Matches(matcher) => match peerhost {
-                Peerhost::Addr(address) => matcher.is_match(&address.to_canonical().to_string()).into(),
-                Peerhost::Other(text) => matcher.is_match(text).into(),
+                Peerhost::Addr(address) => Holds::matched(matcher, &address.to_canonical().to_string(), work),
+                Peerhost::Other(text) => Holds::matched(matcher, text, work),
             },
             HostCondition::In(list) => {
                 Holds::in_list(lists.get(*list), |list| within(peerhost, |peer| list.contains_address(peer)))
             }
-            HostCondition::Not(inner) => inner.holds(peerhost, lists).negated(),
-            HostCondition::Any(each) => Holds::any(each.iter().map(|one| one.holds(peerhost, lists))),
+            HostCondition::Not(inner) => inner.holds_within(peerhost, lists, work).negated(),
+            HostCondition::Any(each) => Holds::any(each.iter().map(|one| one.holds_within(peerhost, lists, work))),
         }
     }
 
@@ -298,6 +354,15 @@ impl HostCondition {
             HostCondition::In(list) => found.push(*list),
             HostCondition::Not(inner) => inner.lists(found),
             HostCondition::Any(each) => each.iter().for_each(|one| one.lists(found)),
+        }
+    }
+
+    fn cost_of_patterns(&self) -> Steps {
+        match self {
+            HostCondition::Address(_) | HostCondition::Network(_) | HostCondition::In(_) => Steps::default(),
+            HostCondition::Matches(matcher) => matcher.cost().0,
+            HostCondition::Not(inner) => inner.cost_of_patterns(),
+            HostCondition::Any(each) => each.iter().map(HostCondition::cost_of_patterns).sum(),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::event::{Client, Peerhost};
 use crate::policy::lists::Lists;
 use crate::policy::model::{Condition, HostCondition, PortCondition, TextCondition, TextField, Who};
 use crate::policy::who::Holds;
-use crate::text::{Placeholder, Template};
+use crate::text::{Placeholder, Template, Work};
 
 /// A client of which some fields are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -201,7 +201,10 @@ impl<'a> Known<'a> {
                 }
             }
             TextCondition::Matches(matcher) => match value {
-                Some(value) => decided(matcher.is_match(value)),
+                Some(value) => match matcher.matches(value, &Work::of_question()) {
+                    Some(matches) => decided(matches),
+                    None => Left::Open(condition.clone()),
+                },
                 None => Left::Open(condition.clone()),
             },
             TextCondition::In(_) => Left::Open(condition.clone()),
@@ -217,7 +220,11 @@ impl<'a> Known<'a> {
     fn settle_host(&self, condition: &HostCondition) -> Left<HostCondition> {
         match condition {
             HostCondition::Address(_) | HostCondition::Network(_) | HostCondition::Matches(_) => match self.peerhost {
-                Some(peerhost) => decided(condition.holds(peerhost, &Lists::default()) == Holds::Yes),
+                Some(peerhost) => match condition.holds(peerhost, &Lists::default()) {
+                    Holds::Yes => Left::Yes,
+                    Holds::No => Left::No,
+                    Holds::CannotTell => Left::Open(condition.clone()),
+                },
                 None => Left::Open(condition.clone()),
             },
             HostCondition::In(_) => Left::Open(condition.clone()),

@@ -297,10 +297,10 @@ mod tests {
             // `**/` alone is `**` to globset; here it stands for topics that end in a `/`.
             prop_assume!(!glob.contains("**") || glob.contains(['a', 'b', '?']));
             for separator in [Separator::Slash, Separator::None] {
-                let ours = hir::compile(parse(&pieces(&glob).unwrap(), separator).unwrap()).unwrap();
+                let ours = hir::oracle(parse(&pieces(&glob).unwrap(), separator).unwrap());
                 let theirs = globset(&glob, separator);
                 for text in &texts {
-                    prop_assert_eq!(hir::is_match(&ours, text), theirs.is_match(text), "{} on {:?}, {:?}", glob, text, separator);
+                    prop_assert_eq!(ours(text), theirs.is_match(text), "{} on {:?}, {:?}", glob, text, separator);
                 }
             }
         }

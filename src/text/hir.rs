@@ -1,9 +1,6 @@
 //! Regexes as syntax trees in which placeholders can be filled in.
 
-use regex_automata::Anchored;
-use regex_automata::meta::{self, Regex};
 use regex_automata::nfa::thompson;
-use regex_automata::util::syntax;
 use regex_syntax::ast::{self, Ast, ClassSetItem, LiteralKind, Visitor};
 use regex_syntax::hir::{Hir, Look};
 
@@ -84,18 +81,13 @@ pub(crate) fn whole(hir: Hir) -> Hir {
     Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)])
 }
 
-/// Compiles a tree for matching whole texts.
+/// Refuses a regex that takes more than [`SIZE_LIMIT`].
 ///
 /// # Errors
-/// It takes more than [`SIZE_LIMIT`].
-pub(crate) fn compile(hir: Hir) -> Result<Regex, TextError> {
-    let config =
-        Regex::config().nfa_size_limit(Some(SIZE_LIMIT)).which_captures(thompson::WhichCaptures::None).utf8_empty(true);
-    meta::Builder::new()
-        .configure(config)
-        .syntax(syntax::Config::new())
-        .build_from_hir(&whole(hir))
-        .map_err(|_| too_big())
+/// It does.
+pub(crate) fn check_size(regex: &str) -> Result<(), TextError> {
+    let config = thompson::Config::new().nfa_size_limit(Some(SIZE_LIMIT)).which_captures(thompson::WhichCaptures::None);
+    thompson::Compiler::new().configure(config).build(regex).map(drop).map_err(|_| too_big())
 }
 
 /// The error for a pattern that takes more than [`SIZE_LIMIT`].
@@ -103,7 +95,11 @@ pub(crate) fn too_big() -> TextError {
     TextError::new("this pattern is too big").help("split it into several smaller ones")
 }
 
-/// Whether the whole text matches.
-pub(crate) fn is_match(regex: &Regex, text: &str) -> bool {
-    regex.is_match(regex_automata::Input::new(text).anchored(Anchored::Yes))
+/// As `regex_automata` matches whole texts.
+#[cfg(test)]
+pub(crate) fn oracle(hir: Hir) -> impl Fn(&str) -> bool {
+    use regex_automata::{Anchored, Input, meta};
+    let config = meta::Regex::config().which_captures(thompson::WhichCaptures::None).utf8_empty(true);
+    let regex = meta::Builder::new().configure(config).build_from_hir(&whole(hir)).unwrap();
+    move |text| regex.is_match(Input::new(text).anchored(Anchored::Yes))
 }

@@ -1,17 +1,22 @@
 //! Globs and regexes over whole values.
 
-use regex::{Regex, RegexBuilder};
+use std::sync::Arc;
+
 use regex_syntax::hir::Hir;
 
 use super::glob::Separator;
-use super::{Piece, TextError, glob, hir, pieces};
+use super::machine::{Cost, Limit};
+use super::{Automaton, Identity, Piece, TextError, Work, glob, hir, pieces};
 
 /// A glob or a regex over a whole value, without placeholders.
 #[derive(Debug, Clone)]
 pub struct Matcher {
     source: Box<str>,
     operator: &'static str,
-    regex: Regex,
+    automaton: Arc<Automaton>,
+    prefix: Box<str>,
+    /// As a regex that matches nothing but whole values.
+    anchored: Box<str>,
 }
 
 impl Matcher {
@@ -21,7 +26,7 @@ impl Matcher {
     /// It is no glob, or holds a placeholder.
     pub fn glob(text: &str) -> Result<Self, TextError> {
         let pieces = without_placeholders(text)?;
-        Ok(Matcher { source: text.into(), operator: "glob", regex: compile(glob::parse(&pieces, Separator::None)?)? })
+        Matcher::new(text, "glob", glob::parse(&pieces, Separator::None)?)
     }
 
     /// Compiles a regex that must match the whole value.
@@ -30,12 +35,34 @@ impl Matcher {
     /// It is no regex, or holds a placeholder.
     pub fn regex(text: &str) -> Result<Self, TextError> {
         let pieces = without_placeholders(text)?;
-        Ok(Matcher { source: text.into(), operator: "regex", regex: compile(hir::parse_regex(&pieces)?)? })
+        Matcher::new(text, "regex", hir::parse_regex(&pieces)?)
     }
 
-    /// Whether the whole value matches.
+    fn new(source: &str, operator: &'static str, hir: Hir) -> Result<Self, TextError> {
+        let automaton = Automaton::new(&hir, Limit::Field)?;
+        let anchored: Box<str> = hir::whole(hir).to_string().into();
+        hir::check_size(&anchored)?;
+        let prefix = automaton.machine().prefix().into();
+        Ok(Matcher { source: source.into(), operator, automaton: Arc::new(automaton), prefix, anchored })
+    }
+
+    /// Whether the whole value matches. `None` if the question has no work left to settle that.
+    pub fn matches(&self, value: &str, work: &Work) -> Option<bool> {
+        const NOBODY: Identity<'static> = Identity { clientid: "", username: "" };
+        match value.strip_prefix(&*self.prefix) {
+            Some(rest) => self.automaton.matches(value, rest, NOBODY, work),
+            None => Some(false),
+        }
+    }
+
+    /// Whether the whole value matches, whatever that takes: for values that no client chooses.
     pub fn is_match(&self, value: &str) -> bool {
-        self.regex.is_match(value)
+        self.matches(value, &Work::unbounded()) == Some(true)
+    }
+
+    /// What matching a value takes at most, and the states of its automaton.
+    pub(crate) fn cost(&self) -> (Cost, usize) {
+        (self.automaton.cost(), self.automaton.machine().size())
     }
 
     /// The policy's word for it: `glob` or `regex`.
@@ -45,18 +72,13 @@ impl Matcher {
 
     /// The regex that decides, which matches nothing but whole values.
     pub(crate) fn anchored(&self) -> &str {
-        self.regex.as_str()
+        &self.anchored
     }
 
     /// The pattern as it was written.
     pub fn source(&self) -> &str {
         &self.source
     }
-}
-
-fn compile(hir: Hir) -> Result<Regex, TextError> {
-    let whole = hir::whole(hir).to_string();
-    RegexBuilder::new(&whole).size_limit(hir::SIZE_LIMIT).build().map_err(|_| hir::too_big())
 }
 
 fn without_placeholders(text: &str) -> Result<Vec<Piece<'_>>, TextError> {

@@ -4,14 +4,19 @@
 
 pub(crate) mod glob;
 pub(crate) mod hir;
+pub(crate) mod machine;
 mod matcher;
+mod pattern;
 mod template;
+mod work;
 
 use std::ops::Range;
 
 pub use matcher::Matcher;
+pub(crate) use pattern::Automaton;
 pub use template::Template;
 pub(crate) use template::{Piece, pieces};
+pub use work::Work;
 
 /// What placeholders stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 //! Where there are many patterns, an index tells which of them a request may be about (`index`), and only these are asked.
 //!
 //! Filters are compared with filters exactly, level by level (`filter`). Globs and regexes are automata
-//! over characters (`machine`), built when the policy is loaded and walked side by side with what the
+//! over characters (`text::machine`), built when the policy is loaded and walked side by side with what the
 //! request receives (`names`, `walk`). A request has so much work for this and no more; where it ends, a
 //! set is not covered and is touched, so that the answer errs towards refusal.
 
@@ -16,7 +16,6 @@ mod budget;
 mod filter;
 pub(crate) mod index;
 mod levels;
-mod machine;
 mod names;
 mod overlap;
 mod patterns;
@@ -33,12 +32,13 @@ pub use patterns::{Cover, Patterns, Touch};
 pub use representatives::{Representatives, representatives};
 pub use request::Request;
 
+use crate::text::machine::Cost;
 use crate::text::{Identity, Placeholder, TextError};
 use filter::Filter;
 use rich::Rich;
 
 /// The longest topic that MQTT can carry, in bytes.
-const TOPIC_MAX: usize = 65_535;
+pub(crate) const TOPIC_MAX: usize = 65_535;
 
 /// The prefixes that EMQX takes off a topic before it means one.
 pub(crate) const PREFIXES: [&str; 4] = ["$share/", "$queue/", "$exclusive/", "$delayed/"];
@@ -120,6 +120,14 @@ impl Pattern {
         match &self.kind {
             Kind::Filter(filter) => Some(filter.filled(identity)),
             Kind::Rich(_) => None,
+        }
+    }
+
+    /// What matching a topic name takes at most, and the states of its automaton; `None` for a filter.
+    pub(crate) fn cost(&self) -> Option<(Cost, usize)> {
+        match &self.kind {
+            Kind::Filter(_) => None,
+            Kind::Rich(rich) => Some((rich.cost(), rich.states())),
         }
     }
 

@@ -1,7 +1,6 @@
 //! The topic names that a filter receives, as a deterministic automaton over characters.
 
-/// The characters that no topic name holds.
-pub(super) const NEVER: [char; 3] = ['+', '#', '\0'];
+pub(super) use crate::text::machine::NEVER;
 
 /// A filter, read as the set of the topic names that it receives.
 #[derive(Debug, Clone)]

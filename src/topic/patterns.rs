@@ -4,13 +4,13 @@ use smallvec::SmallVec;
 
 use super::filter::{Filter, missed_depth, topic_of_depth};
 use super::index::{Builder, Frontier, Index};
-use super::machine::CharClass;
 use super::names::Names;
 use super::request::Request;
 use super::rich::Rich;
-use super::walk::{Found, Part, atoms, common_topic, uncovered_topic};
+use super::walk::{Found, Part, atoms, common_topic, cost_of_walk, uncovered_topic};
 use super::{Kind, Pattern};
 use crate::text::Identity;
+use crate::text::machine::{CharClass, Cost, Table};
 
 /// The patterns of one rule for one action.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Patterns {
     index: Option<Box<Index>>,
 }
 
+/// Steps that it takes to begin a walk over a glob or a regex.
+const START: usize = 30;
 /// So many patterns are asked one by one.
 const FEW: usize = 12;
 
@@ -106,6 +108,17 @@ impl Patterns {
         self.filters.len() + RICH * self.rich.len()
     }
 
+    /// What matching a topic name by its globs and regexes takes at most, without those that a name of another
+    /// beginning never comes to.
+    pub(crate) fn cost_of_names(&self) -> Cost {
+        self.rich.iter().filter(|rich| rich.prefix().is_empty() || rich.cost() != Table::COST).map(Rich::cost).sum()
+    }
+
+    /// About what comparing a topic filter with them takes at most.
+    pub(crate) fn cost_of_filters(&self) -> Cost {
+        self.rich.iter().filter_map(Rich::machine).map(cost_of_walk).sum()
+    }
+
     pub(super) fn filters(&self) -> &[Filter] {
         &self.filters
     }
@@ -123,8 +136,8 @@ impl Patterns {
                 One::Filter(filter) => filter.matches(request, identity) && filter.uses().safe(identity),
                 One::Rich(rich) => {
                     rich.may_reach(request, identity)
-                        && rich.uses().safe(identity)
                         && rich.matches(request.text(), request, identity) == Some(true)
+                        && is_safe(rich, request, identity)
                 }
             });
         }
@@ -236,7 +249,7 @@ impl Patterns {
     }
 
     fn allowed_rich<'p>(&'p self, request: &'p Request<'_>, identity: Identity<'p>) -> impl Iterator<Item = &'p Rich> {
-        self.rich.iter().filter(move |rich| rich.may_reach(request, identity) && rich.uses().safe(identity))
+        self.rich.iter().filter(move |rich| rich.may_reach(request, identity) && is_safe(rich, request, identity))
     }
 
     /// Unlike a filter, a glob or a regex can match without its placeholders, so that a value which no topic
@@ -265,6 +278,9 @@ impl Patterns {
             Some(false) => return Cover::Without(topic),
             None => return Cover::Unsettled,
         }
+        if !request.spend(START * self.rich.len()) {
+            return Cover::Unsettled;
+        }
         let mut settled = true;
         let mut parts = Vec::new();
         for rich in self.allowed_rich(request, identity) {
@@ -277,7 +293,7 @@ impl Patterns {
         parts.extend(filters.map(|filter| Part::Filter(Names::new(filter.filled(identity)))));
         match uncovered_topic(&parts, &self.atoms, request, identity) {
             Found::Nothing => Cover::Full,
-            Found::Topic(topic) if settled => Cover::Without(topic),
+            Found::Topic(topic) if settled && request.work().left() > 0 => Cover::Without(topic),
             Found::Topic(_) | Found::Unsettled => Cover::Unsettled,
         }
     }
@@ -305,7 +321,15 @@ fn any_match<'p>(
             None => settled = false,
         }
     }
-    settled.then_some(false)
+    // Where no work is left, patterns may have been left out.
+    (settled && request.work().left() > 0).then_some(false)
+}
+
+/// Whether it is of use in a rule that allows. To look through long values is work, too.
+fn is_safe(rich: &Rich, request: &Request<'_>, identity: Identity<'_>) -> bool {
+    const BYTES: usize = 32;
+    let length: usize = rich.uses().values(identity).map(str::len).sum();
+    (length < BYTES || request.spend(length / BYTES)) && rich.uses().safe(identity)
 }
 
 fn common(rich: &Rich, request: &Request<'_>, identity: Identity<'_>) -> Found {

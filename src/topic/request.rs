@@ -1,10 +1,9 @@
 //! What a client asks for.
 
-use std::cell::Cell;
-
 use super::levels::Levels;
 use super::{PREFIXES, TOPIC_MAX};
 use crate::event::Action;
+use crate::text::Work;
 
 /// What a client asks for, checked and split once: a topic name or the set that a filter receives.
 #[derive(Debug)]
@@ -17,11 +16,8 @@ pub struct Request<'t> {
     /// What all its topics begin with.
     beginning: &'t str,
     /// What is left of the work that may go into deciding it.
-    work: Cell<usize>,
+    work: Work,
 }
-
-/// How many steps of walks over automata one decision may take, over all rules; a step takes some ten nanoseconds.
-const WORK: usize = 400_000;
 
 impl<'t> Request<'t> {
     /// Takes one prefix (`$share/<group>/`, ...) off and checks the rest. `None` where it is no valid
@@ -45,7 +41,7 @@ impl<'t> Request<'t> {
             hash: false,
             wildcard: false,
             beginning: text,
-            work: Cell::new(WORK),
+            work: Work::of_question(),
         };
         let mut special = false;
         for (at, byte) in text.bytes().enumerate() {
@@ -106,17 +102,19 @@ impl<'t> Request<'t> {
         self.beginning
     }
 
-    /// Takes steps out of the work that may go into deciding the request. False where that is used up: clients
-    /// choose the filters, and each client's question holds up all the others.
+    /// What is left of the work that may go into deciding it.
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// Takes steps out of the work that may go into deciding it. False where that is used up.
     pub(super) fn spend(&self, steps: usize) -> bool {
-        let left = self.work.get().checked_sub(steps);
-        self.work.set(left.unwrap_or(0));
-        left.is_some()
+        self.work.spend(steps)
     }
 
     /// How much work went into deciding it.
     pub(super) fn spent(&self) -> usize {
-        WORK - self.work.get()
+        self.work.spent()
     }
 
     /// Whether it stands for more than one topic.

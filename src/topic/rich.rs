@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use regex_automata::meta::Regex;
 use regex_syntax::hir::Hir;
 
-use super::machine::{Machine, Refused, Table};
 use super::request::Request;
 use super::{TOPIC_MAX, Uses};
 use crate::text::glob::{self, Separator};
-use crate::text::{Identity, Piece, TextError, hir, pieces};
+use crate::text::machine::{Cost, Limit, Machine};
+use crate::text::{Automaton, Identity, Piece, TextError, hir, pieces};
 
 /// A glob or a regex of the policy. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Rich {
-    matcher: Arc<Matcher>,
+    automaton: Arc<Automaton>,
     /// What every topic of it begins with, for every client.
     prefix: Box<str>,
     uses: Uses,
@@ -22,22 +21,11 @@ pub(super) struct Rich {
     dollar: bool,
 }
 
-#[derive(Debug)]
-enum Matcher {
-    /// With placeholders.
-    Filled(Machine),
-    /// Without, and small.
-    Small(Table, Machine),
-    /// Without. A regex that looks around has no machine: no subscription with wildcards can be compared
-    /// with it.
-    Fixed(Regex, Option<Machine>),
-}
-
 impl Rich {
     pub(super) fn glob(text: &str) -> Result<Self, TextError> {
         let pieces = unescaped(text)?;
         let dollar = text.strip_prefix('\\').unwrap_or(text).starts_with('$') && !begins_with_value(&pieces);
-        Rich::new(glob::parse(&pieces, Separator::Slash)?, Uses::of(&pieces), dollar)
+        Rich::new(&glob::parse(&pieces, Separator::Slash)?, Uses::of(&pieces), dollar)
     }
 
     pub(super) fn regex(text: &str) -> Result<Self, TextError> {
@@ -47,25 +35,17 @@ impl Rich {
             [Piece::Text("^"), rest @ ..] => Uses { first: Uses::of(rest).first, ..Uses::of(&pieces) },
             pieces => Uses::of(pieces),
         };
-        Rich::new(hir::parse_regex(&pieces)?, uses, dollar)
+        Rich::new(&hir::parse_regex(&pieces)?, uses, dollar)
     }
 
-    fn new(hir: Hir, uses: Uses, dollar: bool) -> Result<Self, TextError> {
-        let machine = match Machine::build(&hir) {
-            Ok(machine) => Some(machine),
-            Err(Refused::Unsupported) if !uses.any() => None,
-            Err(refused) => return Err(refused.into()),
-        };
-        let prefix = machine.as_ref().map(Machine::prefix).unwrap_or_default().into();
-        let matcher = match machine {
-            Some(machine) if uses.any() => Matcher::Filled(machine),
-            Some(machine) => match Table::of(&machine) {
-                Some(table) => Matcher::Small(table, machine),
-                None => Matcher::Fixed(hir::compile(hir)?, Some(machine)),
-            },
-            None => Matcher::Fixed(hir::compile(hir)?, None),
-        };
-        Ok(Rich { matcher: Arc::new(matcher), prefix, uses, dollar })
+    fn new(hir: &Hir, uses: Uses, dollar: bool) -> Result<Self, TextError> {
+        let automaton = Automaton::new(&hir, Limit::Topic)?;
+        if uses.any() && automaton.machine().looks_around() {
+            return Err(TextError::new("word boundaries and line anchors cannot stand beside a placeholder")
+                .help("say what may stand there: a class such as `[^a-z]`, or the end of the topic"));
+        }
+        let prefix = automaton.machine().prefix().into();
+        Ok(Rich { automaton: Arc::new(automaton), prefix, uses, dollar })
     }
 
     pub(super) fn uses(&self) -> Uses {
@@ -100,19 +80,23 @@ impl Rich {
     /// Whether it matches a topic name. `None` where the request has no work left to settle that.
     pub(super) fn matches(&self, topic: &str, request: &Request<'_>, identity: Identity<'_>) -> Option<bool> {
         let Some(rest) = topic.strip_prefix(&*self.prefix) else { return Some(false) };
-        match &*self.matcher {
-            Matcher::Small(table, _) => Some(table.is_match(rest)),
-            Matcher::Fixed(regex, _) => Some(hir::is_match(regex, topic)),
-            Matcher::Filled(machine) => machine.matches(topic, identity, |steps| request.spend(steps)),
-        }
+        self.automaton.matches(topic, rest, identity, request.work())
     }
 
-    /// The automaton, where there is one.
+    /// The automaton to walk side by side with a subscription. A regex that looks around has none: no subscription
+    /// with wildcards can be compared with it.
     pub(super) fn machine(&self) -> Option<&Machine> {
-        match &*self.matcher {
-            Matcher::Filled(machine) | Matcher::Small(_, machine) => Some(machine),
-            Matcher::Fixed(_, machine) => machine.as_ref(),
-        }
+        Some(self.automaton.machine()).filter(|machine| !machine.looks_around())
+    }
+
+    /// How many states its automaton has.
+    pub(super) fn states(&self) -> usize {
+        self.automaton.machine().size()
+    }
+
+    /// What matching a topic name takes at most.
+    pub(super) fn cost(&self) -> Cost {
+        self.automaton.cost()
     }
 }
 

@@ -14,7 +14,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Budget;
 use super::filter::Filter;
-use super::machine::{CharClass, Machine, Marks, Thread, Threads};
+use crate::text::machine::{CharClass, Machine, Marks, Thread, Threads};
 use super::patterns::Patterns;
 use super::request::Request;
 use super::walk::atoms;

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-use super::machine::{CharClass, Machine, Marks, Reads, Thread, Threads};
+use crate::text::machine::{CharClass, Cost as Steps, Machine, Marks, Reads, Thread, Threads};
 use super::names::{NEVER, Names, Next, Place};
 use super::request::Request;
 use crate::text::Identity;
@@ -24,6 +24,13 @@ pub(super) enum Found {
 
 /// Steps that a new pair of states counts for, beside those of reading.
 const PAIR: usize = 20;
+/// States whose marks are cleared within one step.
+const MARKED: usize = 16;
+
+/// About what a walk over the machine takes, by the length of the filter.
+pub(super) fn cost_of_walk(machine: &Machine) -> Steps {
+    Steps { fixed: machine.size() / MARKED, quarters: machine.size().saturating_mul(4 * PAIR) }
+}
 
 /// How the walk came to its places.
 #[derive(Debug, Default)]
@@ -50,6 +57,9 @@ impl Trail {
 
 /// A topic that the subscription receives and the machine matches.
 pub(super) fn common_topic(machine: &Machine, request: &Request<'_>, identity: Identity<'_>) -> Found {
+    if !request.spend(machine.size() / MARKED) {
+        return Found::Unsettled;
+    }
     let names = Names::new(request.text());
     let mut marks = Marks::new(machine);
     let mut threads = Threads::new();
@@ -237,12 +247,13 @@ impl Cover<'_, '_> {
     }
 
     fn intern(&mut self, mut members: Vec<Member>) -> usize {
+        self.steps += 4 * members.len();
         members.sort_unstable();
         members.dedup();
         if let Some(known) = self.known.get(members.as_slice()) {
             return *known;
         }
-        // To keep a set costs more than to find it again.
+        // To keep a set costs as much as to find it again.
         self.steps += 4 * members.len();
         let (mut accepts, mut endless) = (false, false);
         for member in &members {

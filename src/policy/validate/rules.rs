@@ -184,6 +184,9 @@ impl Validator<'_> {
                 Syntax::Regex => Pattern::regex(&text.value),
             };
             let Some(pattern) = self.parsed(Code::BadPattern, &text, result) else { continue };
+            if let Some(cost) = pattern.cost() {
+                warn::costly::pattern(&mut self.cx, &text, cost, Subject::Topic);
+            }
             let clientid = pattern.has(Placeholder::Clientid);
             places.push(PatternPlace { direction, syntax, text: text.value, span: text.span, clientid });
             patterns.push(pattern);

@@ -281,13 +281,13 @@ impl Validator<'_> {
             }
             raw::Condition::Operator(raw::TextOperator::Glob(At { value: text, .. })) => {
                 warn::texts::glob(&mut self.cx, &text);
-                let matcher = Matcher::glob(&text.value);
-                self.parsed(Code::BadPattern, &text, matcher).map(|matcher| text_matches(matcher, text.span))
+                let matcher = self.matcher(&text, Matcher::glob(&text.value), Subject::Name);
+                matcher.map(|matcher| text_matches(matcher, text.span))
             }
             raw::Condition::Operator(raw::TextOperator::Regex(At { value: text, .. })) => {
                 warn::regex::regex(&mut self.cx, &text, Subject::Name);
-                let matcher = Matcher::regex(&text.value);
-                self.parsed(Code::BadPattern, &text, matcher).map(|matcher| text_matches(matcher, text.span))
+                let matcher = self.matcher(&text, Matcher::regex(&text.value), Subject::Name);
+                matcher.map(|matcher| text_matches(matcher, text.span))
             }
             raw::Condition::Operator(raw::TextOperator::In(At { value: name, .. })) => {
                 self.list(&name, None).map(|id| (TextCondition::In(id), None))
@@ -324,6 +324,12 @@ impl Validator<'_> {
         }
     }
 
+    fn matcher(&mut self, text: &Text, matcher: Result<Matcher, TextError>, subject: Subject) -> Option<Matcher> {
+        let matcher = self.parsed(Code::BadPattern, text, matcher)?;
+        warn::costly::pattern(&mut self.cx, text, matcher.cost(), subject);
+        Some(matcher)
+    }
+
     fn host_condition(
         &mut self,
         raw: raw::Condition<Text, raw::PeerhostOperator>,
@@ -335,12 +341,12 @@ impl Validator<'_> {
             raw::Condition::Operator(raw::PeerhostOperator::Glob(At { value: text, .. })) => {
                 warn::texts::glob(&mut self.cx, &text);
                 let matcher = Matcher::glob(&text.value);
-                self.parsed(Code::BadPattern, &text, matcher).map(HostCondition::Matches)
+                self.matcher(&text, matcher, Subject::Address).map(HostCondition::Matches)
             }
             raw::Condition::Operator(raw::PeerhostOperator::Regex(At { value: text, .. })) => {
                 warn::regex::regex(&mut self.cx, &text, Subject::Address);
                 let matcher = Matcher::regex(&text.value);
-                self.parsed(Code::BadPattern, &text, matcher).map(HostCondition::Matches)
+                self.matcher(&text, matcher, Subject::Address).map(HostCondition::Matches)
             }
             raw::Condition::Operator(raw::PeerhostOperator::In(At { value: name, .. })) => {
                 self.list(&name, Some(name.span)).map(HostCondition::In)

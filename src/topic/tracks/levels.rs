@@ -6,7 +6,7 @@ use std::rc::Rc;
 use smallvec::smallvec;
 
 use super::{ConfigId, Configs, DEAD, Member, Node, PLACE, Side, State, Tracks, WordId};
-use crate::topic::machine::{Reads, Thread, Threads};
+use crate::text::machine::{Reads, Thread, Threads};
 use crate::topic::names::NEVER;
 
 /// A word in the place of a level.

@@ -1,23 +1,41 @@
 //! A glob or a regex as an automaton over characters, in which a placeholder is one state: it is built
 //! once, and reads the client's value where that stands.
 
+mod build;
+mod cost;
+mod matching;
 mod table;
 
-use std::collections::HashMap;
-
-use regex_syntax::hir::{Class, Hir, HirKind, Look};
+use regex_syntax::hir::{Hir, Look};
 use smallvec::{SmallVec, smallvec};
 
-use super::names::NEVER;
-use crate::text::{Identity, Placeholder, TextError};
-pub(super) use table::Table;
+use super::{Identity, Placeholder, TextError};
+use build::Builder;
+pub(crate) use cost::Cost;
+pub(crate) use table::Table;
 
-/// States that one pattern may have.
-const MAX_STATES: usize = 20_000;
-/// Steps that building one may take: counted repetitions of nothing add steps and no states.
-const MAX_STEPS: usize = 1_000_000;
+/// The characters that no topic name holds.
+pub(crate) const NEVER: [char; 3] = ['+', '#', '\0'];
 
-pub(super) type StateId = u32;
+/// How large an automaton may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Limit {
+    /// For topics, whose automata are also compared with subscriptions.
+    Topic,
+    /// For fields of the client. Their patterns have a limit of their own, see [`super::hir::SIZE_LIMIT`].
+    Field,
+}
+
+impl Limit {
+    fn states(self) -> usize {
+        match self {
+            Limit::Topic => 20_000,
+            Limit::Field => 400_000,
+        }
+    }
+}
+
+pub(crate) type StateId = u32;
 
 #[derive(Debug, Clone)]
 enum State {
@@ -33,19 +51,21 @@ enum State {
     Start(StateId),
     /// Goes on at the end of the topic only.
     End(StateId),
+    /// Goes on where the assertion holds, for example at a word boundary.
+    Around(Look, StateId),
     /// The topic matches if it ends here.
     Match,
 }
 
 /// A set of characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct CharClass {
+pub(crate) struct CharClass {
     /// Ascending, apart from each other, both ends included.
-    pub(super) ranges: Box<[(char, char)]>,
+    pub(crate) ranges: Box<[(char, char)]>,
 }
 
 impl CharClass {
-    pub(super) fn contains(&self, c: char) -> bool {
+    pub(crate) fn contains(&self, c: char) -> bool {
         let after = self.ranges.partition_point(|range| range.0 <= c);
         after.checked_sub(1).and_then(|at| self.ranges.get(at)).is_some_and(|range| c <= range.1)
     }
@@ -63,7 +83,7 @@ impl CharClass {
     }
 
     /// A character of the class that is none of these, a readable one if there is one.
-    pub(super) fn pick(&self, none_of: &[char]) -> Option<char> {
+    pub(crate) fn pick(&self, none_of: &[char]) -> Option<char> {
         let readable = "xyzabcdefghijklmnopqrstuvw0123456789-_".chars().filter(|c| self.contains(*c));
         let all = self.ranges.iter().flat_map(|(low, high)| *low..=*high);
         readable.chain(all).find(|c| !none_of.contains(c))
@@ -72,30 +92,30 @@ impl CharClass {
 
 /// Where reading stands: a state, and how many bytes of a value were read in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Thread {
+pub(crate) struct Thread {
     state: StateId,
     offset: u32,
 }
 
 /// The threads of a place in the topic: in most patterns a few, for which no memory is taken.
-pub(super) type Threads = SmallVec<[Thread; 16]>;
+pub(crate) type Threads = SmallVec<[Thread; 16]>;
 
 /// Which states were met, so that none is followed twice; and how many, as a measure of work.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(crate) struct Marks {
     seen: SmallVec<[u32; 64]>,
     generation: u32,
     stack: SmallVec<[StateId; 16]>,
-    pub(super) met: usize,
+    pub(crate) met: usize,
 }
 
 impl Marks {
-    pub(super) fn new(machine: &Machine) -> Self {
+    pub(crate) fn new(machine: &Machine) -> Self {
         Marks { seen: smallvec![0; machine.states.len()], generation: 0, stack: SmallVec::new(), met: 0 }
     }
 
     /// Forgets the states that were met.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.generation += 1;
     }
 
@@ -113,7 +133,7 @@ impl Marks {
 
 /// A character that a thread may read.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Reads<'m> {
+pub(crate) enum Reads<'m> {
     Nothing,
     Only(char),
     AnyOf(&'m CharClass),
@@ -131,30 +151,32 @@ impl Reads<'_> {
 
 /// The automaton of a glob or a regex.
 #[derive(Debug)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     states: Box<[State]>,
     start: StateId,
     classes: Box<[CharClass]>,
     /// Class states from which every rest of a topic matches, if the topic so far does.
     endless: Box<[bool]>,
+    looks_around: bool,
 }
 
 /// Why there is no automaton.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// The pattern has too many states.
     TooBig,
-    /// It looks around, for example at word boundaries.
+    /// It holds what no text in UTF-8 holds.
     Unsupported,
 }
 
 impl Machine {
-    pub(super) fn build(hir: &Hir) -> Result<Self, Refused> {
-        let mut builder = Builder::default();
+    pub(crate) fn build(hir: &Hir, limit: Limit) -> Result<Self, Refused> {
+        let mut builder = Builder::new(limit);
         let end = builder.add(State::Match)?;
         let start = builder.expression(hir, end)?;
+        let Builder { states, classes, looks_around, .. } = builder;
         let mut machine =
-            Machine { states: builder.states.into(), start, classes: builder.classes.into(), endless: Box::new([]) };
+            Machine { states: states.into(), start, classes: classes.into(), endless: Box::new([]), looks_around };
         machine.endless = (0..machine.states.len()).map(|state| machine.find_endless(state)).collect();
         Ok(machine)
     }
@@ -171,7 +193,7 @@ impl Machine {
         // Only what needs no client's value and no look around counts.
         let direct = match self.state(*next) {
             State::Split(ways) => ways,
-            State::Char(..) | State::Class(..) | State::Value(..) | State::Start(_) | State::End(_) | State::Match => {
+            State::Char(..) | State::Class(..) | State::Value(..) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => {
                 return false;
             }
         };
@@ -183,17 +205,23 @@ impl Machine {
         self.classes.get(class as usize)
     }
 
+    /// Whether it looks around, for example at word boundaries. Then it can be asked about names, but not be walked
+    /// side by side with a subscription.
+    pub(crate) fn looks_around(&self) -> bool {
+        self.looks_around
+    }
+
     /// How many states it has.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.states.len()
     }
 
-    pub(super) fn classes(&self) -> &[CharClass] {
+    pub(crate) fn classes(&self) -> &[CharClass] {
         &self.classes
     }
 
     /// The text that every match begins with, as far as it is the same for every client.
-    pub(super) fn prefix(&self) -> String {
+    pub(crate) fn prefix(&self) -> String {
         self.split_prefix().0
     }
 
@@ -213,13 +241,14 @@ impl Machine {
                 | State::Split(_)
                 | State::Start(_)
                 | State::End(_)
+                | State::Around(..)
                 | State::Match => return (prefix, at),
             }
         }
     }
 
     /// The threads at the start of a topic.
-    pub(super) fn begin(&self, identity: Identity<'_>, marks: &mut Marks, threads: &mut Threads) {
+    pub(crate) fn begin(&self, identity: Identity<'_>, marks: &mut Marks, threads: &mut Threads) {
         marks.clear();
         self.follow(self.start, true, identity, marks, threads);
     }
@@ -234,6 +263,7 @@ impl Machine {
                 State::Split(ways) => marks.stack.extend_from_slice(ways),
                 State::Start(next) => marks.stack.extend(at_start.then_some(*next)),
                 State::Value(placeholder, next) if identity.value(*placeholder).is_empty() => marks.stack.push(*next),
+                State::Around(..) => {}
                 State::Value(..) | State::Char(..) | State::Class(..) | State::End(_) | State::Match => {
                     threads.push(Thread { state, offset: 0 });
                 }
@@ -241,12 +271,12 @@ impl Machine {
         }
     }
 
-    pub(super) fn reads(&self, thread: Thread, identity: Identity<'_>) -> Reads<'_> {
+    pub(crate) fn reads(&self, thread: Thread, identity: Identity<'_>) -> Reads<'_> {
         match self.state(thread.state) {
             State::Value(placeholder, _) => {
                 unread(*placeholder, thread, identity).chars().next().map_or(Reads::Nothing, Reads::Only)
             }
-            State::Char(..) | State::Class(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Match => {
+            State::Char(..) | State::Class(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => {
                 self.reads_alone(thread.state)
             }
         }
@@ -257,13 +287,18 @@ impl Machine {
         match self.state(state) {
             State::Char(c, _) => Reads::Only(*c),
             State::Class(class, _) => self.class(*class).map_or(Reads::Nothing, Reads::AnyOf),
-            State::Value(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Match => Reads::Nothing,
+            State::Value(..)
+            | State::Split(_)
+            | State::Start(_)
+            | State::End(_)
+            | State::Around(..)
+            | State::Match => Reads::Nothing,
         }
     }
 
     /// Reads a character in one thread, and adds the threads that come of it. The marks must be cleared
     /// once a character.
-    pub(super) fn read(
+    pub(crate) fn read(
         &self,
         thread: Thread,
         c: char,
@@ -283,7 +318,7 @@ impl Machine {
                 }
                 None => return,
             },
-            State::Char(..) | State::Class(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Match => {
+            State::Char(..) | State::Class(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => {
                 return;
             }
         };
@@ -291,11 +326,16 @@ impl Machine {
     }
 
     /// Whether the topic matches if it ends here.
-    pub(super) fn accepts(&self, thread: Thread, identity: Identity<'_>, marks: &mut Marks) -> bool {
+    pub(crate) fn accepts(&self, thread: Thread, identity: Identity<'_>, marks: &mut Marks) -> bool {
         match self.state(thread.state) {
             State::Match => true,
             State::End(_) => self.accepts_at_end(thread.state, identity, marks),
-            State::Char(..) | State::Class(..) | State::Value(..) | State::Split(_) | State::Start(_) => false,
+            State::Char(..)
+            | State::Class(..)
+            | State::Value(..)
+            | State::Split(_)
+            | State::Start(_)
+            | State::Around(..) => false,
         }
     }
 
@@ -312,36 +352,19 @@ impl Machine {
                 State::Split(ways) => marks.stack.extend_from_slice(ways),
                 State::End(next) => marks.stack.push(*next),
                 State::Value(placeholder, next) if identity.value(*placeholder).is_empty() => marks.stack.push(*next),
-                State::Value(..) | State::Char(..) | State::Class(..) | State::Start(_) => {}
+                State::Value(..)
+                | State::Char(..)
+                | State::Class(..)
+                | State::Start(_)
+                | State::Around(..) => {}
             }
         }
         matched
     }
 
     /// Whether every continuation matches, if the topic so far does.
-    pub(super) fn is_endless(&self, thread: Thread) -> bool {
+    pub(crate) fn is_endless(&self, thread: Thread) -> bool {
         self.endless.get(thread.state as usize).copied().unwrap_or(false)
-    }
-
-    /// Whether the topic matches. `spend` takes the steps of each character and may end the work: `None`.
-    pub(super) fn matches(&self, topic: &str, identity: Identity<'_>, spend: impl Fn(usize) -> bool) -> Option<bool> {
-        let mut marks = Marks::new(self);
-        let (mut threads, mut next) = (Threads::new(), Threads::new());
-        self.begin(identity, &mut marks, &mut threads);
-        for c in topic.chars() {
-            if threads.is_empty() {
-                return Some(false);
-            }
-            if !spend(threads.len() + std::mem::take(&mut marks.met)) {
-                return None;
-            }
-            marks.clear();
-            for thread in threads.drain(..) {
-                self.read(thread, c, identity, &mut marks, &mut next);
-            }
-            std::mem::swap(&mut threads, &mut next);
-        }
-        Some(threads.into_iter().any(|thread| self.accepts(thread, identity, &mut marks)))
     }
 }
 
@@ -353,119 +376,8 @@ impl From<Refused> for TextError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::TooBig => TextError::new("this pattern is too big").help("split it into several smaller ones"),
-            Refused::Unsupported => {
-                TextError::new("word boundaries and line anchors cannot stand beside a placeholder")
-                    .help("say what may stand there: a class such as `[^a-z]`, or the end of the topic")
-            }
+            Refused::Unsupported => TextError::new("this pattern holds what is no text in UTF-8"),
         }
     }
 }
 
-/// Builds the states from the end of the expression to its start.
-#[derive(Default)]
-struct Builder {
-    states: Vec<State>,
-    classes: Vec<CharClass>,
-    known: HashMap<CharClass, u32>,
-    steps: usize,
-}
-
-impl Builder {
-    fn add(&mut self, state: State) -> Result<StateId, Refused> {
-        if self.states.len() >= MAX_STATES {
-            return Err(Refused::TooBig);
-        }
-        self.states.push(state);
-        StateId::try_from(self.states.len() - 1).map_err(|_| Refused::TooBig)
-    }
-
-    fn set(&mut self, id: StateId, state: State) {
-        if let Some(slot) = self.states.get_mut(id as usize) {
-            *slot = state;
-        }
-    }
-
-    /// The state that reads the expression and then goes on in `next`.
-    fn expression(&mut self, hir: &Hir, next: StateId) -> Result<StateId, Refused> {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
-            return Err(Refused::TooBig);
-        }
-        match hir.kind() {
-            HirKind::Empty => Ok(next),
-            HirKind::Literal(literal) => {
-                let text = std::str::from_utf8(&literal.0).map_err(|_| Refused::Unsupported)?;
-                self.literal(text, next)
-            }
-            HirKind::Class(class) => {
-                let class = self.class(class)?;
-                self.add(State::Class(class, next))
-            }
-            HirKind::Look(Look::Start) => self.add(State::Start(next)),
-            HirKind::Look(Look::End) => self.add(State::End(next)),
-            HirKind::Look(_) => Err(Refused::Unsupported),
-            HirKind::Capture(capture) => self.expression(&capture.sub, next),
-            HirKind::Concat(parts) => parts.iter().rev().try_fold(next, |next, part| self.expression(part, next)),
-            HirKind::Alternation(ways) => {
-                let ways = ways.iter().map(|way| self.expression(way, next)).collect::<Result<Vec<_>, _>>()?;
-                self.add(State::Split(ways.into()))
-            }
-            HirKind::Repetition(repetition) => {
-                let mut at = match repetition.max {
-                    None => {
-                        let again = self.add(State::Match)?;
-                        let body = self.expression(&repetition.sub, again)?;
-                        self.set(again, State::Split(Box::new([body, next])));
-                        again
-                    }
-                    Some(max) => {
-                        let mut at = next;
-                        for _ in repetition.min..max {
-                            let body = self.expression(&repetition.sub, at)?;
-                            at = self.add(State::Split(Box::new([body, next])))?;
-                        }
-                        at
-                    }
-                };
-                for _ in 0..repetition.min {
-                    at = self.expression(&repetition.sub, at)?;
-                }
-                Ok(at)
-            }
-        }
-    }
-
-    fn literal(&mut self, text: &str, mut next: StateId) -> Result<StateId, Refused> {
-        let mut rest = text;
-        while let Some(last) = rest.chars().next_back() {
-            if let Some((before, placeholder)) =
-                Placeholder::ALL.into_iter().find_map(|p| Some((rest.strip_suffix(p.stand_in())?, p)))
-            {
-                next = self.add(State::Value(placeholder, next))?;
-                rest = before;
-            } else {
-                next = self.add(State::Char(last, next))?;
-                rest = rest.strip_suffix(last).unwrap_or_default();
-            }
-        }
-        Ok(next)
-    }
-
-    fn class(&mut self, class: &Class) -> Result<u32, Refused> {
-        let ranges: Box<[(char, char)]> = match class {
-            Class::Unicode(class) => class.iter().map(|range| (range.start(), range.end())).collect(),
-            Class::Bytes(class) if class.is_ascii() => {
-                class.iter().map(|range| (char::from(range.start()), char::from(range.end()))).collect()
-            }
-            Class::Bytes(_) => return Err(Refused::Unsupported),
-        };
-        let class = CharClass { ranges };
-        if let Some(known) = self.known.get(&class) {
-            return Ok(*known);
-        }
-        let id = u32::try_from(self.classes.len()).map_err(|_| Refused::TooBig)?;
-        self.classes.push(class.clone());
-        self.known.insert(class, id);
-        Ok(id)
-    }
-}

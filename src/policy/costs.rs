@@ -1,0 +1,72 @@
+//! What a question can cost, told before it is asked.
+
+use super::decide::TopicRule;
+use super::model::{AuthRule, Limits};
+use crate::event::{Action, Client, Event};
+use crate::text::machine::Cost;
+
+/// A question that can take more steps than this is costly: half a millisecond.
+const COSTLY: usize = 50_000;
+
+/// What the patterns of a policy can cost together, in steps for each character.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Costs {
+    /// Conditions on clients that log in.
+    logins: Cost,
+    /// Conditions on clients in rules about topics.
+    clients: Cost,
+    publish: Cost,
+    subscribe: Cost,
+    /// Topic filters with wildcards are compared with all of a pattern.
+    wildcards: Cost,
+}
+
+impl Costs {
+    pub(super) fn of(auth: &[AuthRule], limits: &Limits, acl: &[TopicRule]) -> Self {
+        let exempt = [&limits.lockout, &limits.flapping].into_iter().flatten().filter_map(|def| def.exempt.as_ref());
+        let patterns = |action| acl.iter().map(move |rule| rule.patterns(action));
+        Costs {
+            logins: auth.iter().map(|rule| &rule.who).chain(exempt).map(super::model::Who::cost_of_patterns).sum(),
+            clients: acl.iter().map(|rule| rule.who.cost_of_patterns()).sum(),
+            publish: patterns(Action::Publish).map(crate::topic::Patterns::cost_of_names).sum(),
+            subscribe: patterns(Action::Subscribe).map(crate::topic::Patterns::cost_of_names).sum(),
+            wildcards: patterns(Action::Subscribe).map(crate::topic::Patterns::cost_of_filters).sum(),
+        }
+    }
+
+    pub(super) fn may_be_costly(&self, event: &Event<'_>) -> bool {
+        let most = match event {
+            Event::Authenticate { client, .. } => self.logins.of(longest(client)),
+            Event::CheckAcl { client, action, topic } => {
+                let topics = match action {
+                    Action::Publish => self.publish,
+                    Action::Subscribe if topic.contains(['+', '#']) => self.wildcards,
+                    Action::Subscribe => self.subscribe,
+                };
+                topics.of(topic.len()).saturating_add(self.clients.of(longest(client)))
+            }
+            Event::Connect(_)
+            | Event::Connack { .. }
+            | Event::Connected(_)
+            | Event::Disconnected { .. }
+            | Event::Subscribe(_)
+            | Event::Unsubscribe(_)
+            | Event::SessionCreated(_)
+            | Event::SessionResumed(_)
+            | Event::SessionDiscarded(_)
+            | Event::SessionTakenOver(_)
+            | Event::SessionSubscribed { .. }
+            | Event::SessionUnsubscribed { .. }
+            | Event::SessionTerminated { .. }
+            | Event::MessagePublish(_) => 0,
+        };
+        most > COSTLY
+    }
+}
+
+/// The length of the longest text that a condition may be on.
+fn longest(client: &Client<'_>) -> usize {
+    let texts = [client.clientid, client.username, client.protocol, client.mountpoint, client.node];
+    let certificate = [client.extra.cluster, client.extra.cn, client.extra.dn].into_iter().flatten();
+    texts.into_iter().chain(certificate).map(str::len).max().unwrap_or(0)
+}
