@@ -67,7 +67,10 @@ impl<H> Clone for Provider<H> {
 impl<H: Handler + Sync> Provider<H> {
     /// `calls` are those whose sink the handler has.
     pub(super) fn new(handler: Arc<H>, calls: Arc<Calls>, health: HealthServer<HealthService>, log: Log) -> Self {
-        Provider { shared: Arc::new(Shared { handler, calls, peers: Peers::default(), costly: Semaphore::new(1), log }), health }
+        Provider {
+            shared: Arc::new(Shared { handler, calls, peers: Peers::default(), costly: Semaphore::new(1), log }),
+            health,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What becomes of calls whose handler fails them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -31,17 +31,45 @@ struct Does {
     /// Says before it is asked that it will answer at once.
     hurries: bool,
     says: Option<Answer>,
+    /// Says before it is asked that a call of this client is costly, and then waits until it may go on.
+    costly: Option<(&'static str, &'static Gate)>,
     /// Comes through the sink from another thread, after a while.
     later: (Duration, &'static [Answer]),
     /// To a call of this token and so many more.
     beside: Token,
 }
 
-const NOTHING: Does =
-    Does { first: &[], panics: false, panics_before: false, hurries: false, says: None, later: (SOON, &[]), beside: 0 };
+const NOTHING: Does = Does {
+    first: &[],
+    panics: false,
+    panics_before: false,
+    hurries: false,
+    says: None,
+    costly: None,
+    later: (SOON, &[]),
+    beside: 0,
+};
 const SOON: Duration = Duration::from_millis(10);
 const DEADLINE: Duration = Duration::from_millis(200);
 const TOO_LATE: Duration = Duration::from_millis(300);
+
+/// Opened once, for all.
+#[derive(Debug)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn wait(&self) {
+        drop(self.opened.wait_while(self.open.lock().unwrap(), |open| !*open).unwrap());
+    }
+
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
 
 struct Fake {
     sink: Sink,
@@ -69,7 +97,15 @@ impl Handler for Fake {
         !self.does.hurries
     }
 
-    fn handle(&self, _: &Event<'_>, token: Token) -> Option<Answer> {
+    fn may_be_costly(&self, event: &Event<'_>) -> bool {
+        let Event::CheckAcl { client, .. } = event else { return false };
+        self.does.costly.is_some_and(|(clientid, _)| clientid == client.clientid)
+    }
+
+    fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
+        if let (true, Some((_, gate))) = (self.may_be_costly(event), self.does.costly) {
+            gate.wait();
+        }
         let to = |answers: &[Answer]| answers.iter().map(|answer| (token + self.does.beside, *answer)).collect();
         let (after, answers) = self.does.later;
         let (sink, first, later): (_, Vec<_>, Vec<_>) = (Arc::clone(&self.sink), to(self.does.first), to(answers));
@@ -127,7 +163,13 @@ fn provider_that_tells(mode: Mode, does: Does, heard: Arc<Mutex<Vec<(String, Whe
 }
 
 async fn ask(provider: &Provider<Fake>) -> proto::Valued {
-    let request = proto::Authorize { clientinfo: Some(proto::Client::default()), ..proto::Authorize::default() };
+    ask_for(provider, "").await
+}
+
+async fn ask_for(provider: &Provider<Fake>, clientid: &str) -> proto::Valued {
+    let mut client = proto::Client::default();
+    clientid.clone_into(&mut client.clientid);
+    let request = proto::Authorize { clientinfo: Some(client), ..proto::Authorize::default() };
     let path = PathAndQuery::from_static("/emqx.exhook.v2.HookProvider/OnClientAuthorize");
     let codec = ProstCodec::<proto::Authorize, proto::Valued>::default();
     Grpc::new(provider.clone()).unary(tonic::Request::new(request), path, codec).await.unwrap().into_inner()
@@ -198,4 +240,36 @@ fn a_broker_that_unloads_the_provider_is_told_of() {
 fn in_audit_mode_a_handler_that_fails_refuses_nobody() {
     check(Mode::Audit, NOTHING, Answer::NoOpinion);
     check(Mode::Audit, Does { panics: true, ..NOTHING }, Answer::NoOpinion);
+}
+
+/// More of them than the server has threads for connections.
+#[test]
+fn costly_questions_hold_up_no_other_connection() {
+    static GATE: Gate = Gate { open: Mutex::new(false), opened: Condvar::new() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let does = Does { says: Some(Answer::Allow), costly: Some(("costly", &GATE)), ..NOTHING };
+    let (provider, costly) = runtime.block_on(async {
+        let provider = provider(Mode::Enforce, does);
+        let asked = (0..5).map(|_| {
+            let provider = provider.clone();
+            tokio::spawn(async move { ask_for(&provider, "costly").await })
+        });
+        (provider.clone(), asked.collect::<Vec<_>>())
+    });
+    let (done, answered) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        for _ in 0..10 {
+            done.send(ask_for(&provider, "other").await).unwrap();
+        }
+    });
+    let answers: Vec<_> = (0..10).map(|_| answered.recv_timeout(Duration::from_secs(30))).collect();
+    GATE.open();
+    let allowed = proto::Valued { r#type: 2, value: Some(Value::BoolResult(true)) };
+    assert!(answers.iter().all(|answer| answer.as_ref() == Ok(&allowed)), "{answers:?}");
+    // Those that waited longer than the deadline are denied, and all have an answer.
+    runtime.block_on(async {
+        for one in costly {
+            one.await.unwrap();
+        }
+    });
 }

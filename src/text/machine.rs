@@ -139,16 +139,6 @@ pub(crate) enum Reads<'m> {
     AnyOf(&'m CharClass),
 }
 
-impl Reads<'_> {
-    fn takes(self, c: char) -> bool {
-        match self {
-            Reads::Nothing => false,
-            Reads::Only(own) => own == c,
-            Reads::AnyOf(class) => class.contains(c),
-        }
-    }
-}
-
 /// The automaton of a glob or a regex.
 #[derive(Debug)]
 pub(crate) struct Machine {
@@ -193,7 +183,13 @@ impl Machine {
         // Only what needs no client's value and no look around counts.
         let direct = match self.state(*next) {
             State::Split(ways) => ways,
-            State::Char(..) | State::Class(..) | State::Value(..) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => {
+            State::Char(..)
+            | State::Class(..)
+            | State::Value(..)
+            | State::Start(_)
+            | State::End(_)
+            | State::Around(..)
+            | State::Match => {
                 return false;
             }
         };
@@ -276,9 +272,13 @@ impl Machine {
             State::Value(placeholder, _) => {
                 unread(*placeholder, thread, identity).chars().next().map_or(Reads::Nothing, Reads::Only)
             }
-            State::Char(..) | State::Class(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => {
-                self.reads_alone(thread.state)
-            }
+            State::Char(..)
+            | State::Class(..)
+            | State::Split(_)
+            | State::Start(_)
+            | State::End(_)
+            | State::Around(..)
+            | State::Match => self.reads_alone(thread.state),
         }
     }
 
@@ -287,12 +287,9 @@ impl Machine {
         match self.state(state) {
             State::Char(c, _) => Reads::Only(*c),
             State::Class(class, _) => self.class(*class).map_or(Reads::Nothing, Reads::AnyOf),
-            State::Value(..)
-            | State::Split(_)
-            | State::Start(_)
-            | State::End(_)
-            | State::Around(..)
-            | State::Match => Reads::Nothing,
+            State::Value(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => {
+                Reads::Nothing
+            }
         }
     }
 
@@ -318,7 +315,13 @@ impl Machine {
                 }
                 None => return,
             },
-            State::Char(..) | State::Class(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => {
+            State::Char(..)
+            | State::Class(..)
+            | State::Split(_)
+            | State::Start(_)
+            | State::End(_)
+            | State::Around(..)
+            | State::Match => {
                 return;
             }
         };
@@ -352,11 +355,7 @@ impl Machine {
                 State::Split(ways) => marks.stack.extend_from_slice(ways),
                 State::End(next) => marks.stack.push(*next),
                 State::Value(placeholder, next) if identity.value(*placeholder).is_empty() => marks.stack.push(*next),
-                State::Value(..)
-                | State::Char(..)
-                | State::Class(..)
-                | State::Start(_)
-                | State::Around(..) => {}
+                State::Value(..) | State::Char(..) | State::Class(..) | State::Start(_) | State::Around(..) => {}
             }
         }
         matched
@@ -381,3 +380,5 @@ impl From<Refused> for TextError {
     }
 }
 
+#[cfg(test)]
+mod tests;

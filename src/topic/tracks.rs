@@ -14,12 +14,12 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Budget;
 use super::filter::Filter;
-use crate::text::machine::{CharClass, Machine, Marks, Thread, Threads};
 use super::patterns::Patterns;
 use super::request::Request;
 use super::walk::atoms;
 use crate::event::Action;
 use crate::text::Identity;
+use crate::text::machine::{CharClass, Machine, Marks, Thread, Threads};
 use levels::Level;
 pub(in crate::topic) use levels::Word;
 

@@ -6,10 +6,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
-use crate::text::machine::{CharClass, Cost as Steps, Machine, Marks, Reads, Thread, Threads};
 use super::names::{NEVER, Names, Next, Place};
 use super::request::Request;
 use crate::text::Identity;
+use crate::text::machine::{CharClass, Cost as Steps, Machine, Marks, Reads, Thread, Threads};
 
 /// What a walk found.
 #[derive(Debug, Clone, PartialEq, Eq)]

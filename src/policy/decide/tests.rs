@@ -11,6 +11,7 @@ use crate::topic::Pattern;
 use Found::{Right, Unknown, Unreadable, Wrong};
 use Verdict::{Allow, Deny, Ignore};
 
+mod bounds;
 pub(crate) mod random;
 
 const QUIET: LogLines = LogLines { denials: true, decisions: false, connections: false, events: false };

@@ -23,14 +23,7 @@ pub(super) struct Builder {
 
 impl Builder {
     pub(super) fn new(limit: Limit) -> Self {
-        Builder {
-            limit,
-            states: Vec::new(),
-            classes: Vec::new(),
-            looks_around: false,
-            known: HashMap::new(),
-            steps: 0,
-        }
+        Builder { limit, states: Vec::new(), classes: Vec::new(), looks_around: false, known: HashMap::new(), steps: 0 }
     }
 
     pub(super) fn add(&mut self, state: State) -> Result<StateId, Refused> {

@@ -36,10 +36,7 @@ impl Add for Cost {
     type Output = Cost;
 
     fn add(self, other: Cost) -> Cost {
-        Cost {
-            fixed: self.fixed.saturating_add(other.fixed),
-            quarters: self.quarters.saturating_add(other.quarters),
-        }
+        Cost { fixed: self.fixed.saturating_add(other.fixed), quarters: self.quarters.saturating_add(other.quarters) }
     }
 }
 
