@@ -76,7 +76,8 @@ impl Machine {
                 stack.push(*next);
             }
         }
-        let mut fixed = self.states.len() / STATES_MARKED;
+        // The first state is met before anything leads to it.
+        let mut fixed = 1 + self.states.len() / STATES_MARKED;
         let mut ready = Vec::new();
         if let Some(start) = reaches.get_mut(self.start as usize) {
             start.least = 0;
@@ -88,7 +89,7 @@ impl Machine {
             reach.repeats = false;
             let (steps, Reach { least, most, .. }) = (self.steps_of(state), *reach);
             fixed = fixed.saturating_add((most.saturating_sub(least) + 1).saturating_mul(steps));
-            let read = usize::from(steps > 1);
+            let read = usize::from(self.reads_character(state));
             for next in self.next_of(state) {
                 let Some(reach) = reaches.get_mut(*next as usize) else { continue };
                 reach.least = reach.least.min(least + read);
@@ -102,11 +103,15 @@ impl Machine {
         Cost { fixed, quarters: rate.saturating_mul(QUARTERS) }
     }
 
-    /// The steps that a state takes wherever it is met: one, and another if it reads.
+    /// The steps that a state takes wherever it is met: one for each state behind it, and one if it reads.
     fn steps_of(&self, state: StateId) -> usize {
+        self.next_of(state).len() + usize::from(self.reads_character(state))
+    }
+
+    fn reads_character(&self, state: StateId) -> bool {
         match self.state(state) {
-            State::Char(..) | State::Class(..) | State::Value(..) => 2,
-            State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => 1,
+            State::Char(..) | State::Class(..) | State::Value(..) => true,
+            State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => false,
         }
     }
 

@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn what_would_be_large_has_no_table() {
-        for text in ["[ab]*a[ab]{16}", ".*a.{900}b", "(?i)[a-z]{20000}", "a\\b.*"] {
+        for text in ["[ab]*a[ab]{16}", ".*a.{900}b", "a\\b.*"] {
             assert!(Table::of(&machine_of_regex(text)).is_none(), "{text}");
         }
         assert!(Table::of(&machine_of_glob("a/${clientid}/**")).is_none());
