@@ -12,10 +12,13 @@ use super::regex::Subject;
 /// Steps in a millisecond, about.
 const MILLISECOND: usize = 100_000;
 
+/// Topics and names of this length are no longer usual: a pattern is costly if it cannot decide one alone.
+const LONG: usize = 16_384;
+
 /// A glob or a regex whose automaton has so many states.
 pub(crate) fn pattern(cx: &mut Cx<'_>, text: &Text, (cost, states): (Cost, usize), subject: Subject) {
     let most = cost.of(TOPIC_MAX);
-    if most <= Work::QUESTION {
+    if cost.of(LONG) <= Work::QUESTION {
         return;
     }
     let what = match subject {

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::policy;
+use crate::policy::codes::Code;
 
 fn load(text: &str) -> Policy {
     Policy::compile(policy::parse(&format!("version: 1\n{text}"), "rules.yaml", Path::new("")).unwrap().model)
@@ -63,9 +64,12 @@ fn ten_thousand_usual_patterns_stay_within_the_bound() {
 fn a_name_that_costs_too_much_is_denied() {
     let long = "a".repeat(65_535);
     for field in ["clientid", "username"] {
-        let policy = load(&format!(
+        let text = format!(
             "auth:\n  default: allow\n  rules:\n    - {{ allow: {{ {field}: {{ not: {{ regex: \".*a.{{900}}b\" }} }} }} }}\n"
-        ));
+        );
+        let warnings = policy::parse(&format!("version: 1\n{text}"), "rules.yaml", Path::new("")).unwrap().warnings;
+        assert!(warnings.diagnostics().iter().any(|one| one.code() == Code::CostlyPattern));
+        let policy = load(&text);
         let login = |name: &str| match policy.authenticate(&client(name, name), &Lists::none()) {
             Login::Decided(decision) => (decision.verdict, decision == Decision::ERROR),
             Login::Password { .. } => panic!("no rule asks for a password"),
