@@ -475,11 +475,9 @@ codes! {
         bad "auth: { rules: [{ deny: { username: { regex: \"gw-[0-9]+@plant.example\" } } }] }",
         good "auth: { rules: [{ deny: { username: { regex: \"gw-[0-9]+@plant[.]example\" } } }] }";
     CostlyPattern, "costly-pattern", Warning, "A pattern that a long text makes costly",
-        "A client chooses its topics and names, and one question must not hold up the others. So the work of a question is \
-         bounded, and what cannot be settled within the bound is denied: `allow` does not match, `deny` does. Most patterns \
-         become a table and never come near the bound. This one would be too large a table, so that each character of a text may \
-         cost as many steps as the pattern has states. Such patterns repeat something many times behind a part that may stand \
-         anywhere. Say what comes first, and count less: `dev/[^/]*/b`, not `.*a.{900}b`.",
+        "A question holds up all others, so its work is bounded, and what is not settled within the bound is denied. This pattern \
+         is too large for a table: each character of a topic or name may cost as many steps as it has states. Say what comes \
+         first, and count less: `dev/[^/]*/b`, not `.*a.{900}b`.",
         bad "acl: { rules: [{ deny: everyone, publish: [{ regex: \".*a.{900}b\" }] }] }",
         good "acl: { rules: [{ deny: everyone, publish: [{ regex: \".*a.+b\" }] }] }";
     EmptyAlternative, "empty-alternative", Warning, "A regex with an empty alternative",
