@@ -189,6 +189,21 @@ pub struct Origin<'a> {
     pub node: &'a str,
 }
 
+impl Origin<'_> {
+    /// Bytes of both names together. Erlang's names have 255 characters at most; longer ones are made up.
+    pub const LONGEST: usize = 1_024;
+
+    /// Bytes of both names together.
+    pub fn length(&self) -> usize {
+        self.cluster.map_or(0, str::len) + self.node.len()
+    }
+
+    /// Whether no broker has such names. They must not be kept.
+    pub fn is_too_long(&self) -> bool {
+        self.length() > Self::LONGEST
+    }
+}
+
 /// A broker said when it was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BrokerLoaded<'a> {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::engine::{Engine, Setup};
-use crate::grpc::{Tls, server};
+use crate::grpc::{Renewed, Tls, server};
 use crate::history::Recorder;
 use crate::log::Log;
 use crate::state::Folder;
@@ -64,6 +64,8 @@ fn serve(args: &Args, log: &Log) -> Result<(), String> {
         client_ca: args.client_ca.clone(),
     });
     let sockets = sockets(&args.listen)?;
+    // Before anyone is told that it listens.
+    let renewed = tls.as_ref().map(Renewed::new).transpose()?;
     for socket in &sockets {
         let address = socket.local_addr().map_err(|error| format!("a socket cannot be used: {error}"))?;
         log.line(format_args!("listening on {address}{}", Guarded { tls: tls.as_ref(), address }));
@@ -73,7 +75,7 @@ fn serve(args: &Args, log: &Log) -> Result<(), String> {
         let (file, recorder) = (args.policy.clone(), Recorder::server());
         Engine::load_or_deny(Setup { file, state, recorder, sink, log: log.clone() })
     };
-    server::run(sockets, tls.as_ref(), load, log)
+    server::run(sockets, renewed, load, log)
 }
 
 /// The sockets that systemd handed over, or else those of the addresses.

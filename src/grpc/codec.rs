@@ -1,93 +1,136 @@
 //! How a call is carried: one message in, one message out.
 
-use std::future::Future;
-use std::marker::PhantomData;
+use std::future::poll_fn;
+use std::pin::Pin;
 
+use bytes::{BufMut, Bytes};
 use prost::Message;
 use tonic::body::Body;
-use tonic::codec::{BufferSettings, Codec};
-use tonic::codegen::http;
-use tonic::server::{Grpc, UnaryService};
-use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
+use tonic::codegen::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use tonic::codegen::http::{HeaderMap, Response};
+use zeroize::Zeroizing;
 
-/// Bytes that most calls and answers need; the usual setting is 8 KiB, a call.
-const ROOM: usize = 512;
-/// So much is written before the rest is made. No answer has more but one that brings a message back.
-const AT_ONCE: usize = 32 << 10;
+use super::held::{Carried, Held, until_taken};
+use super::places::Place;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// What stands before a message: whether it is compressed, and its length.
+const HEAD: usize = 5;
+/// Bytes that are reserved for a message that comes in pieces, whatever length it promises.
+const ROOM: usize = 1 << 10;
 
-/// An empty message, as a client sends it.
-const EMPTY: &str = "\0\0\0\0\0";
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const OK: HeaderValue = HeaderValue::from_static("0");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-/// Reads the message of a request, which may have so many bytes, and writes the answer that `answer` makes of it. Where
-/// there is no such message, the response is a gRPC error.
-pub(super) async fn unary<B, I, O, F, Answer>(
-    request: http::Request<B>,
+/// A body that has come.
+pub(super) enum Whole {
+    /// In one piece.
+    Piece(Bytes),
+    /// In several, which are wiped: a password may be among them.
+    Pieces(Zeroizing<Vec<u8>>),
+}
+
+impl Whole {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Whole::Piece(bytes) => bytes,
+            Whole::Pieces(bytes) => bytes,
+        }
+    }
+
+    /// The message in it.
+    ///
+    /// # Errors
+    /// The bytes are no such message.
+    pub(super) fn message<M: Message + Default>(&self) -> Result<M, String> {
+        // What a message keeps is copied, so that a few bytes do not keep all that was read with them.
+        M::decode(self.bytes().get(HEAD..).unwrap_or_default()).map_err(|error| error.to_string())
+    }
+
+    /// All of it, for another who reads it.
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self {
+            Whole::Piece(bytes) => bytes,
+            Whole::Pieces(bytes) => Bytes::copy_from_slice(&bytes),
+        }
+    }
+}
+
+/// Reads a body to its end: one message of so many bytes at most. `held` counts what came of it, and `place` acknowledges
+/// the beginning if the rest is late.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) async fn read(
+    mut body: Body,
     largest: usize,
-    mut answer: F,
-) -> http::Response<Body>
-where
-    B: http_body::Body + Send + 'static,
-    B::Error: Into<BoxError> + Send,
-    I: Message + Default + 'static,
-    O: Message + 'static,
-    F: FnMut(I) -> Answer,
-    Answer: Future<Output = O>,
-{
-    let once = Once(|message| {
-        let answer = answer(message);
-        async { Ok(Response::new(answer.await)) }
-    });
-    let mut grpc = Grpc::new(Carry(PhantomData)).max_decoding_message_size(largest);
-    grpc.unary(once, request).await
+    held: Option<&Held>,
+    mut place: Option<&Place>,
+) -> Result<Whole, String> {
+    let mut pieces = Zeroizing::new(Vec::new());
+    loop {
+        let frame = poll_fn(|cx| {
+            let frame = http_body::Body::poll_frame(Pin::new(&mut body), cx);
+            if frame.is_pending()
+                && let Some(place) = place.take()
+            {
+                place.acknowledge();
+            }
+            frame
+        });
+        let Some(frame) = frame.await else { break };
+        let frame = frame.map_err(|error| error.message().to_owned())?;
+        let Ok(data) = frame.into_data() else { continue };
+        if pieces.is_empty() && http_body::Body::is_end_stream(&body) {
+            return if is_whole(&data, largest)? { Ok(Whole::Piece(data)) } else { Err(cut_off(data.len())) };
+        }
+        if pieces.is_empty() {
+            pieces.reserve(ROOM.max(data.len()));
+        }
+        pieces.extend_from_slice(&data);
+        is_whole(&pieces, largest)?;
+        if let Some(held) = held {
+            held.keep(pieces.len())?;
+        }
+    }
+    if is_whole(&pieces, largest)? { Ok(Whole::Pieces(pieces)) } else { Err(cut_off(pieces.len())) }
 }
 
-/// The response with this message, whatever the request was.
-pub(super) async fn fixed(message: impl Message + Clone + 'static) -> http::Response<Body> {
-    let request = http::Request::new(EMPTY.to_owned());
-    unary(request, 0, |_: super::proto::Empty| std::future::ready(message.clone())).await
+fn cut_off(length: usize) -> String {
+    if length == 0 { "the message is missing".to_owned() } else { "the message is cut off".to_owned() }
 }
 
-/// The error that a response is, if it is one.
-pub(super) fn error_of(response: &http::Response<Body>) -> Option<Status> {
-    Status::from_header_map(response.headers()).filter(|status| status.code() != tonic::Code::Ok)
-}
-
-struct Once<F>(F);
-
-impl<I, O, F, Answer> UnaryService<I> for Once<F>
-where
-    F: FnMut(I) -> Answer,
-    Answer: Future<Output = Result<Response<O>, Status>>,
-{
-    type Response = O;
-    type Future = Answer;
-
-    fn call(&mut self, request: Request<I>) -> Answer {
-        (self.0)(request.into_inner())
+/// Whether these are all the bytes of a message.
+fn is_whole(bytes: &[u8], largest: usize) -> Result<bool, String> {
+    let Some((&[flag, a, b, c, d], message)) = bytes.split_first_chunk::<HEAD>() else { return Ok(false) };
+    if flag != 0 {
+        return Err("the message is compressed, or in a frame of an unknown kind".to_owned());
+    }
+    let length = u32::from_be_bytes([a, b, c, d]);
+    match usize::try_from(length) {
+        Ok(length) if length <= largest => {
+            if message.len() > length {
+                return Err("more than the message came".to_owned());
+            }
+            Ok(message.len() == length)
+        }
+        _ => Err(format!("the message has {length} bytes, of {largest} at most")),
     }
 }
 
-/// prost's codec, with little room to begin with.
-struct Carry<O, I>(PhantomData<(O, I)>);
-
-impl<O, I> Codec for Carry<O, I>
-where
-    O: Message + 'static,
-    I: Message + Default + 'static,
-{
-    type Encode = O;
-    type Decode = I;
-    type Encoder = <ProstCodec<O, I> as Codec>::Encoder;
-    type Decoder = <ProstCodec<O, I> as Codec>::Decoder;
-
-    fn encoder(&mut self) -> Self::Encoder {
-        ProstCodec::<O, I>::raw_encoder(BufferSettings::new(ROOM, AT_ONCE))
-    }
-
-    fn decoder(&mut self) -> Self::Decoder {
-        ProstCodec::<O, I>::raw_decoder(BufferSettings::new(ROOM, AT_ONCE))
-    }
+/// The response with this message. `held` is kept until it is taken.
+pub(super) fn response(message: &impl Message, held: Option<Held>) -> Response<Body> {
+    let length = message.encoded_len();
+    let mut bytes = Vec::with_capacity(HEAD + length);
+    bytes.put_u8(0);
+    // No answer is longer than the message that it brings back.
+    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    // A vector has room for all.
+    let _ = message.encode(&mut bytes);
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(STATUS, OK);
+    let body = Carried { data: Some(until_taken(bytes, held)), trailers: Some(trailers) };
+    let mut response = Response::new(Body::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
 }

@@ -5,11 +5,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::net::sockopt;
-
+use super::places::Place;
 use crate::clock::now_ms;
 use crate::event::Origin;
 
@@ -88,19 +86,32 @@ pub(super) struct Link {
     pub(super) address: IpAddr,
     /// When it was opened, Unix milliseconds.
     pub(super) opened_at: i64,
-    /// Another handle of its socket.
-    socket: Option<OwnedFd>,
+    /// Its place among the connections.
+    pub(super) place: Arc<Place>,
     broker: OnceLock<Named>,
     links: Arc<Links>,
 }
 
 impl Link {
-    pub(super) fn new(address: IpAddr, socket: Option<OwnedFd>, links: Arc<Links>) -> Arc<Self> {
-        Arc::new(Link { address, opened_at: now_ms(), socket, broker: OnceLock::new(), links })
+    pub(super) fn new(place: Arc<Place>, links: Arc<Links>) -> Arc<Self> {
+        Arc::new(Link { address: place.address, opened_at: now_ms(), place, broker: OnceLock::new(), links })
     }
 
-    /// A call came that is this broker's. The first tells whose the connection is.
+    /// A call came that is this broker's. The first tells whose the connection is. A name that is too long is no broker's,
+    /// and is not kept.
     pub(super) fn is_of(&self, origin: Origin<'_>) -> Option<Opened> {
+        if origin.is_too_long() {
+            if self.place.is_first_badly_named() {
+                self.place.all.lines().line(format_args!(
+                    "a call from {} has names of {} bytes for its node and cluster, of {} at most: it is answered, and what it \
+                     tells is in no history",
+                    self.address,
+                    origin.length(),
+                    Origin::LONGEST
+                ));
+            }
+            return None;
+        }
         let mut first = None;
         self.broker.get_or_init(|| {
             let named = Named { cluster: origin.cluster.map(Box::from), node: origin.node.into() };
@@ -114,10 +125,7 @@ impl Link {
     /// back, as it does the next call, until what it sent is acknowledged. An answer does that too, but where there is
     /// none yet, the kernel waits 40 ms for one.
     pub(super) fn acknowledge(&self) {
-        if let Some(socket) = &self.socket {
-            // Where it cannot be done, it is only slow.
-            let _ = sockopt::set_tcp_quickack(socket, true);
-        }
+        self.place.acknowledge();
     }
 }
 
@@ -131,7 +139,11 @@ impl Drop for Link {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
+    use crate::grpc::places::Places;
+    use crate::log::Log;
 
     #[test]
     fn a_broker_is_gone_with_its_last_connection() {
@@ -141,8 +153,10 @@ mod tests {
             let from = address.map(|address| format!(" {address}")).unwrap_or_default();
             said.lock().unwrap().push(format!("{origin}{from}"));
         });
+        let places = Places::new(9, Log::stderr());
+        let place = || places.take([10, 0, 0, 1].into(), Weak::new()).unwrap();
         let open = |cluster, node| {
-            let link = Link::new([10, 0, 0, 1].into(), None, Arc::clone(&links));
+            let link = Link::new(place(), Arc::clone(&links));
             let opened = link.is_of(Origin { cluster, node }).unwrap();
             (link, opened.is_back)
         };
@@ -150,7 +164,7 @@ mod tests {
         assert_eq!([first, second, third], [true, false, true]);
         // Whose it is, is settled.
         assert_eq!(one.is_of(Origin { cluster: None, node: "b" }), None);
-        drop(Link::new([10, 0, 0, 1].into(), None, Arc::clone(&links)));
+        drop(Link::new(place(), Arc::clone(&links)));
         drop(one);
         assert_eq!(*gone.lock().unwrap(), [""; 0]);
         drop(two);

@@ -2,10 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,25 +20,28 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{self, CertificateError, OtherError, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::links::{Link, Links};
 use crate::input;
+use super::places::{Places, SILENT, lock};
 use crate::log::Log;
 use crate::stamp::Stamp;
 
 /// The most bytes of a file of certificates: all that a browser trusts have some 200 KiB.
 const LARGEST: u64 = 16 << 20;
-/// How long a client may take for its TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A broker that was silent for so long is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+/// A peer that does not acknowledge or take what was sent for so long is given up.
+const UNREAD: Duration = Duration::from_secs(60);
 /// How often the files of TLS are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 /// Where no connection can be accepted, it is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
+/// How long those take that give way to others.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// The files that TLS needs, in PEM form.
 #[derive(Debug, Clone)]
@@ -77,7 +79,8 @@ impl Tls {
                 builder.with_client_cert_verifier(verifier.build().map_err(|error| problem(path, &error))?)
             }
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|error| problem(&self.certificate, &error))?;
+        let mut config =
+            builder.with_single_cert(chain, key).map_err(|error| problem(&self.certificate, &in_words(&error)))?;
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
@@ -91,8 +94,33 @@ impl Tls {
 /// Of the certificate, its key, and the roots.
 type Stamps = [Option<Stamp>; 3];
 
+/// What is wrong with a certificate, where rustls says it in words of its own.
+fn in_words(error: &rustls::Error) -> String {
+    if let rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) = error
+        && inner.to_string() == "UnsupportedCertVersion"
+    {
+        return "the certificate has version 1 of X.509; make it again with version 3, which has extensions such as \
+                subjectAltName"
+            .to_owned();
+    }
+    match error {
+        rustls::Error::InvalidCertificate(problem) => format!("the certificate cannot be used: {problem}"),
+        rustls::Error::InconsistentKeys(_) => "the certificate is not for this private key".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// As [`in_words`], where it is a fault of TLS.
+fn refusal(error: &io::Error) -> String {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(error @ rustls::Error::InvalidCertificate(CertificateError::Other(_))) => in_words(error),
+        Some(_) | None => error.to_string(),
+    }
+}
+
 /// TLS with the files as they are, which certificates that run out make necessary.
-pub(super) struct Renewed {
+pub struct Renewed {
     tls: Tls,
     /// The files before they were read for the first time.
     read: Stamps,
@@ -103,8 +131,8 @@ impl Renewed {
     /// Reads the files for the first time.
     ///
     /// # Errors
-    /// As [`Tls::acceptor`].
-    pub(super) fn new(tls: &Tls) -> Result<Arc<Self>, String> {
+    /// Which file it is, and what is wrong with it.
+    pub fn new(tls: &Tls) -> Result<Arc<Self>, String> {
         let read = tls.stamps();
         Ok(Arc::new(Renewed { tls: tls.clone(), read, acceptor: ArcSwap::from_pointee(tls.acceptor()?) }))
     }
@@ -164,19 +192,25 @@ pub(super) async fn accept(
     listener: TcpListener,
     tls: Option<Arc<Renewed>>,
     ready: mpsc::Sender<io::Result<Connection>>,
-    links: Arc<Links>,
-    log: Log,
+    (places, links): (Arc<Places>, Arc<Links>),
 ) {
     loop {
+        // Those that gave way have a descriptor for a moment longer.
+        while places.is_crowded() {
+            sleep(MOMENT).await;
+        }
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                log.line(format_args!("no connection can be accepted: {error}"));
+                places.lines().line(format_args!("no connection can be accepted: {error}"));
                 sleep(TRY_AGAIN).await;
                 continue;
             }
         };
-        let socket = Socket::of(stream, peer, &links);
+        let Some(socket) = Socket::of(stream, peer, &places, &links) else {
+            places.lines().line(format_args!("a connection from {peer} is refused: brokers have all places"));
+            continue;
+        };
         match tls.as_ref().map(|tls| tls.now()) {
             None => {
                 if ready.send(Ok(Connection::Plain(socket))).await.is_err() {
@@ -184,17 +218,17 @@ pub(super) async fn accept(
                 }
             }
             Some(tls) => {
-                let (ready, log) = (ready.clone(), log.clone());
+                let (ready, places) = (ready.clone(), Arc::clone(&places));
                 tokio::spawn(async move {
-                    let refused = match timeout(HANDSHAKE, tls.accept(socket)).await {
+                    let refused = match timeout(SILENT, tls.accept(socket)).await {
                         Ok(Ok(stream)) => {
                             let _ = ready.send(Ok(Connection::Tls(Box::new(stream)))).await;
                             return;
                         }
-                        Ok(Err(error)) => error.to_string(),
-                        Err(_) => format!("no TLS handshake within {HANDSHAKE:?}"),
+                        Ok(Err(error)) => refusal(&error),
+                        Err(_) => format!("no TLS handshake within {SILENT:?}"),
                     };
-                    log.line(format_args!("a connection from {peer} is refused: {refused}"));
+                    places.lines().line(format_args!("a connection from {peer} is refused: {refused}"));
                 });
             }
         }
@@ -207,63 +241,82 @@ pub(super) enum Connection {
     Tls(Box<TlsStream<Socket>>),
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Arc<Link>;
-
-    fn connect_info(&self) -> Arc<Link> {
+impl Connection {
+    fn link(&self) -> &Arc<Link> {
         match self {
-            Connection::Plain(socket) => Arc::clone(&socket.link),
-            Connection::Tls(stream) => Arc::clone(&stream.get_ref().0.link),
+            Connection::Plain(socket) => &socket.link,
+            Connection::Tls(stream) => &stream.get_ref().0.link,
         }
     }
 }
 
-/// A TCP stream that knows whence it comes.
+impl Connected for Connection {
+    type ConnectInfo = Arc<Link>;
+
+    fn connect_info(&self) -> Arc<Link> {
+        Arc::clone(self.link())
+    }
+}
+
+/// A TCP stream that has a place, and knows whence it comes.
 pub(super) struct Socket {
-    stream: TcpStream,
+    /// Shared with its place, which sets options and shuts it down, so that there is one descriptor. Each holds the lock for
+    /// one call of the system that does not wait.
+    stream: Arc<Mutex<TcpStream>>,
+    is_vectored: bool,
     link: Arc<Link>,
 }
 
 impl Socket {
-    fn of(stream: TcpStream, peer: SocketAddr, links: &Arc<Links>) -> Self {
+    /// `None` if there is no place for it.
+    fn of(stream: TcpStream, peer: SocketAddr, places: &Arc<Places>, links: &Arc<Links>) -> Option<Self> {
         // Without these it works all the same.
         let _ = stream.set_nodelay(true);
         let _ = sockopt::set_socket_keepalive(&stream, true);
         let _ = sockopt::set_tcp_keepidle(&stream, KEEPALIVE);
-        let socket = stream.as_fd().try_clone_to_owned().ok();
-        Socket { stream, link: Link::new(peer.ip().to_canonical(), socket, Arc::clone(links)) }
+        let _ = sockopt::set_tcp_user_timeout(&stream, UNREAD.as_millis().try_into().unwrap_or(u32::MAX));
+        let is_vectored = stream.is_write_vectored();
+        let stream = Arc::new(Mutex::new(stream));
+        let place = places.take(peer.ip().to_canonical(), Arc::downgrade(&stream))?;
+        Some(Socket { stream, is_vectored, link: Link::new(place, Arc::clone(links)) })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.link.place.leave();
     }
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *lock(&self.stream)).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *lock(&self.stream)).poll_write(cx, bytes)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *lock(&self.stream)).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *lock(&self.stream)).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        Pin::new(&mut *lock(&self.stream)).poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.is_vectored
     }
 }
 
@@ -285,7 +338,10 @@ macro_rules! either {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read(cx, buffer))
+        let before = buffer.filled().len();
+        let read = either!(self, stream => stream.poll_read(cx, buffer));
+        self.link().place.received(buffer.filled().len() - before);
+        read
     }
 }
 

@@ -8,7 +8,8 @@
 //! - `calls`: the calls that wait for an answer.
 //! - `codec`: how a message is carried.
 //! - `service`: one call: read, ask, wait no longer than the deadline, answer.
-//! - `listen`: connections, TLS; `links`: whose they are.
+//! - `listen`: connections, TLS; `links`: whose they are; `places`: how many there are, and who gets them.
+//! - `held`: what calls under way keep, and how much of it a connection may have; `lines`: what is logged of this.
 //! - [`server`]: all of it running, from the first connection to the end.
 //!
 //! **Whatever happens, a call is answered, and never with a gRPC error**: some brokers wait on one until their own
@@ -18,9 +19,12 @@ mod answer;
 mod calls;
 mod codec;
 mod dialect;
+mod held;
+mod lines;
 mod links;
 mod listen;
 mod peers;
+mod places;
 #[expect(missing_docs, clippy::pedantic, reason = "made by a program")]
 #[rustfmt::skip]
 pub mod proto;
@@ -30,7 +34,7 @@ mod service;
 #[cfg(test)]
 mod service_tests;
 
-pub use listen::Tls;
+pub use listen::{Renewed, Tls};
 pub use request::event;
 
 use std::fmt;

@@ -11,8 +11,9 @@ use super::dialect::Dialect;
 use super::links::Link;
 use crate::emqx::Package;
 
-/// Brokers that are kept in mind, and nodes of one address. There are a few of them; what would be more is no broker.
+/// Addresses that are kept in mind, and nodes of one address. There are a few of them; what would be more is no broker.
 const MOST: usize = 1024;
+const NODES: usize = 64;
 
 /// The longest version, and the longest name of a node, in bytes.
 const LONGEST: usize = 256;
@@ -63,7 +64,7 @@ impl Peers {
         let booted_at = match (said.booted_at, node) {
             (Some(booted_at), Some(node))
                 if link.opened_at >= booted_at - ROUNDING
-                    && said.passed_on.len() < MOST
+                    && said.passed_on.len() < NODES
                     && said.passed_on.insert(node.to_owned()) =>
             {
                 Some(booted_at)
@@ -96,8 +97,12 @@ pub(super) fn uptime_of_text(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
     use crate::grpc::links::Links;
+    use crate::grpc::places::Places;
+    use crate::log::Log;
 
     #[track_caller]
     fn check_uptime(text: &str, expected: Option<i64>) {
@@ -118,8 +123,8 @@ mod tests {
     #[test]
     fn a_boot_is_passed_on_once_a_node_and_once_a_load() {
         let peers = Peers::default();
-        let links = Links::new(|_, _| {});
-        let link = Link::new([127, 0, 0, 1].into(), None, links);
+        let place = Places::new(9, Log::stderr()).take([127, 0, 0, 1].into(), Weak::new()).unwrap();
+        let link = Link::new(place, Links::new(|_, _| {}));
         let recall = |node| peers.recall(&link, node);
         let old = Dialect::Oldest { tells_certificates: true };
         assert_eq!(recall(Some("n")), (Dialect::Old { tells_certificates: false }, None));

@@ -5,7 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,8 +18,10 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::calls::Calls;
+use super::held::STREAMS;
 use super::links::Links;
-use super::listen::{Renewed, Tls, accept};
+use super::listen::{Renewed, accept};
+use super::places::Places;
 use super::service::{self, Provider};
 use crate::handler::{Handler, Whereabouts};
 use crate::log::Log;
@@ -29,10 +31,20 @@ use crate::reply::Sink;
 const ACCEPTED: usize = 64;
 /// At the end, calls under way may take so much longer than the deadline.
 const GRACE: Duration = Duration::from_secs(1);
-/// Brokers give up calls by the hundred where something was slow; that is no attack.
-const RESETS: usize = 100_000;
+/// Brokers give up calls by the hundred where something was slow; that is no attack. No broker gives up more at once than it
+/// has streams.
+const RESETS: usize = STREAMS as usize;
+/// Bytes of a call's headers. A broker sends some 300, and a client of another kind a few more.
+const HEADERS: u32 = 8 << 10;
 /// What a stream may send before it is read. A message may be large, a call is small.
 const WINDOW: u32 = 1 << 20;
+/// What a connection may send before it is read. h2 closes a connection when its small messages that are not read yet, each
+/// counted by what it lacks of 256 bytes, have half of this. All calls of a broker may come at once, and be small.
+const CONNECTION_WINDOW: u32 = 8 << 20;
+/// How often it is looked for connections that are silent, or take no answers.
+const SWEEP: Duration = Duration::from_secs(1);
+/// At the end: how often it is looked for connections without a call.
+const BEAT: Duration = Duration::from_millis(20);
 /// How often it is looked whether a policy is in force.
 const LOOK: Duration = Duration::from_millis(500);
 /// The services whose health may be asked for; the nameless one is all of it.
@@ -45,14 +57,13 @@ const SERVICES: [&str; 4] =
 /// `load` makes what answers. While it has no policy in force, the health that is told is that of a service which does not serve.
 ///
 /// # Errors
-/// The files of TLS cannot be used, or the system gives no threads or signals.
+/// The system gives no threads or signals.
 pub fn run<H: Handler + Sync>(
     sockets: Vec<TcpListener>,
-    tls: Option<&Tls>,
+    tls: Option<Arc<Renewed>>,
     load: impl FnOnce(Sink) -> H,
     log: &Log,
 ) -> Result<(), String> {
-    let tls = tls.map(Renewed::new).transpose()?;
     let calls = Arc::new(Calls::default());
     let handler = Arc::new(load(calls.sink()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -77,21 +88,25 @@ pub fn run<H: Handler + Sync>(
                 }
             }
         });
+        let places = Places::of_process(log.clone());
         let provider = Provider::new(Arc::clone(&handler), calls, health, log.clone());
 
+        let of_calls = provider.clone();
         let (ready, connections) = mpsc::channel(ACCEPTED);
         let mut acceptors = Vec::new();
         for socket in sockets {
             socket.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(socket)?;
-            acceptors.push(tokio::spawn(accept(listener, tls.clone(), ready.clone(), Arc::clone(&links), log.clone())));
+            let shared = (Arc::clone(&places), Arc::clone(&links));
+            acceptors.push(tokio::spawn(accept(listener, tls.clone(), ready.clone(), shared)));
         }
         drop(ready);
         acceptors.extend(tls.map(|tls| tokio::spawn(tls.watch(log.clone()))));
         let server = Server::builder()
-            .max_concurrent_streams(None)
+            .max_concurrent_streams(Some(STREAMS))
+            .http2_max_header_list_size(Some(HEADERS))
             .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_max_pending_accept_reset_streams(Some(RESETS))
             .http2_max_local_error_reset_streams(Some(RESETS))
             .serve_with_incoming_shutdown(provider, ReceiverStream::new(connections), async {
@@ -102,6 +117,14 @@ pub fn run<H: Handler + Sync>(
         let told = told_to_end()?;
         tell(&[NotifyState::Ready]);
         let watched = tokio::spawn(keep_alive());
+        let swept = Arc::clone(&places);
+        let sweeper = tokio::spawn(async move {
+            let mut look = interval(SWEEP);
+            loop {
+                swept.sweep(look.tick().await.into_std());
+                of_calls.sum_up();
+            }
+        });
         let (told_of, says) = (Arc::clone(&handler), reporter.clone());
         let health_told = tokio::spawn(async move {
             let mut look = interval(LOOK);
@@ -123,12 +146,26 @@ pub fn run<H: Handler + Sync>(
         health_told.abort();
         report(&reporter, ServingStatus::NotServing).await;
         acceptors.iter().for_each(tokio::task::JoinHandle::abort);
+        let begun = Instant::now();
+        places.end();
         let _ = end.send(());
-        // Whoever does not let go of a connection is left behind.
+        let mut look = interval(BEAT);
+        let closed = async {
+            loop {
+                places.close_idle(begun, look.tick().await.into_std());
+            }
+        };
         tokio::select! {
             _ = server => {}
-            () = sleep(handler.deadline() + GRACE) => log.line(format_args!("some calls were not answered")),
+            () = closed => {}
+            () = sleep(handler.deadline() + GRACE) => {
+                let unanswered = places.unanswered();
+                if unanswered > 0 {
+                    log.line(format_args!("calls that were not answered: {unanswered}"));
+                }
+            }
         }
+        sweeper.abort();
         watched.abort();
         Ok(())
     });

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -19,9 +18,11 @@ use tonic::codegen::{Service, http};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
-use super::calls::Calls;
-use super::codec::{error_of, fixed, unary};
+use super::calls::{Calls, Waiting};
+use super::codec::{self, Whole};
 use super::dialect::{self, Dialect, Method, should_call};
+use super::held::{Carried, Held, kept, watched};
+use super::lines::Lines;
 use super::links::Link;
 use super::peers::{Peers, uptime_of_text};
 use super::request::{Request, by_message};
@@ -39,6 +40,11 @@ const MARGIN: Duration = Duration::from_millis(20);
 
 /// What a broker says of itself has no more bytes.
 const LARGEST_LOADED: usize = 64 << 10;
+/// Nor has the name of a service whose health is asked for.
+const LARGEST_HEALTH: usize = 1 << 10;
+
+/// Lines a minute about calls that could not be read or answered.
+const LINES: u32 = 200;
 
 type Response = http::Response<Body>;
 
@@ -56,6 +62,8 @@ struct Shared<H> {
     /// Costly questions are decided one at a time, and not by a thread that serves connections.
     costly: Semaphore,
     log: Log,
+    /// What is wrong with calls.
+    problems: Lines,
 }
 
 impl<H> Clone for Provider<H> {
@@ -67,10 +75,17 @@ impl<H> Clone for Provider<H> {
 impl<H: Handler + Sync> Provider<H> {
     /// `calls` are those whose sink the handler has.
     pub(super) fn new(handler: Arc<H>, calls: Arc<Calls>, health: HealthServer<HealthService>, log: Log) -> Self {
-        Provider {
-            shared: Arc::new(Shared { handler, calls, peers: Peers::default(), costly: Semaphore::new(1), log }),
-            health,
-        }
+        let problems = Lines::new(log.clone(), LINES, "calls");
+        let costly = Semaphore::new(1);
+        let shared = Shared { handler, calls, peers: Peers::default(), costly, log, problems };
+        Provider { shared: Arc::new(shared), health }
+    }
+}
+
+impl<H> Provider<H> {
+    /// Says what was left out of the log, once in a while.
+    pub(super) fn sum_up(&self) {
+        self.shared.problems.sum_up();
     }
 }
 
@@ -85,18 +100,27 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let path = request.uri().path();
-        if path.starts_with("/grpc.health.v1.Health/") {
-            return self.health.call(request);
-        }
-        let Some((package, name)) = dialect::parse(path) else {
-            return Box::pin(std::future::ready(Ok(Status::unimplemented("there is no such service").into_http())));
+        let is_health = path.starts_with("/grpc.health.v1.Health/");
+        let (package, name) = match dialect::parse(path) {
+            Some(parsed) => parsed,
+            None if is_health => (Package::V3, ""),
+            None => {
+                return Box::pin(std::future::ready(Ok(Status::unimplemented("there is no such service").into_http())));
+            }
         };
         let method = Method::of(name);
         let link = request.extensions().get::<Arc<Link>>().cloned();
-        let call = Call { shared: Arc::clone(&self.shared), package, link };
-        // Each in a box of its own size: what all of them need is some kilobytes, which are copied.
+        let held = link.as_ref().map(|link| Held::begin(&link.place)).transpose();
+        let call = Call { shared: Arc::clone(&self.shared), package, link, held };
+        if is_health {
+            return Box::pin(call.health(self.health.clone(), request));
+        }
         match method {
-            Method::Hook(hook) => by_message!(hook, Message => Box::pin(call.ask::<Message>(hook, request))),
+            Method::Hook(hook) => by_message!(hook, Message => {
+                let patience = patience(self.shared.handler.deadline(), request.headers());
+                // Without its headers: it may have to wait.
+                Box::pin(call.ask(hook, request.into_body(), patience, Read::of::<Message>()))
+            }),
             Method::Loaded => Box::pin(call.loaded(request)),
             Method::Unloaded => Box::pin(call.unloaded(request)),
             Method::Unknown(kind) => Box::pin(call.unknown(kind, request)),
@@ -109,65 +133,163 @@ struct Call<H> {
     shared: Arc<Shared<H>>,
     package: Package,
     link: Option<Arc<Link>>,
+    /// What it keeps; or why it may keep nothing. Without a connection nothing is counted.
+    held: Result<Option<Held>, &'static str>,
+}
+
+/// How a hook's message is read, and how long it may be.
+struct Read<H> {
+    largest: usize,
+    asked: for<'c> fn(&'c Call<H>, Hook, &Whole, Work) -> Result<Option<Asked<'c>>, String>,
+}
+
+/// How much work a question may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// So little that other calls of the thread can wait for it.
+    Little,
+    /// Milliseconds.
+    Much,
+}
+
+/// What a handler was asked.
+struct Asked<'c> {
+    /// `None` while it is to come.
+    answer: Option<Answer>,
+    waiting: Waiting<'c>,
+    dialect: Dialect,
+    /// What goes back with the answer.
+    published: Option<proto::Message>,
+}
+
+impl<H: Handler + Sync> Read<H> {
+    fn of<M: Request>() -> Self {
+        Read { largest: M::LARGEST, asked: Call::asked::<M> }
+    }
 }
 
 impl<H: Handler + Sync> Call<H> {
-    /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error.
-    async fn ask<M: Request>(self, hook: Hook, request: http::Request<Body>) -> Result<Response, Infallible> {
+    /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error. While it waits it should be small:
+    /// there may be thousands of them.
+    async fn ask(mut self, hook: Hook, body: Body, patience: Duration, read: Read<H>) -> Result<Response, Infallible> {
         let begun = Instant::now();
-        let handler = &self.shared.handler;
-        let patience = patience(handler.deadline(), request.headers());
-        let asked = unary(self.acknowledged(request), M::LARGEST, |message: M| self.decide(hook, message, begun));
-        let problem = match in_time(patience, pin!(asked)).await {
-            Ok(response) => return Ok(response),
-            Err(problem) => format!("{}: {problem}", hook.point()),
+        let answered = in_time(patience, pin!(self.decide(hook, body, begun, &read))).await;
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(problem) => {
+                let handler = &self.shared.handler;
+                handler.answered(hook, handler.error_answer(hook.kind()), begun.elapsed(), 1);
+                self.failed(hook.kind(), &format!("{}: {problem}", hook.point()))
+            }
         };
-        handler.answered(hook, handler.error_answer(hook.kind()), begun.elapsed(), 1);
-        // In a box, so that the others need not carry the room for it.
-        Ok(Box::pin(self.failed(hook.kind(), &problem)).await)
+        Ok(self.response(&answer))
     }
 
-    async fn decide<M: Request>(&self, hook: Hook, message: M, begun: Instant) -> proto::Valued {
-        let Shared { handler, calls, log, .. } = &*self.shared;
-        let dialect = self.dialect(&message);
-        // The policy may be another by the time that the handler is asked. Of what is told, all that an early answer costs then is
-        // that it does not wait for its commit; a login would be denied.
-        let may_wait = handler.may_wait(hook) || hook == Hook::ClientAuthenticate;
-        let mut waiting = if may_wait { calls.begin() } else { calls.pass() };
-        let token = waiting.token;
-        let asked = message.event(hook, dialect).map(|event| {
-            self.is_of(event.origin(), message.meta());
-            if handler.may_be_costly(&event) { Asked::Costly } else { Asked::Now(handler.handle(&event, token)) }
-        });
-        let asked = match asked {
-            Ok(Asked::Now(answer)) => Ok(answer),
-            Ok(Asked::Costly) => {
-                self.acknowledge();
-                // The semaphore is never closed.
-                let _turn = self.shared.costly.acquire().await;
-                aside(|| message.event(hook, dialect).map(|event| handler.handle(&event, token)))
-            }
-            Err(unreadable) => Err(unreadable),
+    async fn decide(&self, hook: Hook, body: Body, begun: Instant, read: &Read<H>) -> Result<proto::Valued, String> {
+        let handler = &self.shared.handler;
+        let body = self.read(body, read.largest).await?;
+        let asked = match (read.asked)(self, hook, &body, Work::Little)? {
+            Some(asked) => asked,
+            // In a box, so that the others need not carry the room for it.
+            None => Box::pin(self.in_turn(hook, &body, read)).await?,
         };
-        // From here on there is no password.
-        let published = message.into_message();
-        let answer = match asked {
-            Ok(Some(answer)) => answer,
-            Ok(None) => {
-                self.acknowledge();
-                waiting.answer().await.unwrap_or_else(|| handler.error_answer(hook.kind()))
-            }
-            Err(unreadable) => {
-                let answer = handler.error_answer(hook.kind());
-                log.line(format_args!("a call of {}: {unreadable}: {}", hook.point(), answer.in_words()));
-                answer
-            }
+        let Asked { answer, mut waiting, dialect, published } = asked;
+        drop(body);
+        let answer = if let Some(answer) = answer {
+            answer
+        } else {
+            self.acknowledge();
+            waiting.answer().await.unwrap_or_else(|| handler.error_answer(hook.kind()))
         };
         handler.answered(hook, answer, begun.elapsed(), 1);
         if hook == Hook::MessagePublish {
-            return answer::message(published, dialect);
+            return Ok(answer::message(published, dialect));
         }
-        answer::of(answer, hook.kind(), dialect)
+        Ok(answer::of(answer, hook.kind(), dialect))
+    }
+
+    /// Asks a costly question when no other one is being decided, so that other calls need not wait for it.
+    async fn in_turn<'c>(&'c self, hook: Hook, body: &Whole, read: &Read<H>) -> Result<Asked<'c>, String> {
+        self.acknowledge();
+        // The semaphore is never closed.
+        let _turn = self.shared.costly.acquire().await;
+        let asked = aside(|| (read.asked)(self, hook, body, Work::Much))?;
+        asked.ok_or_else(|| "was not decided".to_owned())
+    }
+
+    /// Asks the handler, unless that may be more work than `most`: then nothing is asked. This does not wait, so that what
+    /// it needs is on the stack.
+    fn asked<M: Request>(&self, hook: Hook, body: &Whole, most: Work) -> Result<Option<Asked<'_>>, String> {
+        let Shared { handler, calls, problems, .. } = &*self.shared;
+        let message: M = body.message()?;
+        let dialect = self.dialect(&message);
+        let event = message.event(hook, dialect);
+        if let (Work::Little, Ok(event)) = (most, &event)
+            && handler.may_be_costly(event)
+        {
+            return Ok(None);
+        }
+        // The policy may be another by the time that the handler is asked. Of what is told, all that an early answer costs then is
+        // that it does not wait for its commit; a login would be denied.
+        let may_wait = handler.may_wait(hook) || hook == Hook::ClientAuthenticate;
+        let waiting = if may_wait { calls.begin() } else { calls.pass() };
+        let token = waiting.token;
+        let asked = event.map(|event| {
+            self.is_of(event.origin(), message.meta());
+            handler.handle(&event, token)
+        });
+        // From here on there is no password.
+        let published = message.into_message();
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(unreadable) => {
+                let answer = handler.error_answer(hook.kind());
+                problems.line(format_args!("a call of {}: {unreadable}: {}", hook.point(), answer.in_words()));
+                Some(answer)
+            }
+        };
+        // Only where it is sent back is it kept.
+        let published = published.filter(|_| dialect.go_on().is_some());
+        Ok(Some(Asked { answer, waiting, dialect, published }))
+    }
+
+    /// Reads the body of the call.
+    async fn read(&self, body: Body, largest: usize) -> Result<Whole, String> {
+        let held = self.held.as_ref().map_err(|problem| (*problem).to_owned())?;
+        codec::read(body, largest, held.as_ref(), self.link.as_ref().map(|link| &*link.place)).await
+    }
+
+    /// The response with this message.
+    fn response(&mut self, message: &impl prost::Message) -> Response {
+        codec::response(message, std::mem::replace(&mut self.held, Ok(None)).ok().flatten())
+    }
+
+    /// The health, which is asked for and watched; a request whose body never comes is not waited for.
+    async fn health(
+        mut self,
+        mut service: HealthServer<HealthService>,
+        request: http::Request<Body>,
+    ) -> Result<Response, Infallible> {
+        let is_watch = request.uri().path().ends_with("/Watch");
+        let patience = patience(self.shared.handler.deadline(), request.headers());
+        let (head, body) = request.into_parts();
+        let asked = async {
+            let data = Some(self.read(body, LARGEST_HEALTH).await?.into_bytes());
+            let body = Body::new(Carried { data, trailers: None });
+            let Ok(response) = service.call(http::Request::from_parts(head, body)).await;
+            Ok(response)
+        };
+        let response = match in_time(patience, Box::pin(asked)).await {
+            Ok(response) => response,
+            Err(problem) => return Ok(Status::resource_exhausted(problem).into_http()),
+        };
+        let held = std::mem::replace(&mut self.held, Ok(None)).ok().flatten();
+        let (head, body) = response.into_parts();
+        let body = match (is_watch, &self.link) {
+            (true, Some(link)) => watched(body, &link.place),
+            (true | false, _) => Ok(kept(body, held)),
+        };
+        Ok(body.map_or_else(Status::into_http, |body| http::Response::from_parts(head, body)))
     }
 
     /// How the broker that sent this is to be understood. What it said once, without its name, is passed on here.
@@ -193,56 +315,61 @@ impl<H: Handler + Sync> Call<H> {
     }
 
     /// The broker loads this provider, and is told its hooks.
-    async fn loaded(self, request: http::Request<Body>) -> Result<Response, Infallible> {
+    async fn loaded(mut self, request: http::Request<Body>) -> Result<Response, Infallible> {
         let patience = patience(self.shared.handler.deadline(), request.headers());
-        let said = |version: &str, uptime: Option<i64>, meta: Option<&proto::Meta>| {
-            std::future::ready(self.told(version, uptime, meta))
+        let hooks = match in_time(patience, pin!(self.read(request.into_body(), LARGEST_LOADED))).await {
+            Ok(body) => self.loaded_by(&body),
+            Err(problem) => Err(problem),
         };
-        let by_text = |message: proto::LoadedByText| {
-            let broker = message.broker.unwrap_or_default();
-            said(&broker.version, uptime_of_text(&broker.uptime), message.meta.as_ref())
-        };
-        let by_number = |message: proto::Loaded| {
-            let broker = message.broker.unwrap_or_default();
-            said(&broker.version, Some(broker.uptime), message.meta.as_ref())
-        };
-        let loaded = match self.package {
-            Package::V1 => in_time(patience, pin!(unary(request, LARGEST_LOADED, by_text))).await,
-            Package::V2 | Package::V3 => in_time(patience, pin!(unary(request, LARGEST_LOADED, by_number))).await,
-        };
-        let problem = match loaded {
-            Ok(response) => return Ok(response),
-            Err(problem) => problem,
-        };
-        self.shared.log.line(format_args!("a broker loads this provider: {problem}"));
-        Ok(fixed(self.hooks(self.at_its_address(), None)).await)
+        let hooks = hooks.unwrap_or_else(|problem| {
+            self.shared.log.line(format_args!("a broker loads this provider: {problem}"));
+            self.hooks(self.at_its_address(), None)
+        });
+        Ok(self.response(&hooks))
     }
 
-    async fn unloaded(self, request: http::Request<Body>) -> Result<Response, Infallible> {
-        let Shared { handler, log, .. } = &*self.shared;
-        log.line(format_args!("a broker unloads this provider, and will ask no more"));
-        let read = |message: proto::Unloaded| {
-            let named = message.meta.map(|meta| named(&meta).to_string());
-            let broker = named.unwrap_or_else(|| self.at_its_address());
-            handler.whereabouts(&broker, Whereabouts::Unloaded);
-            std::future::ready(proto::Empty {})
-        };
-        let patience = patience(handler.deadline(), request.headers());
-        match in_time(patience, pin!(unary(request, LARGEST_LOADED, read))).await {
-            Ok(response) => Ok(response),
-            Err(_) => Ok(fixed(proto::Empty {}).await),
+    fn loaded_by(&self, body: &Whole) -> Result<proto::Hooks, String> {
+        match self.package {
+            Package::V1 => {
+                let message: proto::LoadedByText = body.message()?;
+                let broker = message.broker.unwrap_or_default();
+                Ok(self.told(&broker.version, uptime_of_text(&broker.uptime), message.meta.as_ref()))
+            }
+            Package::V2 | Package::V3 => {
+                let message: proto::Loaded = body.message()?;
+                let broker = message.broker.unwrap_or_default();
+                Ok(self.told(&broker.version, Some(broker.uptime), message.meta.as_ref()))
+            }
         }
     }
 
-    async fn unknown(self, kind: Kind, request: http::Request<Body>) -> Result<Response, Infallible> {
+    async fn unloaded(mut self, request: http::Request<Body>) -> Result<Response, Infallible> {
+        let Shared { handler, log, .. } = &*self.shared;
+        let patience = patience(handler.deadline(), request.headers());
+        let read = in_time(patience, pin!(self.read(request.into_body(), LARGEST_LOADED))).await;
+        let message: Result<proto::Unloaded, String> = read.and_then(|body| body.message());
+        let meta = message.as_ref().ok().and_then(|message| message.meta.as_ref());
+        let origin = meta.map(named).filter(|origin| !origin.is_too_long());
+        let broker = origin.map_or_else(|| self.at_its_address(), |origin| origin.to_string());
+        log.line(format_args!("{broker} unloads this provider, and will ask no more"));
+        // Without a message it is not known which of those at its address it is.
+        if message.is_ok() {
+            handler.whereabouts(&broker, Whereabouts::Unloaded);
+        }
+        Ok(self.response(&proto::Empty {}))
+    }
+
+    async fn unknown(mut self, kind: Kind, request: http::Request<Body>) -> Result<Response, Infallible> {
         let path = request.uri().path();
-        Ok(self.failed(kind, &format!("{} of no hook", Shown(path))).await)
+        let answer = self.failed(kind, &format!("{} of no hook", Shown(path)));
+        Ok(self.response(&answer))
     }
 
     /// `uptime` is in milliseconds.
     fn told(&self, version: &str, uptime: Option<i64>, meta: Option<&proto::Meta>) -> proto::Hooks {
         let Shared { handler, peers, log, .. } = &*self.shared;
         let booted_at = uptime.map(|uptime| now_ms().saturating_sub(uptime));
+        self.prove();
         if let Some(meta) = meta {
             let origin = named(meta);
             if let Some(link) = &self.link {
@@ -252,7 +379,8 @@ impl<H: Handler + Sync> Call<H> {
                 handler.broker_loaded(&BrokerLoaded { origin, booted_at });
             }
             log.line(format_args!("{origin}, EMQX {version}, loads this provider"));
-            return self.hooks(origin.to_string(), Some(version));
+            let broker = if origin.is_too_long() { self.at_its_address() } else { origin.to_string() };
+            return self.hooks(broker, Some(version));
         }
         if let Some(link) = &self.link {
             peers.loaded(link.address, version, booted_at);
@@ -282,10 +410,11 @@ impl<H: Handler + Sync> Call<H> {
         proto::Hooks { hooks: hooks.into_iter().map(hook).collect() }
     }
 
-    /// The request, whose sender learns that its beginning has come if the rest is late.
-    fn acknowledged(&self, request: http::Request<Body>) -> http::Request<Unhurried> {
-        let link = self.link.clone();
-        request.map(|body| Unhurried { body, link })
+    /// A broker calls by this connection.
+    fn prove(&self) {
+        if let Some(link) = &self.link {
+            link.place.prove();
+        }
     }
 
     fn acknowledge(&self) {
@@ -297,6 +426,7 @@ impl<H: Handler + Sync> Call<H> {
     /// Takes note whose connection this is. What the broker registered, it may have registered with
     /// an earlier process.
     fn is_of(&self, origin: Origin<'_>, meta: Option<&proto::Meta>) {
+        self.prove();
         let Some(opened) = self.link.as_ref().and_then(|link| link.is_of(origin)) else { return };
         if opened.is_back {
             let (broker, version) = match meta {
@@ -326,19 +456,11 @@ impl<H: Handler + Sync> Call<H> {
     }
 
     /// The answer to a call of this kind where anything went wrong.
-    async fn failed(&self, kind: Kind, problem: &str) -> Response {
+    fn failed(&self, kind: Kind, problem: &str) -> proto::Valued {
         let answer = self.shared.handler.error_answer(kind);
-        self.shared.log.line(format_args!("a call of {problem}: {}", answer.in_words()));
-        fixed(answer::of(answer, kind, Dialect::of(self.package, None))).await
+        self.shared.problems.line(format_args!("a call of {problem}: {}", answer.in_words()));
+        answer::of(answer, kind, Dialect::of(self.package, None))
     }
-}
-
-/// A question that was asked.
-enum Asked {
-    /// With what the handler said.
-    Now(Option<Answer>),
-    /// It is not decided yet, so that other calls need not wait for it.
-    Costly,
 }
 
 /// Does what can take milliseconds. Another thread serves the connections of this one in the meantime.
@@ -360,13 +482,10 @@ pub(super) fn at(address: IpAddr) -> String {
     format!("the broker at {address}")
 }
 
-/// The response, if it comes in time and is no error; otherwise what is wrong. A fault in this program is one, too.
-async fn in_time(patience: Duration, response: impl Future<Output = Response> + Unpin) -> Result<Response, String> {
-    match timeout_at(Instant::now() + patience, Caught(response)).await {
-        Ok(Some(response)) => match error_of(&response) {
-            None => Ok(response),
-            Some(error) => Err(error.message().to_owned()),
-        },
+/// What comes of it, if it comes in time; otherwise what is wrong. A fault in this program is one, too.
+async fn in_time<T>(patience: Duration, future: impl Future<Output = Result<T, String>> + Unpin) -> Result<T, String> {
+    match timeout_at(Instant::now() + patience, Caught(future)).await {
+        Ok(Some(done)) => done,
         Ok(None) => Err("this program failed".to_owned()),
         Err(_) => Err(format!("was not answered within {patience:?}")),
     }
@@ -381,38 +500,6 @@ impl<F: Future + Unpin> Future for Caught<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let future = Pin::new(&mut self.0);
         catch_unwind(AssertUnwindSafe(|| future.poll(cx))).map_or(Poll::Ready(None), |polled| polled.map(Some))
-    }
-}
-
-/// A body that acknowledges what came when it has to wait for the first time.
-struct Unhurried {
-    body: Body,
-    link: Option<Arc<Link>>,
-}
-
-impl http_body::Body for Unhurried {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Status>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        if frame.is_pending()
-            && let Some(link) = self.link.take()
-        {
-            link.acknowledge();
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }
 

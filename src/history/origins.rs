@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::event::Origin;
 
-/// So many brokers are told apart, by names of so many bytes: whoever reaches a server can make some up.
+/// So many brokers are told apart: whoever reaches a server can make some up.
 const MOST: usize = 10_000;
-const LONGEST: usize = 1_024;
 
 /// A broker, by the order in which it was first heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,13 +59,14 @@ impl Origins {
         }
         self.last = match self.ids.get(cluster).and_then(|nodes| nodes.get(node)) {
             Some(&id) => id,
+            None if origin.is_too_long() => return None,
             None => self.add(cluster, node)?,
         };
         Some(self.last)
     }
 
     fn add(&mut self, cluster: &str, node: &str) -> Option<OriginId> {
-        if self.named.len() > MOST || cluster.len() + node.len() > LONGEST {
+        if self.named.len() > MOST {
             return None;
         }
         let id = OriginId(u32::try_from(self.named.len()).unwrap_or(u32::MAX));

@@ -21,21 +21,21 @@ use super::story::client;
 use super::wire::{Reply, Wire, framed};
 
 const AUTHORIZE: &str = "/emqx.exhook.v2.HookProvider/OnClientAuthorize";
-const CONNECTED: &str = "/emqx.exhook.v2.HookProvider/OnClientConnected";
+pub(crate) const CONNECTED: &str = "/emqx.exhook.v2.HookProvider/OnClientConnected";
 
 /// Allowed by the policy.
-fn allowed() -> Call {
+pub(crate) fn allowed() -> Call {
     Publish(client("dev-1"), "up/dev-1/t")
 }
 
-fn answered(message: &[u8]) -> Reply {
+pub(crate) fn answered(message: &[u8]) -> Reply {
     Reply { status: "0".to_owned(), bytes: framed(message) }
 }
 
 /// The answers, byte by byte.
-const YES: [u8; 4] = [8, 2, 24, 1];
+pub(crate) const YES: [u8; 4] = [8, 2, 24, 1];
 const NO: [u8; 4] = [8, 2, 24, 0];
-const TOLD: [u8; 0] = [];
+pub(crate) const TOLD: [u8; 0] = [];
 
 /// What it is, the path, headers, the body, and the answer.
 type Case<'a> = (&'a str, &'a str, &'a [(&'static str, &'a str)], &'a [u8], &'a [u8]);
@@ -193,27 +193,6 @@ async fn calls_that_are_given_up_by_the_hundred_are_no_attack() {
             call.body.send_reset(Reason::CANCEL);
         }
         assert_eq!(wire.call(&broker, allowed()).await, answered(&YES));
-    }
-}
-
-#[tokio::test]
-async fn thousands_of_calls_may_be_under_way_on_a_connection() {
-    const CALLS: usize = 2000;
-    let place = Place::new("version: 1\ndeadline: 50s\nacl: { default: allow }\n");
-    let server = place.serve();
-    let wire = Wire::connect(server.address).await;
-    let broker = Broker::at(named("v2b"), server.address);
-    // With its answer comes what the server allows.
-    assert_eq!(wire.call(&broker, allowed()).await, answered(&YES));
-    let mut calls = Vec::new();
-    for _ in 0..CALLS {
-        calls.push(wire.open(AUTHORIZE, &[]).await);
-    }
-    let body = framed(&broker.bytes(&allowed()));
-    // The last is answered before there is an end of any other.
-    while let Some(mut call) = calls.pop() {
-        call.body.send_data(body.clone().into(), true).unwrap();
-        assert_eq!(call.reply().await, answered(&YES));
     }
 }
 

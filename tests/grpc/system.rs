@@ -5,6 +5,8 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 
+use rcgen::{CertificateParams, KeyPair};
+
 use super::broker::{ALLOWED, Broker};
 use super::dialect::named;
 use super::server::{LONGEST, Place, RULES};
@@ -65,4 +67,40 @@ fn what_cannot_be_served_is_said() {
     check_refuses(&["--listen", &address], &in_use);
     let here = ["--listen", "127.0.0.1:0", "--tls-cert", "empty.pem", "--tls-key"];
     check_refuses(&[&here[..], &["empty.pem"]].concat(), "error: empty.pem: it has no certificate");
+}
+
+/// A certificate of version 1, as `openssl x509 -req` made it up to OpenSSL 3.1.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBJDCBywIUB+7IetDFOqirpEUsc1N+DKUEPGgwCgYIKoZIzj0EAwIwFDESMBAG
+A1UEAwwJbG9jYWxob3N0MCAXDTI2MTEzMDE2MTQwOVoYDzIxMjYxMTA2MTYxNDA5
+WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AAR7tjCfoPeRuyJhdgNGCm1PNNOg2StNVZ376N0ouIovQLGVR+8LIxH95VewqFj/
+IUXrDOUfxI3B/NKsA+++S5GgMAoGCCqGSM49BAMCA0gAMEUCIQDu5rcPRjCkii5P
+JfZ+bT4+agztDnwN/wZ/B6lo/5wPlwIgC7jakRK1t61AAkm+D2SofwwuUUkdD5SX
+RWQ8Z6lxElY=
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_said_before_listening() {
+    let key = KeyPair::generate().unwrap();
+    let other = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let other = other.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+    for (pem, expected) in [
+        (
+            VERSION_1,
+            "error: server.pem: the certificate has version 1 of X.509; make it again with version 3, which has extensions such as \
+             subjectAltName\n",
+        ),
+        (&other, "error: server.pem: the certificate is not for this private key\n"),
+    ] {
+        let place = Place::new(RULES);
+        std::fs::write(place.path("server.pem"), pem).unwrap();
+        std::fs::write(place.path("server.key"), key.serialize_pem()).unwrap();
+        let mut command = place.command();
+        command.args(["--listen", "127.0.0.1:0", "--tls-cert", "server.pem", "--tls-key", "server.key"]);
+        let output = command.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+        assert_eq!(output.status.code(), Some(2));
+    }
 }

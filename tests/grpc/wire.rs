@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::SendStream;
 use h2::client::{Builder, ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::codegen::http::{HeaderMap, Request};
@@ -87,6 +87,12 @@ impl Open {
         let trailers = body.trailers().await.unwrap();
         let status = at_once.or_else(|| trailers.as_ref().and_then(status)).unwrap();
         Reply { status, bytes }
+    }
+
+    /// Waits for the beginning of the answer. Dropped, both parts give the call up.
+    pub(crate) async fn begun(self) -> (SendStream<Bytes>, RecvStream) {
+        let response = timeout(LONGEST, self.response).await.unwrap_or_else(|_| panic!("no response")).unwrap();
+        (self.body, response.into_body())
     }
 
     /// Whether it is still not answered after a while.
