@@ -436,7 +436,8 @@ mod tests {
             place.leave();
         }
         // The idle one is left.
-        assert_eq!((places.state().open(), places.state().closing), (1, 0));
+        let state = places.state();
+        assert_eq!((state.open(), state.closing), (1, 0));
     }
 
     #[test]

@@ -60,7 +60,7 @@ async fn ten_thousand_small_calls_at_once_are_all_answered() {
         let mut raw = Raw::greeted(server.address, &[]).await;
         assert!(raw.calls(10_000, AUTHORIZE, Some(&body)).await);
         let seen = raw.see(LONGEST, |seen| seen.answers == 10_000 || seen.is_closed).await;
-        assert_eq!((seen.answers, seen.resets, seen.is_closed), (10_000, 0, false));
+        assert_eq!((seen.answers, seen.refused, seen.is_closed), (10_000, 0, false));
     }
 }
 
@@ -76,9 +76,10 @@ async fn bodies_that_never_come_are_bounded_and_harm_no_broker() {
     for _ in 0..2 {
         let mut raw = Raw::greeted(server.address, &[]).await;
         assert!(raw.calls(CALLS + 10_000, AUTHORIZE, None).await);
-        // Those beyond get the answer that denies.
-        let seen = raw.see(LONGEST, |seen| seen.answers >= 10_000).await;
-        assert_eq!((seen.answers, seen.is_closed), (10_000, false));
+        // Those beyond get the answer that denies. Where that is not taken soon enough, HTTP/2 refuses others.
+        let seen = raw.see(LONGEST, |seen| seen.answers + seen.refused >= 10_000).await;
+        assert_eq!((seen.answers + seen.refused, seen.is_closed), (10_000, false));
+        assert!(seen.answers > 1_000, "{seen:?}");
         assert_eq!(wire.call(&broker, allowed()).await, answered(&YES));
         most = most.max(server.resident() - before);
     }
@@ -215,7 +216,11 @@ async fn silent_and_idle_connections_give_way_to_brokers() {
     let broker = Broker::at(named("v2b"), server.address);
     let first = Wire::connect(server.address).await;
     assert_eq!(first.call(&broker, allowed()).await, answered(&YES));
-    let descriptors = || fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count();
+    let descriptors = || {
+        let all = fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap();
+        let leads_to = all.map(|entry| fs::read_link(entry.unwrap().path()).unwrap_or_default());
+        leads_to.filter(|path| path.to_string_lossy().starts_with("socket:")).count()
+    };
     let before = descriptors();
     let mut silent = Vec::new();
     for _ in 0..10 {

@@ -15,6 +15,9 @@ const HEADERS: u8 = 1;
 const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+/// The reason of a reset that refuses a stream.
+const REFUSED: [u8; 4] = [0, 0, 0, 7];
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -33,8 +36,10 @@ pub(crate) struct Raw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
     pub(crate) answers: usize,
-    pub(crate) resets: usize,
+    /// Streams, as HTTP/2 refuses them.
+    pub(crate) refused: usize,
     pub(crate) is_closed: bool,
+    is_greeted: bool,
 }
 
 impl Raw {
@@ -47,8 +52,12 @@ impl Raw {
     pub(crate) async fn greeted(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
         let mut raw = Raw::connect(address).await;
         let settings = settings.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat());
-        let bytes = [PREFACE, &frame(SETTINGS, 0, 0, &settings.collect::<Vec<_>>())].concat();
+        // The connection has a window too; each stream has its own.
+        let window = frame(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes());
+        let bytes = [PREFACE, &frame(SETTINGS, 0, 0, &settings.collect::<Vec<_>>()), &window].concat();
         raw.write(&bytes).await;
+        // Nothing may be sent beyond the server's window, which comes behind its settings.
+        raw.see(LONGEST, |seen| seen.is_greeted || seen.is_closed).await;
         raw
     }
 
@@ -111,7 +120,8 @@ impl Raw {
         let end = Instant::now() + longest;
         let mut seen = Seen::default();
         loop {
-            while let Some((head, rest)) = self.read.split_first_chunk::<9>() {
+            let mut at = 0;
+            while let Some((head, rest)) = self.read[at..].split_first_chunk::<9>() {
                 let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
                 if rest.len() < length {
                     break;
@@ -119,13 +129,15 @@ impl Raw {
                 let is_end = head[4] & END_STREAM != 0;
                 match head[3] {
                     DATA | HEADERS if is_end => seen.answers += 1,
-                    RESET => seen.resets += 1,
+                    RESET if rest[..length] == REFUSED => seen.refused += 1,
                     GOAWAY => seen.is_closed = true,
+                    WINDOW_UPDATE => seen.is_greeted = true,
                     _ => {}
                 }
-                self.read.drain(..9 + length);
+                at += 9 + length;
             }
-            let mut room = vec![0; 1 << 20];
+            self.read.drain(..at);
+            let mut room = vec![0; 64 << 10];
             if enough(seen) {
                 return seen;
             }
