@@ -475,9 +475,8 @@ codes! {
         bad "auth: { rules: [{ deny: { username: { regex: \"gw-[0-9]+@plant.example\" } } }] }",
         good "auth: { rules: [{ deny: { username: { regex: \"gw-[0-9]+@plant[.]example\" } } }] }";
     CostlyPattern, "costly-pattern", Warning, "A pattern that a long text makes costly",
-        "A question holds up all others, so its work is bounded, and what is not settled within the bound is denied. This pattern \
-         is too large for a table: each character of a topic or name may cost as many steps as it has states. Say what comes \
-         first, and count less: `dev/[^/]*/b`, not `.*a.{900}b`.",
+        "What a question may cost is bounded, and beyond the bound it is denied. This pattern is too large for a table, so each \
+         character may cost as many steps as it has states. Count less behind `.*`: `dev/[^/]*/b`, not `.*a.{900}b`.",
         bad "acl: { rules: [{ deny: everyone, publish: [{ regex: \".*a.{900}b\" }] }] }",
         good "acl: { rules: [{ deny: everyone, publish: [{ regex: \".*a.+b\" }] }] }";
     EmptyAlternative, "empty-alternative", Warning, "A regex with an empty alternative",
