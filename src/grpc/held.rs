@@ -306,7 +306,9 @@ mod tests {
         let call = |place: &Arc<Place>| Held::begin(place).ok().unwrap();
         let now = Instant::now();
         let sweep = |seconds| all.sweep(now + Duration::from_secs(seconds));
-        places.iter().for_each(|place| place.received(24));
+        for place in &places {
+            place.received(24);
+        }
         // One takes none, one takes some, and one waits for its answer.
         let stuck = until_taken(Vec::new(), Some(call(&places[0])));
         let slow = until_taken(Vec::new(), Some(call(&places[1])));

@@ -25,8 +25,8 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::links::{Link, Links};
-use crate::input;
 use super::places::{Places, SILENT, lock};
+use crate::input;
 use crate::log::Log;
 use crate::stamp::Stamp;
 
@@ -103,10 +103,12 @@ fn in_words(error: &rustls::Error) -> String {
                 subjectAltName"
             .to_owned();
     }
-    match error {
-        rustls::Error::InvalidCertificate(problem) => format!("the certificate cannot be used: {problem}"),
-        rustls::Error::InconsistentKeys(_) => "the certificate is not for this private key".to_owned(),
-        other => other.to_string(),
+    if let rustls::Error::InvalidCertificate(problem) = error {
+        format!("the certificate cannot be used: {problem}")
+    } else if let rustls::Error::InconsistentKeys(_) = error {
+        "the certificate is not for this private key".to_owned()
+    } else {
+        error.to_string()
     }
 }
 

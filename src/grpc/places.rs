@@ -279,7 +279,9 @@ impl Places {
         let is_over = |place: &Place| place.unanswered() == 0 && place.quiet(now) > LINGER;
         if now.saturating_duration_since(begun) > LINGER {
             let over: Vec<_> = state.places().filter(|place| is_over(place)).map(|place| place.number).collect();
-            over.into_iter().for_each(|number| state.close(number));
+            for number in over {
+                state.close(number);
+            }
         }
     }
 

@@ -123,7 +123,7 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
             }),
             Method::Loaded => Box::pin(call.loaded(request)),
             Method::Unloaded => Box::pin(call.unloaded(request)),
-            Method::Unknown(kind) => Box::pin(call.unknown(kind, request)),
+            Method::Unknown(kind) => Box::pin(std::future::ready(Ok(call.unknown(kind, &request)))),
         }
     }
 }
@@ -137,10 +137,13 @@ struct Call<H> {
     held: Result<Option<Held>, &'static str>,
 }
 
+/// Asks the handler, as [`Call::asked`].
+type Ask<H> = for<'c> fn(&'c Call<H>, Hook, &Whole, Work) -> Result<Option<Asked<'c>>, String>;
+
 /// How a hook's message is read, and how long it may be.
 struct Read<H> {
     largest: usize,
-    asked: for<'c> fn(&'c Call<H>, Hook, &Whole, Work) -> Result<Option<Asked<'c>>, String>,
+    asked: Ask<H>,
 }
 
 /// How much work a question may make.
@@ -283,11 +286,11 @@ impl<H: Handler + Sync> Call<H> {
             Ok(response) => response,
             Err(problem) => return Ok(Status::resource_exhausted(problem).into_http()),
         };
-        let held = std::mem::replace(&mut self.held, Ok(None)).ok().flatten();
+        let kept_of_it = std::mem::replace(&mut self.held, Ok(None)).ok().flatten();
         let (head, body) = response.into_parts();
         let body = match (is_watch, &self.link) {
             (true, Some(link)) => watched(body, &link.place),
-            (true | false, _) => Ok(kept(body, held)),
+            (true | false, _) => Ok(kept(body, kept_of_it)),
         };
         Ok(body.map_or_else(Status::into_http, |body| http::Response::from_parts(head, body)))
     }
@@ -359,10 +362,10 @@ impl<H: Handler + Sync> Call<H> {
         Ok(self.response(&proto::Empty {}))
     }
 
-    async fn unknown(mut self, kind: Kind, request: http::Request<Body>) -> Result<Response, Infallible> {
+    fn unknown(mut self, kind: Kind, request: &http::Request<Body>) -> Response {
         let path = request.uri().path();
         let answer = self.failed(kind, &format!("{} of no hook", Shown(path)));
-        Ok(self.response(&answer))
+        self.response(&answer)
     }
 
     /// `uptime` is in milliseconds.
@@ -465,11 +468,9 @@ impl<H: Handler + Sync> Call<H> {
 
 /// Does what can take milliseconds. Another thread serves the connections of this one in the meantime.
 fn aside<R>(work: impl FnOnce() -> R) -> R {
-    match tokio::runtime::Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(work),
-        // Tests alone have one thread.
-        _ => work(),
-    }
+    // Tests alone have one thread.
+    let has_others = tokio::runtime::Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if has_others { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Which broker sends this.

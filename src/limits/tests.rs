@@ -227,7 +227,9 @@ fn a_login_that_cannot_wait_long_enough_is_denied() {
         (0..3).map(|_| bench.limits.begin(bench.login(&alice), PATIENCE * 5, at(0)).unwrap()).collect();
     let number = bench.begin(&alice);
     assert_eq!(bench.concludes(&alice, number, false).turn, Turn::Never);
-    before.iter().for_each(|number| assert_eq!(bench.concludes(&alice, *number, false).turn, Turn::Now));
+    for number in &before {
+        assert_eq!(bench.concludes(&alice, *number, false).turn, Turn::Now);
+    }
     assert!(bench.is_idle());
 }
 
@@ -247,7 +249,9 @@ fn a_ban_ends_a_flood_some_logins_at_a_time() {
     let bench = Bench::new(LOCKOUT_BY_NAME);
     let alice = client("c", "alice", "10.0.0.1");
     let numbers: Vec<Number> = (0..1200).map(|_| bench.begin(&alice)).collect();
-    (0..3).for_each(|at: usize| assert_eq!(bench.concludes(&alice, numbers[at], true).turn, Turn::Now));
+    for number in &numbers[..3] {
+        assert_eq!(bench.concludes(&alice, *number, true).turn, Turn::Now);
+    }
     assert_eq!([0; 4].map(|_| bench.limits.ready(at(0)).len()), [512, 512, 173, 0]);
     assert!(bench.is_idle());
 }
@@ -325,7 +329,9 @@ fn what_is_refused_in_audit_mode_is_not_refused_after_it() {
     let mut bench = Bench::new(LOCKOUT_BY_NAME);
     let alice = client("c", "alice", "10.0.0.1");
     bench.mode = Mode::Audit;
-    (0..3).for_each(|second| assert!(!bench.fails(&alice, at(second))));
+    for second in 0..3 {
+        assert!(!bench.fails(&alice, at(second)));
+    }
     assert_eq!(bench.asks(&alice, at(3)), Some(Why::Lockout));
     bench.mode = Mode::Enforce;
     assert_eq!(bench.asks(&alice, at(3)), None);
@@ -335,7 +341,9 @@ fn what_is_refused_in_audit_mode_is_not_refused_after_it() {
 fn counts_and_bans_outlive_the_policy_that_they_began_under() {
     let mut bench = Bench::new(LOCKOUT_BY_NAME);
     let (alice, bob) = (client("c", "alice", "10.0.0.1"), client("c", "bob", "10.0.0.1"));
-    (0..3).for_each(|second| assert!(!bench.fails(&alice, at(second))));
+    for second in 0..3 {
+        assert!(!bench.fails(&alice, at(second)));
+    }
     assert!(!bench.fails(&bob, at(3)) && !bench.fails(&bob, at(4)));
     bench.defs = defs("");
     assert!(!bench.fails(&alice, at(5)));
@@ -357,7 +365,9 @@ fn bans_of_others_are_taken_up_and_those_that_are_lifted_are_let_go() {
     assert_eq!(bench.asks(&alice, at(899)), Some(Why::Lockout));
     assert_eq!(bench.asks(&alice, at(900)), None);
     // One that is not written yet is not lifted because it is not there.
-    (910..913).for_each(|second| assert!(!bench.fails(&bob, at(second))));
+    for second in 910..913 {
+        assert!(!bench.fails(&bob, at(second)));
+    }
     bench.limits.take_up(&[], at(913));
     assert_eq!(bench.asks(&bob, at(914)), Some(Why::Lockout));
     bench.limits.stored(&[stored(&bench, "bob", at(912))], at(914));

@@ -92,9 +92,14 @@ fn the_proposed_command_can_be_typed() {
     assert_eq!(bad(b"b\tb:hunter2\n", DEADLINE)[0].2, "remove the line");
 }
 
+/// Entries of users with one hash.
+fn lines(count: usize, hash: &str) -> String {
+    (0..count).fold(String::new(), |text, n| text + &format!("user-{n}:{hash}\n"))
+}
+
 #[test]
 fn many_bad_entries_are_counted() {
-    let text: String = (0..5018).map(|n| format!("user-{n}:hunter2\n")).collect();
+    let text = lines(5018, "hunter2");
     let entries = Entries::read(text.as_bytes(), DEADLINE).unwrap();
     assert_eq!((entries.bad.first.len(), entries.bad.more), (20, 4998));
     let shown = entries.bad.to_string();
@@ -111,7 +116,7 @@ fn many_bad_entries_are_counted() {
 #[test]
 fn hashes_are_read_and_not_computed() {
     let hash = "$2b$15$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy.";
-    let text: String = (0..5000).map(|n| format!("user-{n}:{hash}\n")).collect();
+    let text = lines(5000, hash);
     let entries = Entries::read(text.as_bytes(), DEADLINE).unwrap();
     assert_eq!((entries.users.len(), entries.bad.is_empty()), (5000, true));
 }

@@ -101,7 +101,7 @@ impl Prf {
     fn is_unambiguous(self, password: &[u8]) -> bool {
         let digest = self.digest_bytes();
         let may_be_digest = (digest - STRIPPED..=digest).contains(&password.len());
-        !password.ends_with(&[0]) && !(may_be_digest && std::str::from_utf8(password).is_err())
+        !(password.ends_with(&[0]) || may_be_digest && std::str::from_utf8(password).is_err())
     }
 }
 
@@ -240,10 +240,9 @@ impl StoredHash {
     /// formats can be compared.
     pub(super) fn time(&self) -> Duration {
         let nanos = match &self.0 {
-            Kind::Argon2 { .. } => 400,
+            Kind::Argon2 { .. } | Kind::Pbkdf2 { prf: Prf::Sha512, .. } => 400,
             Kind::Scrypt { .. } => 500,
             Kind::Pbkdf2 { prf: Prf::Sha256, .. } => 100,
-            Kind::Pbkdf2 { prf: Prf::Sha512, .. } => 400,
             Kind::Bcrypt { .. } => 900,
             Kind::Sha512 { .. } => 1000,
         };

@@ -202,7 +202,7 @@ impl<'a> Known<'a> {
             }
             TextCondition::Matches(matcher) => match value {
                 Some(value) => match matcher.matches(value, &Work::of_question()) {
-                    Some(matches) => decided(matches),
+                    Some(holds) => decided(holds),
                     None => Left::Open(condition.clone()),
                 },
                 None => Left::Open(condition.clone()),

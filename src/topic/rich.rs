@@ -39,7 +39,7 @@ impl Rich {
     }
 
     fn new(hir: &Hir, uses: Uses, dollar: bool) -> Result<Self, TextError> {
-        let automaton = Automaton::new(&hir, Limit::Topic)?;
+        let automaton = Automaton::new(hir, Limit::Topic)?;
         if uses.any() && automaton.machine().looks_around() {
             return Err(TextError::new("word boundaries and line anchors cannot stand beside a placeholder")
                 .help("say what may stand there: a class such as `[^a-z]`, or the end of the topic"));

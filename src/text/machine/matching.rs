@@ -86,13 +86,13 @@ impl Machine {
         match self.state(thread.state) {
             State::Char(own, next) if *own == c => at(*next),
             State::Class(class, next) if self.class(*class).is_some_and(|class| class.contains(c)) => at(*next),
-            State::Value(placeholder, next) => match unread(*placeholder, thread, identity).strip_prefix(c)? {
-                "" => at(*next),
-                _ => {
-                    let length = u32::try_from(c.len_utf8()).unwrap_or(u32::MAX);
-                    Some(Thread { state: thread.state, offset: thread.offset.saturating_add(length) })
+            State::Value(placeholder, next) => {
+                if unread(*placeholder, thread, identity).strip_prefix(c)?.is_empty() {
+                    return at(*next);
                 }
-            },
+                let length = u32::try_from(c.len_utf8()).unwrap_or(u32::MAX);
+                Some(Thread { state: thread.state, offset: thread.offset.saturating_add(length) })
+            }
             State::Char(..)
             | State::Class(..)
             | State::Split(_)

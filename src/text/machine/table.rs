@@ -69,17 +69,16 @@ impl Table {
             steps.take(next.len())?;
             for set in &mut next {
                 let set = std::mem::take(set).sorted();
-                let row = match known.get(&set) {
-                    Some(row) => *row,
-                    None => {
-                        let row = u16::try_from(sets.len()).ok()?;
-                        if sets.len().saturating_mul(kinds.count) >= MOST_CELLS {
-                            return None;
-                        }
-                        known.insert(set.clone(), row);
-                        sets.push(set);
-                        row
+                let row = if let Some(row) = known.get(&set) {
+                    *row
+                } else {
+                    let row = u16::try_from(sets.len()).ok()?;
+                    if sets.len().saturating_mul(kinds.count) >= MOST_CELLS {
+                        return None;
                     }
+                    known.insert(set.clone(), row);
+                    sets.push(set);
+                    row
                 };
                 rows.push(row);
             }
@@ -284,16 +283,15 @@ impl Kinds {
         let mut of_reader = vec![Vec::new(); readers.states.len()];
         for (from, readers) in bounds.into_iter().zip(read_by) {
             let count = known.len();
-            let kind = match known.get(&readers) {
-                Some(kind) => *kind,
-                None => {
-                    let kind = u8::try_from(count).ok()?;
-                    for reader in &readers {
-                        of_reader.get_mut(*reader as usize)?.push(kind);
-                    }
-                    known.insert(readers, kind);
-                    kind
+            let kind = if let Some(kind) = known.get(&readers) {
+                *kind
+            } else {
+                let kind = u8::try_from(count).ok()?;
+                for reader in &readers {
+                    of_reader.get_mut(*reader as usize)?.push(kind);
                 }
+                known.insert(readers, kind);
+                kind
             };
             runs.push((from, kind));
         }

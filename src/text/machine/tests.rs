@@ -19,10 +19,10 @@ fn steps(machine: &Machine, text: &str) -> (usize, bool) {
 #[test]
 fn a_costly_regex_is_cheap_for_a_text_that_avoids_its_paths() {
     let machine = machine(".*a.{900}b");
-    assert_eq!(steps(&machine, &"x".repeat(65_535)).1, false);
+    assert!(!steps(&machine, &"x".repeat(65_535)).1);
     assert!(steps(&machine, &"x".repeat(65_535)).0 < 500_000);
     assert!(steps(&machine, &"a".repeat(65_535)).0 > 50_000_000);
-    assert_eq!(steps(&machine, &format!("a{}b", "c".repeat(900))).1, true);
+    assert!(steps(&machine, &format!("a{}b", "c".repeat(900))).1);
 }
 
 #[test]
