@@ -22,7 +22,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{self, CertificateError, OtherError, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::Connected;
 
 use super::links::{Link, Links};
 use super::places::{Places, SILENT, lock};
@@ -193,7 +192,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 pub(super) async fn accept(
     listener: TcpListener,
     tls: Option<Arc<Renewed>>,
-    ready: mpsc::Sender<io::Result<Connection>>,
+    ready: mpsc::Sender<Connection>,
     (places, links): (Arc<Places>, Arc<Links>),
 ) {
     loop {
@@ -215,7 +214,7 @@ pub(super) async fn accept(
         };
         match tls.as_ref().map(|tls| tls.now()) {
             None => {
-                if ready.send(Ok(Connection::Plain(socket))).await.is_err() {
+                if ready.send(Connection::Plain(socket)).await.is_err() {
                     return;
                 }
             }
@@ -224,7 +223,7 @@ pub(super) async fn accept(
                 tokio::spawn(async move {
                     let refused = match timeout(SILENT, tls.accept(socket)).await {
                         Ok(Ok(stream)) => {
-                            let _ = ready.send(Ok(Connection::Tls(Box::new(stream)))).await;
+                            let _ = ready.send(Connection::Tls(Box::new(stream))).await;
                             return;
                         }
                         Ok(Err(error)) => refusal(&error),
@@ -244,19 +243,11 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    fn link(&self) -> &Arc<Link> {
+    pub(super) fn link(&self) -> &Arc<Link> {
         match self {
             Connection::Plain(socket) => &socket.link,
             Connection::Tls(stream) => &stream.get_ref().0.link,
         }
-    }
-}
-
-impl Connected for Connection {
-    type ConnectInfo = Arc<Link>;
-
-    fn connect_info(&self) -> Arc<Link> {
-        Arc::clone(self.link())
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `codec`: how a message is carried.
 //! - `service`: one call: read, ask, wait no longer than the deadline, answer.
 //! - `listen`: connections, TLS; `links`: whose they are; `places`: how many there are, and who gets them.
+//! - `drive`: HTTP/2 on each connection, and calls in the order in which they came.
 //! - `held`: what calls under way keep, and how much of it a connection may have; `lines`: what is logged of this.
 //! - [`server`]: all of it running, from the first connection to the end.
 //!
@@ -19,6 +20,7 @@ mod answer;
 mod calls;
 mod codec;
 mod dialect;
+mod drive;
 mod held;
 mod lines;
 mod links;

@@ -9,16 +9,15 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use super::calls::Calls;
-use super::held::STREAMS;
+use super::drive;
 use super::links::Links;
 use super::listen::{Renewed, accept};
 use super::places::Places;
@@ -31,16 +30,6 @@ use crate::reply::Sink;
 const ACCEPTED: usize = 64;
 /// At the end, calls under way may take so much longer than the deadline.
 const GRACE: Duration = Duration::from_secs(1);
-/// Brokers give up calls by the hundred where something was slow; that is no attack. No broker gives up more at once than it
-/// has streams.
-const RESETS: usize = STREAMS as usize;
-/// Bytes of a call's headers. A broker sends some 300, and a client of another kind a few more.
-const HEADERS: u32 = 8 << 10;
-/// What a stream may send before it is read. A message may be large, a call is small.
-const WINDOW: u32 = 1 << 20;
-/// What a connection may send before it is read. h2 closes a connection when its small messages that are not read yet, each
-/// counted by what it lacks of 256 bytes, have half of this. All calls of a broker may come at once, and be small.
-const CONNECTION_WINDOW: u32 = 8 << 20;
 /// How often it is looked for connections that are silent, or take no answers.
 const SWEEP: Duration = Duration::from_secs(1);
 /// At the end: how often it is looked for connections without a call.
@@ -72,7 +61,6 @@ pub fn run<H: Handler + Sync>(
         .build()
         .map_err(|error| format!("no threads can be started: {error}"))?;
     let served = runtime.block_on(async {
-        let (end, ended) = oneshot::channel();
         let reporter = HealthReporter::new();
         report(&reporter, health_of(&*handler)).await;
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
@@ -102,17 +90,8 @@ pub fn run<H: Handler + Sync>(
         }
         drop(ready);
         acceptors.extend(tls.map(|tls| tokio::spawn(tls.watch(log.clone()))));
-        let server = Server::builder()
-            .max_concurrent_streams(Some(STREAMS))
-            .http2_max_header_list_size(Some(HEADERS))
-            .initial_stream_window_size(WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_max_pending_accept_reset_streams(Some(RESETS))
-            .http2_max_local_error_reset_streams(Some(RESETS))
-            .serve_with_incoming_shutdown(provider, ReceiverStream::new(connections), async {
-                let _ = ended.await;
-            });
-        let mut server = tokio::spawn(server);
+        let (end, ended) = watch::channel(false);
+        let mut server = tokio::spawn(drive::serve(connections, provider, ended));
 
         let told = told_to_end()?;
         tell(&[NotifyState::Ready]);
@@ -136,7 +115,7 @@ pub fn run<H: Handler + Sync>(
         tokio::select! {
             () = told => {}
             ended = &mut server => {
-                let why = ended.map_or_else(|fault| fault.to_string(), |_| "all sockets are closed".to_owned());
+                let why = ended.map_or_else(|fault| fault.to_string(), |()| "all sockets are closed".to_owned());
                 return Err(io::Error::other(why));
             }
         }
@@ -145,26 +124,9 @@ pub fn run<H: Handler + Sync>(
         log.line(format_args!("told to end: no new connections are taken"));
         health_told.abort();
         report(&reporter, ServingStatus::NotServing).await;
-        acceptors.iter().for_each(tokio::task::JoinHandle::abort);
-        let begun = Instant::now();
-        places.end();
-        let _ = end.send(());
-        let mut look = interval(BEAT);
-        let closed = async {
-            loop {
-                places.close_idle(begun, look.tick().await.into_std());
-            }
-        };
-        tokio::select! {
-            _ = server => {}
-            () = closed => {}
-            () = sleep(handler.deadline() + GRACE) => {
-                let unanswered = places.unanswered();
-                if unanswered > 0 {
-                    log.line(format_args!("calls that were not answered: {unanswered}"));
-                }
-            }
-        }
+        acceptors.iter().for_each(JoinHandle::abort);
+        let _ = end.send(true);
+        drain(server, &places, handler.deadline(), log).await;
         sweeper.abort();
         watched.abort();
         Ok(())
@@ -173,6 +135,28 @@ pub fn run<H: Handler + Sync>(
     handler.finish();
     runtime.shutdown_timeout(Duration::from_millis(100));
     served.map_err(|error: io::Error| format!("it cannot be served: {error}"))
+}
+
+/// Waits for the answers to the calls under way, and for no connection that has none.
+async fn drain(server: JoinHandle<()>, places: &Places, deadline: Duration, log: &Log) {
+    let begun = Instant::now();
+    places.end();
+    let mut look = interval(BEAT);
+    let closed = async {
+        loop {
+            places.close_idle(begun, look.tick().await.into_std());
+        }
+    };
+    tokio::select! {
+        _ = server => {}
+        () = closed => {}
+        () = sleep(deadline + GRACE) => {
+            let unanswered = places.unanswered();
+            if unanswered > 0 {
+                log.line(format_args!("calls that were not answered: {unanswered}"));
+            }
+        }
+    }
 }
 
 fn health_of(handler: &impl Handler) -> ServingStatus {
