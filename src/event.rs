@@ -190,7 +190,7 @@ pub struct Origin<'a> {
 }
 
 impl Origin<'_> {
-    /// Bytes of both names together. Erlang's names have 255 characters at most; longer ones are made up.
+    /// Bytes of both names together. A broker's names have 255 characters each at most; longer ones are made up.
     pub const LONGEST: usize = 1_024;
 
     /// Bytes of both names together.

@@ -43,7 +43,8 @@ impl Whole {
     /// # Errors
     /// The bytes are no such message.
     pub(super) fn message<M: Message + Default>(&self) -> Result<M, String> {
-        // What a message keeps is copied, so that a few bytes do not keep all that was read with them.
+        // What a message keeps is copied, so that a few bytes do not keep all that was read with
+        // them.
         M::decode(self.bytes().get(HEAD..).unwrap_or_default()).map_err(|error| error.to_string())
     }
 
@@ -56,8 +57,8 @@ impl Whole {
     }
 }
 
-/// Reads a body to its end: one message of so many bytes at most. `held` counts what came of it, and `place` acknowledges
-/// the beginning if the rest is late.
+/// Reads a body to its end: one message of so many bytes at most. `held` counts what came of it,
+/// and `place` acknowledges the beginning if the rest is late.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -14,8 +14,9 @@ use tonic::{Code, Status};
 
 use super::places::{ALL_BYTES, ALL_CALLS, Place};
 
-/// Calls under way on one connection, from their headers until their answers are taken. EMQX has at most one a client that
-/// connects, subscribes or publishes, over all its connections. Calls beyond it get the answer that denies, at once.
+/// Calls under way on one connection, from their headers until their answers are taken. EMQX has at
+/// most one a client that connects, subscribes or publishes, over all its connections. Calls beyond
+/// it get the answer that denies, at once.
 const CALLS: usize = 16_384;
 /// Streams of one connection, as HTTP/2 counts them. A stream beyond it is refused.
 pub(super) const STREAMS: u32 = 20_480;
@@ -79,7 +80,8 @@ impl Held {
         if others > BYTES { Err(TOO_MANY_BYTES) } else { Ok(()) }
     }
 
-    /// The call is answered with so many bytes. The answer may have to wait for the peer to take it.
+    /// The call is answered with so many bytes. The answer may have to wait for the peer to take
+    /// it.
     pub(super) fn answered(&mut self, bytes: usize) {
         if !std::mem::replace(&mut self.is_answered, true) {
             self.place.untaken.fetch_add(1, Ordering::Relaxed);
@@ -101,7 +103,8 @@ impl Drop for Held {
     }
 }
 
-/// Bytes of an answer. What its call keeps is kept until they are written to the socket, or given up.
+/// Bytes of an answer. What its call keeps is kept until they are written to the socket, or given
+/// up.
 struct Answer<B> {
     bytes: B,
     _held: Held,
@@ -146,7 +149,8 @@ struct Kept {
     held: Option<Held>,
 }
 
-/// The body of an answer that another makes, for which its call keeps what it has until the answer is taken.
+/// The body of an answer that another makes, for which its call keeps what it has until the answer
+/// is taken.
 pub(super) fn kept(body: Body, held: Option<Held>) -> Body {
     Body::new(Kept { body, held })
 }

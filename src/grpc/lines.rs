@@ -1,4 +1,5 @@
-//! Log lines about connections and calls. Anyone who reaches the port can cause them, so there are only a few a minute.
+//! Log lines about connections and calls. Anyone who reaches the port can cause them, so there are
+//! only a few a minute.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};

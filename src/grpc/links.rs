@@ -97,8 +97,8 @@ impl Link {
         Arc::new(Link { address: place.address, opened_at: now_ms(), place, broker: OnceLock::new(), links })
     }
 
-    /// A call came that is this broker's. The first tells whose the connection is. A name that is too long is no broker's,
-    /// and is not kept.
+    /// A call came that is this broker's. The first tells whose the connection is. A name that is
+    /// too long is no broker's, and is not kept.
     pub(super) fn is_of(&self, origin: Origin<'_>) -> Option<Opened> {
         if origin.is_too_long() {
             if self.place.is_first_badly_named() {

@@ -103,12 +103,12 @@ fn in_words(error: &rustls::Error) -> String {
             .to_owned();
     }
     if let rustls::Error::InvalidCertificate(problem) = error {
-        format!("the certificate cannot be used: {problem}")
-    } else if let rustls::Error::InconsistentKeys(_) = error {
-        "the certificate is not for this private key".to_owned()
-    } else {
-        error.to_string()
+        return format!("the certificate cannot be used: {problem}");
     }
+    if let rustls::Error::InconsistentKeys(_) = error {
+        return "the certificate is not for this private key".to_owned();
+    }
+    error.to_string()
 }
 
 /// As [`in_words`], where it is a fault of TLS.
@@ -253,8 +253,8 @@ impl Connection {
 
 /// A TCP stream that has a place, and knows whence it comes.
 pub(super) struct Socket {
-    /// Shared with its place, which sets options and shuts it down, so that there is one descriptor. Each holds the lock for
-    /// one call of the system that does not wait.
+    /// Shared with its place, which sets options and shuts it down, so that there is one
+    /// descriptor. Each holds the lock for one call of the system that does not wait.
     stream: Arc<Mutex<TcpStream>>,
     is_vectored: bool,
     link: Arc<Link>,

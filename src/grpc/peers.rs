@@ -11,7 +11,8 @@ use super::dialect::Dialect;
 use super::links::Link;
 use crate::emqx::Package;
 
-/// Addresses that are kept in mind, and nodes of one address. There are a few of them; what would be more is no broker.
+/// Addresses that are kept in mind, and nodes of one address. There are a few of them; what would
+/// be more is no broker.
 const MOST: usize = 1024;
 const NODES: usize = 64;
 

@@ -1,8 +1,9 @@
 //! The places that connections take: how many there are, and who gets them.
 //!
-//! A place is a file descriptor. When all places are taken, a new connection takes the place of the oldest one that has sent
-//! nothing, or else of the oldest one that has made no call. Connections that have made a call keep their places, and can
-//! take three quarters of them at most. So neither silent nor idle connections can lock a broker out.
+//! A place is a file descriptor. When all places are taken, a new connection takes the place of the
+//! oldest one that has sent nothing, or else of the oldest one that has made no call. Connections
+//! that have made a call keep their places, and can take three quarters of them at most. So neither
+//! silent nor idle connections can lock a broker out.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -29,17 +30,21 @@ const CLOSING: usize = 64;
 
 /// How long a connection may take for its TLS handshake and the first bytes of HTTP/2.
 pub(super) const SILENT: Duration = Duration::from_secs(10);
-/// What every HTTP/2 connection begins with, in bytes. A broker sends it at once, and its first call when there is one.
+/// What every HTTP/2 connection begins with, in bytes. A broker sends it at once, and its first
+/// call when there is one.
 const PREFACE: usize = 24;
-/// A connection that takes none of its answers for this long is closed. A broker gives up a call much earlier.
+/// A connection that takes none of its answers for this long is closed. A broker gives up a call
+/// much earlier.
 const STUCK: Duration = Duration::from_secs(30);
-/// At the end, a connection without a call under way is closed after this long, if its peer has not closed it.
+/// At the end, a connection without a call under way is closed after this long, if its peer has not
+/// closed it.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Calls under way on all connections, from their headers until their answers are taken. Beyond it, the connection with
-/// most of them is closed.
+/// Calls under way on all connections, from their headers until their answers are taken. Beyond it,
+/// the connection with most of them is closed.
 pub(super) const ALL_CALLS: usize = 65_536;
-/// Bytes of calls and answers that are kept for all connections. Beyond it, the connection with most of them is closed.
+/// Bytes of calls and answers that are kept for all connections. Beyond it, the connection with
+/// most of them is closed.
 pub(super) const ALL_BYTES: usize = 512 << 20;
 
 /// Lines a minute about connections that were refused or closed.
@@ -203,7 +208,8 @@ impl Places {
         self.state().closing > CLOSING.min(self.most / 4)
     }
 
-    /// Closes connections that are silent for too long, or take no answers. To be called every second or so.
+    /// Closes connections that are silent for too long, or take no answers. To be called every
+    /// second or so.
     pub(super) fn sweep(&self, now: Instant) {
         let mut state = self.state();
         let is_late = |place: &Place| now.saturating_duration_since(place.opened) > SILENT;
@@ -234,7 +240,8 @@ impl Places {
         self.lines.sum_up();
     }
 
-    /// Closes the connection that has most calls or bytes, if all connections together have too many.
+    /// Closes the connection that has most calls or bytes, if all connections together have too
+    /// many.
     pub(super) fn relieve(&self) {
         let mut state = self.state();
         // Those that are being closed are over their calls soon.
@@ -259,7 +266,8 @@ impl Places {
         ));
     }
 
-    /// The end begins: no connection that has sent nothing is waited for, and nobody watches the health any more.
+    /// The end begins: no connection that has sent nothing is waited for, and nobody watches the
+    /// health any more.
     pub(super) fn end(&self) {
         self.ending.send_replace(true);
         let mut state = self.state();
@@ -309,7 +317,8 @@ impl Place {
         }
     }
 
-    /// A call came that could be read: it keeps its place, as long as a quarter is left to those that come.
+    /// A call came that could be read: it keeps its place, as long as a quarter is left to those
+    /// that come.
     pub(super) fn prove(&self) {
         if self.stage.load(Ordering::Relaxed) == Stage::Idle as u8 {
             let mut state = self.all.state();
@@ -394,7 +403,8 @@ pub(super) fn lock(socket: &Mutex<TcpStream>) -> MutexGuard<'_, TcpStream> {
     socket.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many descriptors this process may have. systemd and most shells give 1,024 at first, and far more if asked.
+/// How many descriptors this process may have. systemd and most shells give 1,024 at first, and far
+/// more if asked.
 fn descriptors() -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(DESCRIPTORS).min(DESCRIPTORS);

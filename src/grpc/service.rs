@@ -123,7 +123,7 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
             }),
             Method::Loaded => Box::pin(call.loaded(request)),
             Method::Unloaded => Box::pin(call.unloaded(request)),
-            Method::Unknown(kind) => Box::pin(std::future::ready(Ok(call.unknown(kind, &request)))),
+            Method::Unknown(kind) => Box::pin(std::future::ready(Ok(call.unknown(kind, request.uri().path())))),
         }
     }
 }
@@ -172,8 +172,8 @@ impl<H: Handler + Sync> Read<H> {
 }
 
 impl<H: Handler + Sync> Call<H> {
-    /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error. While it waits it should be small:
-    /// there may be thousands of them.
+    /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error. While it
+    /// waits it should be small: there may be thousands of them.
     async fn ask(mut self, hook: Hook, body: Body, patience: Duration, read: Read<H>) -> Result<Response, Infallible> {
         let begun = Instant::now();
         let answered = in_time(patience, pin!(self.decide(hook, body, begun, &read))).await;
@@ -267,7 +267,8 @@ impl<H: Handler + Sync> Call<H> {
         codec::response(message, std::mem::replace(&mut self.held, Ok(None)).ok().flatten())
     }
 
-    /// The health, which is asked for and watched; a request whose body never comes is not waited for.
+    /// The health, which is asked for and watched; a request whose body never comes is not waited
+    /// for.
     async fn health(
         mut self,
         mut service: HealthServer<HealthService>,
@@ -275,24 +276,24 @@ impl<H: Handler + Sync> Call<H> {
     ) -> Result<Response, Infallible> {
         let is_watch = request.uri().path().ends_with("/Watch");
         let patience = patience(self.shared.handler.deadline(), request.headers());
-        let (head, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let asked = async {
             let data = Some(self.read(body, LARGEST_HEALTH).await?.into_bytes());
             let body = Body::new(Carried { data, trailers: None });
-            let Ok(response) = service.call(http::Request::from_parts(head, body)).await;
+            let Ok(response) = service.call(http::Request::from_parts(parts, body)).await;
             Ok(response)
         };
         let response = match in_time(patience, Box::pin(asked)).await {
             Ok(response) => response,
             Err(problem) => return Ok(Status::resource_exhausted(problem).into_http()),
         };
-        let kept_of_it = std::mem::replace(&mut self.held, Ok(None)).ok().flatten();
-        let (head, body) = response.into_parts();
+        let held = std::mem::replace(&mut self.held, Ok(None)).ok().flatten();
+        let (parts, body) = response.into_parts();
         let body = match (is_watch, &self.link) {
             (true, Some(link)) => watched(body, &link.place),
-            (true | false, _) => Ok(kept(body, kept_of_it)),
+            (true | false, _) => Ok(kept(body, held)),
         };
-        Ok(body.map_or_else(Status::into_http, |body| http::Response::from_parts(head, body)))
+        Ok(body.map_or_else(Status::into_http, |body| http::Response::from_parts(parts, body)))
     }
 
     /// How the broker that sent this is to be understood. What it said once, without its name, is passed on here.
@@ -362,8 +363,7 @@ impl<H: Handler + Sync> Call<H> {
         Ok(self.response(&proto::Empty {}))
     }
 
-    fn unknown(mut self, kind: Kind, request: &http::Request<Body>) -> Response {
-        let path = request.uri().path();
+    fn unknown(mut self, kind: Kind, path: &str) -> Response {
         let answer = self.failed(kind, &format!("{} of no hook", Shown(path)));
         self.response(&answer)
     }
@@ -483,7 +483,8 @@ pub(super) fn at(address: IpAddr) -> String {
     format!("the broker at {address}")
 }
 
-/// What comes of it, if it comes in time; otherwise what is wrong. A fault in this program is one, too.
+/// What comes of it, if it comes in time; otherwise what is wrong. A fault in this program is one,
+/// too.
 async fn in_time<T>(patience: Duration, future: impl Future<Output = Result<T, String>> + Unpin) -> Result<T, String> {
     match timeout_at(Instant::now() + patience, Caught(future)).await {
         Ok(Some(done)) => done,

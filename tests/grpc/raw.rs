@@ -99,7 +99,7 @@ impl Raw {
         timeout(LONGEST, async {
             while !rest.is_empty() {
                 tokio::select! {
-                    wrote = write.write(rest) => match wrote {
+                    sent = write.write(rest) => match sent {
                         Ok(count) => rest = &rest[count..],
                         Err(_) => return false,
                     },
