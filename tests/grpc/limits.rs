@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use tokio::task::JoinSet;
 
 use super::broker::{ALLOWED, Broker, DENIED};
 use super::dialect;
+use super::raw::Raw;
 use super::server::{LONGEST, Place, RULES};
 use super::story::Call::Authenticate;
 use super::story::{Client, client};
+use super::wire::framed;
 
 #[tokio::test]
 async fn who_is_kept_out_stays_out_when_the_server_is_killed_until_that_is_lifted() {
@@ -60,17 +59,17 @@ async fn guesses_sent_at_once_are_not_all_tried() {
         // It takes long enough for all guesses to arrive.
         fs::write(place.path("devices.passwd"), format!("dev-1:{BCRYPT}\n")).unwrap();
         let server = place.serve();
-        let broker = Arc::new(Broker::at(dialect, server.address));
+        let broker = Broker::at(dialect, server.address);
         // The guesser has another clientid than the client whose password is remembered.
         let of_dev_1 = |clientid| Client { username: Some("dev-1"), ..client(clientid) };
         assert_eq!(broker.call(Authenticate(of_dev_1("dev-1"), b"right")).await, ALLOWED, "{}", dialect.name);
-        let mut calls = JoinSet::new();
-        for n in 0..=40 {
-            let password: &'static [u8] = if n < 40 { Vec::leak(n.to_string().into_bytes()) } else { b"right" };
-            let (broker, guesser) = (Arc::clone(&broker), of_dev_1("dev-2"));
-            calls.spawn(async move { broker.call(Authenticate(guesser, password)).await });
-        }
-        assert_eq!(calls.join_all().await, [DENIED; 41], "{}", dialect.name);
+        let mut passwords: Vec<Vec<u8>> = (0..40).map(|n: u8| n.to_string().into_bytes()).collect();
+        passwords.push(b"right".to_vec());
+        let login = |password: Vec<u8>| framed(&broker.bytes(&Authenticate(of_dev_1("dev-2"), password.leak())));
+        let mut guesser = Raw::greeted(server.address, &[]).await;
+        assert!(guesser.burst(&dialect.path("OnClientAuthenticate"), passwords.into_iter().map(login)).await);
+        let seen = guesser.see(LONGEST, |seen| seen.answers == 41).await;
+        assert_eq!((seen.answers, seen.allowed), (41, 0), "{}", dialect.name);
         assert_eq!(broker.call(Authenticate(of_dev_1("dev-1"), b"right")).await, ALLOWED, "{}", dialect.name);
         server.end().await;
         assert_eq!(place.rows("SELECT clientid, username FROM bans"), ["\"dev-2\" \"dev-1\""], "{}", dialect.name);

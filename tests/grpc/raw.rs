@@ -22,6 +22,9 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// What the message of an answer ends in that says yes: its field 3 is true.
+const YES: [u8; 2] = [3 << 3, 1];
+
 /// A setting of HTTP/2: what a peer may send to a new stream before it is read.
 pub(crate) const INITIAL_WINDOW: u16 = 4;
 
@@ -36,6 +39,8 @@ pub(crate) struct Raw {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
     pub(crate) answers: usize,
+    /// Answers that say yes.
+    pub(crate) allowed: usize,
     /// Streams, as HTTP/2 refuses them.
     pub(crate) refused: usize,
     pub(crate) is_closed: bool,
@@ -79,6 +84,18 @@ impl Raw {
             }
         }
         true
+    }
+
+    /// Makes a call with each of these bodies, all in one write.
+    pub(crate) async fn burst(&mut self, path: &str, bodies: impl IntoIterator<Item = Vec<u8>>) -> bool {
+        let block = block(path);
+        let mut bytes = Vec::new();
+        for body in bodies {
+            bytes.extend(frame(HEADERS, END_HEADERS, self.next, &block));
+            bytes.extend(frame(DATA, END_STREAM, self.next, &body));
+            self.next += 2;
+        }
+        self.write(&bytes).await
     }
 
     /// A call whose headers go on and on. False if the server closed the connection meanwhile.
@@ -126,6 +143,7 @@ impl Raw {
                 if rest.len() < length {
                     break;
                 }
+                seen.allowed += usize::from(head[3] == DATA && rest[..length].ends_with(&YES));
                 let is_end = head[4] & END_STREAM != 0;
                 match head[3] {
                     DATA | HEADERS if is_end => seen.answers += 1,
