@@ -434,14 +434,15 @@ fn mosquitto() -> String {
 impl Driver {
     /// The answers to logins that are all there before the first is answered.
     fn pipelined(&self, client: Client<'_>, passwords: &[String]) -> Vec<Answer> {
-        let mut answers = vec![None; passwords.len()];
-        for (token, password) in passwords.iter().enumerate() {
+        let ask = |(password, token): (&String, u64)| {
             let event = Event::Authenticate { client, password: Password::new(password.as_bytes()) };
-            answers[token] = self.engine.handle(&event, Token::try_from(token).unwrap());
-        }
+            self.engine.handle(&event, token)
+        };
+        let mut answers: Vec<Option<Answer>> = passwords.iter().zip(0..).map(ask).collect();
         for _ in 0..answers.iter().filter(|answer| answer.is_none()).count() {
             let (token, answer) = self.later.recv_timeout(PATIENCE).unwrap();
-            assert_eq!(answers[usize::try_from(token).unwrap()].replace(answer), None, "it is answered twice");
+            let place = answers.get_mut(usize::try_from(token).unwrap()).unwrap();
+            assert_eq!(place.replace(answer), None, "it is answered twice");
         }
         answers.into_iter().map(Option::unwrap).collect()
     }
