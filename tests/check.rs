@@ -247,7 +247,7 @@ fn a_password_file_without_bad_entries_is_fine() {
 
 #[test]
 fn many_bad_entries_are_counted() {
-    let text: String = (0..5018).map(|n| format!("user-{n}:hunter2\n")).collect();
+    let text = (0..5018).fold(String::new(), |text, n| text + &format!("user-{n}:hunter2\n"));
     let (code, out) = check_passwords(&text, &[]);
     assert_eq!((code, out.matches("looks like a password in plain text").count()), (1, 20));
     let last = "error[bad-password-entry]: users.passwd: and 4,998 more entries that let no one in\n";
