@@ -300,8 +300,8 @@ fn under_a_strict_umask_what_others_need_is_there_for_them() {
     for name in ["new", "new/deep", "new/deep/bin", "new/copies", "new/copies/python3", "new/copies/java"] {
         assert_eq!(mode(name), 0o755, "{name}");
     }
-    let made = run_a_driver(&place, "077");
-    let mode = |name: &str| made.iter().find(|(path, _)| path.ends_with(name)).map_or(0, |(_, mode)| *mode);
+    let seen = run_a_driver(&place, "077");
+    let mode = |name: &str| seen.iter().find(|(path, _)| path.ends_with(name)).map_or(0, |(_, mode)| *mode);
     for (name, expected) in [
         ("policy/metrics", 0o755),
         ("policy/metrics/deep", 0o755),
