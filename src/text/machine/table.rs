@@ -16,7 +16,7 @@ const MOST_STEPS: usize = 200_000;
 const MOST_CELLS: usize = 1 << 15;
 /// Where the characters that a pattern tells apart begin and end. Unicode's letters have more than a thousand places.
 const MOST_BOUNDS: usize = 4096;
-/// Characters that are read in one step of work.
+/// Bytes that are read in one step of work.
 const READS: usize = super::cost::QUARTERS;
 
 /// The row from which no text matches.
@@ -100,9 +100,10 @@ impl Table {
     /// left to settle that.
     pub(crate) fn is_match(&self, rest: &str, work: &Work) -> Option<bool> {
         let most = work.left().saturating_mul(READS);
+        let within =
+            if rest.len() > most { rest.get(..rest.floor_char_boundary(most)).unwrap_or_default() } else { rest };
         let mut row = START;
-        let mut read = 0;
-        let mut chars = rest.chars();
+        let mut chars = within.chars();
         let matched = loop {
             if row == DEAD {
                 break false;
@@ -110,16 +111,19 @@ impl Table {
             if self.endless == Some(row) {
                 break true;
             }
-            let Some(c) = chars.next() else { break self.matches.get(usize::from(row)).copied().unwrap_or(false) };
-            if read == most {
-                break false;
-            }
-            read += 1;
+            let Some(c) = chars.next() else {
+                if within.len() < rest.len() {
+                    work.spend(usize::MAX);
+                    return None;
+                }
+                break self.matches.get(usize::from(row)).copied().unwrap_or(false);
+            };
             let kind = self.ascii.get(c as usize).copied().unwrap_or_else(|| kind_of(&self.runs, c));
             let at = usize::from(row) * self.kinds + usize::from(kind);
             row = self.rows.get(at).copied().unwrap_or(DEAD);
         };
-        // Where all of it was read, this fails.
+        // In bytes: a character that is not ASCII takes longer to look up.
+        let read = within.len() - chars.as_str().len();
         work.spend(1 + read / READS).then_some(matched)
     }
 }
