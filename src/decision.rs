@@ -129,3 +129,14 @@ impl Mode {
         }
     }
 }
+
+/// How long deciding can take, told before it begins. It may tell too much, and never too little.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Less than a millisecond.
+    Light,
+    /// Milliseconds, for texts of a usual length.
+    Usual,
+    /// Milliseconds, for a text that no usual client has.
+    Long,
+}

@@ -34,7 +34,7 @@ use self::core::{Core, Surroundings};
 use self::outlet::Outlet;
 use self::reload::{Beginning, Bell, Standing, Text};
 use crate::clock::now_ms;
-use crate::decision::{Answer, Mode, Verdict};
+use crate::decision::{Answer, Mode, Verdict, Weight};
 use crate::emqx::Fact;
 use crate::event::{BrokerLoaded, Event, Origin};
 use crate::handler::{Caller, Handler, Told, Whereabouts};
@@ -283,8 +283,8 @@ impl Handler for Engine {
         self.ask(false, |core| core.may_wait(hook))
     }
 
-    fn may_be_costly(&self, event: &Event<'_>) -> bool {
-        self.ask(false, |core| core.policy.may_be_costly(event))
+    fn weight(&self, event: &Event<'_>) -> Weight {
+        self.ask(Weight::Light, |core| core.policy.weight(event))
     }
 
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {

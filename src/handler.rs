@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decision::{Answer, Mode};
+use crate::decision::{Answer, Mode, Weight};
 use crate::event::{BrokerLoaded, Event, Origin};
 use crate::hook::{Hook, HookSet, Kind};
 use crate::reply::{Sink, Token};
@@ -51,9 +51,9 @@ pub trait Handler: Send + 'static {
     fn may_wait(&self, _: Hook) -> bool {
         true
     }
-    /// Whether handling the event can take so long that other connections should not wait for it.
-    fn may_be_costly(&self, _: &Event<'_>) -> bool {
-        false
+    /// How long handling the event can take.
+    fn weight(&self, _: &Event<'_>) -> Weight {
+        Weight::Light
     }
     /// Takes an event. `None`: the answer comes through the sink. Must not wait.
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer>;

@@ -28,7 +28,7 @@ use super::peers::{Peers, uptime_of_text};
 use super::request::{Request, by_message};
 use super::{answer, proto};
 use crate::clock::now_ms;
-use crate::decision::{Answer, Mode};
+use crate::decision::{Answer, Mode, Weight};
 use crate::emqx::Package;
 use crate::event::{BrokerLoaded, Origin, Shown};
 use crate::handler::{Caller, Handler, Told, Whereabouts};
@@ -59,8 +59,10 @@ struct Shared<H> {
     handler: Arc<H>,
     calls: Arc<Calls>,
     peers: Peers,
-    /// Costly questions are decided one at a time, and not by a thread that serves connections.
-    costly: Semaphore,
+    /// Questions that can take milliseconds are decided one at a time, and not by a thread that serves connections. Those of
+    /// usual clients do not wait for those with long texts.
+    usual: Semaphore,
+    long: Semaphore,
     log: Log,
     /// What is wrong with calls.
     problems: Lines,
@@ -76,8 +78,8 @@ impl<H: Handler + Sync> Provider<H> {
     /// `calls` are those whose sink the handler has.
     pub(super) fn new(handler: Arc<H>, calls: Arc<Calls>, health: HealthServer<HealthService>, log: Log) -> Self {
         let problems = Lines::new(log.clone(), LINES, "calls");
-        let costly = Semaphore::new(1);
-        let shared = Shared { handler, calls, peers: Peers::default(), costly, log, problems };
+        let (usual, long) = (Semaphore::new(1), Semaphore::new(1));
+        let shared = Shared { handler, calls, peers: Peers::default(), usual, long, log, problems };
         Provider { shared: Arc::new(shared), health }
     }
 }
@@ -138,21 +140,12 @@ struct Call<H> {
 }
 
 /// Asks the handler, as [`Call::asked`].
-type Ask<H> = for<'c> fn(&'c Call<H>, Hook, &Whole, Work) -> Result<Option<Asked<'c>>, String>;
+type Ask<H> = for<'c> fn(&'c Call<H>, Hook, &Whole, Weight) -> Result<Result<Asked<'c>, Weight>, String>;
 
 /// How a hook's message is read, and how long it may be.
 struct Read<H> {
     largest: usize,
     asked: Ask<H>,
-}
-
-/// How much work a question may make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    /// So little that other calls of the thread can wait for it.
-    Little,
-    /// Milliseconds.
-    Much,
 }
 
 /// What a handler was asked.
@@ -191,10 +184,10 @@ impl<H: Handler + Sync> Call<H> {
     async fn decide(&self, hook: Hook, body: Body, begun: Instant, read: &Read<H>) -> Result<proto::Valued, String> {
         let handler = &self.shared.handler;
         let body = self.read(body, read.largest).await?;
-        let asked = match (read.asked)(self, hook, &body, Work::Little)? {
-            Some(asked) => asked,
+        let asked = match (read.asked)(self, hook, &body, Weight::Light)? {
+            Ok(asked) => asked,
             // In a box, so that the others need not carry the room for it.
-            None => Box::pin(self.in_turn(hook, &body, read)).await?,
+            Err(weight) => Box::pin(self.in_turn(hook, &body, read, weight)).await?,
         };
         let Asked { answer, mut waiting, dialect, published } = asked;
         drop(body);
@@ -211,26 +204,36 @@ impl<H: Handler + Sync> Call<H> {
         Ok(answer::of(answer, hook.kind(), dialect))
     }
 
-    /// Asks a costly question when no other one is being decided, so that other calls need not wait for it.
-    async fn in_turn<'c>(&'c self, hook: Hook, body: &Whole, read: &Read<H>) -> Result<Asked<'c>, String> {
+    /// Asks a question that can take long when no other one of its kind is being decided.
+    async fn in_turn<'c>(
+        &'c self,
+        hook: Hook,
+        body: &Whole,
+        read: &Read<H>,
+        weight: Weight,
+    ) -> Result<Asked<'c>, String> {
         self.acknowledge();
-        // The semaphore is never closed.
-        let _turn = self.shared.costly.acquire().await;
-        let asked = aside(|| (read.asked)(self, hook, body, Work::Much))?;
-        asked.ok_or_else(|| "was not decided".to_owned())
+        // A call begins where its connection is read. The other calls of that connection must not wait for this one.
+        tokio::task::yield_now().await;
+        let turns = if weight == Weight::Usual { &self.shared.usual } else { &self.shared.long };
+        // The semaphores are never closed.
+        let _turn = turns.acquire().await;
+        let asked = aside(|| (read.asked)(self, hook, body, Weight::Long))?;
+        asked.map_err(|_| "was not decided".to_owned())
     }
 
-    /// Asks the handler, unless that may be more work than `most`: then nothing is asked. This does not wait, so that what
-    /// it needs is on the stack.
-    fn asked<M: Request>(&self, hook: Hook, body: &Whole, most: Work) -> Result<Option<Asked<'_>>, String> {
+    /// Asks the handler, unless the question weighs more than `most`: then nothing is asked. This does not wait, so that
+    /// what it needs is on the stack.
+    fn asked<M: Request>(&self, hook: Hook, body: &Whole, most: Weight) -> Result<Result<Asked<'_>, Weight>, String> {
         let Shared { handler, calls, problems, .. } = &*self.shared;
         let message: M = body.message()?;
         let dialect = self.dialect(&message);
         let event = message.event(hook, dialect);
-        if let (Work::Little, Ok(event)) = (most, &event)
-            && handler.may_be_costly(event)
+        if let Ok(event) = &event
+            && let weight = handler.weight(event)
+            && weight > most
         {
-            return Ok(None);
+            return Ok(Err(weight));
         }
         // The policy may be another by the time that the handler is asked. Of what is told, all that an early answer costs then is
         // that it does not wait for its commit; a login would be denied.
@@ -253,7 +256,7 @@ impl<H: Handler + Sync> Call<H> {
         };
         // Only where it is sent back is it kept.
         let published = published.filter(|_| dialect.go_on().is_some());
-        Ok(Some(Asked { answer, waiting, dialect, published }))
+        Ok(Ok(Asked { answer, waiting, dialect, published }))
     }
 
     /// Reads the body of the call.

@@ -13,7 +13,7 @@ use tonic_prost::ProstCodec;
 use super::calls::Calls;
 use super::proto::{self, valued::Value};
 use super::service::Provider;
-use crate::decision::{Answer, Mode};
+use crate::decision::{Answer, Mode, Weight};
 use crate::event::{BrokerLoaded, Event};
 use crate::handler::{Handler, Whereabouts};
 use crate::hook::{Hook, Kind};
@@ -97,13 +97,14 @@ impl Handler for Fake {
         !self.does.hurries
     }
 
-    fn may_be_costly(&self, event: &Event<'_>) -> bool {
-        let Event::CheckAcl { client, .. } = event else { return false };
-        self.does.costly.is_some_and(|(clientid, _)| clientid == client.clientid)
+    fn weight(&self, event: &Event<'_>) -> Weight {
+        let Event::CheckAcl { client, .. } = event else { return Weight::Light };
+        let is_costly = self.does.costly.is_some_and(|(clientid, _)| clientid == client.clientid);
+        if is_costly { Weight::Long } else { Weight::Light }
     }
 
     fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
-        if let (true, Some((_, gate))) = (self.may_be_costly(event), self.does.costly) {
+        if let (Weight::Long, Some((_, gate))) = (self.weight(event), self.does.costly) {
             gate.wait();
         }
         let to = |answers: &[Answer]| answers.iter().map(|answer| (token + self.does.beside, *answer)).collect();

@@ -2,11 +2,14 @@
 
 use super::decide::TopicRule;
 use super::model::{AuthRule, Limits};
+use crate::decision::Weight;
 use crate::event::{Action, Client, Event};
 use crate::text::machine::Cost;
 
-/// A question that can take more steps than this is costly: half a millisecond.
-const COSTLY: usize = 50_000;
+/// A question that can take more steps than this is not light: half a millisecond.
+const LIGHT: usize = 50_000;
+/// Usual clients have no longer names and topics.
+const USUAL: usize = 256;
 
 /// What the patterns of a policy can cost together, in steps for each character.
 #[derive(Debug, Clone, Copy, Default)]
@@ -34,16 +37,20 @@ impl Costs {
         }
     }
 
-    pub(super) fn may_be_costly(&self, event: &Event<'_>) -> bool {
-        let most = match event {
-            Event::Authenticate { client, .. } => self.logins.of(longest(client)),
+    pub(super) fn weight(&self, event: &Event<'_>) -> Weight {
+        let (most, length) = match event {
+            Event::Authenticate { client, .. } => {
+                let length = longest(client);
+                (self.logins.of(length), length)
+            }
             Event::CheckAcl { client, action, topic } => {
                 let topics = match action {
                     Action::Publish => self.publish,
                     Action::Subscribe if topic.contains(['+', '#']) => self.wildcards,
                     Action::Subscribe => self.subscribe,
                 };
-                topics.of(topic.len()).saturating_add(self.clients.of(longest(client)))
+                let (of_topic, of_client) = (length(topic), longest(client));
+                (topics.of(of_topic).saturating_add(self.clients.of(of_client)), of_topic.max(of_client))
             }
             Event::Connect(_)
             | Event::Connack { .. }
@@ -58,9 +65,15 @@ impl Costs {
             | Event::SessionSubscribed { .. }
             | Event::SessionUnsubscribed { .. }
             | Event::SessionTerminated { .. }
-            | Event::MessagePublish(_) => 0,
+            | Event::MessagePublish(_) => (0, 0),
         };
-        most > COSTLY
+        if most <= LIGHT {
+            Weight::Light
+        } else if length <= USUAL {
+            Weight::Usual
+        } else {
+            Weight::Long
+        }
     }
 }
 
@@ -68,5 +81,10 @@ impl Costs {
 fn longest(client: &Client<'_>) -> usize {
     let texts = [client.clientid, client.username, client.protocol, client.mountpoint, client.node];
     let certificate = [client.extra.cluster, client.extra.cn, client.extra.dn].into_iter().flatten();
-    texts.into_iter().chain(certificate).map(str::len).max().unwrap_or(0)
+    texts.into_iter().chain(certificate).map(length).max().unwrap_or(0)
+}
+
+/// The length of a text as it counts for its cost: what is not ASCII takes longer to look up.
+fn length(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.len().saturating_mul(5) }
 }

@@ -18,7 +18,7 @@ use super::model::{
 };
 use super::when::Zone;
 use super::who::{Cost, Holds, identity};
-use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict};
+use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict, Weight};
 use crate::event::{Action, Client, Event};
 use crate::hook::Hook;
 use crate::text::{Identity, Work};
@@ -192,9 +192,10 @@ impl Policy {
         known.then_some(decision)
     }
 
-    /// Whether a question can take so long that others should not wait for it. Tells too many rather than too few.
-    pub fn may_be_costly(&self, event: &Event<'_>) -> bool {
-        self.costs.may_be_costly(event) || self.trial().is_some_and(|trial| trial.costs.may_be_costly(event))
+    /// How long deciding the event can take.
+    pub fn weight(&self, event: &Event<'_>) -> Weight {
+        let trial = self.trial().map(|trial| trial.costs.weight(event));
+        self.costs.weight(event).max(trial.unwrap_or(Weight::Light))
     }
 
     /// Whether some rule says when it matches, be it in audit mode. Then each question must tell when it is asked.

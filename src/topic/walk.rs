@@ -29,7 +29,7 @@ const MARKED: usize = 16;
 
 /// About what a walk over the machine takes, by the length of the filter.
 pub(super) fn cost_of_walk(machine: &Machine) -> Steps {
-    Steps { fixed: machine.size() / MARKED, quarters: machine.size().saturating_mul(4 * PAIR) }
+    Steps { fixed: machine.size() / MARKED, eighths: machine.size().saturating_mul(8 * PAIR) }
 }
 
 /// How the walk came to its places.

@@ -12,7 +12,7 @@ use super::dialect::named;
 use super::faults::{CONNECTED, TOLD, YES, allowed, answered, health};
 use super::raw::{INITIAL_WINDOW, Raw};
 use super::server::{LONGEST, Place};
-use super::story::Call::Connected;
+use super::story::Call::{Connected, Publish};
 use super::story::client;
 use super::wire::{Reply, Wire, framed};
 
@@ -289,4 +289,25 @@ async fn a_call_under_way_is_answered_at_the_end_beside_a_watch() {
     assert_eq!(call.reply().await, answered(&TOLD));
     assert_eq!(server.wait().await.code(), Some(0));
     assert_eq!(place.rows("SELECT count(*) FROM connections"), ["2"]);
+}
+
+/// One thread reads a connection, and the calls of all clients of a broker come over a few of them.
+#[tokio::test]
+async fn costly_questions_hold_up_no_call_of_their_connection() {
+    let rules: String = (900..920)
+        .map(|least| format!("    - {{ deny: everyone, topics: [{{ regex: \"cost.*a.{{{least}}}b\" }}] }}\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    let place = Place::new(&format!("version: 1\ndeadline: 50s\nacl:\n  default: allow\n  rules:\n{rules}"));
+    let server = place.serve();
+    let broker = Broker::at(named("v2b"), server.address);
+    let costly: &str = format!("cost{}", "a".repeat(4000)).leak();
+    let publish = |topic| framed(&broker.bytes(&Publish(client("dev-1"), topic)));
+    let bodies = std::iter::repeat_n(publish(costly), 50).chain([publish("x/y")]);
+    let mut raw = Raw::greeted(server.address, &[]).await;
+    assert!(raw.burst(AUTHORIZE, bodies).await);
+    let first = raw.see(LONGEST, |seen| seen.allowed > 0).await;
+    assert!(first.allowed == 1 && first.answers < 25, "{first:?}");
+    let rest = raw.see(LONGEST, |seen| seen.answers + first.answers == 51).await;
+    assert_eq!((rest.answers + first.answers, rest.allowed), (51, 0));
 }

@@ -9,26 +9,26 @@ use super::{Machine, State, StateId};
 pub(super) const STATES_MARKED: usize = 16;
 
 /// Parts of a step.
-pub(super) const QUARTERS: usize = 4;
+pub(super) const EIGHTHS: usize = 8;
 
 /// What matching takes at most, in steps of [`Work`](crate::text::Work).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
     /// Whatever the text.
     pub(crate) fixed: usize,
-    /// For each character of the text, in quarters of a step.
-    pub(crate) quarters: usize,
+    /// For each byte of the text, in eighths of a step.
+    pub(crate) eighths: usize,
 }
 
 impl Cost {
-    /// For a text of so many characters.
+    /// For a text of so many bytes.
     pub(crate) fn of(self, length: usize) -> usize {
-        self.fixed.saturating_add(self.quarters.saturating_mul(length) / QUARTERS)
+        self.fixed.saturating_add(self.eighths.saturating_mul(length) / EIGHTHS)
     }
 
     /// The longest text for which so many steps are enough.
     pub(crate) fn longest(self, steps: usize) -> usize {
-        steps.saturating_sub(self.fixed).saturating_mul(QUARTERS) / self.quarters.max(1)
+        steps.saturating_sub(self.fixed).saturating_mul(EIGHTHS) / self.eighths.max(1)
     }
 }
 
@@ -36,7 +36,7 @@ impl Add for Cost {
     type Output = Cost;
 
     fn add(self, other: Cost) -> Cost {
-        Cost { fixed: self.fixed.saturating_add(other.fixed), quarters: self.quarters.saturating_add(other.quarters) }
+        Cost { fixed: self.fixed.saturating_add(other.fixed), eighths: self.eighths.saturating_add(other.eighths) }
     }
 }
 
@@ -100,7 +100,7 @@ impl Machine {
         }
         let repeating = (0..).zip(&reaches).filter(|(_, reach)| reach.repeats).map(|(state, _)| self.steps_of(state));
         let rate = repeating.fold(1, usize::saturating_add);
-        Cost { fixed, quarters: rate.saturating_mul(QUARTERS) }
+        Cost { fixed, eighths: rate.saturating_mul(EIGHTHS) }
     }
 
     /// The steps that a state takes wherever it is met: one for each state behind it, and one if it reads.

@@ -17,7 +17,9 @@ const MOST_CELLS: usize = 1 << 15;
 /// Where the characters that a pattern tells apart begin and end. Unicode's letters have more than a thousand places.
 const MOST_BOUNDS: usize = 4096;
 /// Bytes that are read in one step of work.
-const READS: usize = super::cost::QUARTERS;
+const READS: usize = super::cost::EIGHTHS;
+/// Steps that it takes to find a table in the memory.
+const FINDING: usize = 2;
 
 /// The row from which no text matches.
 const DEAD: u16 = 0;
@@ -41,8 +43,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// What matching a text takes.
-    pub(crate) const COST: Cost = Cost { fixed: 1, quarters: 1 };
+    /// What matching a text of ASCII takes.
+    pub(crate) const COST: Cost = Cost { fixed: FINDING, eighths: 1 };
 
     /// `None` where it would be large, a placeholder stands in the pattern, or it looks around.
     pub(crate) fn of(machine: &Machine) -> Option<Self> {
@@ -100,9 +102,15 @@ impl Table {
     /// left to settle that.
     pub(crate) fn is_match(&self, rest: &str, work: &Work) -> Option<bool> {
         let most = work.left().saturating_mul(READS);
-        let within =
-            if rest.len() > most { rest.get(..rest.floor_char_boundary(most)).unwrap_or_default() } else { rest };
+        let within = if rest.len() > most {
+            let end = (0..=most).rev().find(|at| rest.is_char_boundary(*at)).unwrap_or(0);
+            rest.get(..end).unwrap_or_default()
+        } else {
+            rest
+        };
         let mut row = START;
+        // A character that is not ASCII takes a step of its own to look up.
+        let mut others = 0;
         let mut chars = within.chars();
         let matched = loop {
             if row == DEAD {
@@ -118,13 +126,17 @@ impl Table {
                 }
                 break self.matches.get(usize::from(row)).copied().unwrap_or(false);
             };
-            let kind = self.ascii.get(c as usize).copied().unwrap_or_else(|| kind_of(&self.runs, c));
+            let kind = if let Some(kind) = self.ascii.get(c as usize) {
+                *kind
+            } else {
+                others += 1;
+                kind_of(&self.runs, c)
+            };
             let at = usize::from(row) * self.kinds + usize::from(kind);
             row = self.rows.get(at).copied().unwrap_or(DEAD);
         };
-        // In bytes: a character that is not ASCII takes longer to look up.
         let read = within.len() - chars.as_str().len();
-        work.spend(1 + read / READS).then_some(matched)
+        work.spend(FINDING + read / READS + others).then_some(matched)
     }
 }
 
@@ -354,7 +366,7 @@ mod tests {
         let table = Table::of(&machine_of_glob("a/**")).unwrap();
         let endless = table.endless.unwrap();
         // One character is read, whatever follows.
-        let few = Work::of(1);
+        let few = Work::of(FINDING);
         assert!(table.rows.contains(&endless) && table.is_match("b/c", &few) == Some(true));
         assert!(Table::of(&machine_of_glob("a/*")).unwrap().endless.is_none());
     }
