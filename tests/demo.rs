@@ -44,24 +44,80 @@ fn the_demo_keeps_its_folder_where_it_is_told_to() {
     assert!(Path::new(folder).join("policy/data/history.db").exists());
 }
 
+/// Commands that print, and their exit codes.
+const PRINTS: &[(&[&str], i32)] = &[
+    (&["demo"], 0),
+    (&["completions", "bash"], 0),
+    (&["man"], 0),
+    (&["schema"], 0),
+    (&["schema", "--tests"], 0),
+    (&["check", "old.yaml"], 0),
+    (&["check", "bad.yaml"], 1),
+    (&["check", "--format", "json", "bad.yaml"], 1),
+    (&["test", "right.test.yaml"], 0),
+    (&["test", "wrong.test.yaml"], 1),
+    (&["test", "--format", "json", "wrong.test.yaml"], 1),
+    (&["diff", "old.yaml", "old.yaml"], 0),
+    (&["diff", "old.yaml", "new.yaml"], 1),
+    (&["explain", "old.yaml", "publish", "t/a", "--clientid", "c"], 0),
+    (&["who-can", "old.yaml", "publish", "t/a"], 0),
+    (&["what-can", "old.yaml", "--clientid", "c"], 0),
+    (&["replay", "old.yaml", "events.jsonl"], 0),
+    (&["replay", "--expect-same", "old.yaml", "events.jsonl"], 1),
+    (&["convert", "acl-conf", "acl.conf"], 0),
+    (&["install", "--emqx", "5.8"], 0),
+    (&["install", "bin"], 0),
+    (&["doctor", "--launchers", "bin"], 0),
+    (&["doctor", "--launchers", "nowhere"], 1),
+    (&["status", "--policy", "old.yaml", "--state", "state"], 1),
+    (&["history", "online", "--database", "kept/policy/data/history.db"], 0),
+    (&["history", "online", "--database", "kept/policy/data/history.db", "--format", "csv"], 0),
+    (&["history", "online", "--database", "kept/policy/data/history.db", "--format", "json"], 0),
+];
+
+/// Runs a command of which nobody reads what it prints.
+fn unread(dir: &Path, args: &[&str]) -> Output {
+    let (reader, writer) = std::io::pipe().unwrap();
+    // Before it starts: what it prints first finds no reader.
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+    command.args(args).current_dir(dir).env("TMPDIR", dir).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
+    command.spawn().unwrap().wait_with_output().unwrap()
+}
+
 /// As with `| head`, which closes its end of the pipe.
 #[test]
 fn output_that_is_not_read_to_its_end_is_no_error() {
     let dir = tempfile::tempdir().unwrap();
-    for args in [&["demo"][..], &["completions", "bash"], &["man"]] {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-            .args(args)
-            .env("TMPDIR", dir.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(String::from_utf8(output.stderr).unwrap(), "", "{args:?}");
-        assert!(output.status.success(), "{args:?}: {:?}", output.status);
+    let old = "version: 1\nacl: { rules: [{ id: a, allow: everyone, publish: [t/a] }] }\n";
+    fs::write(dir.path().join("old.yaml"), old).unwrap();
+    fs::write(dir.path().join("new.yaml"), old.replace("t/a", "t/#")).unwrap();
+    fs::write(dir.path().join("bad.yaml"), "version: 1\nauht: {}\n").unwrap();
+    fs::write(dir.path().join("acl.conf"), "{allow, all}.\n").unwrap();
+    let tests = "policy: old.yaml\nclients: { c: { clientid: c } }\n\
+                 tests: [{ name: n, client: c, expect: [{ publish: t/a, ANSWER: a }] }]\n";
+    fs::write(dir.path().join("right.test.yaml"), tests.replace("ANSWER", "allow")).unwrap();
+    fs::write(dir.path().join("wrong.test.yaml"), tests.replace("ANSWER", "deny")).unwrap();
+    let event = r#"{"hook":"client.check_acl","client":{"clientid":"c","username":"","peerhost":"10.0.0.7","sockport":1883,
+        "protocol":"mqtt","mountpoint":"","node":"n","is_superuser":false,"anonymous":false},"action":"publish","topic":"t/a",
+        "decision":{"verdict":"deny","rule":"b"}}"#;
+    fs::write(dir.path().join("events.jsonl"), event.replace('\n', "")).unwrap();
+    fs::create_dir(dir.path().join("state")).unwrap();
+    let kept = exhook_policy(dir.path(), &["demo", "--keep"]);
+    let kept = String::from_utf8(kept.stdout).unwrap();
+    let kept = Path::new(kept.trim_end().trim_end_matches('.').rsplit(' ').next().unwrap());
+    fs::rename(kept, dir.path().join("kept")).unwrap();
+    for (args, code) in PRINTS {
+        let read = exhook_policy(dir.path(), args);
+        assert_eq!(read.status.code(), Some(*code), "{args:?}: {read:?}");
+        assert!(!read.stdout.is_empty(), "{args:?}");
+        let output = unread(dir.path(), args);
+        assert_eq!(output.status.code(), Some(*code), "{args:?}: {output:?}");
+        assert_eq!(String::from_utf8(output.stderr).unwrap(), String::from_utf8(read.stderr).unwrap(), "{args:?}");
     }
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the demo left something behind");
+    let mut names = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let is_left = names.any(|name| name.to_str().unwrap().starts_with("exhook-policy-demo"));
+    assert!(!is_left, "the demo left something behind");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::out::stdout;
 use crate::decision::{DEFAULT, Mode, Verdict};
 use crate::event::Action;
 use crate::policy::model::Who;
@@ -93,7 +94,7 @@ fn complain(message: impl fmt::Display) {
 
 /// Prints the answer. The code is 0 whatever it is, and 2 where it cannot be printed.
 fn print(answer: &str) -> ExitCode {
-    match io::stdout().lock().write_all(answer.as_bytes()) {
+    match stdout().write_all(answer.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(2),
     }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::out::stdout;
 use crate::analysis::findings;
 use crate::clock::now_ms;
 use crate::input;
@@ -78,7 +79,7 @@ enum Outcome {
 /// Checks the files and prints a report of each to stdout. The code is 0 where all are fine, 1 where there
 /// are errors (or warnings that are denied), and 2 where a file could not be read.
 pub fn run(args: &Args) -> ExitCode {
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     let result = match &args.explain {
         Some(name) => explain(name, &mut out),
         None => check(args, &mut out),
@@ -86,7 +87,7 @@ pub fn run(args: &Args) -> ExitCode {
     match result {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Found) => ExitCode::from(1),
-        // A report that cannot be printed, to a pipe whose reader went away say, tells nothing.
+        // A report that cannot be printed, to a full disk say, tells nothing.
         Ok(Outcome::Unreadable) | Err(_) => ExitCode::from(2),
     }
 }

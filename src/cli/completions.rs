@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 
 use super::Cli;
+use super::out::stdout;
 
 /// Print a shell's completions.
 #[derive(Debug, clap::Args)]
@@ -30,7 +31,7 @@ pub fn run(args: &Args) -> ExitCode {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut script);
-    code(io::stdout().write_all(&script))
+    code(stdout().write_all(&script))
 }
 
 /// Prints the page, or writes the pages. The code is 2 where they cannot be written.
@@ -40,15 +41,13 @@ pub fn run_man(args: &ManArgs) -> ExitCode {
         std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder))
     } else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page).and_then(|()| io::stdout().write_all(&page))
+        clap_mangen::Man::new(command).render(&mut page).and_then(|()| stdout().write_all(&page))
     })
 }
 
 fn code(written: io::Result<()>) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of the output has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // Whoever closed stderr does not want to know.
             let _ = writeln!(io::stderr(), "error: {error}");

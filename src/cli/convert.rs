@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::out::stdout;
 use crate::convert::{self, Draft, Problem};
 use crate::input;
 use crate::policy;
@@ -93,7 +94,7 @@ fn put(draft: &Draft, output: Option<&Path>) -> io::Result<()> {
     let text = draft.to_string();
     match output {
         None => {
-            let mut out = io::stdout().lock();
+            let mut out = stdout();
             out.write_all(text.as_bytes())?;
             out.flush()
         }

@@ -15,6 +15,8 @@ use host::Host;
 use script::{Script, Step};
 use show::Show;
 
+use super::out::stdout;
+
 const VERSION: &str = "4.2.14";
 const RECORDING: &[u8] = include_bytes!("../../examples/captures/4.2.14/ordinary.bin");
 const SECTIONS: &str = include_str!("../../examples/captures/4.2.14/sections.txt");
@@ -41,8 +43,6 @@ pub fn run(args: &Args) -> ExitCode {
     match demo(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        // The reader of the output has seen enough, as `head` does.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr leaves the exit code to tell.
             let _ = writeln!(io::stderr(), "error: {error}");
@@ -54,7 +54,7 @@ pub fn run(args: &Args) -> ExitCode {
 fn demo(args: &Args) -> io::Result<bool> {
     let folder = Folder::new(args.keep)?;
     folder.fill()?;
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     writeln!(
         out,
         "Traffic recorded from EMQX {VERSION}, through a driver process, under rules/rules.yaml

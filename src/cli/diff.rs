@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::out::stdout;
 use super::world::WorldArgs;
 use crate::analysis::Budget;
 use crate::analysis::diff::diff;
@@ -59,7 +60,7 @@ enum Format {
 /// that is not allowed, and where a part is not known; 2 where a policy cannot be loaded, and where events cannot be read or
 /// hold no question.
 pub fn run(args: &Args) -> ExitCode {
-    compare(args, &mut io::stdout().lock()).unwrap_or_else(|message| {
+    compare(args, &mut stdout()).unwrap_or_else(|message| {
         // Whoever closed stderr does not want to know.
         let _ = writeln!(io::stderr(), "{}", message.trim_end());
         ExitCode::from(2)

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::out::stdout;
 use crate::doctor::{self, Decides, Etc, Finding, State, launcher};
 use crate::emqx::{Transport, Version};
 use crate::policy::{self, Loaded, Policy};
@@ -71,7 +72,7 @@ pub fn run(args: &Args) -> ExitCode {
         }
     };
     let found = look(args, loaded);
-    match write(&found, args.format, &mut io::stdout().lock()) {
+    match write(&found, args.format, &mut stdout()) {
         Ok(()) => ExitCode::from(code(&found, args.deny_warnings)),
         Err(_) => ExitCode::from(2),
     }

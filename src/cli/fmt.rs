@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::out::stdout;
 use crate::input;
 use crate::policy::{self, Refused};
 use crate::put::put;
@@ -50,7 +51,7 @@ fn format(file: &Path, check: bool) -> u8 {
         return if formatted == text { 0 } else { say(1, &format!("{name}: would be changed")) };
     }
     let written = if stdin {
-        io::stdout().write_all(formatted.as_bytes())
+        stdout().write_all(formatted.as_bytes())
     } else if formatted == text {
         Ok(())
     } else {

@@ -17,6 +17,7 @@ use jiff::{SpanRelativeTo, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use super::out::stdout;
 use crate::event::short::stored;
 use crate::history::open_read_only;
 use crate::limits::Peer;
@@ -140,7 +141,7 @@ pub fn run(args: &Args) -> ExitCode {
         Err(Change::Lift(lift)) => return lift::run(lift),
         Err(Change::Resync(resync)) => return resync::run(resync),
     };
-    match show(report, filter, &mut io::stdout().lock()) {
+    match show(report, filter, &mut stdout()) {
         Ok(Shown::All) => ExitCode::SUCCESS,
         Ok(Shown::Limited) => {
             let _ = writeln!(
@@ -403,8 +404,6 @@ fn show(report: &Report, filter: &Filter, out: &mut impl Write) -> Result<Shown,
         Ok(shown) => Ok(shown),
         Err(Failure::Database(error)) => Err(unreadable(&error)),
         Err(Failure::Older) => Err(unreadable(&OLDER)),
-        // Whoever read has seen enough.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Shown::All),
         Err(Failure::Output(error)) => Err(format!("cannot write: {error}")),
     }
 }

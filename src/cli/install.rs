@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use super::out::stdout;
 use crate::decision::Mode;
 use crate::doctor::launcher::{is_open_to_others, is_ours};
 use crate::doctor::{Decides, Share, Url, call_timeout};
@@ -71,7 +72,7 @@ impl Slot {
 /// Runs `install`: 0 done; 1 the policy has errors; 2 the folder cannot be made or the policy not read.
 pub fn run(args: &Args) -> ExitCode {
     match install(args) {
-        Ok(text) => match io::stdout().write_all(text.as_bytes()) {
+        Ok(text) => match stdout().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(2),
         },

@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod fmt;
 pub mod history;
 pub mod install;
+mod out;
 pub mod passwd;
 pub mod replay;
 pub mod schema;

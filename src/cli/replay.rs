@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
+use super::out::stdout;
 use super::world::{World, WorldArgs};
 use crate::decision::Verdict;
 use crate::event::owned::OwnedEvent;
@@ -60,7 +61,7 @@ enum Ending {
 /// `--expect-same` was given; 2 where the policy, or any of the events, could not be read, or there was nothing to
 /// compare.
 pub fn run(args: &Args) -> ExitCode {
-    let result = replay(args, &mut io::stdout().lock());
+    let result = replay(args, &mut stdout());
     let ending = result.unwrap_or_else(|message| {
         // Whoever closed stderr does not want to know.
         let _ = writeln!(io::stderr(), "{}", message.trim_end());

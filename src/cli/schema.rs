@@ -1,8 +1,9 @@
 //! `exhook-policy schema`: the JSON Schema of policies and of their tests, for editors.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
+use super::out::stdout;
 use crate::{policy, suite};
 
 /// Print the JSON Schema of policies, or of their tests.
@@ -16,7 +17,7 @@ pub struct Args {
 /// Prints the schema to stdout. The code is 2 where that cannot be written to.
 pub fn run(args: &Args) -> ExitCode {
     let schema = if args.tests { suite::schema() } else { policy::schema() };
-    let mut out = io::stdout().lock();
+    let mut out = stdout();
     match out.write_all(schema.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::from(2),

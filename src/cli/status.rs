@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::out::stdout;
 use crate::clock::{in_utc, now_ms};
 use crate::decision::Mode;
 use crate::history::Recorder;
@@ -65,8 +66,8 @@ pub fn run(args: &Args) -> ExitCode {
     let hash = input::read(&args.policy, input::MOST).ok().map(|bytes| hash_of(&bytes));
     let judged: Vec<Judged> = found.iter().map(|found| Judged::of(found, hash.as_deref(), now_ms())).collect();
     let written = match args.format {
-        Format::Human => human(&judged, &mut io::stdout().lock()),
-        Format::Json => json(&judged, &mut io::stdout().lock()),
+        Format::Human => human(&judged, &mut stdout()),
+        Format::Json => json(&judged, &mut stdout()),
     };
     if written.is_err() {
         return ExitCode::from(2);

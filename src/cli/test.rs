@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use super::out::stdout;
 use crate::decision::{Decision, ERROR};
 use crate::policy::diag::Report;
 use crate::policy::show::TIME;
@@ -157,7 +158,7 @@ impl Results<'_> {
 /// where one did not, where a file has errors or too few rules decided a case, and 2 where a file could not be read or
 /// there was nothing to run.
 pub fn run(args: &Args) -> ExitCode {
-    match test(args, &mut io::stdout().lock()) {
+    match test(args, &mut stdout()) {
         Ok(code) => code,
         Err(message) => {
             // Where even that cannot be written, nobody is there to read it.
