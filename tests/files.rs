@@ -316,6 +316,30 @@ fn under_a_strict_umask_what_others_need_is_there_for_them() {
     }
 }
 
+/// What `install` and `doctor` say of a launcher in a folder, where this is open.
+fn open_to_everyone(open: &Path, folder: &str) -> (String, String) {
+    let open = open.display();
+    let what = format!("everyone on this machine can write to {open}, and so have the broker start another program");
+    let warning = format!("\nWARNING: {what}.\n   chmod o-w {open}\n");
+    (warning, format!("problem  {folder}/python3: the launcher: {what}\n           chmod o-w {open}\n"))
+}
+
+/// Whoever can write the folder above can put another folder in its place.
+#[test]
+fn a_folder_above_that_is_open_to_everyone_is_named_too() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("shared/deep")).unwrap();
+    set(&place.path("shared"), 0o777);
+    let shared = fs::canonicalize(place.path("shared")).unwrap();
+    let (warning, problem) = open_to_everyone(&shared, "shared/deep/bin");
+    place.check("$0 install shared/deep/bin --copy", 0, &warning);
+    place.check("$0 doctor --launchers shared/deep/bin", 1, &problem);
+    // There everyone can make folders, and replace none of another user.
+    set(&place.path("shared"), 0o1777);
+    let output = place.run("$0 install shared/deep/bin; $0 doctor --launchers shared/deep/bin");
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("everyone on this machine"));
+}
+
 /// A folder that 0.5.0 made without a umask.
 #[test]
 fn a_folder_open_to_everyone_is_named_by_install_and_doctor() {
@@ -323,14 +347,9 @@ fn a_folder_open_to_everyone_is_named_by_install_and_doctor() {
     fs::create_dir(place.path("bin")).unwrap();
     set(&place.path("bin"), 0o777);
     let bin = fs::canonicalize(place.path("bin")).unwrap();
-    let warning = format!(
-        "\nWARNING: everyone on this machine can write to {bin}, and so have the broker start another program.\n   chmod go-w {bin}\n",
-        bin = bin.display()
-    );
+    let (warning, problem) = open_to_everyone(&bin, "bin");
     place.check("$0 install bin", 0, &warning);
-    let problem = "problem  bin: the launcher: everyone on this machine can write here, and so have the broker start another \
-                   program\n           chmod go-w bin\n";
-    place.check("$0 doctor --launchers bin", 1, problem);
+    place.check("$0 doctor --launchers bin", 1, &problem);
     set(&place.path("bin"), 0o755);
     let output = place.run("$0 install bin; $0 doctor --launchers bin");
     assert!(!String::from_utf8(output.stdout).unwrap().contains("everyone on this machine"));

@@ -3,6 +3,7 @@
 mod boot;
 mod grpc;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
@@ -16,7 +17,7 @@ use clap::ValueEnum;
 
 use super::out::stdout;
 use crate::decision::Mode;
-use crate::doctor::launcher::{is_open_to_others, is_ours};
+use crate::doctor::launcher::{is_ours, open_to_others};
 use crate::doctor::{Decides, Share, Url, call_timeout};
 use crate::emqx::{Transport, Version};
 use crate::input;
@@ -222,13 +223,10 @@ fn write_launcher(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
             "It must stay there; an upgrade in its place takes effect when the broker next starts the driver."
         )
     }?;
-    for path in [plan.dir, plan.program].into_iter().filter(|path| is_open_to_others(path)) {
-        let path = path.display();
-        writeln!(
-            text,
-            "\nWARNING: everyone on this machine can write to {path}, and so have the broker start another program.\n   \
-             chmod go-w {path}"
-        )?;
+    // Both may be below the same folder.
+    let open: BTreeSet<_> = [plan.dir, plan.program].into_iter().filter_map(open_to_others).collect();
+    for (message, fix) in open {
+        writeln!(text, "\nWARNING: {message}.\n   {fix}")?;
     }
     if plan.on_own_path {
         writeln!(

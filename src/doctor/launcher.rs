@@ -5,8 +5,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use memchr::memmem;
+
 use super::Finding;
 use crate::input;
+use crate::source::Way;
 
 /// A build of this program for tests has some hundred MiB.
 const LARGEST: u64 = 1 << 30;
@@ -16,21 +19,17 @@ const MARK: &str = "this is exhook-policy, a driver for the EMQX extension hook"
 /// Whether the launcher is this program or another version of it, or a link to one that is gone.
 pub fn is_ours(launcher: &Path) -> bool {
     match input::read_regular(launcher, LARGEST) {
-        Ok(bytes) => regex::bytes::Regex::new(&regex::escape(MARK)).is_ok_and(|mark| mark.is_match(&bytes)),
+        Ok(bytes) => memmem::find(&bytes, MARK.as_bytes()).is_some(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
-/// Whether users besides the owner and its group can put something else in the place of this
-/// program, or of what is in this folder.
-pub fn is_open_to_others(path: &Path) -> bool {
-    const OTHERS_WRITE: u32 = 0o002;
-    const STICKY: u32 = 0o1000;
-    fs::metadata(path).is_ok_and(|metadata| {
-        let mode = metadata.permissions().mode();
-        let kept_apart = metadata.is_dir() && mode & STICKY != 0;
-        mode & OTHERS_WRITE != 0 && !kept_apart
-    })
+/// Where everyone can put something else in the place of this program, or of what is in this folder: what is wrong, and what to
+/// do about it. The folders above count, and those above what a link names.
+pub fn open_to_others(path: &Path) -> Option<(String, String)> {
+    let way = Way::of(path).ok()?;
+    let written = way.written_by_everyone(false)?;
+    Some((format!("{}, and so have the broker start another program", written.message()), written.help()))
 }
 
 /// Looks at the folder that `install` made, for the launchers of these drivers.
@@ -52,12 +51,8 @@ fn check_one(launcher: &Path, folder: &Path) -> Finding {
         Ok(metadata) if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 => {
             Finding::problem(about, "this cannot be started").fix(again)
         }
-        Ok(_) => match [folder, launcher].into_iter().find(|path| is_open_to_others(path)) {
-            Some(open) => {
-                let message = "everyone on this machine can write here, and so have the broker start another program";
-                let fix = format!("chmod go-w {}", open.display());
-                return Finding::problem(about, message).fix(fix).at(open, None);
-            }
+        Ok(_) => match open_to_others(launcher) {
+            Some((message, fix)) => Finding::problem(about, message).fix(fix),
             None => Finding::fine(about, "it is this program"),
         },
     };
