@@ -110,7 +110,11 @@ fn a_broker_with_hocon_that_fails_closed() {
 fn listeners_that_are_open_at_boot_are_a_problem() {
     let runs = ["5.1", "5.0.26", "5.9"].map(|version| as_of(version, &[]));
     let default = ["--etc", "default", "--data", "data", "--policy", "policy/rules.yaml", "--user", "root"];
-    let runs: Vec<&[&str]> = [ALL, &default].into_iter().chain(runs.iter().map(Vec::as_slice)).collect();
+    // A gateway has listeners of its own, of which nothing is known.
+    let gateways = ["--etc", "gateways", "--data", "data", "--policy", "policy/rules.yaml", "--user", "root"];
+    let later = [&gateways[..], &["--emqx", "5.9"]].concat();
+    let runs: Vec<&[&str]> =
+        [ALL, &default, &gateways, &later].into_iter().chain(runs.iter().map(Vec::as_slice)).collect();
     check("hocon-boot", &runs);
 }
 

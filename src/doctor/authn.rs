@@ -8,7 +8,7 @@ use super::{Etc, Finding, Share, first_with};
 use crate::decision::Mode;
 use crate::emqx::{Fact, Has, Version};
 
-/// What refuses whom neither it nor the policy knows. It knows nobody by itself.
+/// It refuses a client that neither it nor the policy lets in. By itself it lets no client in.
 const CLOSED: &str = "authentication = [{ mechanism = scram, backend = built_in_database }]";
 
 pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
@@ -46,7 +46,13 @@ fn none(mode: Mode, version: Version) -> Finding {
     if mode == Mode::Audit {
         // EMQX before 5.9 takes "no opinion" for a refusal, and is therefore not asked to call the
         // provider about logins while the policy is in audit mode.
-        return Finding::fine(about, "there is none, so that everyone gets in until the policy leaves audit mode");
+        let until = match version.has(Fact::IgnoreLetsIn) {
+            Has::Yes => "until the policy leaves audit mode",
+            Has::No | Has::From(_) => {
+                "until the policy leaves audit mode and the broker loads the provider again after that"
+            }
+        };
+        return Finding::fine(about, format!("there is none, so that everyone gets in {until}"));
     }
     let open = "there is none, so that everyone gets in until the provider is loaded";
     match version.has(Fact::AsksAfterAuthenticators) {
@@ -77,15 +83,16 @@ fn authenticator(settings: &Settings, value: &Value, about: &str, mode: Mode, ve
             Finding::warning(about, message)
         }
         Has::Yes | Has::From(_) if is_scram => {
-            let knows = "whom neither it nor the policy knows is refused; it knows those who log in by SCRAM";
+            let refuses = "it refuses a client that neither it nor the policy lets in; \
+                           it lets in the users of its database, who log in by SCRAM";
             match version.has(Fact::ListensLast) {
-                Has::Yes => Finding::fine(about, knows),
-                Has::No | Has::From(_) => Finding::fine(about, format!("once it has started, {knows}")),
+                Has::Yes => Finding::fine(about, refuses),
+                Has::No | Has::From(_) => Finding::fine(about, format!("once it has started, {refuses}")),
             }
         }
         Has::Yes | Has::From(_) => {
-            let message = "it is asked before the policy, and whom it knows, the policy is not asked about; no topic is \
-                           asked for of those whom it makes superusers";
+            let message = "it is asked before the policy: the policy is not asked about the clients that it knows, \
+                           nor about any topic of those that it makes superusers";
             Finding::warning(about, message)
         }
     };

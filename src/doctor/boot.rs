@@ -1,4 +1,4 @@
-//! `listeners` of EMQX 5.0 to 5.8: which of them are open at boot, before anything can refuse a client.
+//! `listeners` of EMQX 5.0 to 5.8: which of them are open at boot, before anything can refuse a client. And those of gateways.
 
 use std::collections::BTreeSet;
 
@@ -20,20 +20,37 @@ const ABOUT: &str = "listeners";
 /// What the broker takes for a listener that was deleted.
 const DELETED: &str = "marked_for_deletion";
 
-pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Option<Finding> {
+pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     let decides = etc.decides();
     let is_closed = version.has(Fact::ListensLast) == Has::Yes;
     if is_closed || decides.logins == Share::None || decides.mode == Mode::Audit {
-        return None;
+        return Vec::new();
     }
     let listeners = settings.get(&["listeners"]);
     let open = open_at_boot(listeners);
     let finding = if open.is_empty() { closed() } else { problem(&open, version) };
-    Some(settings.at(finding, listeners))
+    let mut found = vec![settings.at(finding, listeners)];
+    found.extend(gateways(settings));
+    found
+}
+
+/// The gateways with a listener that the settings leave on. Which of them open before the provider is loaded is not known.
+fn gateways(settings: &Settings) -> Vec<Finding> {
+    let gateways = settings.get(&["gateway"]).map(members).unwrap_or_default();
+    let open = gateways.into_iter().filter(|(_, gateway)| {
+        let kinds = gateway.get(&["listeners"]).map(members).unwrap_or_default();
+        is_on(gateway) && kinds.into_iter().flat_map(|(_, kind)| members(kind)).any(|(_, listener)| is_on(listener))
+    });
+    open.map(|(name, gateway)| {
+        let message = "it has listeners of its own; which clients it lets in at boot, before the provider is loaded, was not measured";
+        let finding = Finding::warning(format!("gateway.{name}"), message);
+        settings.at(finding.fix("let no client reach these listeners until the provider is loaded"), Some(gateway))
+    })
+    .collect()
 }
 
 fn closed() -> Finding {
-    let message = "all are off in the settings, so that no client gets in at boot before the provider is loaded";
+    let message = "all are off in the settings, so that no client gets in at boot through these listeners";
     Finding::fine(ABOUT, message).fix(format!("after each boot, once the provider is loaded: {TURN_ON}"))
 }
 

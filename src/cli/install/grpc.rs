@@ -387,8 +387,9 @@ fn write_logins(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
         writeln!(
             text,
             "
-   Logins: an authenticator of the broker comes before the policy, which is not asked about whom that knows.
-   Without any, everyone gets in while the policy is in audit mode. Run this command again for `mode: enforce`."
+   Logins: an authenticator of the broker comes before the policy. The policy is not asked about the clients that the
+   authenticator knows. Without any, everyone gets in while the policy is in audit mode. Run this command again for
+   `mode: enforce`."
         )?;
         if lets_in {
             return Ok(());
