@@ -161,7 +161,8 @@ fn the_doctor_finds_only_the_boot_in_the_settings_of_a_broker() {
         assert!(said.contains("\nproblem  etc/emqx.conf: listeners: tcp:default, "), "{name}: {said}");
         assert!(said.contains("\n1 problem, 0 warnings, ") && !said.contains("looked at"), "{name}: {said}");
         let readme = fs::read_to_string(example(name).join("README.md")).unwrap();
-        assert!(readme.contains("emqx ctl listeners restart tcp:default"), "{name}");
+        assert!(readme.contains("for kind in tcp ssl ws wss; do"), "{name}");
+        assert!(readme.contains("emqx ctl listeners restart $kind:default"), "{name}");
     }
 }
 
