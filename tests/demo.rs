@@ -94,8 +94,8 @@ fn output_that_is_not_read_to_its_end_is_no_error() {
     fs::write(dir.path().join("new.yaml"), old.replace("t/a", "t/#")).unwrap();
     fs::write(dir.path().join("bad.yaml"), "version: 1\nauht: {}\n").unwrap();
     fs::write(dir.path().join("acl.conf"), "{allow, all}.\n").unwrap();
-    let tests = "policy: old.yaml\nclients: { c: { clientid: c } }\n\
-                 tests: [{ name: n, client: c, expect: [{ publish: t/a, ANSWER: a }] }]\n";
+    let tests = "policy: old.yaml\nclients: { device: { clientid: c } }\n\
+                 tests: [{ name: one, client: device, expect: [{ publish: t/a, ANSWER: a }] }]\n";
     fs::write(dir.path().join("right.test.yaml"), tests.replace("ANSWER", "allow")).unwrap();
     fs::write(dir.path().join("wrong.test.yaml"), tests.replace("ANSWER", "deny")).unwrap();
     let event = r#"{"hook":"client.check_acl","client":{"clientid":"c","username":"","peerhost":"10.0.0.7","sockport":1883,
