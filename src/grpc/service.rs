@@ -78,8 +78,15 @@ impl<H: Handler + Sync> Provider<H> {
     /// `calls` are those whose sink the handler has.
     pub(super) fn new(handler: Arc<H>, calls: Arc<Calls>, health: HealthServer<HealthService>, log: Log) -> Self {
         let problems = Lines::new(log.clone(), LINES, "calls");
-        let (usual, long) = (Semaphore::new(1), Semaphore::new(1));
-        let shared = Shared { handler, calls, peers: Peers::default(), usual, long, log, problems };
+        let shared = Shared {
+            handler,
+            calls,
+            peers: Peers::default(),
+            usual: Semaphore::new(1),
+            long: Semaphore::new(1),
+            log,
+            problems,
+        };
         Provider { shared: Arc::new(shared), health }
     }
 }
