@@ -13,6 +13,7 @@ use exhook_policy::decision::{Answer, Mode};
 use exhook_policy::event::{
     Action, Attempt, BrokerLoaded, Client, Event, Extra, Message, Origin, Password, Payload, Peerhost,
 };
+use exhook_policy::history::resync::{Form, List, Scope, resync};
 use exhook_policy::history::{Asked, Denial, History, Process, Recorder, Serves};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
@@ -608,6 +609,11 @@ fn refusal<'a>(clientid: &'a str, asked: Asked<'a>, mode: Mode) -> Denial<'a> {
     Denial { client: client(clientid), asked, rule: "default", mode }
 }
 
+fn refusal_from<'a>(clientid: &'a str, username: &'a str, peerhost: &'a str) -> Denial<'a> {
+    let client = Client { username, peerhost: Peerhost::parse(peerhost), ..client(clientid) };
+    Denial { client, asked: Asked::Connect, rule: "default", mode: Mode::Enforce }
+}
+
 const DENIALS: &str = "SELECT clientid || ' ' || username || ' ' || peerhost || ' ' || action || ' ' || topic || ' ' ||
     rule || ' ' || mode || ' ' || count FROM denials ORDER BY id";
 
@@ -644,14 +650,47 @@ fn equal_refusals_of_a_minute_are_one_row() {
 fn more_than_a_thousand_refusals_a_minute_share_a_row() {
     let world = World::new(CONNECTIONS);
     let driver = world.driver(1);
+    let refused =
+        |n: usize| driver.history.denied(&refusal_from(&format!("c{n}"), "alice", &format!("10.0.0.{}", n % 10)));
     for n in 0..3000 {
-        driver.history.denied(&refusal(&format!("c{n}"), Asked::Connect, Mode::Enforce));
+        refused(n);
     }
-    driver.history.denied(&refusal("c0", Asked::Connect, Mode::Enforce));
+    refused(0);
     driver.history.finish();
     assert_eq!(world.count("SELECT count(*) FROM denials"), 1001);
-    assert_eq!(world.rows(DENIALS)[0], "c0 alice 127.0.0.1 connect  default enforce 2");
+    assert_eq!(world.rows(DENIALS)[0], "c0 alice 10.0.0.0 connect  default enforce 2");
     assert_eq!(world.rows(DENIALS)[1000], "... ... ... ... ... ... enforce 2000");
+}
+
+/// A flood of names from one address and its neighbours hides no guess from elsewhere.
+#[test]
+fn what_one_peer_is_refused_leaves_room_for_the_others() {
+    let world = World::new(CONNECTIONS);
+    let driver = world.driver(1);
+    let name = |n: usize| format!("{n:08}{}", "x".repeat(560));
+    for n in 0..620 {
+        driver.history.denied(&refusal_from(&name(n), &"u".repeat(560), "10.9.9.9"));
+    }
+    // By rows, and all of an IPv6 network.
+    for n in 0..500 {
+        driver.history.denied(&refusal_from(&format!("c{n}"), "u", &format!("2001:db8::{n:x}")));
+    }
+    for n in 0..50 {
+        driver.history.denied(&refusal_from("victim", "operator", &format!("203.0.113.{n}")));
+    }
+    driver.history.finish();
+    assert_eq!(world.count("SELECT count(*) FROM denials WHERE username = 'operator'"), 50);
+    let rows = world.count("SELECT count(*) FROM denials WHERE peerhost = '10.9.9.9' AND action = 'connect'");
+    assert!((120..180).contains(&rows), "{rows} rows");
+    assert_eq!(
+        world.count("SELECT count(*) FROM denials WHERE peerhost LIKE '2001:db8::%' AND action = 'connect'"),
+        250
+    );
+    assert_eq!(
+        world.rows("SELECT peerhost || ' ' || username || ' ' || count FROM denials WHERE action = '...' ORDER BY id"),
+        [format!("10.9.9.9 ... {}", 620 - rows), "2001:db8::/64 ... 250".to_owned()]
+    );
+    assert_eq!(driver.history.left_out().denials.cast_signed(), 620 - rows + 250);
 }
 
 /// Clients that are not let in choose names too. A topic of a broker over gRPC may have some MiB.
@@ -662,7 +701,8 @@ fn refusals_of_long_names_are_cut_and_bounded_in_bytes() {
     let topic = "t".repeat(2 << 20);
     let refused = |n: usize, width: usize| {
         let (clientid, username) = (format!("{n:0width$}"), "u".repeat(width));
-        let client = Client { username: &username, ..client(&clientid) };
+        let peerhost = format!("10.0.0.{}", n % 10);
+        let client = Client { username: &username, peerhost: Peerhost::parse(&peerhost), ..client(&clientid) };
         let asked = Asked::Topic(Action::Publish, if n == 0 { &topic } else { &username });
         driver.history.denied(&Denial { client, asked, rule: "default", mode: Mode::Enforce });
     };
@@ -689,8 +729,9 @@ fn refusals_of_long_names_are_cut_and_bounded_in_bytes() {
         world.rows("SELECT replace(topic, 't', '') FROM denials ORDER BY id LIMIT 1"),
         ["...(2097152 byes, 77b0d267fe4c3e8b7c7f450cea59c3ca)"]
     );
-    let line = "exhook-policy: history: more kinds of denials than there is room for in a minute (1,000, and 1 MiB of names): \
-                until it is over others are counted in a row whose names are `...`; `status` and the metrics count them\n";
+    let line = "exhook-policy: history: more kinds of denials than there is room for in a minute (1,000, and 1 MiB of names; \
+                for one address a quarter): the rest of this minute's are counted in rows whose names are `...`; `status` and \
+                the metrics count them\n";
     assert_eq!(driver.log(), line);
 }
 
@@ -720,6 +761,64 @@ fn a_client_with_a_long_name_is_found_again_by_its_end() {
     assert_eq!(world.count("SELECT sum(unsure) FROM online"), 1);
     driver.history.record(&published(&names[1]), 41);
     until(|| world.count("SELECT sum(unsure) FROM online") == 0);
+}
+
+/// Version 0.5.0 kept long names whole. Its file, as it left it: of the schema of that version.
+#[test]
+fn a_client_that_an_older_version_kept_whole_is_found_again() {
+    let world = World::new(EVERYTHING);
+    let names = ["a", "b", "c"].map(|end| "x".repeat(600) + end);
+    std::fs::create_dir_all(world.path().parent().unwrap()).unwrap();
+    let old = Connection::open(world.path()).unwrap();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
+    for version in 1..=4 {
+        old.execute_batch(&std::fs::read_to_string(schema.join(format!("000{version}_history.sql"))).unwrap()).unwrap();
+    }
+    old.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA user_version = 4;
+         INSERT INTO broker_processes (id, boot_id, pid_ns, pid, started, node, slot, last_alive)
+         VALUES (1, 'boot-1', 'pid:[1]', 10, 100, 'emqx@127.0.0.1', 'python3', 1000);
+         INSERT INTO drivers (broker, pid, started, registered_at, ended) VALUES (1, 99, 200, 1, 1);",
+    )
+    .unwrap();
+    for name in &names {
+        old.execute(
+            "INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at, broker)
+             VALUES (?1, 'alice', '127.0.0.1', 1883, 'mqtt', 'emqx@127.0.0.1', 500, 1)",
+            [name],
+        )
+        .unwrap();
+        old.execute(
+            "INSERT INTO subscriptions (clientid, topic, qos, subscribed_at, broker) VALUES (?1, 't', 0, 500, 1)",
+            [name],
+        )
+        .unwrap();
+    }
+    let unanswered =
+        "INSERT INTO attempts (at, clientid, username, peerhost, sockport, proto_name, proto_ver, keepalive, node)
+                      VALUES (500, ?1, 'alice', '10.0.0.1', 1883, 'MQTT', 5, 60, 'emqx@127.0.0.1')";
+    old.execute(unanswered, [&names[0]]).unwrap();
+    drop(old);
+
+    let driver = world.driver(1);
+    driver.tell(&Event::Connack { attempt: attempt(&names[0]), code: "success", assigned: None }, 1);
+    assert_eq!(world.rows("SELECT connack FROM attempts"), ["success"]);
+    assert_eq!(world.count("SELECT count(*) FROM connections WHERE proto_ver = 5"), 1);
+    driver.tell(&disconnected(&names[0]), 2);
+    driver.tell(&Event::SessionUnsubscribed { client: client(&names[0]), topic: "t" }, 3);
+    assert_eq!(world.rows("SELECT closed_by FROM connections WHERE disconnected_at IS NOT NULL"), ["event"]);
+    assert_eq!(world.count("SELECT count(*) FROM subscriptions"), 2);
+    // A sign of life of one, and the list of the broker for the other: it has its name whole.
+    assert_eq!(world.count("SELECT sum(unsure) FROM online"), 2);
+    until(|| {
+        driver.history.record(&published(&names[1]), 4);
+        world.count("SELECT sum(unsure) FROM online") == 1
+    });
+    let list = List::parse(&names[2], Some(Form::Plain)).unwrap();
+    let settled = resync(&mut world.open(), &list, &Scope::default(), now() + 60_000, true).unwrap();
+    assert_eq!((settled.there, settled.gone, settled.unknown), (1, 0, 0));
+    assert_eq!(world.count("SELECT count(*) FROM online WHERE NOT unsure AND clientid LIKE '%...(601 bytes, %)'"), 2);
 }
 
 #[test]

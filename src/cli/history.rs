@@ -170,6 +170,7 @@ struct Report {
     columns: &'static [Column],
     /// Newest first.
     order: &'static str,
+    /// Of a name, as it was given and as it is cut.
     username: &'static str,
     peerhost: &'static str,
     /// Whether addresses stand there as they are counted: those of a network of IPv6 as that.
@@ -222,7 +223,7 @@ const ONLINE: Report = Report {
         CLUSTER,
     ],
     order: "connected_at DESC, id DESC",
-    username: "username = ?",
+    username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
     has_networks: false,
     since: "connected_at >= ?",
@@ -242,7 +243,7 @@ const CLIENTS: Report = Report {
         CLUSTER,
     ],
     order: "last_connected_at DESC, clientid, CLUSTER",
-    username: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE username = ?)",
+    username: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE username IN (?, ?))",
     peerhost: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE peerhost = ?)",
     has_networks: false,
     // Seen at some time between the two.
@@ -267,7 +268,7 @@ const CONNECTIONS: Report = Report {
         CLUSTER,
     ],
     order: "id DESC",
-    username: "username = ?",
+    username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
     has_networks: false,
     // That lasted at some time between the two.
@@ -290,7 +291,7 @@ const DENIALS: Report = Report {
         CLUSTER,
     ],
     order: "id DESC",
-    username: "username = ?",
+    username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
     has_networks: false,
     since: "at >= ?",
@@ -317,7 +318,7 @@ const ALL_BANS: Report = Report {
         CLUSTER,
     ],
     order: "id DESC",
-    username: "username = ?",
+    username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
     has_networks: true,
     since: "min(until, coalesce(lifted, until)) >= ?",
@@ -354,25 +355,31 @@ impl Report {
         let cluster = if version < HAS_CLUSTERS { "''" } else { "cluster" };
         let mut conditions = vec!["1".to_owned()];
         let mut values = Vec::new();
-        let mut add = |condition: &str, value: Option<Value>| {
-            if let Some(value) = value {
+        let mut add = |condition: &str, of_condition: Vec<Value>| {
+            if !of_condition.is_empty() {
                 conditions.push(condition.to_owned());
-                values.push(value);
+                values.extend(of_condition);
             }
         };
-        // Long names stand there cut and marked, and may be asked for as they are shown.
-        let name = |name: &Option<String>| name.as_deref().map(|name| Value::Text(stored(name).into_owned()));
-        add("clientid = ?", name(&filter.clientid));
-        add("CLUSTER = ?", name(&filter.cluster));
+        // Long names stand there cut and marked, and may be asked for as they are shown. Before 0.5.1
+        // they stood there whole.
+        let name = |name: &Option<String>| {
+            let name = name.as_deref();
+            let texts = name.map(|name| [name.to_owned(), stored(name).into_owned()]);
+            texts.map(|texts| texts.map(Value::Text).to_vec()).unwrap_or_default()
+        };
+        let one = |value: Option<Value>| value.into_iter().collect();
+        add("clientid IN (?, ?)", name(&filter.clientid));
+        add("CLUSTER IN (?, ?)", name(&filter.cluster));
         add(self.username, name(&filter.username));
         let host = |host: Host| match host {
             Host::Address(address) if self.has_networks => Peer::from(address).to_string(),
             Host::Address(address) => address.to_string(),
             Host::Network(network) => network.to_string(),
         };
-        add(self.peerhost, filter.peerhost.map(host).map(Value::Text));
-        add(self.since, filter.since.map(Value::Integer));
-        add(self.until, filter.until.map(Value::Integer));
+        add(self.peerhost, one(filter.peerhost.map(host).map(Value::Text)));
+        add(self.since, one(filter.since.map(Value::Integer)));
+        add(self.until, one(filter.until.map(Value::Integer)));
         // `by` is a word of SQL.
         let quoted =
             |column: &Column| if column.is_optional { "CLUSTER".to_owned() } else { format!("\"{}\"", column.name) };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::rules::{Reach, Rule, read_rules};
-use super::{Asked, Conf, Etc, Finding, Share, loaded};
+use super::{Asked, Conf, Etc, Finding, Share, is_there, loaded};
 use crate::decision::Mode;
 use crate::input;
 
@@ -17,39 +17,53 @@ pub(super) fn check(etc: &Etc<'_>, conf: Option<&Conf>, modules: Option<&Path>, 
     }
     let file = file(etc, conf);
     let about = "acl.conf";
-    let loaded = modules.and_then(|modules| loaded::names(&input::read_regular_text(modules, input::MOST).ok()?).ok());
-    if loaded.is_some_and(|names| !names.iter().any(|(_, name)| name == MODULE)) {
-        return vec![Finding::fine(about, format!("{MODULE} is not loaded, so that nobody asks it")).at(&file, None)];
+    let mut found = Vec::new();
+    match modules.map(|modules| (modules, loaded::read(modules))) {
+        Some((_, Ok(names))) if !names.iter().any(|(_, name)| name == MODULE) => {
+            let message = format!("{MODULE} is not loaded, so that nobody asks it");
+            return vec![Finding::fine(about, message).at(&file, None)];
+        }
+        Some((modules, Err(error))) => {
+            let message = format!("the file cannot be read: {error}; it is taken for loaded");
+            found.push(Finding::unseen(MODULE, message).at(modules, None));
+        }
+        Some((_, Ok(_))) | None => {}
     }
-    let rules = input::read_regular_text(&file, input::MOST)
+    found.extend(check_rules(&file, decides.mode, asked));
+    found
+}
+
+fn check_rules(file: &Path, mode: Mode, asked: &Asked) -> Vec<Finding> {
+    let about = "acl.conf";
+    let rules = input::read_regular_text(file, input::MOST)
         .map_err(|error| error.to_string())
         .and_then(|text| read_rules(&text));
     let rules = match rules {
         Ok(rules) => rules,
-        Err(error) => return vec![Finding::unseen(about, format!("it cannot be read: {error}")).at(&file, None)],
+        Err(error) => return vec![Finding::unseen(about, format!("it cannot be read: {error}")).at(file, None)],
     };
     let end = rules.iter().position(|rule| rule.reach == Reach::All);
     let before = rules.get(..end.unwrap_or(rules.len())).unwrap_or_default();
     let allows: Vec<&Rule> = before.iter().filter(|rule| rule.allows).collect();
     let allows_all = end.and_then(|end| rules.get(end)).filter(|rule| rule.allows);
-    if decides.mode == Mode::Audit {
+    if mode == Mode::Audit {
         let message = "it decides until the policy leaves audit mode";
-        return vec![Finding::fine(about, message).at(&file, None)];
+        return vec![Finding::fine(about, message).at(file, None)];
     }
     let mut found = Vec::new();
     if let Some(rule) = allows_all {
         let message = format!("{}, everything gets through", asked.away);
-        let finding = Finding::problem(rule.text.as_str(), message).at(&file, Some(rule.line));
+        let finding = Finding::problem(rule.text.as_str(), message).at(file, Some(rule.line));
         found.push(finding.fix("take the line out, or write: {deny, all}."));
     }
     if let Some(first) = allows.first() {
         let lines: Vec<String> = allows.iter().map(|rule| rule.line.to_string()).collect();
         let lines = format!("{} {}", if lines.len() == 1 { "line" } else { "lines" }, lines.join(", "));
         let message = format!("{}, what it allows in {lines} gets through", asked.away);
-        found.push(Finding::warning(about, message).at(&file, Some(first.line)));
+        found.push(Finding::warning(about, message).at(file, Some(first.line)));
     }
     if found.is_empty() {
-        found.push(Finding::fine(about, "it allows nothing").at(&file, None));
+        found.push(Finding::fine(about, "it allows nothing").at(file, None));
     }
     found
 }
@@ -58,5 +72,5 @@ fn file(etc: &Etc<'_>, conf: Option<&Conf>) -> PathBuf {
     let set = conf.and_then(|conf| conf.get("acl_file")).map(|setting| etc.resolve(&setting.value));
     let beside = etc.folder.join("acl.conf");
     // A folder that was copied from the broker's machine keeps the paths of that.
-    set.filter(|file| file.is_file() || !beside.is_file()).unwrap_or(beside)
+    set.filter(|file| is_there(file) || !is_there(&beside)).unwrap_or(beside)
 }

@@ -8,7 +8,7 @@ use super::hocon::Value;
 use super::rules::{Reach, read_rules};
 use super::server::{is_enabled, lasting};
 use super::settings::Settings;
-use super::{Etc, Finding, Share, State, first_with};
+use super::{Etc, Finding, Share, State, first_with, is_there};
 use crate::decision::Mode;
 use crate::emqx::{Fact, Has, Version};
 use crate::input;
@@ -122,7 +122,7 @@ fn resolve(etc: &Etc<'_>, path: &str) -> PathBuf {
         None => etc.resolve(path),
     };
     let beside = file.file_name().map(|name| etc.folder.join(name));
-    if file.is_file() { file } else { beside.filter(|beside| beside.is_file()).unwrap_or(file) }
+    if is_there(&file) { file } else { beside.filter(|beside| is_there(beside)).unwrap_or(file) }
 }
 
 /// A source that is a file of rules.
@@ -139,7 +139,7 @@ fn acl_conf(settings: &Settings, etc: &Etc<'_>, file: &Path, source: Option<&Val
         Ok(rules) => rules,
         Err(error) => {
             let finding = Finding::unseen(about, format!("{by_default}it cannot be read: {error}"));
-            return vec![if file.is_file() { finding.at(file, None) } else { settings.at(finding, source) }];
+            return vec![if is_there(file) { finding.at(file, None) } else { settings.at(finding, source) }];
         }
     };
     let audit = etc.decides().mode == Mode::Audit;

@@ -1,8 +1,9 @@
 //! Which broker's files a folder holds.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Etc, Finding};
+use super::{Etc, Finding, is_there};
 use crate::emqx::{Package, Transport, Version};
 use crate::input;
 
@@ -35,22 +36,27 @@ pub(super) fn recognise(etc: &Etc<'_>) -> Recognised {
     if let Some(version) = etc.version {
         return Recognised { layout: Layout::of(version), version, finding: None };
     }
-    if let Some((file, line, text)) = release(etc) {
-        return match text.parse::<Version>() {
-            Ok(version) => {
-                let finding = Finding::fine(about, format!("it is EMQX {version}")).at(&file, Some(line));
-                let layout = Layout::of(version);
-                Recognised { layout, version, finding: Some(finding).filter(|_| layout != Layout::Driver) }
-            }
-            Err(error) => {
-                let (layout, version) = guess(etc.folder);
-                let finding = Finding::unseen(about, error.to_string()).at(&file, Some(line));
-                let finding = finding.fix("--emqx VERSION says as which its settings are judged");
-                Recognised { layout, version, finding: Some(finding) }
-            }
-        };
-    }
     let (layout, version) = guess(etc.folder);
+    let unknown = |finding: Finding| {
+        let finding = finding.fix("--emqx VERSION says as which its settings are judged");
+        Recognised { layout, version, finding: Some(finding) }
+    };
+    match release(etc) {
+        Some((file, Ok(Some((line, text))))) => {
+            return match text.parse::<Version>() {
+                Ok(version) => {
+                    let finding = Finding::fine(about, format!("it is EMQX {version}")).at(&file, Some(line));
+                    let layout = Layout::of(version);
+                    Recognised { layout, version, finding: Some(finding).filter(|_| layout != Layout::Driver) }
+                }
+                Err(error) => unknown(Finding::unseen(about, error.to_string()).at(&file, Some(line))),
+            };
+        }
+        Some((file, Err(error))) => {
+            return unknown(Finding::unseen(about, format!("the file cannot be read: {error}")).at(&file, None));
+        }
+        Some((_, Ok(None))) | None => {}
+    }
     let message = format!("its settings are judged as those of EMQX {version}");
     let finding = Finding::fine(about, message).fix("--emqx VERSION says which it is");
     Recognised { layout, version, finding: Some(finding).filter(|_| layout != Layout::Driver) }
@@ -66,23 +72,28 @@ impl Layout {
     }
 }
 
-/// What the broker's start script takes as its version, where the settings are beside it.
-fn release(etc: &Etc<'_>) -> Option<(PathBuf, usize, String)> {
+/// What the broker's start script takes as its version, where the settings are beside it: the file,
+/// and what it says in which line.
+fn release(etc: &Etc<'_>) -> Option<(PathBuf, io::Result<Option<(usize, String)>>)> {
     let beside = etc.resolve("releases/emqx_vars");
     let packaged = (etc.folder == Path::new(PACKAGED.0)).then(|| Path::new(PACKAGED.1).join("releases/emqx_vars"));
-    let file = std::iter::once(beside).chain(packaged).find(|file| file.is_file())?;
-    let text = input::read_regular_text(&file, input::MOST).ok()?;
+    let file = std::iter::once(beside).chain(packaged).find(|file| is_there(file))?;
+    let said = input::read_regular_text(&file, input::MOST).map(|text| version_in(&text));
+    Some((file, said))
+}
+
+fn version_in(text: &str) -> Option<(usize, String)> {
     let (line, value) =
         (1..).zip(text.lines()).find_map(|(line, text)| Some((line, text.strip_prefix("REL_VSN=")?)))?;
     // What a build of one's own appends to a release.
     let value = value.trim_matches(['"', '\'']).trim_start_matches('v');
     let value = value.split_once(['-', '+']).map_or(value, |(release, _)| release).to_owned();
-    Some((file, line, value))
+    Some((line, value))
 }
 
 /// By the files that only some versions have.
 fn guess(folder: &Path) -> (Layout, Version) {
-    let has = |name: &str| folder.join(name).is_file();
+    let has = |name: &str| is_there(&folder.join(name));
     if has("plugins/emqx_extension_hook.conf") {
         (Layout::Driver, Version::new(4, 2))
     } else if has("plugins/emqx_exhook.conf") {

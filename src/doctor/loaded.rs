@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Conf, Etc, Finding, Share};
+use super::{Conf, Etc, Finding, Share, is_there};
 use crate::convert::{Term, Value, consult};
 use crate::input;
 
@@ -40,11 +40,16 @@ pub(super) fn file(etc: &Etc<'_>, conf: Option<&Conf>, kind: Kind) -> Option<Pat
     let set = conf.and_then(|conf| conf.get(kind.key())).map(|setting| etc.resolve(&setting.value));
     let usual = [etc.resolve("data"), PathBuf::from(PACKAGED)].map(|folder| folder.join(kind.name()));
     let places = etc.data.map_or_else(|| set.into_iter().chain(usual).collect(), |data| vec![data.join(kind.name())]);
-    places.into_iter().find(|place| place.is_file())
+    places.into_iter().find(|place| is_there(place))
+}
+
+/// The names in a file, as of [`names`].
+pub(super) fn read(file: &Path) -> Result<Vec<(usize, String)>, String> {
+    input::read_regular_text(file, input::MOST).map_err(|error| error.to_string()).and_then(|text| names(&text))
 }
 
 /// What is loaded, in order, with its line. A name alone is loaded, `{name, false}` is not.
-pub(super) fn names(text: &str) -> Result<Vec<(usize, String)>, String> {
+fn names(text: &str) -> Result<Vec<(usize, String)>, String> {
     let terms = consult(text).map_err(|problem| format!("line {}: {}", problem.line, problem.message))?;
     let name = |term: &Term| match &term.value {
         Value::Atom(name) => Some((term.line, name.clone())),
@@ -66,8 +71,7 @@ pub(super) fn check_plugins(file: Option<&Path>, etc: &Etc<'_>, plugin: &str) ->
         let message = "no file loaded_plugins was found, which says whether the plugin is loaded at the broker's start";
         return vec![Finding::unseen(about, message).fix("--data DIR says where it is")];
     };
-    let read = input::read_regular_text(file, input::MOST).map_err(|error| error.to_string());
-    let names = match read.and_then(|text| names(&text)) {
+    let names = match read(file) {
         Ok(names) => names,
         Err(error) => return vec![Finding::unseen(about, format!("the file cannot be read: {error}")).at(file, None)],
     };

@@ -240,6 +240,12 @@ fn first_with(finding: Finding, version: Version, fact: Fact, does: &str) -> Fin
     }
 }
 
+/// Whether something is there to be read, though it be a pipe or in a folder that cannot be entered:
+/// to read it says what is wrong with it.
+fn is_there(file: &Path) -> bool {
+    !matches!(file.try_exists(), Ok(false))
+}
+
 fn read_conf(path: &Path, found: &mut Vec<Finding>) -> Option<Conf> {
     let text = match input::read_regular(path, input::MOST) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

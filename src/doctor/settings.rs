@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::hocon::{self, Kind, Object, Place, Value};
-use super::{Etc, Finding};
+use super::{Etc, Finding, is_there};
 use crate::emqx::{Fact, Has, Version};
 use crate::input;
 
@@ -45,7 +45,7 @@ pub(super) fn read(etc: &Etc<'_>, version: Version, found: &mut Vec<Finding>) ->
     }
     let in_configs = |name: &str| configs.as_deref().map(|configs| configs.join(name));
     // A file of older releases, which goes on to come first where there is one.
-    let over = in_configs("cluster-override.conf").filter(|file| file.is_file());
+    let over = in_configs("cluster-override.conf").filter(|file| is_there(file));
     let is_old = version.has(Fact::ClusterHocon) == Has::No || over.is_some();
     let (before, after) = if is_old {
         (Vec::new(), vec![over, in_configs("local-override.conf")])
@@ -57,7 +57,7 @@ pub(super) fn read(etc: &Etc<'_>, version: Version, found: &mut Vec<Finding>) ->
     let mut of_main = Some(of_main);
     for file in before.into_iter().map(Some).chain([None]).chain(after.into_iter().map(Some)) {
         let members = match file {
-            Some(file) => file.filter(|file| file.is_file()).and_then(|file| read_file(&file, &mut files, found)),
+            Some(file) => file.filter(|file| is_there(file)).and_then(|file| read_file(&file, &mut files, found)),
             None => of_main.take(),
         };
         hocon::merge(&mut root, members.unwrap_or_default());

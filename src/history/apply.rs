@@ -16,9 +16,9 @@ use super::record::{Owned, Whose};
 use crate::event::owned::{OwnedAttempt, OwnedClient};
 use crate::policy::model::Record;
 
-/// New attempts a minute, by the bytes of their names: as many as 7,000 clients a second make with
+/// New attempts a minute, by the bytes of their names: as many as 2,000 clients a second make with
 /// names of 20 letters.
-pub(super) const ATTEMPTS: Budget = Budget::of(u32::MAX, 64 << 20);
+pub(super) const ATTEMPTS: Budget = Budget::of(u32::MAX, 16 << 20);
 
 /// For so long after a connection was superseded, its end is expected: milliseconds.
 const HANDOVER: i64 = 10_000;

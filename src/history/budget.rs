@@ -1,5 +1,9 @@
 //! What strangers can have written within a minute: rows, and bytes of their names.
 
+use std::collections::HashMap;
+
+use crate::limits::Peer;
+
 /// Milliseconds.
 const MINUTE: i64 = 60_000;
 /// What a row takes beside its names, about.
@@ -76,10 +80,10 @@ impl Budget {
     /// Takes a row with names of so many bytes, where there is room for it in the minute that was
     /// begun.
     pub(super) fn take(&mut self, names: usize) -> bool {
-        let (rows, bytes) = (self.spent.rows + 1, self.spent.bytes + names + ROW);
-        let fits = rows <= self.rows && bytes <= self.bytes;
+        let spent = self.spent.and(names);
+        let fits = spent.rows <= self.rows && spent.bytes <= self.bytes;
         if fits {
-            self.spent = Spent { rows, bytes };
+            self.spent = spent;
         }
         fits
     }
@@ -97,12 +101,68 @@ impl Budget {
             Rest { count, is_first }
         })
     }
+}
 
-    /// What was taken since then is not written after all.
-    pub(super) fn restore(&mut self, before: &Budget) {
-        if before.minute == self.minute {
-            self.spent = before.spent;
+impl Spent {
+    /// With another row, whose names have so many bytes.
+    fn and(self, names: usize) -> Self {
+        Spent { rows: self.rows.saturating_add(1), bytes: self.bytes + names + ROW }
+    }
+}
+
+/// A budget of which each peer gets no more than a quarter, so that one leaves room for the others.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    all: Budget,
+    /// What each peer has spent in this minute; `None` are those that have no address. Who has a
+    /// row is here, so that there are no more of them than rows.
+    by_peer: HashMap<Option<Peer>, Spent>,
+}
+
+/// Why there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// The peer has had its share.
+    Share,
+    /// All have had what there is.
+    All,
+}
+
+impl Shared {
+    pub(super) fn of(all: Budget) -> Self {
+        Shared { all, by_peer: HashMap::new() }
+    }
+
+    /// As [`Budget::begin`].
+    pub(super) fn begin(&mut self, at: i64) -> bool {
+        let begins = self.all.begin(at);
+        if begins {
+            self.by_peer.clear();
         }
+        begins
+    }
+
+    /// As [`Budget::take`], for this peer.
+    pub(super) fn take(&mut self, peer: Option<Peer>, names: usize) -> Result<(), Full> {
+        let spent = self.by_peer.get(&peer).copied().unwrap_or_default().and(names);
+        if spent.rows > self.all.rows / 4 || spent.bytes > self.all.bytes / 4 {
+            return Err(Full::Share);
+        }
+        if !self.all.take(names) {
+            return Err(Full::All);
+        }
+        self.by_peer.insert(peer, spent);
+        Ok(())
+    }
+
+    /// As [`Budget::leave_out`].
+    pub(super) fn leave_out(&mut self, count: u64) {
+        self.all.leave_out(count);
+    }
+
+    /// As [`Budget::rest`].
+    pub(super) fn rest(&mut self) -> Option<Rest> {
+        self.all.rest()
     }
 }
 
@@ -120,6 +180,28 @@ mod tests {
         assert!(budget.begin(2 * MINUTE) && budget.take(900));
         // The clock is set back.
         assert!(budget.begin(0) && budget.take(900));
+    }
+
+    #[test]
+    fn one_peer_gets_a_quarter_and_the_others_the_rest() {
+        let peer = |text: &str| Peer::parse(text);
+        let mut shared = Shared::of(Budget::of(8, 4_000));
+        assert!(shared.begin(MINUTE));
+        // By rows, by bytes, and an IPv6 network as one.
+        assert_eq!([(); 3].map(|()| shared.take(peer("10.0.0.1"), 10)), [Ok(()), Ok(()), Err(Full::Share)]);
+        assert_eq!([900, 900].map(|names| shared.take(peer("2001:db8::1"), names)), [Ok(()), Err(Full::Share)]);
+        assert_eq!(shared.take(peer("2001:db8::2"), 900), Err(Full::Share));
+        assert_eq!(shared.take(None, 900), Ok(()));
+        assert_eq!([900, 900].map(|names| shared.take(peer("10.0.0.2"), names)), [Ok(()), Err(Full::Share)]);
+        assert_eq!(shared.take(peer("10.0.0.3"), 900), Err(Full::All));
+        assert_eq!(shared.by_peer.len(), 4);
+        // Those that get no row are not remembered.
+        for n in 0..1_000 {
+            let _ = shared.take(peer(&format!("10.1.{}.{}", n / 250, n % 250)), 900);
+        }
+        assert_eq!(shared.by_peer.len(), 4);
+        assert!(!shared.begin(MINUTE) && shared.begin(2 * MINUTE) && shared.by_peer.is_empty());
+        assert_eq!(shared.take(peer("10.0.0.1"), 900), Ok(()));
     }
 
     #[test]

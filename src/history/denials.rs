@@ -5,16 +5,18 @@ use std::hash::{BuildHasher, RandomState};
 
 use rusqlite::{CachedStatement, Connection, Result, params};
 
-use super::budget::{Budget, Rest};
+use super::budget::{Budget, Full, Rest, Shared};
 use super::origins::OriginId;
 use crate::decision::Mode;
 use crate::event::short::short;
-use crate::event::{Action, Client};
+use crate::event::{Action, Client, Peerhost};
+use crate::limits::Peer;
 
 const MINUTE: i64 = 60_000;
-/// New rows a minute, and the bytes of their names; the rest go into one row.
+/// New rows a minute, and the bytes of their names, of which one peer gets a quarter. What one has
+/// beyond its share goes into a row of its address, and what all have beyond the rest into one row.
 const NEW: Budget = Budget::of(1_000, 1 << 20);
-/// What stands in the columns of that row.
+/// What stands in the columns of such a row.
 const REST: &str = "...";
 
 /// Denials that wait for the database, on their way to the writer and in it.
@@ -73,6 +75,8 @@ pub(super) struct OwnedDenial {
     at: i64,
     /// The broker that asked.
     pub(super) origin: OriginId,
+    /// Whose share of a minute it takes.
+    peer: Option<Peer>,
     key: Key,
     count: u64,
 }
@@ -83,9 +87,14 @@ impl OwnedDenial {
             Asked::Connect => ("connect", ""),
             Asked::Topic(action, topic) => (action.as_str(), topic),
         };
+        let peer = match denial.client.peerhost {
+            Peerhost::Addr(address) => Some(Peer::from(address)),
+            Peerhost::Other(_) => None,
+        };
         OwnedDenial {
             at,
             origin: OriginId::PARENT,
+            peer,
             key: Key {
                 clientid: short(denial.client.clientid).into(),
                 username: short(denial.client.username).into(),
@@ -107,7 +116,7 @@ impl OwnedDenial {
 
     /// Refusals of which nothing but their number is known.
     pub(super) fn nameless(at: i64, count: u64) -> Self {
-        OwnedDenial { at, origin: OriginId::PARENT, key: Key::rest(REST), count }
+        OwnedDenial { at, origin: OriginId::PARENT, peer: None, key: Key::rest(REST, None), count }
     }
 }
 
@@ -121,12 +130,13 @@ impl Key {
         self.action == REST
     }
 
-    fn rest(mode: &'static str) -> Self {
+    /// Of this peer, or of all.
+    fn rest(mode: &'static str, peer: Option<Peer>) -> Self {
         let rest = || Box::from(REST);
         Key {
             clientid: rest(),
             username: rest(),
-            peerhost: rest(),
+            peerhost: peer.map_or_else(rest, |peer| peer.to_string().into()),
             action: REST,
             topic: rest(),
             rule: rest(),
@@ -170,14 +180,19 @@ pub(super) struct Rows {
     /// By digest: the names of a minute may be big.
     known: HashMap<Digest, Row>,
     keys: [RandomState; 2],
-    new: Budget,
-    /// As it was before the last call of `write`.
-    new_before: Budget,
+    new: Shared,
+    /// As it was before what is not committed yet.
+    new_before: Option<Shared>,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Rows { known: HashMap::new(), keys: [RandomState::new(), RandomState::new()], new: NEW, new_before: NEW }
+        Rows {
+            known: HashMap::new(),
+            keys: [RandomState::new(), RandomState::new()],
+            new: Shared::of(NEW),
+            new_before: None,
+        }
     }
 }
 
@@ -196,27 +211,32 @@ impl Rows {
         self.keys.each_ref().map(|keys| keys.hash_one(key))
     }
 
-    /// Writes folded refusals in the transaction that is open. After a failure, or where the
-    /// transaction is not committed, call [`Rows::forget`].
+    /// Writes folded refusals in the transaction that is open. Then call [`Rows::committed`]; after
+    /// a failure, or where the transaction is not committed, [`Rows::forget`].
     pub(super) fn write(&mut self, db: &Connection, denials: &[OwnedDenial]) -> Result<()> {
-        self.new_before = self.new;
+        self.new_before = Some(self.new.clone());
         let mut add = db.prepare_cached("UPDATE denials SET count = count + ?2 WHERE id = ?1")?;
         for denial in denials {
             if self.new.begin(denial.at) {
                 self.known.retain(|_, row| row.is_recent(denial.at));
             }
+            let mut of = None;
             if !denial.key.is_rest() {
                 if self.add(db, &mut add, &denial.key, denial)? {
                     continue;
                 }
                 // The index holds the clientid once more.
-                if self.new.take(denial.key.texts() + denial.key.clientid.len()) {
-                    self.insert(db, &denial.key, denial)?;
-                    continue;
+                match self.new.take(denial.peer, denial.key.texts() + denial.key.clientid.len()) {
+                    Ok(()) => {
+                        self.insert(db, &denial.key, denial)?;
+                        continue;
+                    }
+                    Err(Full::Share) => of = denial.peer,
+                    Err(Full::All) => {}
                 }
             }
             self.new.leave_out(denial.count);
-            let rest = Key::rest(denial.key.mode);
+            let rest = Key::rest(denial.key.mode, of);
             if !self.add(db, &mut add, &rest, denial)? {
                 self.insert(db, &rest, denial)?;
             }
@@ -224,13 +244,20 @@ impl Rows {
         Ok(())
     }
 
-    /// The database may not hold what was written last.
+    /// The database may not hold what was written last. What it took is given back.
     pub(super) fn forget(&mut self) {
         self.known.clear();
-        self.new.restore(&self.new_before);
+        if let Some(before) = self.new_before.take() {
+            self.new = before;
+        }
     }
 
-    /// The refusals since this was last asked that stand in the row of the rest.
+    /// What was written last is in the database.
+    pub(super) fn committed(&mut self) {
+        self.new_before = None;
+    }
+
+    /// The refusals since this was last asked that stand in rows without names.
     pub(super) fn rest(&mut self) -> Option<Rest> {
         self.new.rest()
     }
@@ -346,6 +373,30 @@ mod tests {
         let statement = store.db.prepare_cached(LIKE_IT).unwrap();
         assert_eq!(statement.get_status(StatementStatus::Run), 10);
         assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+
+    #[test]
+    fn what_is_rolled_back_gives_its_room_back_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap();
+        let mut rows = Rows { new: Shared::of(Budget::of(8, 1 << 20)), ..Rows::default() };
+        let three = ["a", "b", "c"].map(denial);
+        for _ in 0..3 {
+            rows.write(&store.begin().unwrap(), &three).unwrap();
+            rows.forget();
+        }
+        let transaction = store.begin().unwrap();
+        rows.write(&transaction, &three).unwrap();
+        transaction.commit().unwrap();
+        rows.committed();
+        assert_eq!(rows.rest(), Some(Rest { count: 1, is_first: true }));
+        // What is committed is spent.
+        rows.forget();
+        rows.write(&store.db, &[denial("d")]).unwrap();
+        assert_eq!(rows.rest(), Some(Rest { count: 1, is_first: false }));
+        let sql = "SELECT group_concat(clientid || ' ' || peerhost || ' ' || count, ', ') FROM denials";
+        let written: String = store.db.query_row(sql, [], |row| row.get(0)).unwrap();
+        assert_eq!(written, "a 10.0.0.1 1, b 10.0.0.1 1, ... 10.0.0.1 2");
     }
 
     /// Clients choose their names, and a locked database must not turn them into memory.

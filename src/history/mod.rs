@@ -15,6 +15,7 @@
 //! - [`process`]: how one process is told from a later one.
 //! - [`denials`]: refusals, folded by the minute.
 //! - [`budget`]: what strangers can have written within a minute.
+//! - [`long_names`]: those that an older version wrote whole.
 //! - [`bans`]: who is kept out for a while, shared with all that use the file.
 //! - [`retention`]: old rows go.
 //! - [`resync`]: what is unsure is settled by the broker's list of its clients.
@@ -27,6 +28,7 @@ mod bans;
 mod brokers;
 mod budget;
 mod denials;
+mod long_names;
 mod origins;
 mod process;
 mod queue;

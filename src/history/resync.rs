@@ -19,7 +19,7 @@ use list::Listed;
 pub use list::{Form, List};
 
 use super::store;
-use crate::event::short::short;
+use crate::event::short::{short, stored};
 
 /// How a row is closed that the list does not name: the broker said that it ended, with this reason.
 const REASON: &str = "resync";
@@ -151,7 +151,8 @@ pub fn resync(db: &mut Connection, list: &List, scope: &Scope, as_of: i64, apply
         } else if row.recorded_since > as_of {
             outcome.early += 1;
         } else {
-            let of_row = by_id.get(row.clientid.as_str()).into_iter().flatten();
+            // One that an older version wrote is whole, until this one opens the database to record.
+            let of_row = by_id.get(&*stored(&row.clientid)).into_iter().flatten();
             let mut named = of_row.filter(|listed| listed.is_at(&row.node) && listed.connected).peekable();
             if named.peek().is_none() {
                 outcome.gone += 1;
@@ -250,7 +251,7 @@ fn unsure(db: &Connection, cluster: &str) -> rusqlite::Result<Vec<Row>> {
 fn unknown(db: &Connection, list: &List, nodes: &BTreeSet<String>, cluster: &str) -> rusqlite::Result<usize> {
     let open: HashSet<(String, String)> = db
         .prepare("SELECT clientid, node FROM connections WHERE disconnected_at IS NULL AND cluster = ?1")?
-        .query_map(params![cluster], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(params![cluster], |row| Ok((stored(&row.get::<_, String>(0)?).into_owned(), row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let is_open = |listed: &Listed| {
         let mut at = nodes.iter().filter(|node| listed.is_at(node));

@@ -12,6 +12,7 @@ use super::apply::{ATTEMPTS, Apply};
 use super::bans::{Exchange, Latch};
 use super::budget::Budget;
 use super::denials::{self, OwnedDenial};
+use super::long_names;
 use super::now_ms;
 use super::origins::Named;
 use super::process::Recorder;
@@ -150,6 +151,8 @@ struct Running {
     unmoved: usize,
     next_checkpoint: Instant,
     next_wal_line: Instant,
+    next_waiting_line: Instant,
+    next_dropped_line: Instant,
 }
 
 impl Running {
@@ -178,6 +181,8 @@ impl Running {
             unmoved: 0,
             next_checkpoint: now,
             next_wal_line: now,
+            next_waiting_line: now,
+            next_dropped_line: now,
             with: writer,
         }
     }
@@ -255,6 +260,7 @@ impl Running {
                 self.stand_by(&slot, store);
             }
             Opened::Recording(registry) => {
+                long_names::cut(&transaction)?;
                 let unsure = registry.unsure(&transaction)?;
                 transaction.commit()?;
                 self.with.queue.set_unsure(unsure);
@@ -300,6 +306,7 @@ impl Running {
     fn write_batch(&mut self) -> Result<(), Fault> {
         let beat = Instant::now() >= self.next_beat;
         let missed = beat && self.with.queue.take_gap();
+        let attempts = self.attempts.get();
         match self.commit_batch(beat, missed) {
             Ok(()) => {
                 if beat {
@@ -308,6 +315,8 @@ impl Running {
                 self.committed()
             }
             Err(fault) => {
+                // None of them has a row.
+                self.attempts.set(attempts);
                 if missed {
                     self.with.queue.restore_gap();
                 }
@@ -347,10 +356,12 @@ impl Running {
                 continue;
             }
             transaction.execute_batch("SAVEPOINT record")?;
+            let attempts = self.attempts.get();
             match write().map_err(Fault::from) {
                 Ok(()) => transaction.execute_batch("RELEASE record")?,
                 Err(Fault::Record(error)) => {
                     transaction.execute_batch("ROLLBACK TO record; RELEASE record")?;
+                    self.attempts.set(attempts);
                     registry.undone();
                     self.with.log.line(format_args!("history: a record was left out: {error}"));
                 }
@@ -435,6 +446,7 @@ impl Running {
         match written {
             Ok(()) => {
                 self.unmoved += self.denials.len();
+                self.rows.committed();
                 self.count_denials();
             }
             Err(Fault::Record(error)) => {

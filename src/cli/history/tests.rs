@@ -109,6 +109,30 @@ fn connections_as_json() {
     check("connections --clientid nobody --format json", "[]\n");
 }
 
+/// They stand cut, and those of versions before 0.5.1 whole.
+#[test]
+fn a_long_name_is_found_in_both_its_forms() {
+    let (_dir, path) = sample();
+    let name = "x".repeat(600);
+    let cut = stored(&name).into_owned();
+    let db = Connection::open(&path).unwrap();
+    for (id, clientid) in [(1, &name), (2, &cut)] {
+        db.execute("UPDATE connections SET clientid = ?2, username = ?2 WHERE id = ?1", (id, clientid)).unwrap();
+    }
+    for by in ["clientid", "username"] {
+        let found = |asked: &str| {
+            let mut args = args_of("connections --format csv", &path);
+            let What::Connections(filter) = &mut args.what else { panic!("it is another report") };
+            *(if by == "clientid" { &mut filter.clientid } else { &mut filter.username }) = Some(asked.to_owned());
+            let (report, filter) = args.what.report().unwrap();
+            let mut out = Vec::new();
+            show(report, filter, &mut out).unwrap();
+            String::from_utf8(out).unwrap().lines().count() - 1
+        };
+        assert_eq!((found(&name), found(&cut), found("xx")), (2, 1, 0), "{by}");
+    }
+}
+
 #[test]
 fn clusters_are_shown_where_there_are_any() {
     let (_dir, path) = sample();

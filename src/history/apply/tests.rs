@@ -14,6 +14,7 @@ use crate::history::retention::{self, Sweep};
 use crate::history::store::Store;
 use crate::policy::model::Sync;
 
+const MINUTE: i64 = 60_000;
 const ALL: Record = Record { connections: true, denials: true, attempts: true, subscriptions: true, messages: true };
 
 struct Book {
@@ -745,4 +746,33 @@ fn attempts_beyond_the_bound_of_a_minute_have_no_row() {
     assert_eq!(attempts.get().rest().map(|rest| rest.count), Some(1));
     // What else is known of the client is kept.
     assert_eq!(book.rows("SELECT clientid, proto_ver FROM online"), "a 5\nb 5\nc 5\n");
+}
+
+/// With names that are as long as they get, and with such as devices have: the rows of a minute.
+#[test]
+fn attempts_of_a_minute_take_no_more_than_their_budget() {
+    for (length, expected) in [(512, 10_394), (20, 121_574)] {
+        let mut book = Book::new();
+        let attempts = Cell::new(ATTEMPTS);
+        let transaction = book.store.begin().unwrap();
+        let apply = Apply { db: &transaction, broker: 1, cluster: "", record: ALL, attempts: &attempts };
+        let long = OwnedAttempt { username: "u".repeat(length).into(), ..attempt("", 5) };
+        // Those with short names are only counted.
+        let written = if length > 20 { usize::MAX } else { 0 };
+        for n in 0..expected + 100 {
+            let attempt = OwnedAttempt { clientid: format!("{n:0length$}").into(), ..long.clone() };
+            if n < written {
+                apply.apply(MINUTE, &Owned::Connect(attempt)).unwrap();
+            } else {
+                apply.has_room(MINUTE, &attempt, None);
+            }
+        }
+        transaction.commit().unwrap();
+        assert_eq!(attempts.get().rest().map(|rest| rest.count), Some(100), "{length}");
+        if written > 0 {
+            assert_eq!(book.rows("SELECT count(*) FROM attempts"), format!("{expected}\n"));
+            let bytes: u64 = book.rows("SELECT page_count * 4096 FROM pragma_page_count").trim().parse().unwrap();
+            assert!(bytes < 30 << 20, "{bytes} bytes");
+        }
+    }
 }

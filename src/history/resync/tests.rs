@@ -56,6 +56,18 @@ fn of(nodes: &[&str]) -> Outcome {
     Outcome { nodes: nodes.iter().map(|&node| node.to_owned()).collect(), ..Outcome::default() }
 }
 
+/// A version before 0.5.1 kept long names whole.
+#[test]
+fn a_row_with_a_long_name_is_found_in_the_list() {
+    let mut place = place();
+    let name = "x".repeat(600);
+    place.db.execute("UPDATE connections SET clientid = ?1 WHERE id = 1", [&name]).unwrap();
+    let of_1 = scope(Some("eu"), Some("emqx@1"));
+    let outcome = resync(&mut place.db, &plain(&format!("{name}\nc\n")), &of_1, 3_000, true).unwrap();
+    assert_eq!(outcome, Outcome { there: 1, gone: 1, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+    assert_eq!(states(&place.db)[..2], ["1 sure", "2 sure 3000 event resync"]);
+}
+
 #[test]
 fn a_list_of_one_node_settles_what_is_unsure_of_it() {
     let mut place = place();

@@ -1,7 +1,7 @@
 //! What drivers of one database have in common: who records a broker, and bans.
 
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
@@ -14,6 +14,9 @@ use crate::history::queue::MAX_BANS;
 use crate::history::store::{Fault, Store};
 use crate::log::Log;
 use crate::reply::Token;
+
+/// Bans that wait, or were dropped, are worth a line, this often.
+const LINE_EVERY: Duration = Duration::from_secs(60);
 
 impl Running {
     /// Another driver records, and this one shares bans alone.
@@ -50,12 +53,21 @@ impl Running {
             bans.pending.extend(new);
             if dropped > 0 {
                 self.with.queue.add_left_out(LeftOut { bans: dropped, ..LeftOut::default() });
-                self.with.log.line(format_args!(
-                    "history: {dropped} bans are not written, and hold until this process ends: too many waited"
-                ));
+                if is_due(&mut self.next_dropped_line) {
+                    self.with.log.line(format_args!(
+                        "history: more bans than may wait to be written: the others hold until this process ends, and cannot be \
+                         shown or lifted; `status` and the metrics count them"
+                    ));
+                }
             }
         }
         let due = bans.due(Moment::now(), self.input_ended.is_some());
+        if due < bans.pending.len() && is_due(&mut self.next_waiting_line) {
+            self.with.log.line(format_args!(
+                "history: more bans than there is room for in a minute (4 MiB of names): the others hold, and are written in the \
+                 minutes that follow"
+            ));
+        }
         if due > 0 {
             let transaction = store.begin()?;
             match bans.write(&transaction, due).map_err(Fault::from) {
@@ -98,6 +110,16 @@ impl Running {
             Serves::Callers => String::new(),
         }
     }
+}
+
+/// Whether the time of a line has come; then the next comes later.
+fn is_due(next: &mut Instant) -> bool {
+    let now = Instant::now();
+    let is_due = now >= *next;
+    if is_due {
+        *next = now + LINE_EVERY;
+    }
+    is_due
 }
 
 fn take_up(bans: &mut Exchange, db: &Connection, log: &Log) -> Result<(), Fault> {

@@ -63,20 +63,20 @@ impl Running {
         self.with.queue.add_left_out(LeftOut { attempts: count, ..LeftOut::default() });
         if is_first {
             self.say(format_args!(
-                "history: more attempts than there is room for in a minute (64 MiB): those that come until it is over have no row in \
-                 `attempts`; `status` and the metrics count them"
+                "history: more attempts than there is room for in a minute (16 MiB of names): the rest of this minute's have no row \
+                 in `attempts`; `status` and the metrics count them"
             ));
         }
     }
 
-    /// Counts the denials that stand in the row of the rest, and says so once a minute.
+    /// Counts the denials that stand in rows without names, and says so once a minute.
     pub(super) fn count_denials(&mut self) {
         let Some(Rest { count, is_first }) = self.rows.rest() else { return };
         self.with.queue.add_left_out(LeftOut { denials: count, ..LeftOut::default() });
         if is_first {
             self.say(format_args!(
-                "history: more kinds of denials than there is room for in a minute (1,000, and 1 MiB of names): until it is over \
-                 others are counted in a row whose names are `...`; `status` and the metrics count them"
+                "history: more kinds of denials than there is room for in a minute (1,000, and 1 MiB of names; for one address a \
+                 quarter): the rest of this minute's are counted in rows whose names are `...`; `status` and the metrics count them"
             ));
         }
     }
