@@ -42,7 +42,7 @@ pub(super) fn recognise(etc: &Etc<'_>) -> Recognised {
         Recognised { layout, version, finding: Some(finding) }
     };
     match release(etc) {
-        Some((file, Ok(Some((line, text))))) => {
+        Some((file, Ok(Some(Release { line, text })))) => {
             return match text.parse::<Version>() {
                 Ok(version) => {
                     let finding = Finding::fine(about, format!("it is EMQX {version}")).at(&file, Some(line));
@@ -72,9 +72,14 @@ impl Layout {
     }
 }
 
-/// What the broker's start script takes as its version, where the settings are beside it: the file,
-/// and what it says in which line.
-fn release(etc: &Etc<'_>) -> Option<(PathBuf, io::Result<Option<(usize, String)>>)> {
+/// A version, in the line of a file.
+struct Release {
+    line: usize,
+    text: String,
+}
+
+/// What the broker's start script takes as its version, where the settings are beside it.
+fn release(etc: &Etc<'_>) -> Option<(PathBuf, io::Result<Option<Release>>)> {
     let beside = etc.resolve("releases/emqx_vars");
     let packaged = (etc.folder == Path::new(PACKAGED.0)).then(|| Path::new(PACKAGED.1).join("releases/emqx_vars"));
     let file = std::iter::once(beside).chain(packaged).find(|file| is_there(file))?;
@@ -82,13 +87,13 @@ fn release(etc: &Etc<'_>) -> Option<(PathBuf, io::Result<Option<(usize, String)>
     Some((file, said))
 }
 
-fn version_in(text: &str) -> Option<(usize, String)> {
+fn version_in(text: &str) -> Option<Release> {
     let (line, value) =
         (1..).zip(text.lines()).find_map(|(line, text)| Some((line, text.strip_prefix("REL_VSN=")?)))?;
     // What a build of one's own appends to a release.
     let value = value.trim_matches(['"', '\'']).trim_start_matches('v');
     let value = value.split_once(['-', '+']).map_or(value, |(release, _)| release).to_owned();
-    Some((line, value))
+    Some(Release { line, text: value })
 }
 
 /// By the files that only some versions have.
