@@ -10,7 +10,7 @@ use crate::topic::TOPIC_MAX;
 use super::regex::Subject;
 
 /// Steps in a millisecond, about.
-const MILLISECOND: usize = 100_000;
+const MILLISECOND: usize = 80_000;
 
 /// Topics and names of this length are no longer usual: a pattern is costly if it cannot decide one alone.
 const LONG: usize = 16_384;
@@ -30,7 +30,7 @@ pub(crate) fn pattern(cx: &mut Cx<'_>, text: &Text, (cost, states): (Cost, usize
         quote(&text.value)
     );
     let note = format!(
-        "a question may take {} steps, about {} ms, and is denied beyond them: here, a {what} of more than {} bytes can be",
+        "a question may take {} steps, some {} ms, and is denied beyond them: here, a {what} of more than {} bytes can be",
         Work::QUESTION,
         Work::QUESTION / MILLISECOND,
         cost.longest(Work::QUESTION)
