@@ -232,7 +232,7 @@ fn registered(around: &Surroundings, folder: &Folder) -> told::Brokers {
                  registered until the broker loads the provider again",
                 folder.path().display()
             ));
-            told::Brokers::default()
+            told::Brokers::lost()
         }
     }
 }

@@ -30,6 +30,8 @@ struct State {
     known: BTreeMap<String, Known>,
     /// Whether there was no place for a broker, and whether that was said.
     overflow: Overflow,
+    /// What was written down cannot be used, and no broker has called or loaded the provider since.
+    is_lost: bool,
     /// Something is not written down yet.
     is_changed: bool,
     /// When all of it was written down, Unix milliseconds.
@@ -49,6 +51,9 @@ struct Known {
     record: Record,
     /// It called, or loaded the provider, since this process started.
     is_heard: bool,
+    /// This process heard of a load or an unload that is not compared with the file yet. Whatever
+    /// the file says is older, even where its time is later: clocks can be set back.
+    is_new: bool,
     /// What was said of it last.
     said: Option<Mistold>,
 }
@@ -96,13 +101,20 @@ impl State {
         has_place
     }
 
-    fn put(&mut self, record: Record) {
+    fn put(&mut self, record: Record, is_new: bool) {
+        self.is_lost = false;
         let broker = record.caller.broker.clone();
         if self.has_place(&broker) {
-            self.known.insert(broker, Known { record, is_heard: true, said: None });
+            self.known.insert(broker, Known { record, is_heard: true, is_new, said: None });
             self.is_changed = true;
         }
     }
+}
+
+/// The time of a load or an unload that came after one of the time `before`. The clock may have
+/// been set back between them.
+fn after(before: i64, now: i64) -> i64 {
+    now.max(before.saturating_add(1))
 }
 
 impl Brokers {
@@ -113,10 +125,19 @@ impl Brokers {
         brokers
     }
 
+    /// Where what was written down before this process started cannot be used.
+    pub(super) fn lost() -> Self {
+        let brokers = Brokers::default();
+        brokers.state().is_lost = true;
+        brokers
+    }
+
     /// A broker loaded the provider.
     pub(super) fn put(&self, told: Told, now: i64) {
         let caller = bounded(told.caller);
-        self.state().put(Record { caller, hooks: Some(told.hooks), presence: Presence::Here, at: now, seen: now });
+        let state = &mut *self.state();
+        let at = state.known.get(&caller.broker).map_or(now, |known| after(known.record.at, now));
+        state.put(Record { caller, hooks: Some(told.hooks), presence: Presence::Here, at, seen: now }, true);
     }
 
     /// A broker calls. Where its load is not on record, or another version loaded the provider, its
@@ -125,8 +146,10 @@ impl Brokers {
         let caller = bounded(caller);
         let state = &mut *self.state();
         let Some(known) = state.known.get_mut(&caller.broker) else {
-            return state.put(Record { caller, hooks: None, presence: Presence::Here, at: 0, seen: now });
+            let record = Record { caller, hooks: None, presence: Presence::Here, at: 0, seen: now };
+            return state.put(record, false);
         };
+        state.is_lost = false;
         let Record { caller: before, hooks, presence, seen, .. } = &mut known.record;
         let is_other = matches!((&before.version, &caller.version), (Some(before), Some(now)) if before != now);
         if is_other || *presence == Presence::Unloaded {
@@ -147,9 +170,12 @@ impl Brokers {
             // One that unloaded the provider lets go of its connections then.
             Whereabouts::Away if record.presence == Presence::Unloaded => return,
             Whereabouts::Away => record.presence = Presence::Away,
-            Whereabouts::Unloaded => (record.presence, record.at) = (Presence::Unloaded, now),
+            Whereabouts::Unloaded => {
+                (record.presence, record.at) = (Presence::Unloaded, after(record.at, now));
+                known.is_new = true;
+            }
         }
-        record.seen = now;
+        known.record.seen = now;
         state.is_changed = true;
     }
 
@@ -158,23 +184,25 @@ impl Brokers {
     }
 
     /// Takes over what was written down, by this process or another of the same policy, where that
-    /// is newer.
+    /// is newer. What this process heard since the last time is newer than all that is written down.
     pub(super) fn merge(&self, records: Vec<Record>) {
         let State { known: all, .. } = &mut *self.state();
         for record in records {
             let has_place = all.len() < MOST;
             match all.get_mut(&record.caller.broker) {
+                Some(known) if known.is_new => known.record.at = after(record.at, known.record.at),
                 // Where the broker is now, this process knows itself.
                 Some(known) if record.at > known.record.at => {
                     (known.record.hooks, known.record.at) = (record.hooks, record.at);
                 }
                 None if has_place => {
-                    let known = Known { is_heard: false, said: None, record };
+                    let known = Known { is_heard: false, is_new: false, said: None, record };
                     all.insert(known.record.caller.broker.clone(), known);
                 }
                 Some(_) | None => {}
             }
         }
+        all.values_mut().for_each(|known| known.is_new = false);
     }
 
     /// Forgets brokers that were not seen for long, and tells whether there is something to write
@@ -213,7 +241,7 @@ impl Brokers {
     /// Says which brokers do not call the hooks that the policy in force wants, or may not: once
     /// for each broker and change.
     pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<Mistold> {
-        let State { known: all, overflow, .. } = &mut *self.state();
+        let State { known: all, overflow, is_lost, .. } = &mut *self.state();
         let mut mistold = Vec::new();
         for known in all.values_mut().filter(|known| known.is_here()) {
             let wrong = known.wrong(needed, mode);
@@ -224,6 +252,15 @@ impl Brokers {
                 known.said.clone_from(&wrong);
             }
             mistold.extend(wrong);
+        }
+        if *is_lost {
+            // The log says at the start that the record is not used.
+            mistold.push(Mistold {
+                broker: "a broker that loaded the provider before this start of the server".to_owned(),
+                unknown: true,
+                mend: "disable and enable this server in the broker".to_owned(),
+                ..Mistold::default()
+            });
         }
         if *overflow != Overflow::None {
             let beyond = Mistold {

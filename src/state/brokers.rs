@@ -39,7 +39,7 @@ pub struct Record {
     /// Where it was when it was last seen.
     pub presence: Presence,
     /// When it last loaded or unloaded the provider, Unix milliseconds; 0 where it did neither, as
-    /// far as is known.
+    /// far as is known. It is later than that of each load and unload before, whatever the clock says.
     pub at: i64,
     /// When it was last seen, Unix milliseconds. Of a broker that is connected, this is updated
     /// about once an hour.

@@ -56,6 +56,10 @@ fn unknown(dialect: &Dialect) -> String {
     )
 }
 
+const LOST: &str = "it is not known which hooks a broker that loaded the provider before this start of the server registered: \
+     there is no valid record of them. What the broker does not call, the policy does not decide, until: disable and enable \
+     this server in the broker";
+
 const UNHEARD: &str = " (as last seen at TIME; it has not called since this start of the server)";
 
 /// Waits until `status` says that this is wrong, and nothing else. A time in it is `TIME`.
@@ -249,9 +253,12 @@ async fn a_record_that_is_not_to_be_believed_is_ignored_and_replaced() {
         let said = server.console();
         let line = said.lines().find(|line| line.contains("the record of the brokers' hooks in ")).unwrap();
         assert!(line.contains(&format!(" is not used: {why}")), "{line}");
+        // Before a broker calls.
+        wait_for_status(&place, &[LOST]).await;
         let broker = Broker::at(dialect, server.address);
         assert_eq!(log_in(&broker).await, ALLOWED);
         server.wait_for_line(&format!("NOT KNOWN: {}", unknown(dialect)));
+        wait_for_status(&place, &[&unknown(dialect)]).await;
         broker.load().await.unwrap();
         server.end().await;
         drop(broker);

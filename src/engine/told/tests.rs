@@ -204,6 +204,8 @@ fn the_later_of_two_servers_records_counts() {
     brokers.put(told("mine", &[Login]), 10);
     brokers.put(told("ours", &[Login]), 10);
     brokers.calls(caller("unknown"), 10);
+    // From here on the file has what this server heard.
+    brokers.merge(Vec::new());
     brokers.merge(vec![
         record("mine", &[Topic], 9),
         record("ours", &[Topic], 11),
@@ -212,6 +214,74 @@ fn the_later_of_two_servers_records_counts() {
     ]);
     let expected = ["ours -client.authenticate +", "theirs -client.authenticate + seen 3"];
     assert_eq!(report(&brokers, &[Login], Mode::Enforce), expected);
+}
+
+/// What each is written down with: when it loaded, and whether it registered the hook of logins.
+fn written(brokers: &Brokers, now: i64) -> Vec<(String, i64, Option<bool>)> {
+    let of = |record: Record| {
+        let asks = record.hooks.map(|hooks| hooks.iter().any(|hook| hook == Login));
+        (record.caller.broker, record.at, asks)
+    };
+    brokers.to_write(now).into_iter().map(of).collect()
+}
+
+#[test]
+fn a_load_that_was_heard_is_not_undone_by_an_older_record() {
+    let hour = 3_600_000;
+    let ahead = || vec![record("one", &[Login, Topic], hour + 10)];
+    // The clock was set back by an hour: the record was there at the start, or another server wrote
+    // it meanwhile.
+    for brokers in [Brokers::recalled(ahead()), Brokers::default()] {
+        brokers.put(told("one", &[Topic]), 10);
+        for _ in 0..2 {
+            assert_eq!(report(&brokers, &[Login, Topic], Mode::Enforce), ["one -client.authenticate +"]);
+            brokers.merge(ahead());
+        }
+        // What is written is newer for another server too, and so is what that one hears later.
+        let at = hour + 11;
+        assert_eq!(written(&brokers, 20), [("one".to_owned(), at, Some(false))]);
+        let other = Brokers::recalled(ahead());
+        other.merge(brokers.to_write(20));
+        assert_eq!(report(&other, &[Login], Mode::Enforce).len(), 1);
+        other.put(told("one", &[Login]), 30);
+        other.merge(brokers.to_write(30));
+        assert_eq!(written(&other, 30), [("one".to_owned(), at + 1, Some(true))]);
+        brokers.merge(other.to_write(30));
+        assert_eq!(report(&brokers, &[Login], Mode::Enforce), [""; 0]);
+    }
+}
+
+#[test]
+fn an_unload_that_was_heard_is_not_undone_by_an_older_record() {
+    let brokers = Brokers::default();
+    brokers.put(told("one", &[Login]), 10);
+    brokers.merge(Vec::new());
+    brokers.mark("one", Whereabouts::Unloaded, 11);
+    brokers.merge(vec![record("one", &[Login], 50)]);
+    brokers.calls(caller("one"), 12);
+    brokers.merge(vec![record("one", &[Login], 50)]);
+    assert_eq!(report(&brokers, &[Login], Mode::Enforce), ["one - + unknown"]);
+    assert_eq!(written(&brokers, 13), [("one".to_owned(), 51, None)]);
+}
+
+#[test]
+fn a_lost_record_is_reported_until_a_broker_is_heard() {
+    let expected = "it is not known which hooks a broker that loaded the provider before this start of the server registered: \
+                    there is no valid record of them. What the broker does not call, the policy does not decide, until: disable \
+                    and enable this server in the broker";
+    let hear: [&dyn Fn(&Brokers); 2] =
+        [&|brokers| brokers.put(told("one", &[Login]), 1), &|brokers| brokers.calls(caller("two"), 1)];
+    for (hear, left) in hear.into_iter().zip([&[][..], &["two - + unknown"]]) {
+        let brokers = Brokers::lost();
+        for _ in 0..2 {
+            let wrong = brokers.compare(set(&[Login]), Mode::Enforce, &Log::stderr());
+            let problems: Vec<_> = wrong.iter().flat_map(|wrong| wrong.problems(false)).collect();
+            assert_eq!(problems, [("NOT KNOWN", expected.to_owned())]);
+        }
+        assert!(!brokers.is_changed(1, true));
+        hear(&brokers);
+        assert_eq!(report(&brokers, &[Login], Mode::Enforce), left);
+    }
 }
 
 #[test]
