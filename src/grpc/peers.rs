@@ -125,7 +125,7 @@ mod tests {
     fn a_boot_is_passed_on_once_a_node_and_once_a_load() {
         let peers = Peers::default();
         let place = Places::new(9, Log::stderr()).take([127, 0, 0, 1].into(), Weak::new()).unwrap();
-        let link = Link::new(place, Links::new(|_, _| {}));
+        let link = Link::new(place, Links::new(|_| {}));
         let recall = |node| peers.recall(&link, node);
         let old = Dialect::Oldest { tells_certificates: true };
         assert_eq!(recall(Some("n")), (Dialect::Old { tells_certificates: false }, None));

@@ -18,7 +18,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::calls::Calls;
 use super::drive;
-use super::links::Links;
+use super::links::{Left, Links};
 use super::listen::{Renewed, accept};
 use super::places::Places;
 use super::service::{self, Provider};
@@ -66,14 +66,17 @@ pub fn run<H: Handler + Sync>(
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let (away, ending) = (Arc::clone(&handler), Arc::new(AtomicBool::new(false)));
         let at_end = Arc::clone(&ending);
-        let links = Links::new(move |origin, address| {
+        let links = Links::new(move |left| {
             // At the end it is this server that lets go of them.
-            if !at_end.load(Ordering::Relaxed) {
-                away.broker_away(origin);
-                away.whereabouts(&origin.to_string(), Whereabouts::Away);
-                if let Some(address) = address {
-                    away.whereabouts(&service::at(address), Whereabouts::Away);
+            if at_end.load(Ordering::Relaxed) {
+                return;
+            }
+            match left {
+                Left::Broker(origin) => {
+                    away.broker_away(origin);
+                    away.whereabouts(&origin.to_string(), Whereabouts::Away);
                 }
+                Left::Address(address) => away.whereabouts(&service::at(address), Whereabouts::Away),
             }
         });
         let places = Places::of_process(log.clone());

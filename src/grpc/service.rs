@@ -23,7 +23,7 @@ use super::codec::{self, Whole};
 use super::dialect::{self, Dialect, Method, should_call};
 use super::held::{Carried, Held, kept, watched};
 use super::lines::Lines;
-use super::links::Link;
+use super::links::{Known, Link};
 use super::peers::{Peers, uptime_of_text};
 use super::request::{Request, by_message};
 use super::{answer, proto};
@@ -337,7 +337,7 @@ impl<H: Handler + Sync> Call<H> {
         };
         let hooks = hooks.unwrap_or_else(|problem| {
             self.shared.log.line(format_args!("a broker loads this provider: {problem}"));
-            self.hooks(self.at_its_address(), None)
+            self.hooks(None, None)
         });
         Ok(self.response(&hooks))
     }
@@ -385,21 +385,17 @@ impl<H: Handler + Sync> Call<H> {
         self.prove();
         if let Some(meta) = meta {
             let origin = named(meta);
-            if let Some(link) = &self.link {
-                link.is_of(origin);
-            }
             if let Some(booted_at) = booted_at {
                 handler.broker_loaded(&BrokerLoaded { origin, booted_at });
             }
             log.line(format_args!("{origin}, EMQX {version}, loads this provider"));
-            let broker = if origin.is_too_long() { self.at_its_address() } else { origin.to_string() };
-            return self.hooks(broker, Some(version));
+            return self.hooks(Some(origin), Some(version));
         }
         if let Some(link) = &self.link {
             peers.loaded(link.address, version, booted_at);
         }
         log.line(format_args!("a broker, EMQX {version}, loads this provider"));
-        self.hooks(self.at_its_address(), Some(version))
+        self.hooks(None, Some(version))
     }
 
     /// A broker that has not said its name.
@@ -407,8 +403,24 @@ impl<H: Handler + Sync> Call<H> {
         self.link.as_ref().map_or_else(|| "a broker".to_owned(), |link| at(link.address))
     }
 
+    /// A broker loads the provider: how the handler is to know it. Where the connection does not
+    /// keep its name, that is not at all, as it could not be said later that the broker is gone.
+    fn loader(&self, origin: Option<Origin<'_>>) -> Option<String> {
+        let link = self.link.as_ref();
+        match origin {
+            Some(origin) if link.is_none_or(|link| link.is_of(origin) != Known::Unkept) => Some(origin.to_string()),
+            Some(origin) if !origin.is_too_long() => None,
+            Some(_) | None => {
+                if let Some(link) = link {
+                    link.is_of_a_nameless_broker();
+                }
+                Some(self.at_its_address())
+            }
+        }
+    }
+
     /// The hooks that this broker should call.
-    fn hooks(&self, broker: String, version: Option<&str>) -> proto::Hooks {
+    fn hooks(&self, origin: Option<Origin<'_>>, version: Option<&str>) -> proto::Hooks {
         let Shared { handler, log, .. } = &*self.shared;
         let (hooks, left_out): (Vec<Hook>, Vec<Hook>) =
             handler.hooks().into_iter().partition(|hook| should_call(self.package, *hook, handler.mode()));
@@ -418,7 +430,9 @@ impl<H: Handler + Sync> Call<H> {
                  load the provider again once it is enforced"
             ));
         }
-        handler.told(Told { caller: self.caller(broker, version), hooks: hooks.iter().copied().collect() });
+        if let Some(broker) = self.loader(origin) {
+            handler.told(Told { caller: self.caller(broker, version), hooks: hooks.iter().copied().collect() });
+        }
         let hook = |hook| proto::Hook { name: dialect::name(self.package, hook).to_owned(), topics: Vec::new() };
         proto::Hooks { hooks: hooks.into_iter().map(hook).collect() }
     }
@@ -440,8 +454,7 @@ impl<H: Handler + Sync> Call<H> {
     /// an earlier process.
     fn is_of(&self, origin: Origin<'_>, meta: Option<&proto::Meta>) {
         self.prove();
-        let Some(opened) = self.link.as_ref().and_then(|link| link.is_of(origin)) else { return };
-        if opened.is_back {
+        if self.link.as_ref().is_some_and(|link| link.is_of(origin) == Known::Back) {
             let (broker, version) = match meta {
                 Some(meta) => (named(meta).to_string(), Some(meta.version.as_str())),
                 None => (self.at_its_address(), None),

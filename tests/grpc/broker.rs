@@ -55,12 +55,17 @@ impl Broker {
 
     /// Loads the provider: the hooks that it wants, each with its topics.
     pub(crate) async fn load(&self) -> Result<Vec<(String, usize)>, Status> {
+        self.load_as(NODE).await
+    }
+
+    /// As another node of the cluster.
+    pub(crate) async fn load_as(&self, node: &str) -> Result<Vec<(String, usize)>, Status> {
         let uptime = if self.dialect.knows("client.authorize") { json!(93_784_000) } else { json!(UPTIME) };
         let broker = json!({
             "version": self.dialect.version, "sysdescr": "EMQX", "uptime": uptime, "datetime": "2026-11-27 10:00:00",
         });
         let method = self.dialect.method("provider.loaded");
-        let answer = self.send(&method, &json!({ "broker": broker, "meta": self.meta() })).await?;
+        let answer = self.send(&method, &json!({ "broker": broker, "meta": self.meta(node) })).await?;
         let hooks = answer.get_field_by_name("hooks").unwrap();
         let hooks = hooks.as_list().unwrap().iter().map(|hook| hook.as_message().unwrap());
         let topics = |hook: &DynamicMessage| hook.get_field_by_name("topics").unwrap().as_list().unwrap().len();
@@ -147,7 +152,7 @@ impl Broker {
         };
         fields["clientinfo"] = clientinfo;
         fields["conninfo"] = conninfo;
-        fields["meta"] = self.meta();
+        fields["meta"] = self.meta(NODE);
         fields["user_props"] = json!([property("colour", "blue")]);
         fields
             .as_object_mut()
@@ -157,8 +162,8 @@ impl Broker {
         fields
     }
 
-    fn meta(&self) -> Json {
-        json!({ "node": NODE, "version": self.dialect.version, "sysdescr": "EMQX", "cluster_name": "emqxcl" })
+    fn meta(&self, node: &str) -> Json {
+        json!({ "node": node, "version": self.dialect.version, "sysdescr": "EMQX", "cluster_name": "emqxcl" })
     }
 }
 

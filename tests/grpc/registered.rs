@@ -205,6 +205,36 @@ async fn a_broker_without_a_record_is_never_shown_as_fine() {
     }
 }
 
+/// More of them than there are places for brokers.
+#[tokio::test]
+async fn names_made_up_on_one_connection_take_few_places() {
+    let place = Place::new(TOPICS);
+    let mut server = place.serve();
+    let dialect = named("v2b");
+    let real = Broker::at(dialect, server.address);
+    real.load().await.unwrap();
+    drop(real);
+    let crowd = Broker::at(dialect, server.address);
+    for number in 0..1_100 {
+        assert!(!crowd.load_as(&format!("n{number}")).await.unwrap().is_empty());
+    }
+    server.wait_for_line(
+        "a connection from 127.0.0.1 has calls of more than 32 brokers: those of the others are answered, and \
+         `exhook-policy status` does not show which hooks the others lack",
+    );
+    fs::write(place.path("rules.yaml"), BOTH).unwrap();
+    server.wait_for_line("NOT IN FORCE: node=\"n31\" cluster=\"emqxcl\" did not register client.authenticate");
+    drop(crowd);
+    wait_for_status(&place, &[]).await;
+    // The record of the broker that was away is kept.
+    let real = Broker::at(dialect, server.address);
+    assert_eq!(real.call(Publish(client("dev-1"), "t")).await, ALLOWED);
+    wait_for_status(&place, &[&missing(dialect, "", "client.authenticate")]).await;
+    let said = server.end().await;
+    assert_eq!(said.matches("NOT IN FORCE: ").count(), 33, "{said}");
+    assert!(!said.contains("NOT KNOWN"), "{said}");
+}
+
 #[tokio::test]
 async fn a_broker_that_was_upgraded_is_unknown_until_it_loads() {
     let place = Place::new(BOTH);
