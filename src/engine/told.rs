@@ -202,7 +202,9 @@ impl Brokers {
                 Some(_) | None => {}
             }
         }
-        all.values_mut().for_each(|known| known.is_new = false);
+        for known in all.values_mut() {
+            known.is_new = false;
+        }
     }
 
     /// Forgets brokers that were not seen for long, and tells whether there is something to write
