@@ -36,7 +36,7 @@ pub(super) type Users = HashMap<Box<[u8]>, User>;
 /// What a password file holds.
 pub(super) struct Entries {
     pub(super) users: Users,
-    /// The hash that takes longest of those that can be verified within the deadline.
+    /// The hash that takes longest of those that guesses at other users may cost.
     pub(super) costliest: Option<Arc<StoredHash>>,
     pub(super) bad: BadEntries,
 }
@@ -46,7 +46,7 @@ pub(super) enum User {
         hash: Box<[u8]>,
         /// The line of the entry, from 1.
         line: usize,
-        /// How long the hash takes, if it can be verified within the deadline.
+        /// How long the hash takes, if guesses at other users may cost it.
         time: Option<Duration>,
     },
     Several {
@@ -108,9 +108,8 @@ impl Entries {
             });
             let first = match users.entry(user.into()) {
                 Entry::Vacant(place) => {
-                    let usable =
-                        read.as_ref().and_then(|read| read.as_ref().ok()).filter(|hash| !hash.is_long(deadline));
-                    let time = usable.map(StoredHash::time);
+                    let pad = read.as_ref().and_then(|read| read.as_ref().ok()).filter(|hash| hash.may_pad(deadline));
+                    let time = pad.map(StoredHash::time);
                     place.insert(User::One { hash: hash.unwrap_or_default().into(), line, time });
                     None
                 }
@@ -124,15 +123,15 @@ impl Entries {
                 bad.push(BadEntry { line, fault });
             }
         }
-        let costliest = users.values().filter_map(User::usable).max_by_key(|(_, time)| *time);
+        let costliest = users.values().filter_map(User::pad).max_by_key(|(_, time)| *time);
         let costliest = costliest.and_then(|(text, _)| StoredHash::parse(text).ok()).map(Arc::new);
         Ok(Entries { users, costliest, bad })
     }
 }
 
 impl User {
-    /// The hash of a user who can log in, and how long it takes.
-    fn usable(&self) -> Option<(&str, Duration)> {
+    /// The hash, if guesses at other users may cost it, and how long it takes.
+    fn pad(&self) -> Option<(&str, Duration)> {
         match self {
             User::One { hash, time: Some(time), .. } => Some((std::str::from_utf8(hash).ok()?, *time)),
             User::One { time: None, .. } | User::Several { .. } => None,

@@ -249,6 +249,12 @@ impl StoredHash {
         Duration::from_nanos(self.work().saturating_mul(nanos))
     }
 
+    /// Whether guesses at other users may cost this hash as well, when logins have so much time. A
+    /// dearer one would leave the workers to a few guessers.
+    pub(super) fn may_pad(&self, deadline: Duration) -> bool {
+        !self.is_long(deadline) && self.time() <= longest_pad(deadline)
+    }
+
     /// The memory that one verification takes, in KiB.
     fn memory(&self) -> u64 {
         match &self.0 {
@@ -265,6 +271,11 @@ impl fmt::Debug for StoredHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoredHash(..)")
     }
+}
+
+/// How long a hash may take that guesses at other users cost as well, when logins have so much time.
+pub(super) fn longest_pad(deadline: Duration) -> Duration {
+    deadline / 4
 }
 
 fn same(computed: &[u8], stored: &[u8]) -> bool {

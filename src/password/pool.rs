@@ -11,9 +11,10 @@
 //! Equal checks that are under way together are made once, and a password that was right within the last
 //! minutes is not verified again as long as the stored hash, which is looked up anew, is the same: a storm
 //! of returning clients costs no hash. A user that no source knows costs a verification all the
-//! same: that of the costliest hash of the sources that were asked, as far as it can be verified in time. So does
-//! a wrong password of a user who has a cheaper hash, and a user whose hash cannot be read. Of a
-//! file every hash is known; of a database, those that were asked for.
+//! same: that of the costliest hash of the sources that were asked, of those that take at most a quarter of the
+//! deadline. So does a wrong password of a user who has a cheaper hash, and a user whose hash cannot be read. Of a
+//! file every hash is known; of a database, those that were asked for. Users with costlier hashes can be told by the
+//! time of an answer: if every guess cost these, a few guesses a second would leave no time for the right logins.
 //!
 //! A check is begun even where its login's deadline comes before its end. The login is denied, but what came
 //! of the check is remembered for the client that comes again, unless every check of such a hash takes too long;
@@ -31,7 +32,7 @@ use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::gettid;
 
 use super::cache::Keys;
-use super::hash::{Memory, StoredHash};
+use super::hash::{Memory, StoredHash, longest_pad};
 use super::intake::Intake;
 use super::login::{Failure, Login, Outcome, Told};
 use super::queue::Peer;
@@ -84,6 +85,7 @@ impl Settings {
                 logins: 131_072,
                 sooner: deadline / 10,
                 window: deadline,
+                pad: longest_pad(deadline),
                 long: u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX),
                 long_at_once: long_at_once(workers),
                 remembered: 65_536,

@@ -736,6 +736,55 @@ fn a_long_hash_is_verified_alone() {
     }
 }
 
+/// Otherwise a few guesses at cheap hashes would keep the workers busy, and deny right logins.
+#[test]
+fn a_guess_costs_no_hash_of_over_a_quarter_of_the_deadline() {
+    let of = |cost: u32| format!("$2b${cost:02}$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy.");
+    let (dear, fair) = (of(14), of(12));
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    std::fs::write(&path, format!("cheap:{HASH}\ndear:{dear}\nfair:{fair}\nbad:plain\n")).unwrap();
+    let db = folder.path().join("staff.db");
+    let connection = rusqlite::Connection::open(&db).unwrap();
+    connection.execute_batch("CREATE TABLE staff(username, hash)").unwrap();
+    for (user, hash) in [("cheap", HASH), ("dear", &dear), ("fair", &fair), ("bad", "plain")] {
+        connection.execute("INSERT INTO staff VALUES (?, ?)", [user, hash]).unwrap();
+    }
+    let query = "SELECT hash FROM staff WHERE username = :username".to_owned();
+    for source in [PasswordSource::File { path }, PasswordSource::Sqlite { path: db, query }] {
+        let def = PasswordDef { name: "staff".to_owned(), source };
+        // Whether `dear` takes more than a quarter of it: it takes 737 ms.
+        for (seconds, is_too_dear) in [(2, true), (5, false)] {
+            let deadline = Duration::from_secs(seconds);
+            let mut settings = Settings::of(deadline);
+            let (report, times) = mpsc::channel();
+            settings.verify = Arc::new(move |hash, _, _| {
+                report.send(hash.time()).unwrap();
+                false
+            });
+            let opened = source::open(&def, deadline, Seen::default());
+            let pool = Pool::with(vec![("staff".into(), opened)], settings, Box::new(|| {}), Log::to(std::io::sink()));
+            let time = |user: &str| -> Duration {
+                let (done, outcome) = mpsc::channel();
+                let done = move |outcome| done.send(outcome).unwrap();
+                pool.submit(asks(user, done).login("guess", None, Instant::now()));
+                assert!(!matches!(outcome.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate)));
+                times.try_iter().sum()
+            };
+            // Of the database those are known that were asked for.
+            for user in ["fair", "dear"] {
+                time(user);
+            }
+            let pad = time_of(if is_too_dear { &fair } else { &dear });
+            for (user, expected) in
+                [("nobody", pad), ("bad", pad), ("cheap", time_of(HASH) + pad), ("dear", time_of(&dear))]
+            {
+                assert_eq!(time(user), expected, "{user} within {seconds} s");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_entry_without_a_username_lets_no_one_in() {
     let memory = Memory::with(&[("", HASH)]);

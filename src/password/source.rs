@@ -34,11 +34,11 @@ pub(super) trait Source: Send {
     /// Reads what can be read before the first look-up.
     fn prepare(&mut self) {}
 
-    /// Takes note of a hash that it gave and that can be verified within the deadline.
+    /// Takes note of a hash that it gave and that guesses at other users may cost.
     fn note(&mut self, _hash: &Arc<StoredHash>) {}
 
-    /// The hash that takes longest of those that it is known to hold and that can be verified within
-    /// the deadline.
+    /// The hash that takes longest of those that it is known to hold and that guesses at other users
+    /// may cost.
     fn costliest(&self) -> Option<Arc<StoredHash>>;
 
     /// Its entries that let no one in, for the log, if these are others than at the last call.
@@ -50,7 +50,7 @@ pub(super) trait Source: Send {
     fn interrupt(&self) -> Arc<dyn Fn() + Send + Sync>;
 }
 
-/// The costliest hash that a source gave. Clones share it.
+/// The costliest hash that a source gave and that was noted. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Seen(Arc<Mutex<Option<Arc<StoredHash>>>>);
 

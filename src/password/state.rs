@@ -41,6 +41,8 @@ pub(super) struct Bounds {
     pub(super) window: Duration,
     /// From so much work on, in microseconds of an ordinary core, a check is long: it is not made in time in any case.
     pub(super) long: u64,
+    /// How long a hash may take that guesses at other users cost as well.
+    pub(super) pad: Duration,
     /// Long checks that may be under way together. The other workers are for those that can be made in time, which also go
     /// first: while one of them waits no long check is begun. Whoever is denied in any case takes nothing from the others, and
     /// under load may never have its turn.
@@ -56,6 +58,11 @@ impl Bounds {
     pub(super) fn lane(&self, hash: &StoredHash) -> Lane {
         if hash.work() < self.long { Lane::Short } else { Lane::Long }
     }
+
+    /// Whether guesses at other users may cost this hash as well.
+    pub(super) fn may_pad(&self, hash: &StoredHash) -> bool {
+        self.lane(hash) == Lane::Short && hash.time() <= self.pad
+    }
 }
 
 /// A login on its way to, or at, a source.
@@ -64,7 +71,8 @@ pub(super) struct Asking {
     pub(super) who: Asker,
     pub(super) password: Zeroizing<Vec<u8>>,
     pub(super) caller: Arc<dyn Caller>,
-    /// The costliest of the hashes that the sources asked so far would have had it verified against, none of them long.
+    /// The costliest of the hashes that the sources asked so far would have had it verified against, none of them
+    /// too costly for guesses at other users.
     pub(super) costliest: Option<Arc<StoredHash>>,
 }
 

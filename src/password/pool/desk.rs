@@ -104,8 +104,8 @@ impl Desk {
 
     /// The source has a hash of the user.
     fn check(&mut self, shared: &Shared, asking: Asking, text: &str, hash: Arc<StoredHash>) {
-        let is_short = self.is_short(&hash);
-        if is_short {
+        let is_short = self.bounds.lane(&hash) == Lane::Short;
+        if self.bounds.may_pad(&hash) {
             self.source.note(&hash);
         }
         let pad = self.costliest(&asking).filter(|pad| is_short && is_much_shorter(&hash, pad));
@@ -147,17 +147,13 @@ impl Desk {
 
     /// The hash that takes longest of this source and of the sources that the login asked before.
     ///
-    /// Without a known hash of this source it is a stand-in. Long hashes do not count: a check of
-    /// one would end after the deadline, and a client who knows one user with such a hash could
-    /// otherwise have every unknown user denied. `None` if even the stand-in is long.
+    /// Without a known hash of this source it is a stand-in. Hashes that take more than a quarter of
+    /// the deadline do not count: otherwise a few guesses a second at any user would keep the workers
+    /// busy, and right logins would be denied. `None` if even the stand-in is long.
     fn costliest(&self, asking: &Asking) -> Option<Arc<StoredHash>> {
-        let known = self.source.costliest().filter(|hash| self.is_short(hash));
+        let known = self.source.costliest().filter(|hash| self.bounds.may_pad(hash));
         let here = known.or_else(|| self.stand_in.clone());
         asking.costliest.clone().into_iter().chain(here).max_by_key(|hash| hash.time())
-    }
-
-    fn is_short(&self, hash: &StoredHash) -> bool {
-        self.bounds.lane(hash) == Lane::Short
     }
 
     /// Logs the entries that let no one in, when the source was read and has others than before.
