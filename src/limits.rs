@@ -214,7 +214,7 @@ struct State {
     tries: Tries,
 }
 
-/// How many bans are taken over at once, and how many answers that are ready.
+/// How many bans are taken over at once, and how many waiting logins are looked at.
 const AT_ONCE: usize = 512;
 
 /// All combinations of three fields.

@@ -57,14 +57,14 @@ impl Core {
     /// Answers the logins whose answers are ready.
     pub(super) fn answer_others(&self) {
         loop {
-            let ready = self.limits.ready(Moment::now());
-            if ready.is_empty() {
-                return;
-            }
+            let (ready, there_may_be_more) = self.limits.ready(Moment::now());
             for (number, refused) in ready {
                 if let Some(waiting) = self.lobby.leave(number) {
                     waiting.answer(refused);
                 }
+            }
+            if !there_may_be_more {
+                return;
             }
         }
     }

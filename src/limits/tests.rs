@@ -130,7 +130,13 @@ impl Bench {
 
     /// All that are ready.
     fn ready(&self) -> Vec<Ready> {
-        std::iter::from_fn(|| Some(self.limits.ready(at(0))).filter(|ready| !ready.is_empty())).flatten().collect()
+        let (mut all, mut there_may_be_more) = (Vec::new(), true);
+        while there_may_be_more {
+            let ready;
+            (ready, there_may_be_more) = self.limits.ready(at(0));
+            all.extend(ready);
+        }
+        all
     }
 
     fn is_idle(&self) -> bool {
@@ -252,7 +258,27 @@ fn a_ban_ends_a_flood_some_logins_at_a_time() {
     for number in &numbers[..3] {
         assert_eq!(bench.concludes(&alice, *number, true).turn, Turn::Now);
     }
-    assert_eq!([0; 4].map(|_| bench.limits.ready(at(0)).len()), [512, 512, 173, 0]);
+    assert_eq!([0; 4].map(|_| bench.limits.ready(at(0)).0.len()), [512, 512, 173, 0]);
+    assert!(bench.is_idle());
+}
+
+#[test]
+fn logins_begin_to_wait_for_others_some_at_a_time() {
+    let bench = Bench::new("  lockout: { by: [username, peerhost], failures: 1, within: 60s, ban: 15m }\n");
+    let (alice, bob) = (client("c", "alice", "10.0.0.1"), client("c", "bob", "10.0.0.2"));
+    let both = client("c", "alice", "10.0.0.2");
+    let (first, second) = (bench.begin(&alice), bench.begin(&bob));
+    let numbers: Vec<Number> = (0..600).map(|_| bench.begin(&both)).collect();
+    for number in &numbers {
+        assert_eq!(bench.concludes(&both, *number, false).turn, Turn::Later);
+    }
+    assert_eq!(bench.ready(), []);
+    // They wait for the user, and after that for the address.
+    assert!(bench.concludes(&alice, first, false).others);
+    assert_eq!(bench.limits.ready(at(0)), (vec![], true));
+    assert_eq!(bench.ready(), []);
+    assert!(bench.concludes(&bob, second, false).others);
+    assert_eq!(bench.ready().len(), 600);
     assert!(bench.is_idle());
 }
 

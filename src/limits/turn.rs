@@ -36,24 +36,24 @@ impl Limits {
         state.tries.due().is_some()
     }
 
-    /// Logins whose answers are ready, some at a time; empty when no more are. They have no number
-    /// any more.
+    /// Logins whose answers are ready, some at a time, and whether there may be more, also where
+    /// none of these is ready. They have no number any more.
     ///
     /// Those that wait get their answers when enough of the logins before them are decided. When a
     /// ban begins, all logins that it keeps out get theirs at once, decided or not: if only some
     /// did, these would show which password was right.
-    pub fn ready(&self, now: Moment) -> Vec<Ready> {
+    pub fn ready(&self, now: Moment) -> (Vec<Ready>, bool) {
         let mut ready = Vec::new();
         let mut state = self.state(now);
-        while ready.len() < AT_ONCE
-            && let Some((counted, digest)) = state.tries.due()
-        {
+        // Each that is looked at counts: others want the lock also while none is ready.
+        for _ in 0..AT_ONCE {
+            let Some((counted, digest)) = state.tries.due() else { break };
             match state.next_ready(counted, digest) {
                 Some(next) => ready.extend(next.ended()),
                 None => state.tries.looked_at(),
             }
         }
-        ready
+        (ready, state.tries.due().is_some())
     }
 
     /// How many logins are counted for `lockout` and have no answer yet.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::entries::split_line;
 use super::file::{MAX_BYTES, open};
+use crate::event::short::LONGEST_OF_MQTT;
 use crate::input;
 
 /// Symbolic links that are followed one after another at most.
@@ -34,7 +35,8 @@ pub enum Edit {
 /// Why a text cannot be a username of a password file.
 ///
 /// # Errors
-/// It is empty, begins like a comment or a byte order mark, or holds a `:` or a control character.
+/// It is empty or longer than MQTT allows, begins like a comment or a byte order mark, or holds a `:` or a control
+/// character.
 pub fn check_username(username: &str) -> Result<(), &'static str> {
     if username.is_empty() {
         Err("the username is empty")
@@ -46,6 +48,8 @@ pub fn check_username(username: &str) -> Result<(), &'static str> {
         Err("a username in a password file cannot begin with a byte order mark")
     } else if username.chars().any(char::is_control) {
         Err("a username cannot hold line ends or other control characters")
+    } else if username.len() > LONGEST_OF_MQTT {
+        Err("the username is longer than 65,535 bytes, which is more than MQTT can carry")
     } else {
         Ok(())
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::edit::check_username;
 use super::hash::{StoredHash, UnreadableHash};
+use crate::event::short::LONGEST_OF_MQTT;
 use crate::policy::diag::quote;
 use crate::policy::show_duration;
 
@@ -28,6 +29,8 @@ const MAX_ENTRIES: usize = 5_000_000;
 const MAX_BAD: usize = 20;
 /// Bad entries that one line of the log shows.
 const LOGGED: usize = 3;
+/// Characters of the longest username that a proposed command holds.
+const LONGEST_TYPED: usize = 100;
 /// No machine is more times as fast as the one on which [`StoredHash::time`] was measured.
 const FASTER: u32 = 2;
 
@@ -78,6 +81,8 @@ enum Fault {
     NoColon,
     NoUser,
     UserNotText,
+    /// MQTT has no such username.
+    NoUsername(String, &'static str),
     /// The user has an entry in this line already.
     Again(String, usize),
     Unreadable(String, UnreadableHash),
@@ -152,11 +157,25 @@ fn fault(
         return Some(Fault::NoUser);
     }
     let user = user.to_owned();
+    if let Some(why) = not_of_mqtt(&user) {
+        return Some(Fault::NoUsername(user, why));
+    }
     match (first, read) {
         (Some(first), _) => Some(Fault::Again(user, first)),
         (None, Err(why)) => Some(Fault::Unreadable(user, why)),
         (None, Ok(hash)) if hash.time() / FASTER > deadline => Some(Fault::TooLong(user, deadline)),
         (None, Ok(_)) => None,
+    }
+}
+
+/// Why no client can give this username, if that is so.
+fn not_of_mqtt(user: &str) -> Option<&'static str> {
+    if user.contains('\0') {
+        Some("MQTT allows no NUL character in a username")
+    } else if user.len() > LONGEST_OF_MQTT {
+        Some("a username in MQTT has at most 65,535 bytes")
+    } else {
+        None
     }
 }
 
@@ -196,6 +215,7 @@ impl fmt::Display for BadEntry {
             Fault::NoColon => f.write_str("there is no `:` between username and hash"),
             Fault::NoUser => f.write_str("there is no username before the `:`"),
             Fault::UserNotText => f.write_str("the username is not UTF-8 text"),
+            Fault::NoUsername(user, why) => write!(f, "user {} can never log in, since {why}", quote(user)),
             Fault::Again(user, first) => {
                 write!(f, "user {} is denied, since line {first} is an entry of this user too", quote(user))
             }
@@ -218,17 +238,30 @@ impl BadEntry {
         match &self.fault {
             Fault::NoColon => "write `USER:HASH`, or remove the line".to_owned(),
             Fault::NoUser => "remove the line: no password lets a client in that gives no username".to_owned(),
-            Fault::UserNotText => "remove the line: no client can give this username".to_owned(),
+            Fault::UserNotText | Fault::NoUsername(..) => {
+                "remove the line: no client can give this username".to_owned()
+            }
             Fault::Again(..) => "remove one of the two lines".to_owned(),
             Fault::Unreadable(user, _) | Fault::TooLong(user, _) => match check_username(user) {
-                Ok(()) => {
-                    let (file, user) = (word(&file.to_string_lossy()), word(user));
-                    format!("set the password again: exhook-policy passwd {file} {user}")
+                Ok(()) if user.chars().nth(LONGEST_TYPED).is_some() => {
+                    "set the password again with `exhook-policy passwd`, or remove the line".to_owned()
                 }
+                Ok(()) => format!("set the password again: exhook-policy passwd {}", words(file, user)),
                 Err(_) => "remove the line".to_owned(),
             },
         }
     }
+}
+
+/// The arguments of `passwd`, for a shell. None that begins with `-` passes for an option.
+fn words(file: &Path, user: &str) -> String {
+    let file = file.to_string_lossy();
+    let (before_file, before_user) = match (file.starts_with('-'), user.starts_with('-')) {
+        (true, _) => ("-- ", ""),
+        (false, true) => ("", "-- "),
+        (false, false) => ("", ""),
+    };
+    format!("{before_file}{} {before_user}{}", word(&file), word(user))
 }
 
 /// A word of a command line for a shell.

@@ -84,12 +84,35 @@ fn the_proposed_command_can_be_typed() {
         ("a.passwd", "bob", "exhook-policy passwd a.passwd bob"),
         ("my files/a", "o'neil", "exhook-policy passwd 'my files/a' 'o'\\''neil'"),
         ("a", "$(reboot)", "exhook-policy passwd a '$(reboot)'"),
-        ("a", "-x", "exhook-policy passwd a '-x'"),
+        ("a", "-rf", "exhook-policy passwd a -- '-rf'"),
+        ("-a", "bob", "exhook-policy passwd -- '-a' bob"),
+        ("-a", "-rf", "exhook-policy passwd -- '-a' '-rf'"),
     ] {
         let entries = Entries::read(format!("{user}:hunter2\n").as_bytes(), DEADLINE).unwrap();
         assert_eq!(entries.bad.first[0].help(Path::new(file)), format!("set the password again: {expected}"));
     }
     assert_eq!(bad(b"b\tb:hunter2\n", DEADLINE)[0].2, "remove the line");
+    let of = |length: usize| bad(format!("{}:hunter2\n", "é".repeat(length)).as_bytes(), DEADLINE)[0].2.clone();
+    assert!(of(100).ends_with(&"é".repeat(100)));
+    assert_eq!(of(101), "set the password again with `exhook-policy passwd`, or remove the line");
+}
+
+#[test]
+fn a_username_that_mqtt_forbids_lets_no_one_in() {
+    let help = "remove the line: no client can give this username";
+    check(
+        format!("b\0b:{HASH}\n").as_bytes(),
+        1,
+        "user `b\\u{0}b` can never log in, since MQTT allows no NUL character in a username",
+        help,
+    );
+    let long = "é".repeat(32_767);
+    assert_eq!(bad(format!("{long}x:{HASH}\n").as_bytes(), DEADLINE), [], "65,535 bytes");
+    let message = format!(
+        "user `{}...` can never log in, since a username in MQTT has at most 65,535 bytes",
+        "é".repeat(60)
+    );
+    check(format!("{long}é:{HASH}\n").as_bytes(), 1, &message, help);
 }
 
 /// Entries of users with one hash.
