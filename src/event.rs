@@ -133,6 +133,27 @@ pub struct Extra<'a> {
     pub at: Option<i64>,
 }
 
+impl Client<'_> {
+    /// How many bytes its texts have.
+    pub fn bytes(&self) -> usize {
+        let Extra { cluster, cn, dn, peerport: _, at: _ } = self.extra;
+        let told = [cluster, cn, dn].map(Option::unwrap_or_default);
+        let peerhost = match self.peerhost {
+            Peerhost::Addr(_) => "",
+            Peerhost::Other(text) => text,
+        };
+        let texts = [self.clientid, self.username, peerhost, self.protocol, self.mountpoint, self.node];
+        texts.into_iter().chain(told).map(str::len).sum()
+    }
+}
+
+/// How many places something of so many bytes takes where what waits is bounded in bytes as well as
+/// in number: one, and one more for every KiB.
+pub fn places(bytes: usize) -> usize {
+    const BYTES_A_PLACE: usize = 1024;
+    1 + bytes / BYTES_A_PLACE
+}
+
 impl Extra<'_> {
     /// Of a broker that tells none of it.
     pub const NONE: Extra<'static> = Extra { cluster: None, peerport: None, cn: None, dn: None, at: None };

@@ -45,7 +45,8 @@ use tries::Tries;
 const COUNTED: Room = Room { names: 50_000, times: 400_000 };
 /// Bans that hold at once, likewise.
 const BANS: usize = 100_000;
-/// Logins that are decided and whose answers wait for other logins. The next one is denied at once.
+/// The places of logins that are decided and whose answers wait for other logins. A login takes one, and one more for
+/// every KiB. The next one is denied at once.
 const WAITING: usize = 65_536;
 
 /// Stands for a name. It is made with keys of this process, so that no client can look for two names of one digest.

@@ -58,6 +58,10 @@ impl<T: Fn(Outcome) + Send + Sync> Caller for Asks<T> {
         (next < self.sources).then_some(PasswordId(next))
     }
 
+    fn bytes(&self) -> usize {
+        0
+    }
+
     fn is_counted(&self) -> bool {
         false
     }

@@ -64,6 +64,10 @@ impl Caller for Waiting {
         self.client.username()
     }
 
+    fn bytes(&self) -> usize {
+        self.client.as_client().bytes()
+    }
+
     fn unknown(&self) -> Option<PasswordId> {
         let mut way = self.way();
         let asked = way.source;

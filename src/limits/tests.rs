@@ -251,6 +251,18 @@ fn as_many_answers_wait_as_there_is_room_for() {
 }
 
 #[test]
+fn long_names_take_several_of_the_waiting_places() {
+    let mut bench = Bench::new(LOCKOUT_BY_NAME);
+    bench.limits = Limits::with_room(COUNTED, BANS, 6);
+    let long = "c".repeat(2048);
+    let alice = client(&long, "alice", "10.0.0.1");
+    let numbers: Vec<Number> = (0..7).map(|_| bench.begin(&alice)).collect();
+    let turns = [4, 5, 6].map(|at: usize| bench.concludes(&alice, numbers[at], false).turn);
+    assert_eq!(turns, [Turn::Later, Turn::Later, Turn::Never]);
+    assert_eq!(bench.limits.under_way(at(0)), 6);
+}
+
+#[test]
 fn a_ban_ends_a_flood_some_logins_at_a_time() {
     let bench = Bench::new(LOCKOUT_BY_NAME);
     let alice = client("c", "alice", "10.0.0.1");

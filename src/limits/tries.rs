@@ -27,7 +27,7 @@ pub(super) type Names = SmallVec<[(Counted, Digest); 4]>;
 pub(super) struct Tries {
     last: Number,
     all: HashMap<Number, Try>,
-    /// How many of them are decided.
+    /// The places of those that are decided.
     decided: usize,
     crowds: HashMap<Digest, Crowd>,
     /// Crowds to look at: a login of them was decided, or a ban began.
@@ -38,6 +38,8 @@ pub(super) struct Tries {
 struct Try {
     names: Names,
     is_decided: bool,
+    /// How many places it takes among those that wait.
+    places: usize,
     /// A login before it may take longer than this one can wait.
     is_outlasted: bool,
 }
@@ -60,8 +62,8 @@ struct Crowd {
 }
 
 impl Tries {
-    /// A login arrives. It is decided until `ends`.
-    pub(super) fn begin(&mut self, names: Names, most: usize, within: u64, ends: u64) -> Number {
+    /// A login arrives that takes so many places. It is decided until `ends`.
+    pub(super) fn begin(&mut self, names: Names, places: usize, most: usize, within: u64, ends: u64) -> Number {
         self.last += 1;
         let number = self.last;
         let mut is_outlasted = false;
@@ -71,7 +73,7 @@ impl Tries {
             (crowd.most, crowd.within, crowd.ends) = (most, within, crowd.ends.max(ends));
             crowd.undecided.insert(number);
         }
-        self.all.insert(number, Try { names, is_decided: false, is_outlasted });
+        self.all.insert(number, Try { names, is_decided: false, places, is_outlasted });
         number
     }
 
@@ -79,7 +81,7 @@ impl Tries {
     pub(super) fn decide(&mut self, number: Number) {
         let Some(this) = self.all.get_mut(&number).filter(|this| !this.is_decided) else { return };
         this.is_decided = true;
-        self.decided += 1;
+        self.decided += this.places;
         for (counted, digest) in &this.names {
             if let Some(crowd) = self.crowds.get_mut(digest) {
                 crowd.undecided.remove(&number);
@@ -94,7 +96,9 @@ impl Tries {
     /// The login has its answer.
     pub(super) fn end(&mut self, number: Number) {
         let Some(this) = self.all.remove(&number) else { return };
-        self.decided -= usize::from(this.is_decided);
+        if this.is_decided {
+            self.decided -= this.places;
+        }
         for (counted, digest) in &this.names {
             let Some(crowd) = self.crowds.get_mut(digest) else { continue };
             let was_undecided = crowd.undecided.remove(&number);
@@ -177,9 +181,10 @@ impl Tries {
         }
     }
 
-    /// How many answers wait.
-    pub(super) fn decided(&self) -> usize {
-        self.decided
+    /// Whether the answer of this login can wait as well, if those that wait take `room` places at
+    /// most.
+    pub(super) fn has_room(&self, number: Number, room: usize) -> bool {
+        self.all.get(&number).is_some_and(|this| self.decided + this.places <= room)
     }
 
     /// How many logins have no answer yet.

@@ -7,6 +7,7 @@ use super::{AT_ONCE, Digest, Limits, Login, State, Why, millis};
 use super::{Ready, Turn};
 use crate::clock::Moment;
 use crate::decision::Mode;
+use crate::event::places;
 use crate::policy::model::Counted;
 
 impl Limits {
@@ -26,7 +27,8 @@ impl Limits {
         let names = lockout.iter().map(|(key, digest)| (key.counted(), *digest)).collect();
         let mut state = self.state(now);
         let ends = state.now.saturating_add(millis(patience));
-        Some(state.tries.begin(names, usize::from(def.most), millis(def.within), ends))
+        let places = places(login.client.bytes());
+        Some(state.tries.begin(names, places, usize::from(def.most), millis(def.within), ends))
     }
 
     /// A login ends without a decision. Whether answers to others may be ready.
@@ -63,12 +65,13 @@ impl Limits {
 }
 
 impl State {
-    /// When a login that was just decided gets its answer. At most `room` wait.
+    /// When a login that was just decided gets its answer. Those that wait take `room` places
+    /// at most.
     pub(super) fn turn(&mut self, number: Number, room: usize) -> Turn {
         let names = self.tries.names(number);
         match self.blocker(number, &names) {
             None => self.end(number),
-            Some(_) if self.tries.is_outlasted(number) || self.tries.decided() >= room => {
+            Some(_) if self.tries.is_outlasted(number) || !self.tries.has_room(number, room) => {
                 self.end(number);
                 Turn::Never
             }

@@ -108,10 +108,8 @@ fn a_username_that_mqtt_forbids_lets_no_one_in() {
     );
     let long = "é".repeat(32_767);
     assert_eq!(bad(format!("{long}x:{HASH}\n").as_bytes(), DEADLINE), [], "65,535 bytes");
-    let message = format!(
-        "user `{}...` can never log in, since a username in MQTT has at most 65,535 bytes",
-        "é".repeat(60)
-    );
+    let message =
+        format!("user `{}...` can never log in, since a username in MQTT has at most 65,535 bytes", "é".repeat(60));
     check(format!("{long}é:{HASH}\n").as_bytes(), 1, &message, help);
 }
 

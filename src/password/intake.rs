@@ -11,7 +11,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::login::Login;
-use super::state::places;
 
 /// How long whoever takes logins looks away before it goes to sleep. To wake it costs whoever brings the next one
 /// more than all the rest.
@@ -50,7 +49,7 @@ impl Intake {
 
     /// Puts a login down. False where more lie here than may: then some have to be taken.
     pub(super) fn put(&self, login: Login) -> bool {
-        let places = places(login.caller.username(), &login.password);
+        let places = login.places();
         let mut arrived = self.lock();
         arrived.places += places;
         if arrived.lots.back().is_none_or(|lot| lot.logins.len() >= LOT) {
@@ -145,6 +144,10 @@ mod tests {
     impl Caller for Nobody {
         fn username(&self) -> &'static str {
             "u"
+        }
+
+        fn bytes(&self) -> usize {
+            0
         }
 
         fn unknown(&self) -> Option<PasswordId> {

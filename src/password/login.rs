@@ -8,6 +8,7 @@ use std::time::Instant;
 use zeroize::Zeroizing;
 
 use super::hash::UnreadableHash;
+use crate::event::places;
 use crate::policy::model::PasswordId;
 
 /// A login that needs its password checked.
@@ -29,6 +30,9 @@ pub trait Caller: Send + Sync {
     /// By whom the sources are asked; may be empty.
     fn username(&self) -> &str;
 
+    /// How many bytes are kept of the client as long as this is.
+    fn bytes(&self) -> usize;
+
     /// Called where a source does not know the user, on the source's thread: gives the next source to ask, or
     /// `None` where no further rule needs one.
     fn unknown(&self) -> Option<PasswordId>;
@@ -45,6 +49,13 @@ pub trait Caller: Send + Sync {
 /// Called on any thread after [`Caller::done`] was called some times, so that answers can go out together. It must
 /// not wait.
 pub type Told = Box<dyn Fn() + Send + Sync>;
+
+impl Login {
+    /// How many places it takes among those that wait. The pool has a copy of the username.
+    pub(super) fn places(&self) -> usize {
+        places(self.caller.bytes() + self.caller.username().len() + self.password.len())
+    }
+}
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -287,13 +287,15 @@ impl Shared {
         let logins = self.intake.take();
         let now = Instant::now();
         let mut wanted = BTreeSet::new();
-        for Login { caller, password, peerhost, arrived, source } in logins {
+        for login in logins {
+            let places = login.places();
+            let Login { caller, password, peerhost, arrived, source } = login;
             let end = arrived + self.patience;
             if end <= now {
                 told.push((caller, Outcome::Failed(Failure::TooLate)));
                 continue;
             }
-            let who = Asker { peer: Peer::of(peerhost), user: caller.username().into() };
+            let who = Asker { peer: Peer::of(peerhost), user: caller.username().into(), places };
             let ticket = (end, state.number());
             if state.admit(now, source, Asking { ticket, who, password, caller, costliest: None }, told) {
                 wanted.insert(source);

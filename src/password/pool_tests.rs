@@ -88,6 +88,7 @@ struct Asks {
     asked: AtomicUsize,
     faulty: bool,
     is_counted: bool,
+    bytes: usize,
     done: Box<dyn Fn(Outcome) + Send + Sync>,
 }
 
@@ -101,6 +102,10 @@ impl Asks {
 impl Caller for Asks {
     fn username(&self) -> &str {
         &self.user
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn unknown(&self) -> Option<PasswordId> {
@@ -126,6 +131,7 @@ fn asks(user: &str, done: impl Fn(Outcome) + Send + Sync + 'static) -> Asks {
         asked: AtomicUsize::new(0),
         faulty: false,
         is_counted: false,
+        bytes: 0,
         done: Box::new(done),
     }
 }
@@ -204,11 +210,16 @@ impl Bench {
 
     /// Submits a login at whose password guesses are counted.
     fn submit_counted(&self, user: &str, password: &str) -> Receiver<Outcome> {
+        self.submit_large(user, password, 0)
+    }
+
+    /// As [`Bench::submit_counted`], of a client with so many bytes of names.
+    fn submit_large(&self, user: &str, password: &str, bytes: usize) -> Receiver<Outcome> {
         let (done, outcome) = mpsc::channel();
         let asks = asks(user, move |outcome| {
             let _ = done.send(outcome);
         });
-        let counted = Asks { is_counted: true, ..asks };
+        let counted = Asks { is_counted: true, bytes, ..asks };
         self.pool.as_ref().unwrap().submit(counted.login(password, None, Instant::now()));
         outcome
     }
@@ -470,6 +481,46 @@ fn guesses_turned_away_are_bounded_like_all_logins() {
 }
 
 #[test]
+fn guesses_turned_away_have_places_of_their_own() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| (bounds.user, bounds.places) = (1, 6));
+    assert_eq!(bench.login("ann", "right"), right(0));
+    bench.cost();
+    let gate = bench.gate.lock().unwrap();
+    let _busy = bench.submit_large("ann", "0", 2048);
+    bench.busy_with("0");
+    let _first = bench.submit_large("ann", "1", 2048);
+    bench.until_queued(1);
+    let _second = bench.submit_large("ann", "2", 2048);
+    bench.until(|state| state.held() == (9, 3));
+    let third = bench.submit_large("ann", "3", 2048);
+    bench.until(|state| state.held() == (12, 6));
+    // The third would have to wait like the first two. It is denied, and counted as wrong.
+    let _fourth = bench.submit_large("ann", "4", 2048);
+    assert_eq!(third.recv_timeout(LONG).unwrap(), Outcome::KnownWrong(Failure::Share));
+    assert_eq!(bench.pool.as_ref().unwrap().shared.lock().held(), (12, 6));
+    drop(gate);
+}
+
+/// Equal checks are made once, so that they take one place in the queue.
+#[test]
+fn logins_are_bounded_by_their_bytes() {
+    let memory = Memory::with(&[("ann", HASH)]);
+    let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.logins = 10);
+    let gate = bench.gate.lock().unwrap();
+    let oldest = bench.submit_large("ann", "guess", 2048);
+    bench.busy_with("guess");
+    let others = [(); 3].map(|()| bench.submit_large("ann", "guess", 2048));
+    assert_eq!(oldest.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::Share));
+    bench.until(|state| state.waiting_checks() == 3 && state.held() == (9, 0));
+    drop(gate);
+    for outcome in others {
+        assert_eq!(outcome.recv_timeout(LONG).unwrap(), wrong(0));
+    }
+    bench.until(|state| state.held() == (0, 0));
+}
+
+#[test]
 fn large_passwords_take_several_places() {
     let memory = Memory::with(&[("ann", HASH)]);
     let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.places = 64);
@@ -574,7 +625,7 @@ fn long_checks_wait_while_as_many_are_under_way() {
 /// Has a login wait for a check of this number. It has the time `LONG`.
 fn queue_check(state: &mut State, now: Instant, n: u8, hash: &str) -> Key {
     let mut told = Outcomes::new();
-    let who = Asker { peer: Peer::Unknown, user: "ann".into() };
+    let who = Asker { peer: Peer::Unknown, user: "ann".into(), places: 1 };
     let ticket = (now + LONG, state.number());
     let caller: Arc<dyn Caller> = Arc::new(asks("ann", |_| {}));
     let asking = Asking { ticket, who: who.clone(), password: Zeroizing::default(), caller, costliest: None };
@@ -1033,7 +1084,7 @@ fn waiting(count: usize, end: Instant) -> State {
     let mut state = State::new(1, Settings::of(Duration::from_secs(2)).bounds);
     for _ in 0..count {
         let ticket = (end, state.number());
-        let who = Asker { peer: Peer::Unknown, user: "ann".into() };
+        let who = Asker { peer: Peer::Unknown, user: "ann".into(), places: 1 };
         let caller = Arc::new(asks("ann", |_| {}));
         let asking = Asking { ticket, who, password: Zeroizing::default(), caller, costliest: None };
         state.admit(end, PasswordId(0), asking, &mut Outcomes::new());

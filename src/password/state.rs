@@ -19,9 +19,6 @@ pub(super) type Ticket = (Instant, u64);
 /// Outcomes that are ready to be told.
 pub(super) type Outcomes = Vec<(Arc<dyn Caller>, Outcome)>;
 
-/// A waiting login takes one place in a queue, and one more for every so many bytes.
-const BYTES_A_PLACE: usize = 1024;
-
 /// How much sooner a login is given up for each that waits. It is several times what giving one up takes, so that
 /// the last is given up in time, and that whoever answers them gets them evenly.
 const GIVING_UP: Duration = Duration::from_micros(20);
@@ -29,11 +26,12 @@ const GIVING_UP: Duration = Duration::from_micros(20);
 /// The bounds of the pool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// Places in each queue.
+    /// Places in each queue, and of the logins that were turned away and wait for their deadline. A
+    /// login takes one place, and one more for every KiB.
     pub(super) places: usize,
     /// Checks of one user's passwords that wait.
     pub(super) user: usize,
-    /// Logins without an answer.
+    /// Places of all logins without an answer, wherever they wait.
     pub(super) logins: usize,
     /// How much sooner than it must have its answer a login is given up at most.
     pub(super) sooner: Duration,
@@ -81,6 +79,8 @@ pub(super) struct Asking {
 pub(super) struct Asker {
     pub(super) peer: Peer,
     pub(super) user: Arc<str>,
+    /// How many places it takes.
+    pub(super) places: usize,
 }
 
 /// A password to verify against a hash.
@@ -113,6 +113,7 @@ pub(super) enum Meaning {
 struct Waiting {
     caller: Arc<dyn Caller>,
     place: Place,
+    places: usize,
 }
 
 enum Place {
@@ -165,6 +166,10 @@ pub(super) struct State {
     pub(super) idle: usize,
     /// By when they must have an answer.
     waiting: BTreeMap<Ticket, Waiting>,
+    /// The places that they take.
+    held: usize,
+    /// Those of them that were turned away.
+    held_out: usize,
     /// Before each source.
     asking: Vec<Queue<Asking>>,
     checks: Checks,
@@ -186,6 +191,8 @@ impl State {
             numbers: 0,
             idle: 0,
             waiting: BTreeMap::new(),
+            held: 0,
+            held_out: 0,
             asking: std::iter::repeat_with(|| Queue::new(limits)).take(sources).collect(),
             checks: Checks {
                 short: Queue::new(Limits { user: bounds.user, ..limits }),
@@ -205,13 +212,16 @@ impl State {
 
     /// Takes a login on and has it wait for its first source. False where there is no such source.
     pub(super) fn admit(&mut self, now: Instant, source: PasswordId, asking: Asking, told: &mut Outcomes) -> bool {
-        while self.waiting.len() >= self.bounds.logins
+        let places = asking.who.places;
+        while self.held + places > self.bounds.logins
             && let Some((oldest, _)) = self.waiting.first_key_value()
         {
             let oldest = *oldest;
             self.give_up(now, oldest, Failure::Share, told);
         }
-        self.waiting.insert(asking.ticket, Waiting { caller: Arc::clone(&asking.caller), place: Place::At(source) });
+        self.held += places;
+        let waiting = Waiting { caller: Arc::clone(&asking.caller), place: Place::At(source), places };
+        self.waiting.insert(asking.ticket, waiting);
         self.ask(now, source, asking, told)
     }
 
@@ -224,12 +234,9 @@ impl State {
         };
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return true };
         waiting.place = Place::Before(source, queue.next());
-        let places = places(&asking.who.user, &asking.password);
-        let Asker { peer, user } = asking.who.clone();
+        let Asker { peer, user, places } = asking.who.clone();
         for (fallen, _) in queue.push(now, peer, &user, places, asking) {
-            if let Some(waiting) = self.waiting.remove(&fallen.ticket) {
-                told.push((waiting.caller, Outcome::Failed(Failure::Share)));
-            }
+            self.answer(fallen.ticket, Outcome::Failed(Failure::Share), told);
         }
         true
     }
@@ -278,21 +285,29 @@ impl State {
         let guessed = Guessed { user, is_wrong };
         let flight = Flight { tickets: BTreeSet::from([ticket]), queued: Some((lane, queue.next())), guessed };
         self.flights.insert(check.key, flight);
-        let places = places(&who.user, &check.password);
-        for (fallen, _) in queue.push(now, who.peer, &who.user, places, check) {
-            self.turn_away(&fallen.key, told);
+        for (fallen, _) in queue.push(now, who.peer, &who.user, who.places, check) {
+            self.turn_away(now, &fallen.key, told);
         }
     }
 
     /// There is no place for a check.
-    fn turn_away(&mut self, key: &Key, told: &mut Outcomes) {
+    fn turn_away(&mut self, now: Instant, key: &Key, told: &mut Outcomes) {
         let Some(Flight { tickets, guessed, .. }) = self.flights.remove(key) else { return };
+        let is_wrong = self.is_known_wrong(now, key, guessed);
         for ticket in tickets {
             match self.waiting.get_mut(&ticket) {
                 // If these were denied at once as soon as they are known to be wrong, and the
                 // others not, everyone could find out for which users a right password is
-                // remembered.
-                Some(waiting) if waiting.caller.is_counted() => waiting.place = Place::Out(*key, guessed),
+                // remembered. Where too many wait like this, all of them are denied at once.
+                Some(waiting)
+                    if waiting.caller.is_counted() && self.held_out + waiting.places <= self.bounds.places =>
+                {
+                    self.held_out += waiting.places;
+                    waiting.place = Place::Out(*key, guessed);
+                }
+                Some(waiting) if waiting.caller.is_counted() && is_wrong => {
+                    self.answer(ticket, Outcome::KnownWrong(Failure::Share), told);
+                }
                 Some(_) | None => self.answer(ticket, Outcome::Failed(Failure::Share), told),
             }
         }
@@ -353,9 +368,20 @@ impl State {
 
     /// Answers a login, unless it has its answer.
     pub(super) fn answer(&mut self, ticket: Ticket, outcome: Outcome, told: &mut Outcomes) {
-        if let Some(waiting) = self.waiting.remove(&ticket) {
+        if let Some(waiting) = self.take_out(&ticket) {
             told.push((waiting.caller, outcome));
         }
+    }
+
+    /// Takes out a login that has its answer.
+    fn take_out(&mut self, ticket: &Ticket) -> Option<Waiting> {
+        let waiting = self.waiting.remove(ticket)?;
+        self.held -= waiting.places;
+        match waiting.place {
+            Place::Out(..) => self.held_out -= waiting.places,
+            Place::Before(..) | Place::At(_) | Place::Check(_) => {}
+        }
+        Some(waiting)
     }
 
     /// Whether the login still waits for its answer.
@@ -391,6 +417,7 @@ impl State {
     /// Gives up every login.
     pub(super) fn stop(&mut self, told: &mut Outcomes) {
         self.stopping = true;
+        (self.held, self.held_out) = (0, 0);
         for (_, waiting) in std::mem::take(&mut self.waiting) {
             told.push((waiting.caller, Outcome::Failed(Failure::Stopped)));
         }
@@ -402,7 +429,7 @@ impl State {
 
     /// Takes a login out of wherever it waits. Gives the source that is busy with it.
     fn give_up(&mut self, now: Instant, ticket: Ticket, failure: Failure, told: &mut Outcomes) -> Option<PasswordId> {
-        let waiting = self.waiting.remove(&ticket)?;
+        let waiting = self.take_out(&ticket)?;
         let is_wrong = match &waiting.place {
             Place::Before(..) | Place::At(_) => false,
             Place::Check(key) => {
@@ -434,11 +461,6 @@ impl State {
     }
 }
 
-/// How many places a login takes.
-pub(super) fn places(user: &str, password: &[u8]) -> usize {
-    1 + (user.len() + password.len()) / BYTES_A_PLACE
-}
-
 #[cfg(test)]
 impl State {
     pub(super) fn queued_checks(&self) -> usize {
@@ -447,6 +469,11 @@ impl State {
 
     pub(super) fn asking_of(&self, source: PasswordId) -> usize {
         self.asking[source.0].len()
+    }
+
+    /// The places of all logins, and of those that were turned away.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.held, self.held_out)
     }
 
     pub(super) fn waiting_checks(&self) -> usize {

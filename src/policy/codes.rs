@@ -249,8 +249,8 @@ codes! {
         "A source of the policy was read, and something in it cannot be used. Until it can, every decision that needs it denies.";
     BadPasswordEntry, "bad-password-entry", Error, "An entry of a password file lets no one in",
         "The user of this entry is denied whatever the password: the hash is a password in plain text, another program's, cut short, or takes \
-         longer than the deadline, the line has no `:` or no username, or the user has another line. `exhook-policy passwd FILE USER` sets a \
-         password. `check` reads every entry of a file, unless `--no-sources` is given, and shows 20; a database cannot be asked for all. \
+         longer than the deadline, the line has no `:` or no username, MQTT forbids the username, or the user has another line. \
+         `exhook-policy passwd FILE USER` sets a password. `check` reads every entry of a file, unless `--no-sources` is given, and shows 20; a database cannot be asked for all. \
          The policy loads all the same: the other users of the file log in, and the log of the driver or server has the lines.";
 
     DefaultAllow, "default-allow", Warning, "What no rule matches is allowed",
