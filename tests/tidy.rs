@@ -36,7 +36,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("analysis", &["decision", "emqx", "event", "policy", "text", "topic"]),
     ("limits", &["clock", "decision", "event", "policy"]),
     ("source", &["input", "log", "policy", "stamp"]),
-    ("password", &["input", "log", "policy"]),
+    ("password", &["event", "input", "log", "policy"]),
     ("history", &["clock", "decision", "event", "hook", "limits", "log", "policy", "reply"]),
     ("capture", &["clock", "decision", "event", "log", "policy"]),
     ("state", &["clock", "decision", "handler", "history", "hook", "input", "put"]),
