@@ -1,4 +1,4 @@
-//! HTTP/2 on the connections, by hyper. The calls of a connection are begun in the order in which they came.
+//! HTTP/2 on the connections, by hyper. The logins of a connection are begun in the order in which they came.
 //!
 //! That order counts where logins come at once: `lockout` answers none while earlier guesses are undecided.
 
@@ -7,6 +7,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use hyper::body::Incoming;
@@ -24,6 +25,8 @@ use super::listen::Connection;
 use super::service::Provider;
 use crate::handler::Handler;
 
+/// What the path of a login ends in.
+const LOGIN: &str = "/OnClientAuthenticate";
 /// Brokers give up calls by the hundred where something was slow; that is no attack. No broker gives up more at once than it
 /// has streams.
 const RESETS: usize = STREAMS as usize;
@@ -61,8 +64,9 @@ pub(super) async fn serve<H: Handler + Sync>(
 }
 
 async fn drive<H: Handler + Sync>(connection: Connection, provider: Provider<H>, mut ended: watch::Receiver<bool>) {
-    let calls = Calls { provider, link: Arc::clone(connection.link()) };
-    let served = http2::Builder::new(InOrder)
+    let in_order = InOrder::default();
+    let calls = Calls { provider, link: Arc::clone(connection.link()), in_order: in_order.clone() };
+    let served = http2::Builder::new(in_order)
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADERS)
@@ -84,6 +88,7 @@ async fn drive<H: Handler + Sync>(connection: Connection, provider: Provider<H>,
 struct Calls<H> {
     provider: Provider<H>,
     link: Arc<Link>,
+    in_order: InOrder,
 }
 
 impl<H: Handler + Sync> hyper::service::Service<Request<Incoming>> for Calls<H> {
@@ -92,20 +97,27 @@ impl<H: Handler + Sync> hyper::service::Service<Request<Incoming>> for Calls<H> 
     type Future = <Provider<H> as Service<Request<Body>>>::Future;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.in_order.is_next_login.store(request.uri().path().ends_with(LOGIN), Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Arc::clone(&self.link));
         self.provider.clone().call(request)
     }
 }
 
-/// Begins each call at once, where it is taken from the connection, and gives it a task of its own only if it has to wait.
-///
-/// A runtime that gets a task for each call does not run them in their order.
-#[derive(Debug, Clone, Copy)]
-struct InOrder;
+/// Begins each login at once, where it is taken from the connection, and gives it a task of its own only if it has to wait. A
+/// runtime that gets a task for each call does not run them in their order. All other calls get a task: any thread may run it.
+#[derive(Debug, Clone, Default)]
+struct InOrder {
+    /// Whether the call that comes next is a login. hyper makes its future and gives it to its executor in one go.
+    is_next_login: Arc<AtomicBool>,
+}
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for InOrder {
     fn execute(&self, call: F) {
+        if !self.is_next_login.swap(false, Ordering::Relaxed) {
+            tokio::spawn(call);
+            return;
+        }
         let mut call = Box::pin(call);
         match catch_unwind(AssertUnwindSafe(|| begin(call.as_mut()))) {
             // Its task asks again, and says then whom to wake.
@@ -130,11 +142,12 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn calls_begin_in_their_order_and_end_when_they_can() {
+    async fn logins_begin_in_their_order_and_end_when_they_can() {
         let (begun, ended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         for number in 0..100 {
             let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
-            InOrder.execute(async move {
+            let in_order = InOrder { is_next_login: Arc::new(AtomicBool::new(true)) };
+            in_order.execute(async move {
                 begun.lock().unwrap().push(number);
                 if number % 2 == 0 {
                     sleep(Duration::from_millis(10)).await;

@@ -9,7 +9,7 @@
 //! - `codec`: how a message is carried.
 //! - `service`: one call: read, ask, wait no longer than the deadline, answer.
 //! - `listen`: connections, TLS; `links`: whose they are; `places`: how many there are, and who gets them.
-//! - `drive`: HTTP/2 on each connection, and calls in the order in which they came.
+//! - `drive`: HTTP/2 on each connection, and logins in the order in which they came.
 //! - `held`: what calls under way keep, and how much of it a connection may have; `lines`: what is logged of this.
 //! - [`server`]: all of it running, from the first connection to the end.
 //!

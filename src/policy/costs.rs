@@ -4,9 +4,11 @@ use super::decide::TopicRule;
 use super::model::{AuthRule, Limits};
 use crate::decision::Weight;
 use crate::event::{Action, Client, Event};
+use crate::text::Work;
 use crate::text::machine::Cost;
 
-/// A question that can take more steps than this is not light: half a millisecond.
+/// A question with a long text that can take more steps than this is not light: half a millisecond. What is told of usual
+/// ones is far more than they take, so they may come to the bound of a question.
 const LIGHT: usize = 50_000;
 /// Usual clients have no longer names and topics.
 const USUAL: usize = 256;
@@ -67,12 +69,10 @@ impl Costs {
             | Event::SessionTerminated { .. }
             | Event::MessagePublish(_) => (0, 0),
         };
-        if most <= LIGHT {
-            Weight::Light
-        } else if length <= USUAL {
-            Weight::Usual
-        } else {
-            Weight::Long
+        match (length <= USUAL, most) {
+            (true, ..=Work::QUESTION) | (false, ..=LIGHT) => Weight::Light,
+            (true, _) => Weight::Usual,
+            (false, _) => Weight::Long,
         }
     }
 }
