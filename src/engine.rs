@@ -283,6 +283,10 @@ impl Handler for Engine {
         self.ask(false, |core| core.may_wait(hook))
     }
 
+    fn orders_logins(&self) -> bool {
+        self.ask(false, |core| !core.policy.limits().is_empty())
+    }
+
     fn weight(&self, event: &Event<'_>) -> Weight {
         self.ask(Weight::Light, |core| core.policy.weight(event))
     }

@@ -51,6 +51,10 @@ pub trait Handler: Send + 'static {
     fn may_wait(&self, _: Hook) -> bool {
         true
     }
+    /// Whether the order in which logins come changes how they are answered.
+    fn orders_logins(&self) -> bool {
+        false
+    }
     /// How long handling the event can take.
     fn weight(&self, _: &Event<'_>) -> Weight {
         Weight::Light

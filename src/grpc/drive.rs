@@ -97,7 +97,8 @@ impl<H: Handler + Sync> hyper::service::Service<Request<Incoming>> for Calls<H> 
     type Future = <Provider<H> as Service<Request<Body>>>::Future;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.in_order.is_next_login.store(request.uri().path().ends_with(LOGIN), Ordering::Relaxed);
+        let is_login = request.uri().path().ends_with(LOGIN) && self.provider.orders_logins();
+        self.in_order.is_next_login.store(is_login, Ordering::Relaxed);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Arc::clone(&self.link));
         self.provider.clone().call(request)

@@ -91,6 +91,13 @@ impl<H: Handler + Sync> Provider<H> {
     }
 }
 
+impl<H: Handler> Provider<H> {
+    /// Whether the order in which logins come changes how they are answered.
+    pub(super) fn orders_logins(&self) -> bool {
+        self.shared.handler.orders_logins()
+    }
+}
+
 impl<H> Provider<H> {
     /// Says what was left out of the log, once in a while.
     pub(super) fn sum_up(&self) {
