@@ -227,7 +227,7 @@ impl<H: Handler + Sync> Call<H> {
         weight: Weight,
     ) -> Result<Asked<'c>, String> {
         self.acknowledge();
-        // A call begins where its connection is read. The other calls of that connection must not wait for this one.
+        // A login may begin where its connection is read. The other calls of that connection must not wait for it.
         tokio::task::yield_now().await;
         let turns = if weight == Weight::Usual { &self.shared.usual } else { &self.shared.long };
         // The semaphores are never closed.
