@@ -98,7 +98,11 @@ async fn answers_that_are_not_taken_close_the_connection() {
     // A window of one byte is as good as none.
     for window in [0, 1] {
         let mut raw = Raw::greeted(server.address, &[(INITIAL_WINDOW, window)]).await;
-        let goes_on = raw.calls(CALLS + 5_000, AUTHORIZE, Some(&body)).await;
+        assert!(raw.calls(CALLS, AUTHORIZE, Some(&body)).await);
+        // The beginnings of the answers need no window. All are decided before it goes on to call.
+        let seen = raw.see(LONGEST, |seen| seen.begun == CALLS || seen.is_closed).await;
+        assert_eq!((seen.begun, seen.answers, seen.is_closed), (CALLS, 0, false), "a window of {window}");
+        let goes_on = raw.calls(5_000, AUTHORIZE, Some(&body)).await;
         assert!(!goes_on || raw.is_closed().await, "a window of {window}");
         assert_eq!(wire.call(&broker, allowed()).await, answered(&YES));
     }

@@ -38,6 +38,8 @@ pub(crate) struct Raw {
 /// What a server sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Seen {
+    /// Answers whose headers came.
+    pub(crate) begun: usize,
     pub(crate) answers: usize,
     /// Answers that say yes.
     pub(crate) allowed: usize,
@@ -145,6 +147,7 @@ impl Raw {
                 }
                 seen.allowed += usize::from(head[3] == DATA && rest[..length].ends_with(&YES));
                 let is_end = head[4] & END_STREAM != 0;
+                seen.begun += usize::from(head[3] == HEADERS && !is_end);
                 match head[3] {
                     DATA | HEADERS if is_end => seen.answers += 1,
                     RESET if rest[..length] == REFUSED => seen.refused += 1,
