@@ -48,9 +48,9 @@ fn one_read(call: impl Fn(&mut Vec<u8>, u32, &frames::Client)) -> Vec<u8> {
 
 /// From bytes to events.
 mod reader {
-    use exhook_policy::event::Event;
-    use exhook_policy::port::call::Incoming;
-    use exhook_policy::port::frame::{Frames, Packet};
+    use exhook_policy_core::event::Event;
+    use exhook_policy_runtime::port::call::Incoming;
+    use exhook_policy_runtime::port::frame::{Frames, Packet};
 
     use super::{Bencher, BytesCount, ItemsCount, black_box, frames, one_read};
 
@@ -115,10 +115,11 @@ mod reader {
 
 /// What a policy decides, by its size: a thousand questions a round, whose answers lie all over it.
 mod decisions {
-    use exhook_policy::event::Action;
-    use exhook_policy::policy::lists::Lists;
-    use exhook_policy::policy::{Policy, load};
-    use exhook_policy::source;
+    use exhook_policy_core::event::Action;
+    use exhook_policy_core::policy::Policy;
+    use exhook_policy_core::policy::lists::Lists;
+    use exhook_policy_runtime::files::policies;
+    use exhook_policy_runtime::source;
 
     use super::subjects::{Asked, Question, Subject};
     use super::{Bencher, ItemsCount, black_box};
@@ -126,7 +127,7 @@ mod decisions {
     fn compiled(subject: Subject) -> (Policy, Lists) {
         let folder = tempfile::tempdir().expect("a folder");
         subject.write(folder.path());
-        let loaded = load(&folder.path().join("rules.yaml")).unwrap_or_else(|report| panic!("{report}"));
+        let loaded = policies::load(&folder.path().join("rules.yaml")).unwrap_or_else(|report| panic!("{report}"));
         let policy = Policy::compile(loaded.model);
         let (lists, problems) = source::read(policy.lists());
         assert!(problems.is_empty(), "{problems:?}");
@@ -178,12 +179,12 @@ mod limits {
     use std::cell::Cell;
     use std::path::Path;
 
-    use exhook_policy::clock::Moment;
-    use exhook_policy::event::{Client, Extra, Peerhost};
-    use exhook_policy::limits::{Limits, Login};
-    use exhook_policy::policy::lists::Lists;
-    use exhook_policy::policy::model::Limits as Defs;
-    use exhook_policy::policy::{Policy, parse};
+    use exhook_policy_core::event::{Client, Extra, Peerhost};
+    use exhook_policy_core::policy::lists::Lists;
+    use exhook_policy_core::policy::model::Limits as Defs;
+    use exhook_policy_core::policy::{Policy, parse};
+    use exhook_policy_runtime::clock::Moment;
+    use exhook_policy_runtime::limits::{Limits, Login};
 
     use super::{Bencher, ItemsCount, black_box};
 
@@ -244,9 +245,9 @@ mod limits {
 
 /// A set of topics against one rule's patterns, by how many these are and of which kind; the last one fits.
 mod topics {
-    use exhook_policy::event::Action;
-    use exhook_policy::text::Identity;
-    use exhook_policy::topic::{Pattern, Patterns, Request};
+    use exhook_policy_core::event::Action;
+    use exhook_policy_core::text::Identity;
+    use exhook_policy_core::topic::{Pattern, Patterns, Request};
 
     use super::{Bencher, black_box};
 
@@ -332,7 +333,7 @@ mod topics {
 mod lists {
     use std::net::IpAddr;
 
-    use exhook_policy::policy::lists::{List, Uses};
+    use exhook_policy_core::policy::lists::{List, Uses};
 
     use super::{Bencher, ItemsCount, black_box, policies};
 
@@ -380,9 +381,9 @@ mod lists {
 
 /// Answers as frames.
 mod replies {
-    use exhook_policy::decision::Answer;
-    use exhook_policy::port::frame::Packet;
-    use exhook_policy::port::reply::{Outcome, push};
+    use exhook_policy_core::decision::Answer;
+    use exhook_policy_runtime::port::frame::Packet;
+    use exhook_policy_runtime::port::reply::{Outcome, push};
 
     use super::{Bencher, ItemsCount};
 
@@ -402,7 +403,7 @@ mod replies {
 
 /// Events as lines.
 mod json {
-    use exhook_policy::event::json::{read, write};
+    use exhook_policy_core::event::json::{read, write};
 
     use super::reader::{apart, event};
     use super::{Bencher, frames};
@@ -433,10 +434,10 @@ mod history {
     use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::{Duration, Instant};
 
-    use exhook_policy::history::{History, Recorder};
-    use exhook_policy::log::Log;
-    use exhook_policy::policy::model::{HistoryDef, Record, Sync};
-    use exhook_policy::reply::Sink;
+    use exhook_policy_core::answer_sink::Sink;
+    use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
+    use exhook_policy_runtime::history::{History, Recorder};
+    use exhook_policy_runtime::log::Log;
 
     use super::reader::{apart, event};
     use super::{Bencher, ItemsCount, frames, one_read};

@@ -20,14 +20,14 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, Setup};
-use crate::handler::{Load, Refused};
-use crate::history::Recorder;
-use crate::log::Log;
-use crate::port::driver;
-use crate::port::frame::Packet;
-use crate::port::pipes::Pipes;
-use crate::state::{Folder, last_good};
+use exhook_policy_core::handler::{Load, Refused};
+use exhook_policy_runtime::engine::{Engine, Setup};
+use exhook_policy_runtime::history::Recorder;
+use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::port::driver;
+use exhook_policy_runtime::port::frame::Packet;
+use exhook_policy_runtime::port::pipes::Pipes;
+use exhook_policy_runtime::state::{Folder, last_good};
 
 /// What `python3 -V` answers. The broker wants 3.0 or later; erlport runs on this one.
 const PYTHON_VERSION: &str = "Python 3.8.0";

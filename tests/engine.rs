@@ -8,14 +8,14 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use exhook_policy::decision::Answer;
-use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
-use exhook_policy::handler::Handler;
-use exhook_policy::history::Recorder;
-use exhook_policy::hook::Kind;
-use exhook_policy::log::Log;
-use exhook_policy::reply::{Sink, Token};
+use exhook_policy_core::answer_sink::{Sink, Token};
+use exhook_policy_core::decision::Answer;
+use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy_core::handler::Handler;
+use exhook_policy_core::hook::Kind;
+use exhook_policy_runtime::engine::{Engine, Setup};
+use exhook_policy_runtime::history::Recorder;
+use exhook_policy_runtime::log::Log;
 
 /// An engine with what it says later and what it logs.
 struct Bench {

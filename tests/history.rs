@@ -9,14 +9,14 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use exhook_policy::decision::{Answer, Mode};
-use exhook_policy::event::{
+use exhook_policy_core::decision::{Answer, Mode};
+use exhook_policy_core::event::{
     Action, Attempt, BrokerLoaded, Client, Event, Extra, Message, Origin, Password, Payload, Peerhost,
 };
-use exhook_policy::history::resync::{Form, List, Scope, resync};
-use exhook_policy::history::{Asked, Denial, History, Process, Recorder, Serves};
-use exhook_policy::log::Log;
-use exhook_policy::policy::model::{HistoryDef, Record, Sync};
+use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
+use exhook_policy_runtime::history::resync::{Form, List, Scope, resync};
+use exhook_policy_runtime::history::{Asked, Denial, History, Process, Recorder, Serves};
+use exhook_policy_runtime::log::Log;
 use rusqlite::Connection;
 
 /// Generous: the machine may be busy.

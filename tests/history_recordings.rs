@@ -8,12 +8,12 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use exhook_policy::decision::Answer;
-use exhook_policy::history::{History, Recorder};
-use exhook_policy::log::Log;
-use exhook_policy::policy::model::{HistoryDef, Record, Sync};
-use exhook_policy::port::call::Incoming;
-use exhook_policy::port::frame::{Frames, Packet};
+use exhook_policy_core::decision::Answer;
+use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
+use exhook_policy_runtime::history::{History, Recorder};
+use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::port::call::Incoming;
+use exhook_policy_runtime::port::frame::{Frames, Packet};
 use rusqlite::Connection;
 
 /// The columns `clientid`, `closed_by`, `reason` and `proto_ver`. `assigned` is a clientid that the broker chose.

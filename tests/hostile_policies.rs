@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use exhook_policy::policy;
-use exhook_policy::policy::codes::Code;
-use exhook_policy::policy::diag::{Diagnostic, Report};
+use exhook_policy_core::policy;
+use exhook_policy_core::policy::codes::Code;
+use exhook_policy_core::policy::diag::{Diagnostic, Report};
 use proptest::prelude::*;
 
 /// Far more than any of these takes, even without optimisation on a busy machine.

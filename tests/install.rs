@@ -113,7 +113,7 @@ fn mistakes() {
 /// Every version that is known has settings, and those of a line are the same for all who do not say which release.
 #[test]
 fn every_known_version_is_served() {
-    for version in exhook_policy::emqx::Version::known() {
+    for version in exhook_policy_core::emqx::Version::known() {
         let said = install(&["--emqx", &version.to_string()]);
         let served =
             said.contains(&format!("\nEMQX {version} calls emqx.exhook.v")) && said.ends_with("\nexit code 0\n");

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use exhook_policy::decision::Answer;
-use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Client, Event, Extra, Password, Peerhost};
-use exhook_policy::handler::Handler;
-use exhook_policy::history::Recorder;
-use exhook_policy::log::Log;
-use exhook_policy::reply::{Sink, Token};
+use exhook_policy_core::answer_sink::{Sink, Token};
+use exhook_policy_core::decision::Answer;
+use exhook_policy_core::event::{Client, Event, Extra, Password, Peerhost};
+use exhook_policy_core::handler::Handler;
+use exhook_policy_runtime::engine::{Engine, Setup};
+use exhook_policy_runtime::history::Recorder;
+use exhook_policy_runtime::log::Log;
 use rusqlite::Connection;
 
 /// Long for a machine that is busy.

@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 
 use exhook_policy::live::{self, Broker, Observer, Outcome, Summary};
 use exhook_policy::mqtt::Version;
-use exhook_policy::suite::{self, Secret, Test};
+use exhook_policy_core::suite::{Secret, Test};
+use exhook_policy_runtime::files::policies;
 use mosquitto::Mosquitto;
 use stand_in::Does;
 
@@ -45,7 +46,7 @@ fn broker(name: String, versions: &[Version]) -> Broker {
 
 /// What came of every case, as text.
 fn report(suite_file: &Path, broker: &Broker) -> String {
-    let suite = suite::load(suite_file).unwrap();
+    let suite = policies::load_suite(suite_file).unwrap();
     let tests: Vec<&Test> = suite.tests.iter().collect();
     let (mut said, mut summary) = (String::new(), Summary::default());
     let ended = live::run(&suite, &tests, broker, |tried| {

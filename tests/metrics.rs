@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use exhook_policy::decision::Answer;
-use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
-use exhook_policy::handler::Handler;
-use exhook_policy::history::Recorder;
-use exhook_policy::hook::Hook;
-use exhook_policy::log::Log;
+use exhook_policy_core::decision::Answer;
+use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy_core::handler::Handler;
+use exhook_policy_core::hook::Hook;
+use exhook_policy_runtime::engine::{Engine, Setup};
+use exhook_policy_runtime::history::Recorder;
+use exhook_policy_runtime::log::Log;
 
 const LONG: Duration = Duration::from_secs(60);
 

@@ -12,9 +12,9 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use exhook_policy::log::Log;
-use exhook_policy::password::{Caller, Login, Outcome, Pool, StoredHash};
-use exhook_policy::policy::model::{PasswordDef, PasswordId, PasswordSource};
+use exhook_policy_core::policy::model::{PasswordDef, PasswordId, PasswordSource};
+use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::password::{Caller, Login, Outcome, Pool, StoredHash};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use zeroize::Zeroizing;

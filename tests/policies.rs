@@ -15,12 +15,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use exhook_policy::analysis::findings;
-use exhook_policy::policy::codes::{Code, Severity};
-use exhook_policy::policy::diag::{Diagnostic, Report};
-use exhook_policy::policy::problem::{SourceFault, SourceKind, SourceProblem};
-use exhook_policy::policy::{self, Loaded};
-use exhook_policy::topic::Budget;
+use exhook_policy_core::policy::codes::{Code, Severity};
+use exhook_policy_core::policy::diag::{Diagnostic, Report};
+use exhook_policy_core::policy::problem::{SourceFault, SourceKind, SourceProblem};
+use exhook_policy_core::policy::{self, Loaded};
+use exhook_policy_core::topic::Budget;
+use exhook_policy_runtime::files::policies;
+use exhook_policy_tools::analysis::findings;
 
 /// When the policies are looked at: 2026-12-01T09:00Z, a Tuesday.
 const NOW: i64 = 1_796_115_600_000;
@@ -128,7 +129,7 @@ const ELSEWHERE: [Code; 6] = [
 fn every_code_has_a_policy() {
     let mut met = HashSet::new();
     for path in files("bad").into_iter().chain(files("warned")) {
-        let report = report(policy::load(&path));
+        let report = report(policies::load(&path));
         met.extend(report.diagnostics().iter().map(Diagnostic::code));
     }
     met.extend(ELSEWHERE);
@@ -157,7 +158,7 @@ fn near_miss(path: &Path) -> Code {
 #[test]
 fn good_policies_are_fine() {
     for path in files("good") {
-        let report = report(policy::load(&path));
+        let report = report(policies::load(&path));
         assert_eq!(report.render(false), format!("{}: fine\n", path.display()));
         assert!(report.is_empty());
     }
@@ -233,7 +234,7 @@ fn mistakes_in_long_lines_show_a_part_of_the_line() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_apart() {
-    let report = *policy::load(Path::new("no/such/rules.yaml")).unwrap_err();
+    let report = *policies::load(Path::new("no/such/rules.yaml")).unwrap_err();
     assert!(report.is_unreadable());
     let expected = "error[unreadable-file]: the file cannot be read: No such file or directory (os error 2)\n\
                     --> no/such/rules.yaml\n\nno/such/rules.yaml: 1 error\n";
@@ -315,7 +316,7 @@ fn the_schema_and_the_decoder_agree() {
     let schema: serde_json::Value = serde_json::from_str(&policy::schema()).unwrap();
     let mut refused = 0;
     for path in files("good").into_iter().chain(files("warned")).chain(files("bad")) {
-        let report = report(policy::load(&path));
+        let report = report(policies::load(&path));
         let codes: BTreeSet<Code> = report.diagnostics().iter().map(Diagnostic::code).collect();
         let unread = [Code::YamlSyntax, Code::NotUtf8, Code::TooLarge, Code::DuplicateKey];
         if codes.iter().any(|code| unread.contains(code)) || report.render(false).contains("is never closed") {

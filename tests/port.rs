@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use eetf::{Atom, Binary, FixInteger, List, Term, Tuple};
-use exhook_policy::password::StoredHash;
+use exhook_policy_runtime::password::StoredHash;
 use tempfile::TempDir;
 
 const RULES: &str = "

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use exhook_policy::event::{Action, Event};
-use exhook_policy::hook::Hook;
-use exhook_policy::port::call::Incoming;
-use exhook_policy::port::frame::{Frames, Packet};
-use exhook_policy::port::term::{Reader, Shown};
+use exhook_policy_core::event::{Action, Event};
+use exhook_policy_core::hook::Hook;
+use exhook_policy_runtime::port::call::Incoming;
+use exhook_policy_runtime::port::frame::{Frames, Packet};
+use exhook_policy_runtime::port::term::{Reader, Shown};
 
 const ORDINARY: &str = "ordinary.bin";
 const LONG: &str = "long.bin";

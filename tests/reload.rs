@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use exhook_policy::decision::Answer;
-use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
-use exhook_policy::handler::{Caller, Handler, Told};
-use exhook_policy::history::Recorder;
-use exhook_policy::hook::{Hook, HookSet};
-use exhook_policy::log::Log;
-use exhook_policy::reply::Token;
+use exhook_policy_core::answer_sink::Token;
+use exhook_policy_core::decision::Answer;
+use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy_core::handler::{Caller, Handler, Told};
+use exhook_policy_core::hook::{Hook, HookSet};
+use exhook_policy_runtime::engine::{Engine, Setup};
+use exhook_policy_runtime::history::Recorder;
+use exhook_policy_runtime::log::Log;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -578,9 +578,9 @@ fn a_driver_that_finds_no_policy_says_so_where_it_is_looked_for() {
 /// Whatever `init` once told the broker, which hands that back: the mode that was in force last is known after any end.
 #[test]
 fn the_mode_that_was_in_force_last_is_known_after_any_end() {
-    use exhook_policy::decision::Mode;
-    use exhook_policy::state::Folder;
-    use exhook_policy::state::last_good::recall_mode;
+    use exhook_policy_core::decision::Mode;
+    use exhook_policy_runtime::state::Folder;
+    use exhook_policy_runtime::state::last_good::recall_mode;
 
     let bench = Bench::new(&format!("mode: audit\n{}", allows("a")));
     let folder = Folder::of(&bench.file(), None);

@@ -8,11 +8,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use exhook_policy::event::Event;
-use exhook_policy::event::owned::OwnedEvent;
-use exhook_policy::port::call::Incoming;
-use exhook_policy::port::frame::{Frames, Packet};
 use exhook_policy::replay::{Entry, Events};
+use exhook_policy_core::event::Event;
+use exhook_policy_core::event::owned::OwnedEvent;
+use exhook_policy_runtime::port::call::Incoming;
+use exhook_policy_runtime::port::frame::{Frames, Packet};
 use tempfile::TempDir;
 
 const POLICY: &str = r#"

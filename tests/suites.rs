@@ -12,9 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use exhook_policy::policy::codes::Code;
-use exhook_policy::policy::diag::{Diagnostic, Report};
-use exhook_policy::suite;
+use exhook_policy_core::policy::codes::Code;
+use exhook_policy_core::policy::diag::{Diagnostic, Report};
+use exhook_policy_core::suite;
+use exhook_policy_runtime::files::policies;
 use tempfile::TempDir;
 
 use golden_text::{check_findings, check_golden, files};
@@ -26,7 +27,7 @@ fn folder(name: &str) -> PathBuf {
 
 /// What is wrong with a test file; the report on its policy is left out.
 fn report(bytes: &[u8], path: &Path) -> Report {
-    let mut reports = suite::parse(bytes, path).unwrap_err();
+    let mut reports = policies::parse_suite(bytes, path).unwrap_err();
     reports.pop().unwrap()
 }
 
@@ -347,7 +348,7 @@ fn a_file_has_no_more_cases_than_can_be_run() {
 fn a_password_is_not_printed() {
     let text = "policy: ../rules.yaml\npasswords: { devices: { a: s3cret } }\n\
                 tests: [{ name: a, client: { clientid: a }, expect: { authenticate: s3cret, deny: default } }]\n";
-    let suite = suite::parse(text.as_bytes(), &folder("run").join("any.yaml")).unwrap();
+    let suite = policies::parse_suite(text.as_bytes(), &folder("run").join("any.yaml")).unwrap();
     assert!(format!("{suite:?}").contains("Secret(..)") && !format!("{suite:?}").contains("s3cret"), "{suite:?}");
     assert_eq!(suite.tests[0].cases[0].question.to_string(), "authenticate with a password");
 }
@@ -436,7 +437,7 @@ fn no_slip_of_the_pen_shows_a_password() {
             let slip = SLIPS[(start + length) % SLIPS.len()];
             text.replace_range(start..(start + length).min(SOUND.len()), slip);
             let text = text.replace("SECRET", "hunter2");
-            let Err(reports) = suite::parse(text.as_bytes(), &path) else { continue };
+            let Err(reports) = policies::parse_suite(text.as_bytes(), &path) else { continue };
             let shown: String = reports.iter().map(ToString::to_string).collect();
             assert!(!shown.contains("hunter2"), "{text}\n{shown}");
         }

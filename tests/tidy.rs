@@ -14,56 +14,61 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Which modules of the crate a module may use. Data flows one way, and these are its edges.
-const EDGES: &[(&str, &[&str])] = &[
-    ("clock", &[]),
-    ("emqx", &[]),
-    ("hook", &[]),
-    ("event", &["decision", "hook"]),
-    ("decision", &[]),
-    ("reply", &["decision"]),
-    ("handler", &["decision", "event", "hook", "reply"]),
-    ("log", &[]),
-    ("stamp", &[]),
-    ("put", &["input"]),
-    ("input", &[]),
-    ("metrics", &["decision", "hook", "log", "policy", "put"]),
-    ("mqtt", &[]),
-    ("text", &[]),
-    ("topic", &["event", "text"]),
-    ("policy", &["decision", "emqx", "event", "hook", "input", "text", "topic"]),
-    ("reverse", &["decision", "event", "policy", "text", "topic"]),
-    ("analysis", &["decision", "emqx", "event", "policy", "text", "topic"]),
-    ("limits", &["clock", "decision", "event", "policy"]),
-    ("source", &["input", "log", "policy", "stamp"]),
-    ("password", &["event", "input", "log", "policy"]),
-    ("history", &["clock", "decision", "event", "hook", "limits", "log", "policy", "reply"]),
-    ("capture", &["clock", "decision", "event", "log", "policy"]),
-    ("state", &["clock", "decision", "handler", "history", "hook", "input", "put"]),
+/// Modules, each with those that it may use.
+type Edges = &'static [(&'static str, &'static [&'static str])];
+
+/// Which modules of its own crate a module may use. Data flows one way, and these are the edges. Those between the
+/// crates are Cargo's.
+const EDGES: &[(&str, Edges)] = &[
     (
-        "engine",
+        "crates/core/src",
         &[
-            "capture", "clock", "decision", "emqx", "event", "handler", "history", "hook", "limits", "log", "metrics",
-            "password", "policy", "reply", "source", "stamp", "state",
+            ("emqx", &[]),
+            ("hook", &[]),
+            ("decision", &[]),
+            ("event", &["decision", "hook"]),
+            ("answer_sink", &["decision"]),
+            ("handler", &["answer_sink", "decision", "event", "hook"]),
+            ("text", &[]),
+            ("topic", &["event", "text"]),
+            ("policy", &["decision", "emqx", "event", "hook", "text", "topic"]),
+            ("suite", &["decision", "event", "policy"]),
         ],
     ),
-    ("grpc", &["clock", "decision", "emqx", "event", "handler", "hook", "input", "log", "reply", "stamp"]),
-    ("port", &["decision", "event", "handler", "hook", "log", "reply"]),
-    ("replay", &["decision", "event", "hook", "policy", "port"]),
-    ("launch", &["engine", "handler", "history", "log", "port", "state"]),
-    ("suite", &["decision", "event", "policy"]),
-    ("convert", &["decision", "policy", "topic"]),
-    ("live", &["clock", "decision", "emqx", "event", "mqtt", "policy", "suite", "topic"]),
-    ("doctor", &["clock", "convert", "decision", "emqx", "event", "input", "launch", "mqtt", "policy", "source"]),
+    ("crates/tools/src", &[("convert", &[]), ("analysis", &[]), ("reverse", &[])]),
     (
-        "cli",
+        "crates/runtime/src",
         &[
-            "analysis", "clock", "convert", "decision", "doctor", "emqx", "engine", "event", "grpc", "history", "hook",
-            "input", "launch", "limits", "live", "log", "mqtt", "password", "policy", "port", "put", "replay",
-            "reverse", "source", "state", "suite", "text", "topic",
+            ("clock", &[]),
+            ("files", &[]),
+            ("log", &[]),
+            ("metrics", &["files", "log"]),
+            ("limits", &["clock"]),
+            ("source", &["files", "log"]),
+            ("password", &["files", "log"]),
+            ("history", &["clock", "limits", "log"]),
+            ("capture", &["clock", "log"]),
+            ("state", &["clock", "files", "history"]),
+            (
+                "engine",
+                &["capture", "clock", "files", "history", "limits", "log", "metrics", "password", "source", "state"],
+            ),
+            ("grpc", &["clock", "files", "log"]),
+            ("port", &["log"]),
         ],
     ),
-    ("main", &["cli", "launch", "put"]),
+    (
+        "src",
+        &[
+            ("mqtt", &[]),
+            ("replay", &[]),
+            ("launch", &[]),
+            ("live", &["mqtt"]),
+            ("doctor", &["launch", "mqtt"]),
+            ("cli", &["doctor", "launch", "live", "mqtt", "replay"]),
+            ("main", &[]),
+        ],
+    ),
 ];
 
 /// Files that may be longer than the others, and why.
@@ -112,15 +117,20 @@ fn is_test(name: &str) -> bool {
     name.ends_with("tests.rs") || name.contains("/tests/")
 }
 
+/// The files of all crates, without what they share for their tests.
 fn sources() -> Vec<(String, String)> {
-    let sources = files_below("src");
-    assert!(sources.len() > 20, "{} files", sources.len());
+    let mut sources = Vec::new();
+    for (folder, _) in EDGES {
+        let files = files_below(folder);
+        assert!(files.len() > 20, "{folder} has {} files", files.len());
+        sources.extend(files);
+    }
     sources
 }
 
 /// The module at the top of the crate that a file belongs to.
-fn module(name: &str) -> &str {
-    let name = name.strip_prefix("src/").unwrap();
+fn module<'n>(folder: &str, name: &'n str) -> &'n str {
+    let name = name.strip_prefix(folder).unwrap().trim_start_matches('/');
     name.split('/').next().unwrap().trim_end_matches(".rs")
 }
 
@@ -136,51 +146,51 @@ fn files_are_short_enough_to_read() {
 
 #[test]
 fn modules_use_only_what_they_may_know() {
-    let edges: BTreeMap<&str, &[&str]> = EDGES.iter().copied().collect();
-    let mut wrong = Vec::new();
-    let mut modules = BTreeSet::new();
-    for (name, text) in sources().iter().filter(|(name, _)| name != "src/lib.rs") {
-        let from = module(name);
-        modules.insert(from.to_owned());
-        let allowed = edges.get(from).unwrap_or_else(|| panic!("{name}: which modules may {from} use?"));
-        for used in used_modules(&code(name, text)) {
-            if used != from && !allowed.contains(&used.as_str()) {
-                wrong.push(format!("{name} uses {used}"));
+    for (folder, edges) in EDGES {
+        let edges: BTreeMap<&str, &[&str]> = edges.iter().copied().collect();
+        let mut wrong = Vec::new();
+        let mut modules = BTreeSet::new();
+        for (name, text) in files_below(folder).iter().filter(|(name, _)| !name.ends_with("src/lib.rs")) {
+            let from = module(folder, name);
+            modules.insert(from.to_owned());
+            let allowed = edges.get(from).unwrap_or_else(|| panic!("{name}: which modules may {from} use?"));
+            for used in used_modules(&code(name, text)) {
+                if used != from && !allowed.contains(&used.as_str()) {
+                    wrong.push(format!("{name} uses {used}"));
+                }
             }
         }
+        assert_eq!(wrong, Vec::<String>::new());
+        let listed: BTreeSet<String> = edges.keys().map(|&module| module.to_owned()).collect();
+        assert_eq!(modules, listed, "{folder}");
     }
-    assert_eq!(wrong, Vec::<String>::new());
-    let listed: BTreeSet<String> = edges.keys().map(|&module| module.to_owned()).collect();
-    assert_eq!(modules, listed);
 }
 
-/// The modules behind `crate::` and, in the program, `exhook_policy::`; in groups too.
+/// The modules behind `crate::`; in groups too.
 fn used_modules(code: &str) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
-    for path in ["crate::", "exhook_policy::"] {
-        for (at, _) in code.match_indices(path) {
-            let rest = &code[at + path.len()..];
-            if let Some(group) = rest.strip_prefix('{') {
-                let mut depth = 0;
-                let mut item = String::new();
-                for c in group.chars() {
-                    match c {
-                        '{' => depth += 1,
-                        '}' if depth == 0 => break,
-                        '}' => depth -= 1,
-                        ',' if depth == 0 => {
-                            used.insert(word(item.trim()));
-                            item.clear();
-                            continue;
-                        }
-                        _ => {}
+    for (at, path) in code.match_indices("crate::") {
+        let rest = &code[at + path.len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut item = String::new();
+            for c in group.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => {
+                        used.insert(word(item.trim()));
+                        item.clear();
+                        continue;
                     }
-                    item.push(c);
+                    _ => {}
                 }
-                used.insert(word(item.trim()));
-            } else {
-                used.insert(word(rest));
+                item.push(c);
             }
+            used.insert(word(item.trim()));
+        } else {
+            used.insert(word(rest));
         }
     }
     used.remove("");
@@ -192,49 +202,52 @@ fn word(text: &str) -> String {
 }
 
 #[test]
-fn deciding_reads_no_file_no_clock_and_no_environment() {
+fn what_is_pure_reads_no_file_no_clock_and_no_environment() {
+    let pure = ["crates/core/", "crates/tools/", "crates/runtime/src/limits"];
+    let mut found = 0;
     for (name, text) in sources() {
-        let pure = [
-            "src/text/",
-            "src/topic/",
-            "src/event.rs",
-            "src/event/",
-            "src/decision.rs",
-            "src/hook.rs",
-            "src/reply.rs",
-            "src/emqx.rs",
-            "src/limits",
-        ];
-        let deciding = [
-            "src/policy/decide.rs",
-            "src/policy/who.rs",
-            "src/policy/lists.rs",
-            "src/policy/when",
-            "src/policy/model.rs",
-            "src/policy/trace.rs",
-            "src/policy/show.rs",
-        ];
-        if !pure.iter().chain(&deciding).any(|start| name.starts_with(start)) {
+        if !pure.iter().any(|start| name.starts_with(start)) {
             continue;
         }
+        found += 1;
         let code = code(&name, &text);
-        for word in
-            ["std::fs", "std::io", "std::env", "std::thread", "std::process", "Instant", "SystemTime", "rusqlite"]
-        {
+        for word in [
+            "std::fs",
+            "std::io",
+            "std::env",
+            "std::net::Tcp",
+            "std::thread",
+            "std::process",
+            "Instant::now",
+            "SystemTime",
+        ] {
             assert!(!code.contains(word), "{name} has {word}");
         }
+    }
+    assert!(found > 100, "{found} files");
+}
+
+/// What the policy engine is made of has nothing that reads files, talks to others or starts threads.
+#[test]
+fn the_policy_engine_depends_on_nothing_that_does_input_or_output() {
+    let built = built_with(&metadata("crates/core/Cargo.toml"));
+    assert!(built.iter().any(|(name, _)| name == "serde-saphyr"), "{built:?}");
+    let named = |word: &str| built.iter().filter(|(name, _)| name.starts_with(word)).collect::<Vec<_>>();
+    for word in ["rusqlite", "libsqlite3", "tokio", "mio", "rustix", "hyper", "tonic", "crossbeam", "rayon", "tempfile"]
+    {
+        assert!(named(word).is_empty(), "{:?}", named(word));
     }
 }
 
 /// Who reads a file by another way than `input`, and why that has an end.
 const READ_BY_THEMSELVES: &[(&str, &str)] = &[
-    ("src/input.rs", "it is the one that reads"),
-    ("src/capture/file.rs", "it is appended to, and looked at byte by byte"),
+    ("crates/runtime/src/files/input.rs", "it is the one that reads"),
+    ("crates/runtime/src/capture/file.rs", "it is appended to, and looked at byte by byte"),
     ("src/cli/demo/host.rs", "a frame of a child of this program, by its length"),
-    ("src/history/process.rs", "lines of the kernel's, under /proc"),
-    ("src/password/edit.rs", "a folder, to lock and sync it"),
-    ("src/port/term/inflate.rs", "of memory, with a bound"),
-    ("src/put.rs", "a folder, to sync it"),
+    ("crates/runtime/src/history/process.rs", "lines of the kernel's, under /proc"),
+    ("crates/runtime/src/password/edit.rs", "a folder, to lock and sync it"),
+    ("crates/runtime/src/port/term/inflate.rs", "of memory, with a bound"),
+    ("crates/runtime/src/files/atomic.rs", "a folder, to sync it"),
     ("src/replay/read.rs", "a stream, by lines and frames that have a bound"),
 ];
 
@@ -260,7 +273,12 @@ fn files_are_read_with_a_bound_and_in_one_place() {
 
 #[test]
 fn events_and_decisions_know_no_transport() {
-    for name in ["src/event.rs", "src/event/json.rs", "src/event/owned.rs", "src/decision.rs"] {
+    for name in [
+        "crates/core/src/event.rs",
+        "crates/core/src/event/json.rs",
+        "crates/core/src/event/owned.rs",
+        "crates/core/src/decision.rs",
+    ] {
         let text = fs::read_to_string(root().join(name)).unwrap().to_lowercase();
         for word in text.split(|c: char| !c.is_alphanumeric()) {
             assert!(
@@ -301,7 +319,7 @@ fn the_readme_names_every_command() {
 #[test]
 fn the_page_of_the_benchmarks_names_each_and_has_the_plots_that_it_shows() {
     let page = fs::read_to_string(root().join("benches/README.md")).unwrap();
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest = fs::read_to_string(root().join("benches/Cargo.toml")).unwrap();
     let benches = manifest.split("[[bench]]\n").skip(1).map(|bench| bench.split('"').nth(1).unwrap());
     let missing: Vec<_> = benches.filter(|name| !page.contains(&format!("| `cargo bench --bench {name}` |"))).collect();
     assert!(missing.is_empty(), "{missing:?}");
@@ -330,7 +348,7 @@ fn files_that_are_named_exist() {
         vec!["README.md".to_owned(), "CHANGELOG.md".to_owned(), ".ci/run".to_owned(), "tests/run".to_owned()];
     texts.extend(listed("docs", "md"));
     texts.extend(listed("examples", "md"));
-    let folders = ["src/", "rules/", "schema/", "tests/", "examples/", "docs/", "benches/", "fuzz/"];
+    let folders = ["src/", "crates/", "rules/", "schema/", "tests/", "examples/", "docs/", "benches/", "fuzz/"];
     let mut found = 0;
     for name in texts {
         let text = fs::read_to_string(root().join(&name)).unwrap();
@@ -383,7 +401,7 @@ fn examples_name_the_version_of_this_program() {
 
 #[test]
 fn nothing_points_outside_the_repository() {
-    for folder in ["src", "tests", "examples", "rules", "schema", "docs", ".ci"] {
+    for folder in ["src", "crates", "benches", "tests", "examples", "rules", "schema", "docs", ".ci"] {
         let output = Command::new("find").arg(folder).args(["-type", "l"]).current_dir(root()).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), "", "links in {folder}");
     }

@@ -8,9 +8,9 @@
 #[path = "topic_sets/oracle.rs"]
 mod oracle;
 
-use exhook_policy::event::Action;
-use exhook_policy::text::Matcher;
-use exhook_policy::topic::{Pattern, Patterns, Request};
+use exhook_policy_core::event::Action;
+use exhook_policy_core::text::Matcher;
+use exhook_policy_core::topic::{Pattern, Patterns, Request};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -8,10 +8,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use exhook_policy::decision::{Answer, Mode};
-use exhook_policy::hook::Hook;
-use exhook_policy::port::frame::{Frames, Packet};
-use exhook_policy::port::reply::{self, Outcome};
+use exhook_policy_core::decision::{Answer, Mode};
+use exhook_policy_core::hook::Hook;
+use exhook_policy_runtime::port::frame::{Frames, Packet};
+use exhook_policy_runtime::port::reply::{self, Outcome};
 
 /// What stands before the id in `{'C', Id, Module, Function, Args}`: version, tuple of five, the atom `C`.
 const BEFORE_ID: usize = 1 + 2 + 4;

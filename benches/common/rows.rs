@@ -169,5 +169,5 @@ impl Machine {
 
 /// The file of a benchmark's figures.
 pub fn file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/figures").join(name).with_extension("json")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("figures").join(name).with_extension("json")
 }

@@ -4,10 +4,10 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use exhook_policy::decision::Verdict;
-use exhook_policy::event::{Action, Client as Asking, Extra, Peerhost};
-use exhook_policy::policy::{self, Login, Policy};
-use exhook_policy::source;
+use exhook_policy_core::decision::Verdict;
+use exhook_policy_core::event::{Action, Client as Asking, Extra, Peerhost};
+use exhook_policy_core::policy::{Login, Policy};
+use exhook_policy_runtime::source;
 
 use crate::frames::{self, Client};
 use crate::policies;
@@ -196,7 +196,8 @@ fn of_login(condition: &str) -> String {
 
 /// How many of the questions the policy in a folder answers with yes, asked without a driver.
 pub fn allowed(folder: &Path, questions: &[Asked]) -> usize {
-    let loaded = policy::load(&folder.join("rules.yaml")).unwrap_or_else(|report| panic!("{report}"));
+    let loaded = exhook_policy_runtime::files::policies::load(&folder.join("rules.yaml"))
+        .unwrap_or_else(|report| panic!("{report}"));
     let policy = Policy::compile(loaded.model);
     let (lists, problems) = source::read(policy.lists());
     assert!(problems.is_empty(), "{problems:?}");

@@ -11,7 +11,7 @@ use crate::without_erlang;
 
 /// Remakes all that the figures say. A section without figures stays as it is.
 pub fn write() {
-    let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    let benches = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = benches.join("README.md");
     let mut text = fs::read_to_string(&page).expect("the page");
     let mut put = |name: &str, table: &str, facts: &str, svg: Option<String>| {

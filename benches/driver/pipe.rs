@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use exhook_policy::port::frame::{Frames, Packet};
+use exhook_policy_runtime::port::frame::{Frames, Packet};
 
 use crate::place::{Driver, console};
 

@@ -46,7 +46,7 @@ impl Place {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         for (name, program) in [
             (CONSTANT, std::env::current_exe().expect("this program")),
-            (OURS, PathBuf::from(env!("CARGO_BIN_EXE_exhook-policy"))),
+            (OURS, PathBuf::from(env!("CARGO_BIN_EXE_exhook-policy-measured"))),
         ] {
             fs::create_dir_all(dir.path().join("bin").join(name)).expect("a folder");
             symlink(program, dir.path().join("bin").join(name).join("python3")).expect("a launcher");

@@ -27,7 +27,7 @@ pub fn measure(settings: &Settings) -> Figures {
     let policy = place.policy("policy", &rules(&history("normal")));
     write_lines(&policy.join("filters.txt"), filters());
     for file in ["rules.py", "sitecustomize.py"] {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/python").join(file);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(file);
         fs::copy(source, policy.join(file)).expect("a script");
     }
     let search_path = format!("{}:{}", policy.display(), packages.display());

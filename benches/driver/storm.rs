@@ -67,7 +67,7 @@ pub fn measure(settings: &Settings) -> Figures {
 /// One hash stands for all users: to verify it costs each of them the same, and to make 10,000 would take minutes.
 fn passwords(policy: &Path) {
     let one = policy.join("one.passwd");
-    let mut passwd = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+    let mut passwd = Command::new(env!("CARGO_BIN_EXE_exhook-policy-measured"))
         .args(["passwd", "--stdin"])
         .arg(&one)
         .arg("someone")

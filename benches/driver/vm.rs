@@ -144,7 +144,7 @@ fn compiled() -> &'static Path {
     static DIR: OnceLock<TempDir> = OnceLock::new();
     DIR.get_or_init(|| {
         let dir = tempfile::tempdir().expect("a folder");
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/erlang");
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("erlang");
         let status = Command::new("erlc")
             .args(["-Werror", "-o"])
             .arg(dir.path())

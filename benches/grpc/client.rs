@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use exhook_policy::grpc::proto;
+use exhook_policy_runtime::grpc::proto;
 use prost::Message;
 use rustix::event::{PollFd, PollFlags, poll};
 

@@ -145,7 +145,7 @@ struct Server {
 impl Server {
     fn ours(policy: &Path) -> Self {
         Server::start(|address| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+            let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy-measured"));
             command.args(["serve", "--policy"]).arg(policy).args(["--listen", &address.to_string()]);
             command
         })

@@ -5,11 +5,11 @@ use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use exhook_policy::decision::Answer;
-use exhook_policy::event::{Client, Event, Extra, Peerhost};
-use exhook_policy::history::{History, Process, Recorder, Serves};
-use exhook_policy::log::Log;
-use exhook_policy::policy::model::{HistoryDef, Record, Sync};
+use exhook_policy_core::decision::Answer;
+use exhook_policy_core::event::{Client, Event, Extra, Peerhost};
+use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
+use exhook_policy_runtime::history::{History, Process, Recorder, Serves};
+use exhook_policy_runtime::log::Log;
 use tempfile::TempDir;
 
 use crate::ROUNDS;

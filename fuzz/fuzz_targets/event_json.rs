@@ -3,10 +3,10 @@
 
 #![no_main]
 
-use exhook_policy::decision::Decision;
-use exhook_policy::event::json::{self, Line, Told};
-use exhook_policy::event::owned::OwnedEvent;
-use exhook_policy::event::{Event, Password, Payload};
+use exhook_policy_core::decision::Decision;
+use exhook_policy_core::event::json::{self, Line, Told};
+use exhook_policy_core::event::owned::OwnedEvent;
+use exhook_policy_core::event::{Event, Password, Payload};
 use exhook_policy::replay::{Entry, Events};
 use libfuzzer_sys::fuzz_target;
 

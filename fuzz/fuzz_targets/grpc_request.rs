@@ -3,8 +3,8 @@
 
 #![no_main]
 
-use exhook_policy::event::json;
-use exhook_policy::grpc;
+use exhook_policy_core::event::json;
+use exhook_policy_runtime::grpc;
 use libfuzzer_sys::fuzz_target;
 
 const METHODS: [&str; 16] = [

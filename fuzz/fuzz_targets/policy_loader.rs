@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
-use exhook_policy::decision::Mode;
-use exhook_policy::event::{Action, Client, Extra, Peerhost};
-use exhook_policy::policy::lists::Lists;
-use exhook_policy::policy::{self, Found, Policy};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::event::{Action, Client, Extra, Peerhost};
+use exhook_policy_core::policy::lists::Lists;
+use exhook_policy_core::policy::{self, Found, Policy};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -2,10 +2,10 @@
 
 #![no_main]
 
-use exhook_policy::hook::Hook;
-use exhook_policy::port::call::Incoming;
-use exhook_policy::port::frame::{Frames, Packet};
-use exhook_policy::port::term::{INFLATED_MAX, Reader, Shown, unpack};
+use exhook_policy_core::hook::Hook;
+use exhook_policy_runtime::port::call::Incoming;
+use exhook_policy_runtime::port::frame::{Frames, Packet};
+use exhook_policy_runtime::port::term::{INFLATED_MAX, Reader, Shown, unpack};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

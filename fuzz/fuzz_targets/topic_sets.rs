@@ -6,8 +6,8 @@
 #[path = "../../tests/topic_sets/oracle.rs"]
 mod oracle;
 
-use exhook_policy::event::Action;
-use exhook_policy::topic::Request;
+use exhook_policy_core::event::Action;
+use exhook_policy_core::topic::Request;
 use exhook_policy_fuzz::Choices;
 use libfuzzer_sys::fuzz_target;
 use oracle::{

@@ -14,13 +14,14 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::out::stdout;
-use crate::decision::{DEFAULT, Mode, Verdict};
-use crate::event::Action;
-use crate::policy::model::Who;
-use crate::policy::show::Words;
-use crate::policy::when::moment::{self, Edge};
-use crate::policy::{self, Loaded, Policy};
-use crate::reverse::Question;
+use exhook_policy_core::decision::{DEFAULT, Mode, Verdict};
+use exhook_policy_core::event::Action;
+use exhook_policy_core::policy::model::Who;
+use exhook_policy_core::policy::show::Words;
+use exhook_policy_core::policy::when::moment::{self, Edge};
+use exhook_policy_core::policy::{Loaded, Policy};
+use exhook_policy_runtime::files::policies;
+use exhook_policy_tools::reverse::Question;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -77,7 +78,7 @@ fn told_moment(policy: &Policy, at: Option<i64>) -> Option<String> {
 
 /// Reads the policy; where that fails the report goes to stderr.
 fn load(file: &Path) -> Option<Loaded> {
-    match policy::load(file) {
+    match policies::load(file) {
         Ok(loaded) => Some(loaded),
         Err(report) => {
             complain(format_args!("{report}"));

@@ -12,15 +12,16 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::out::stdout;
-use crate::analysis::findings;
-use crate::clock::now_ms;
-use crate::input;
-use crate::password;
-use crate::policy::codes::Code;
-use crate::policy::diag::Report;
-use crate::policy::{self, Loaded};
-use crate::source;
-use crate::topic::Budget;
+use exhook_policy_core::policy::codes::Code;
+use exhook_policy_core::policy::diag::Report;
+use exhook_policy_core::policy::{self, Loaded};
+use exhook_policy_core::topic::Budget;
+use exhook_policy_runtime::clock::now_ms;
+use exhook_policy_runtime::files::input;
+use exhook_policy_runtime::files::policies;
+use exhook_policy_runtime::password;
+use exhook_policy_runtime::source;
+use exhook_policy_tools::analysis::findings;
 
 /// Find what is wrong with policies.
 #[derive(Debug, clap::Args)]
@@ -115,7 +116,7 @@ fn human(reports: &[Report], color: Color, out: &mut impl Write) -> io::Result<(
 }
 
 fn check_file(file: &Path, no_sources: bool) -> Report {
-    let result = if file == Path::new("-") { load_stdin() } else { policy::load(file) };
+    let result = if file == Path::new("-") { load_stdin() } else { policies::load(file) };
     match result {
         Ok(mut loaded) => {
             if !no_sources {

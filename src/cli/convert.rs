@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::out::stdout;
-use crate::convert::{self, Draft, Problem};
-use crate::input;
-use crate::policy;
+use exhook_policy_core::policy;
+use exhook_policy_runtime::files::input;
+use exhook_policy_tools::convert::{self, Draft, Problem};
 
 /// Convert the rules of another broker.
 ///

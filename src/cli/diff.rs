@@ -8,10 +8,11 @@ use clap::ValueEnum;
 
 use super::out::stdout;
 use super::world::WorldArgs;
-use crate::analysis::Budget;
-use crate::analysis::diff::diff;
-use crate::clock::now_ms;
-use crate::policy::{self, Policy};
+use exhook_policy_core::policy::Policy;
+use exhook_policy_runtime::clock::now_ms;
+use exhook_policy_runtime::files::policies;
+use exhook_policy_tools::analysis::Budget;
+use exhook_policy_tools::analysis::diff::diff;
 use show::Report;
 
 mod events;
@@ -95,7 +96,7 @@ fn compare(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
 }
 
 fn load(path: &Path) -> Result<Policy, String> {
-    policy::load(path).map(|loaded| Policy::compile(loaded.model)).map_err(|report| report.to_string())
+    policies::load(path).map(|loaded| Policy::compile(loaded.model)).map_err(|report| report.to_string())
 }
 
 fn show(args: &Args, report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {

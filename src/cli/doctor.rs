@@ -9,9 +9,10 @@ use clap::ValueEnum;
 
 use super::out::stdout;
 use crate::doctor::{self, Decides, Etc, Finding, State, launcher};
-use crate::emqx::{Transport, Version};
-use crate::policy::{self, Loaded, Policy};
-use crate::source;
+use exhook_policy_core::emqx::{Transport, Version};
+use exhook_policy_core::policy::{Loaded, Policy};
+use exhook_policy_runtime::files::policies;
+use exhook_policy_runtime::source;
 
 /// Look for what fails open: settings of the broker, files that others can write, a policy that is not enforced.
 ///
@@ -79,7 +80,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn load(path: &Path) -> Result<Loaded, String> {
-    policy::load(path).map_err(|report| report.to_string())
+    policies::load(path).map_err(|report| report.to_string())
 }
 
 fn code(found: &[Finding], deny_warnings: bool) -> u8 {

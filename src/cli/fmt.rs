@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::out::stdout;
-use crate::input;
-use crate::policy::{self, Refused};
-use crate::put::put;
+use exhook_policy_core::policy::{self, Refused};
+use exhook_policy_runtime::files::atomic::put;
+use exhook_policy_runtime::files::input;
 
 /// Lay policies and their tests out uniformly, comments kept.
 ///

@@ -18,10 +18,10 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::out::stdout;
-use crate::event::short::stored;
-use crate::history::open_read_only;
-use crate::limits::Peer;
-use crate::policy;
+use exhook_policy_core::event::short::stored;
+use exhook_policy_runtime::files::policies;
+use exhook_policy_runtime::history::open_read_only;
+use exhook_policy_runtime::limits::Peer;
 use print::Printer;
 
 /// The policy whose database is read where none is named.
@@ -428,7 +428,7 @@ fn database(database: Option<&Path>, policy: Option<&Path>) -> Result<PathBuf, S
 
 fn database_of(path: &Path) -> Result<PathBuf, String> {
     let name = path.display();
-    match policy::load(path) {
+    match policies::load(path) {
         Ok(loaded) => match loaded.model.history {
             Some(history) => Ok(history.database),
             None => Err(format!("the policy {name} keeps no history")),

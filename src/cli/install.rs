@@ -16,14 +16,14 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::out::stdout;
-use crate::decision::Mode;
 use crate::doctor::launcher::{is_ours, open_to_others};
 use crate::doctor::{Decides, Share, Url, call_timeout};
-use crate::emqx::{Transport, Version};
-use crate::input;
-use crate::policy;
-use crate::policy::model::Model;
-use crate::put::{copy_program, make_folder_for_everyone};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::emqx::{Transport, Version};
+use exhook_policy_core::policy::model::Model;
+use exhook_policy_runtime::files::atomic::{copy_program, make_folder_for_everyone};
+use exhook_policy_runtime::files::input;
+use exhook_policy_runtime::files::policies;
 
 /// The arguments of `install`.
 #[derive(Debug, clap::Args)]
@@ -153,7 +153,7 @@ fn misplaced(transport: Transport, version: Option<Version>) -> Failure {
 
 fn load(path: &Path) -> Result<Model, Failure> {
     input::stream(path).map_err(|error| Failure::io("read", path, &error))?;
-    match policy::load(path) {
+    match policies::load(path) {
         Ok(loaded) => Ok(loaded.model),
         Err(report) => Err(Failure { message: report.to_string(), code: 1 }),
     }

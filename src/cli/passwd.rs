@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use zeroize::Zeroizing;
 
-use crate::password::{self, Edit, StoredHash};
+use exhook_policy_runtime::password::{self, Edit, StoredHash};
 
 /// The longest password that MQTT can carry, in bytes.
 const MAX_BYTES: usize = 65_535;

@@ -9,12 +9,13 @@ use serde_json::{Map, Value, json};
 
 use super::out::stdout;
 use super::world::{World, WorldArgs};
-use crate::decision::Verdict;
-use crate::event::owned::OwnedEvent;
-use crate::event::{Event, Shown, json as lines};
-use crate::input;
-use crate::policy::{self, Policy};
 use crate::replay::{Change, Entry, Events, Item, Outcome, Place, Ruling, Side, Summary};
+use exhook_policy_core::decision::Verdict;
+use exhook_policy_core::event::owned::OwnedEvent;
+use exhook_policy_core::event::{Event, Shown, json as lines};
+use exhook_policy_core::policy::Policy;
+use exhook_policy_runtime::files::input;
+use exhook_policy_runtime::files::policies;
 
 /// How many changes and unreadable lines a summary shows.
 const SHOWN: usize = 20;
@@ -75,7 +76,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 fn replay(args: &Args, out: &mut impl Write) -> Result<Ending, String> {
-    let loaded = policy::load(&args.policy).map_err(|report| report.to_string())?;
+    let loaded = policies::load(&args.policy).map_err(|report| report.to_string())?;
     let policy = Policy::compile(loaded.model);
     let world = args.world.world(&policy).map_err(|report| report.to_string())?;
     for problem in &world.problems {

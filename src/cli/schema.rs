@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::out::stdout;
-use crate::{policy, suite};
+use exhook_policy_core::{policy, suite};
 
 /// Print the JSON Schema of policies, or of their tests.
 #[derive(Debug, clap::Args)]

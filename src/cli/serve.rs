@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::engine::{Engine, Setup};
-use crate::grpc::{Renewed, Tls, server};
-use crate::history::Recorder;
-use crate::log::Log;
-use crate::state::Folder;
+use exhook_policy_runtime::engine::{Engine, Setup};
+use exhook_policy_runtime::grpc::{Renewed, Tls, server};
+use exhook_policy_runtime::history::Recorder;
+use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::state::Folder;
 
 /// How long the console may take for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::out::stdout;
-use crate::clock::{in_utc, now_ms};
-use crate::decision::Mode;
-use crate::history::Recorder;
-use crate::input;
-use crate::state::status::{self, All, Found, Status};
-use crate::state::{Folder, hash_of};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_runtime::clock::{in_utc, now_ms};
+use exhook_policy_runtime::files::input;
+use exhook_policy_runtime::history::Recorder;
+use exhook_policy_runtime::state::status::{self, All, Found, Status};
+use exhook_policy_runtime::state::{Folder, hash_of};
 
 /// A status that is older is of a process that hangs, or cannot write: milliseconds.
 const STALE: i64 = 30_000;

@@ -14,11 +14,12 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::out::stdout;
-use crate::decision::{Decision, ERROR};
-use crate::policy::diag::Report;
-use crate::policy::show::TIME;
-use crate::policy::trace::Trace;
-use crate::suite::{self, Case, Coverage, Suite, Test};
+use exhook_policy_core::decision::{Decision, ERROR};
+use exhook_policy_core::policy::diag::Report;
+use exhook_policy_core::policy::show::TIME;
+use exhook_policy_core::policy::trace::Trace;
+use exhook_policy_core::suite::{self, Case, Coverage, Suite, Test};
+use exhook_policy_runtime::files::policies;
 
 /// Run the tests of policies.
 ///
@@ -170,7 +171,7 @@ pub fn run(args: &Args) -> ExitCode {
 
 fn test(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
     let files = find::find(&args.files)?;
-    let suites: Vec<_> = files.iter().map(|file| (file, suite::load(file))).collect();
+    let suites: Vec<_> = files.iter().map(|file| (file, policies::load_suite(file))).collect();
     if let Some(broker) = &args.live.broker {
         return live::test(&args.live, broker, &suites, |test| args.runs(test), args.format, out);
     }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::policy::diag::Report;
-use crate::policy::lists::Lists;
-use crate::policy::model::PasswordId;
-use crate::policy::problem::SourceProblem;
-use crate::policy::{Found, Policy};
-use crate::source;
-use crate::suite::{Contents, StandIns};
+use exhook_policy_core::policy::diag::Report;
+use exhook_policy_core::policy::lists::Lists;
+use exhook_policy_core::policy::model::PasswordId;
+use exhook_policy_core::policy::problem::SourceProblem;
+use exhook_policy_core::policy::{Found, Policy};
+use exhook_policy_core::suite::Contents;
+use exhook_policy_runtime::files::policies;
+use exhook_policy_runtime::source;
 
 /// Where lists and passwords come from.
 #[derive(Debug, Clone, clap::Args)]
@@ -50,7 +51,8 @@ impl WorldArgs {
     /// # Errors
     /// What is wrong with the file of stand-ins.
     pub fn world(&self, policy: &Policy) -> Result<World, Box<Report>> {
-        let contents = self.stand_ins.as_deref().map(|file| StandIns::load(file)?.contents(policy)).transpose()?;
+        let contents =
+            self.stand_ins.as_deref().map(|file| policies::load_stand_ins(file)?.contents(policy)).transpose()?;
         let (read, problems) = match &contents {
             Some(_) => (Lists::default(), Vec::new()),
             None => source::read(policy.lists()),
@@ -84,8 +86,8 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::policy;
-    use crate::policy::model::ListId;
+    use exhook_policy_core::policy;
+    use exhook_policy_core::policy::model::ListId;
 
     #[derive(Parser)]
     struct Cli {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::rules::{Reach, Rule, read_rules};
 use super::{Asked, Conf, Etc, Finding, Share, is_there, loaded};
-use crate::decision::Mode;
-use crate::input;
+use exhook_policy_core::decision::Mode;
+use exhook_policy_runtime::files::input;
 
 /// The module that reads the file.
 const MODULE: &str = "emqx_mod_acl_internal";

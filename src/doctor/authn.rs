@@ -5,8 +5,8 @@ use super::hocon::{Kind, Value};
 use super::server::is_enabled;
 use super::settings::Settings;
 use super::{Etc, Finding, Share, first_with};
-use crate::decision::Mode;
-use crate::emqx::{Fact, Has, Version};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::emqx::{Fact, Has, Version};
 
 /// It refuses a client that neither it nor the policy lets in. By itself it lets no client in.
 const CLOSED: &str = "authentication = [{ mechanism = scram, backend = built_in_database }]";

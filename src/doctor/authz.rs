@@ -9,9 +9,9 @@ use super::rules::{Reach, read_rules};
 use super::server::{is_enabled, lasting};
 use super::settings::Settings;
 use super::{Etc, Finding, Share, State, first_with, is_there};
-use crate::decision::Mode;
-use crate::emqx::{Fact, Has, Version};
-use crate::input;
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::emqx::{Fact, Has, Version};
+use exhook_policy_runtime::files::input;
 
 /// Decisions that are remembered for longer are worth a look.
 const LONG_CACHE: Duration = Duration::from_secs(10 * 60);

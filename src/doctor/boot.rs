@@ -6,8 +6,8 @@ use super::hocon::{Kind, Value};
 use super::server::is_enabled;
 use super::settings::Settings;
 use super::{Etc, Finding, Share};
-use crate::decision::Mode;
-use crate::emqx::{Fact, Has, Version};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::emqx::{Fact, Has, Version};
 
 /// The kinds of which the broker opens a listener `default`, unless the settings turn it off.
 const BY_DEFAULT: [&str; 4] = ["tcp", "ssl", "ws", "wss"];

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::decision::{Mode, Verdict};
-use crate::policy::model::Model;
+use exhook_policy_core::decision::{Mode, Verdict};
+use exhook_policy_core::policy::model::Model;
 
 /// What the broker's own settings must fit to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::conf::{Conf, duration};
 use super::{Asked, Decides, Finding, Share, State};
-use crate::decision::Mode;
+use exhook_policy_core::decision::Mode;
 
 /// Decisions that are remembered for longer are worth a look.
 const LONG_CACHE: Duration = Duration::from_secs(10 * 60);

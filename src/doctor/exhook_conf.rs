@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::conf::{Conf, duration};
 use super::plugin::{Late, failed_action, patience};
 use super::{Etc, Finding, Url, first_with, read_conf};
-use crate::decision::Mode;
-use crate::emqx::{Fact, Has, Version};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::emqx::{Fact, Has, Version};
 
 /// What the plugin does where the file does not say.
 const DEFAULT_TIMEOUT: &str = "5s";

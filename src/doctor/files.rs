@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Finding;
-use crate::input;
-use crate::policy::model::{ListSource, Model, PasswordSource};
-use crate::source::Way;
+use exhook_policy_core::policy::model::{ListSource, Model, PasswordSource};
+use exhook_policy_runtime::files::input;
+use exhook_policy_runtime::source::Way;
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,10 +167,11 @@ fn look(path: &Path, user: Option<&User>, bits: u32) -> Result<Way, Trouble> {
 
 #[cfg(test)]
 mod tests {
+    use exhook_policy_runtime::files::policies;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::policy;
+    use exhook_policy_core::policy;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nemqx:x:900:901::/:/bin/false\nbroken\n";
     const GROUP: &str = "root:x:0:\ncerts:x:55:alice,emqx\nemqx:x:901:\n";
@@ -203,7 +204,7 @@ mod tests {
         write("rules.yaml", text);
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
 
-        let loaded = policy::load(&root.join("rules.yaml")).unwrap();
+        let loaded = policies::load(&root.join("rules.yaml")).unwrap();
         let user = User { name: "emqx".to_owned(), uid: 4_000_000_000, groups: vec![4_000_000_001] };
         let found = check_for(&root.join("rules.yaml"), &loaded.model, with_user.then_some(&user));
         let prefix = format!("{}/", root.display());

@@ -8,8 +8,8 @@ use std::path::Path;
 use memchr::memmem;
 
 use super::Finding;
-use crate::input;
-use crate::source::Way;
+use exhook_policy_runtime::files::input;
+use exhook_policy_runtime::source::Way;
 
 /// A build of this program for tests has some hundred MiB.
 const LARGEST: u64 = 1 << 30;

@@ -4,8 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Etc, Finding, is_there};
-use crate::emqx::{Package, Transport, Version};
-use crate::input;
+use exhook_policy_core::emqx::{Package, Transport, Version};
+use exhook_policy_runtime::files::input;
 
 /// How a broker's settings are laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Conf, Etc, Finding, Share, is_there};
-use crate::convert::{Term, Value, consult};
-use crate::input;
+use exhook_policy_runtime::files::input;
+use exhook_policy_tools::convert::{Term, Value, consult};
 
 /// Where packages put the files.
 const PACKAGED: &str = "/var/lib/emqx";

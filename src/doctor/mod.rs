@@ -33,8 +33,8 @@ pub use plugin::{Drivers, call_timeout};
 pub use probe::probe;
 pub use url::Url;
 
-use crate::emqx::{Fact, Has, Transport, Version};
-use crate::input;
+use exhook_policy_core::emqx::{Fact, Has, Transport, Version};
+use exhook_policy_runtime::files::input;
 use layout::{Layout, Recognised};
 
 use serde::Serialize;

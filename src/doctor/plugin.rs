@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::conf::{Conf, duration};
 use super::emqx_conf::unknown_value;
 use super::{Decides, Etc, Finding, read_conf};
-use crate::decision::Mode;
 use crate::launch;
+use exhook_policy_core::decision::Mode;
 
 /// The names of drivers that the plugin accepts and this program answers to.
 const DRIVERS: [&str; 2] = ["python3", "java"];

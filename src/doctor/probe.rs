@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::Finding;
-use crate::clock::now_ms;
-use crate::decision::{Mode, Verdict};
-use crate::event::{Client, Extra, Peerhost};
 use crate::mqtt::{Connected, Connection, Login, Refusal, Version, resolve};
-use crate::policy::lists::Lists;
-use crate::policy::{Found, Policy};
+use exhook_policy_core::decision::{Mode, Verdict};
+use exhook_policy_core::event::{Client, Extra, Peerhost};
+use exhook_policy_core::policy::lists::Lists;
+use exhook_policy_core::policy::{Found, Policy};
+use exhook_policy_runtime::clock::now_ms;
 
 /// Logs in as nobody, with a wrong password, which the broker must refuse.
 pub fn probe(broker: &str, patience: Duration, policy: Option<(&Policy, &Lists)>) -> Finding {

@@ -1,6 +1,6 @@
 //! The rules of an `acl.conf`, as far as the doctor looks at them.
 
-use crate::convert::{Term, Value, consult};
+use exhook_policy_tools::convert::{Term, Value, consult};
 
 /// A rule.
 #[derive(Debug, PartialEq, Eq)]

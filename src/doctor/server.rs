@@ -7,8 +7,8 @@ use super::hocon::Value;
 use super::plugin::{Late, failed_action, patience};
 use super::settings::Settings;
 use super::{Etc, Finding, Url};
-use crate::decision::Mode;
-use crate::emqx::{Fact, Has, Version};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::emqx::{Fact, Has, Version};
 
 /// What the broker does where a server does not say.
 const DEFAULT_TIMEOUT: &str = "5s";

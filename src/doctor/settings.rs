@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::hocon::{self, Kind, Object, Place, Value};
 use super::{Etc, Finding, is_there};
-use crate::emqx::{Fact, Has, Version};
-use crate::input;
+use exhook_policy_core::emqx::{Fact, Has, Version};
+use exhook_policy_runtime::files::input;
 
 /// Where packages put the broker's data.
 const PACKAGED: &str = "/var/lib/emqx";

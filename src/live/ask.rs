@@ -3,10 +3,10 @@
 use super::here::{Here, Shown};
 use super::report::Outcome;
 use super::{Broker, Observer};
-use crate::event::Action;
-use crate::event::owned::OwnedClient;
 use crate::mqtt::{Connected, Connection, Error, Login, Refusal, Reply, Version};
-use crate::suite::{Case, Question, Secret};
+use exhook_policy_core::event::Action;
+use exhook_policy_core::event::owned::OwnedClient;
+use exhook_policy_core::suite::{Case, Question, Secret};
 
 /// Why a case has no outcome.
 pub(super) enum Stop {

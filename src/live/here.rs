@@ -4,15 +4,15 @@ use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::clock::now_ms;
-use crate::decision::Verdict;
-use crate::emqx::Fact;
-use crate::event::Action;
-use crate::event::owned::{OwnedClient, OwnedPeerhost};
 use crate::mqtt::Version;
-use crate::policy::when::Zone;
-use crate::suite::{Case, Question, Secret, Suite};
-use crate::topic::{PREFIXES, Request};
+use exhook_policy_core::decision::Verdict;
+use exhook_policy_core::emqx::Fact;
+use exhook_policy_core::event::Action;
+use exhook_policy_core::event::owned::{OwnedClient, OwnedPeerhost};
+use exhook_policy_core::policy::when::Zone;
+use exhook_policy_core::suite::{Case, Question, Secret, Suite};
+use exhook_policy_core::topic::{PREFIXES, Request};
+use exhook_policy_runtime::clock::now_ms;
 
 /// The suite, and where its clients come from.
 pub(super) struct Here<'s> {

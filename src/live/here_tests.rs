@@ -1,5 +1,5 @@
 use super::*;
-use crate::suite;
+use exhook_policy_runtime::files::policies;
 
 const POLICY: &str = r#"
 version: 1
@@ -37,7 +37,7 @@ fn check_for(broker: &str, client: &str, line: &str, version: Version, expected:
     std::fs::write(folder.path().join("rules.yaml"), format!("{broker}{POLICY}")).unwrap();
     let tests =
         format!("passwords: {{ all: {{ u: right }} }}\ntests: [{{ name: t, client: {client}, expect: [{line}] }}]\n");
-    let suite = suite::parse(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
+    let suite = policies::parse_suite(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
     let local = "127.0.0.1:40000".parse().unwrap();
     let here = Here { suite: &suite, addresses: Vec::new(), local, port: 1884, at: None };
     let shown = here.shows(&suite.tests[0].cases[0], version).map(|shown| shown.allowed);
@@ -54,7 +54,7 @@ fn what_hangs_on_the_time_is_shown_where_it_is_so_now() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("rules.yaml"), &rule).unwrap();
         let tests = format!("tests: [{{ name: t, client: {{ clientid: port, sockport: 1884 }}, expect: [{line}] }}]\n");
-        let suite = suite::parse(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
+        let suite = policies::parse_suite(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
         let local = "127.0.0.1:40000".parse().unwrap();
         let here = Here { suite: &suite, addresses: Vec::new(), local, port: 1884, at: Some(1_796_115_600_000) };
         let shown = here.shows(&suite.tests[0].cases[0], Version::V5).map(|shown| shown.allowed);

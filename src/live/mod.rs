@@ -16,9 +16,9 @@ use std::time::Duration;
 
 pub use report::{Outcome, Summary, Tried};
 
-use crate::decision::Mode;
 use crate::mqtt::{self, Version};
-use crate::suite::{Secret, Suite, Test};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::suite::{Secret, Suite, Test};
 
 /// The broker, and how it is asked.
 #[derive(Debug)]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::decision::Verdict;
 use crate::mqtt::Version;
-use crate::suite::{Case, Question, Test};
+use exhook_policy_core::decision::Verdict;
+use exhook_policy_core::suite::{Case, Question, Test};
 
 /// A case that was tried on the broker, or was not.
 #[derive(Debug)]

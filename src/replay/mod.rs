@@ -11,13 +11,13 @@ use std::fmt;
 use std::io::{self, BufRead};
 use std::sync::Arc;
 
-use crate::decision::{Decision, Found, Verdict};
-use crate::event::json::Told;
-use crate::event::owned::{OwnedClient, OwnedEvent};
-use crate::event::{Client, Extra};
-use crate::policy::Policy;
-use crate::policy::lists::Lists;
-use crate::policy::model::PasswordId;
+use exhook_policy_core::decision::{Decision, Found, Verdict};
+use exhook_policy_core::event::json::Told;
+use exhook_policy_core::event::owned::{OwnedClient, OwnedEvent};
+use exhook_policy_core::event::{Client, Extra};
+use exhook_policy_core::policy::Policy;
+use exhook_policy_core::policy::lists::Lists;
+use exhook_policy_core::policy::model::PasswordId;
 
 pub use read::{Entry, Events, Item};
 pub use summary::{Row, Summary};

@@ -4,11 +4,11 @@ use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::sync::Arc;
 
 use super::Place;
-use crate::event::json::{self, Line, Told};
-use crate::event::owned::OwnedEvent;
-use crate::port::call::Incoming;
-use crate::port::frame::{Frames, Packet};
-use crate::port::term::{Reader, VERSION, unpack};
+use exhook_policy_core::event::json::{self, Line, Told};
+use exhook_policy_core::event::owned::OwnedEvent;
+use exhook_policy_runtime::port::call::Incoming;
+use exhook_policy_runtime::port::frame::{Frames, Packet};
+use exhook_policy_runtime::port::term::{Reader, VERSION, unpack};
 
 /// Of a line that is no event's, so much is skipped; one that goes on has no end.
 const MOST_SKIPPED: usize = 64 << 20;

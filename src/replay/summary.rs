@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Change, Entry, Item, Kept, Outcome, Place, Ruling, Side};
-use crate::decision::{FLAPPING, LOCKOUT, Verdict};
-use crate::event::json::Told;
-use crate::hook::Hook;
-use crate::policy::Policy;
+use exhook_policy_core::decision::{FLAPPING, LOCKOUT, Verdict};
+use exhook_policy_core::event::json::Told;
+use exhook_policy_core::hook::Hook;
+use exhook_policy_core::policy::Policy;
 
 /// What was counted.
 #[derive(Debug, Default)]

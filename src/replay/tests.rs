@@ -6,9 +6,9 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::json;
-use crate::hook::Hook;
-use crate::policy;
+use exhook_policy_core::event::json;
+use exhook_policy_core::hook::Hook;
+use exhook_policy_core::policy;
 
 fn items(bytes: &[u8]) -> Vec<(u64, Entry)> {
     // Small pieces, as a pipe gives them.

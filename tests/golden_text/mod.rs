@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use exhook_policy::policy::diag::Report;
+use exhook_policy_core::policy::diag::Report;
 
 pub(crate) fn is_updating() -> bool {
     std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1")

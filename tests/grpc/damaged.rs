@@ -1,7 +1,7 @@
 //! Messages apart from any connection: whole, cut off and damaged.
 
-use exhook_policy::event::json;
-use exhook_policy::grpc;
+use exhook_policy_core::event::json;
+use exhook_policy_runtime::grpc;
 
 use super::broker::Broker;
 use super::dialect;

@@ -1,11 +1,11 @@
-//! The code that is made from `src/grpc/exhook.proto` is that which is made from it.
+//! The code that is made from `crates/runtime/src/grpc/exhook.proto` is that which is made from it.
 
 use std::fs;
 use std::path::Path;
 
 #[test]
 fn the_code_of_the_messages_is_made_from_their_definition() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/grpc");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/runtime/src/grpc");
     let out = tempfile::tempdir().unwrap();
     let definition = protox::compile(["exhook.proto"], [&folder]).unwrap();
     prost_build::Config::new()
@@ -20,7 +20,7 @@ fn the_code_of_the_messages_is_made_from_their_definition() {
         fs::write(&path, &made).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap();
-    assert!(made == kept, "src/grpc/proto.rs is not up to date: {COMMAND}");
+    assert!(made == kept, "crates/runtime/src/grpc/proto.rs is not up to date: {COMMAND}");
 }
 
 const COMMAND: &str = "UPDATE_GOLDEN=1 cargo test --test grpc generated";

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use bytes::BytesMut;
-use exhook_policy::decision::Verdict;
-use exhook_policy::event::{Action, Client, Extra, Peerhost};
-use exhook_policy::policy::lists::{List, Lists, Uses};
-use exhook_policy::policy::model::PasswordId;
-use exhook_policy::policy::{self, Found, Policy};
+use exhook_policy_core::decision::Verdict;
+use exhook_policy_core::event::{Action, Client, Extra, Peerhost};
+use exhook_policy_core::policy::lists::{List, Lists, Uses};
+use exhook_policy_core::policy::model::PasswordId;
+use exhook_policy_core::policy::{Found, Policy};
+use exhook_policy_runtime::files::policies;
 use mqttbytes::{Error, QoS, v4, v5};
 
 /// What the broker does.
@@ -48,7 +49,7 @@ struct Broker {
 
 /// Starts a broker, and gives its address. It runs until the test ends.
 pub(crate) fn start(does: Does, policy_file: &Path) -> SocketAddr {
-    let loaded = policy::load(policy_file).unwrap();
+    let loaded = policies::load(policy_file).unwrap();
     let fleet = List::build(Uses { text: true, networks: false }, [(1, "dev-1"), (2, "dev-2")]).unwrap();
     let broker = Arc::new(Broker {
         does,

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use exhook_policy::event::Action;
-use exhook_policy::text::Identity;
-use exhook_policy::topic::{Pattern, Patterns, Request};
+use exhook_policy_core::event::Action;
+use exhook_policy_core::text::Identity;
+use exhook_policy_core::topic::{Pattern, Patterns, Request};
 
 /// Words of the topics that are enumerated; `q` stands in no pattern.
 pub(crate) const WORDS: [&str; 6] = ["a", "b", "q", "", "$SYS", "aa"];

@@ -9,19 +9,19 @@ use serde_json::{Map, Value, json};
 use super::what_can::{ClientArgs, add_moment, fields, told_fields};
 use super::{Asked, Format, Rows, audit, complain, load, pretty, print, told_moment};
 use crate::cli::world::{World, WorldArgs};
-use crate::clock::now_ms;
-use crate::decision::{Answer, ERROR, INVALID_TOPIC, Mode, Verdict};
-use crate::event::json::{self as events, JsonError, LONGEST, Line};
-use crate::event::owned::{OwnedClient, OwnedEvent, OwnedExtra};
-use crate::event::{Action, Shown};
-use crate::input;
-use crate::policy::places::Places;
-use crate::policy::span::Span;
-use crate::policy::trace::{Mismatch, Outcome, Trace, Tried};
-use crate::policy::{Found, Loaded, Policy};
-use crate::reverse::Known;
-use crate::text::Identity;
-use crate::topic::Request;
+use exhook_policy_core::decision::{Answer, ERROR, INVALID_TOPIC, Mode, Verdict};
+use exhook_policy_core::event::json::{self as events, JsonError, LONGEST, Line};
+use exhook_policy_core::event::owned::{OwnedClient, OwnedEvent, OwnedExtra};
+use exhook_policy_core::event::{Action, Shown};
+use exhook_policy_core::policy::places::Places;
+use exhook_policy_core::policy::span::Span;
+use exhook_policy_core::policy::trace::{Mismatch, Outcome, Trace, Tried};
+use exhook_policy_core::policy::{Found, Loaded, Policy};
+use exhook_policy_core::text::Identity;
+use exhook_policy_core::topic::Request;
+use exhook_policy_runtime::clock::now_ms;
+use exhook_policy_runtime::files::input;
+use exhook_policy_tools::reverse::Known;
 
 /// Say what a policy decides, and why.
 ///

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use serde_json::{Map, Value, json};
 
 use super::{Format, Kinds, Rows, audit, load, moment, past, pretty, print, told_moment};
-use crate::clock::now_ms;
-use crate::decision::{DEFAULT, Verdict};
-use crate::event::owned::{OwnedClient, OwnedPeerhost};
-use crate::event::{Peerhost, Shown};
-use crate::policy::Policy;
-use crate::policy::model::Who;
-use crate::policy::show::Words;
-use crate::reverse::{Filled, Known, Login, Topics, WhatCan};
+use exhook_policy_core::decision::{DEFAULT, Verdict};
+use exhook_policy_core::event::owned::{OwnedClient, OwnedPeerhost};
+use exhook_policy_core::event::{Peerhost, Shown};
+use exhook_policy_core::policy::Policy;
+use exhook_policy_core::policy::model::Who;
+use exhook_policy_core::policy::show::Words;
+use exhook_policy_runtime::clock::now_ms;
+use exhook_policy_tools::reverse::{Filled, Known, Login, Topics, WhatCan};
 
 /// Say what a client can do, from the rules.
 ///

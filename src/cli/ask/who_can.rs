@@ -10,12 +10,12 @@ use super::{
     Format, Kinds, QuestionArgs, audit, complain, load, moment, no_rule, past, pretty, print, rule, section,
     told_moment,
 };
-use crate::clock::now_ms;
-use crate::decision::{DEFAULT, INVALID_TOPIC, Verdict};
-use crate::event::Shown;
-use crate::policy::Policy;
-use crate::policy::show::Words;
-use crate::reverse::{Answer, Case, Except, Question, WhoCan};
+use exhook_policy_core::decision::{DEFAULT, INVALID_TOPIC, Verdict};
+use exhook_policy_core::event::Shown;
+use exhook_policy_core::policy::Policy;
+use exhook_policy_core::policy::show::Words;
+use exhook_policy_runtime::clock::now_ms;
+use exhook_policy_tools::reverse::{Answer, Case, Except, Question, WhoCan};
 
 /// Say who can do something, from the rules.
 ///

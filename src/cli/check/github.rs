@@ -2,8 +2,8 @@
 
 use std::io;
 
-use crate::policy::diag::{Diagnostic, Report};
-use crate::policy::span::Columns;
+use exhook_policy_core::policy::diag::{Diagnostic, Report};
+use exhook_policy_core::policy::span::Columns;
 
 /// Writes a line for each diagnostic, and one for what was left open.
 pub(super) fn write(reports: &[Report], out: &mut impl io::Write) -> io::Result<()> {

@@ -4,8 +4,8 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::policy::diag::{Diagnostic, Report};
-use crate::policy::span::{Columns, Span};
+use exhook_policy_core::policy::diag::{Diagnostic, Report};
+use exhook_policy_core::policy::span::{Columns, Span};
 
 #[derive(Serialize)]
 struct Document<'a> {

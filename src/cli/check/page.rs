@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::policy::codes::{Code, Example};
+use exhook_policy_core::policy::codes::{Code, Example};
 
 /// The page as plain text, with a line end.
 pub(super) fn text(code: Code) -> String {
@@ -36,11 +36,11 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::analysis::findings;
-    use crate::clock::now_ms;
-    use crate::policy::codes::Severity;
-    use crate::policy::{self, diag::Report};
-    use crate::topic::Budget;
+    use exhook_policy_core::policy::codes::Severity;
+    use exhook_policy_core::policy::{self, diag::Report};
+    use exhook_policy_core::topic::Budget;
+    use exhook_policy_runtime::clock::now_ms;
+    use exhook_policy_tools::analysis::findings;
 
     /// `docs/diagnostics.md`.
     fn book() -> String {

@@ -7,9 +7,9 @@ use std::path::{Component, Path};
 
 use serde::Serialize;
 
-use crate::policy::codes::Code;
-use crate::policy::diag::{Diagnostic, Report};
-use crate::policy::span::{Columns, Span};
+use exhook_policy_core::policy::codes::Code;
+use exhook_policy_core::policy::diag::{Diagnostic, Report};
+use exhook_policy_core::policy::span::{Columns, Span};
 
 use super::page;
 

@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::hook::Hook;
-use crate::port::term::{Head, Reader};
+use exhook_policy_core::hook::Hook;
+use exhook_policy_runtime::port::term::{Head, Reader};
 
 /// The broker's own patience with one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);

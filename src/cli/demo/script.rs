@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 
-use crate::event::{Action, Client, Event};
-use crate::hook::Hook;
-use crate::port::call::Incoming;
+use exhook_policy_core::event::{Action, Client, Event};
+use exhook_policy_core::hook::Hook;
+use exhook_policy_runtime::port::call::Incoming;
 
 /// One recorded call.
 #[derive(Clone)]

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use crate::analysis::diff::{Difference, Question, differ};
 use crate::cli::world::{World, WorldArgs};
-use crate::event::owned::OwnedEvent;
-use crate::input;
-use crate::policy::Policy;
 use crate::replay::{Comparison, Place, Side};
+use exhook_policy_core::event::owned::OwnedEvent;
+use exhook_policy_core::policy::Policy;
+use exhook_policy_runtime::files::input;
+use exhook_policy_tools::analysis::diff::{Difference, Question, differ};
 
 /// What differs on the events.
 #[derive(Debug, Default)]

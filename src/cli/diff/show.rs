@@ -6,10 +6,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::events;
-use crate::analysis::diff::{Answer, Diff, Difference, Direction, RuleName, Unknown, Version};
 use crate::cli::check::github::{data, property};
 use crate::cli::replay::{counted, placed, question};
-use crate::decision::{DEFAULT, ERROR, INVALID_TOPIC, Verdict};
+use exhook_policy_core::decision::{DEFAULT, ERROR, INVALID_TOPIC, Verdict};
+use exhook_policy_tools::analysis::diff::{Answer, Diff, Difference, Direction, RuleName, Unknown, Version};
 
 /// What is shown.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct Change<'a> {
 impl<'a> Report<'a> {
     /// Of all clients and topics.
     pub(super) fn of_all(old: &'a Path, new: &'a Path, diff: &'a Diff) -> Self {
-        let change = |change: &'a crate::analysis::diff::Change| Change {
+        let change = |change: &'a exhook_policy_tools::analysis::diff::Change| Change {
             difference: &change.difference,
             example: change.witness.to_string(),
             count: None,

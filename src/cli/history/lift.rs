@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::ArgGroup;
 
 use super::database;
-use crate::history::{self, Whom};
-use crate::limits::Peer;
+use exhook_policy_runtime::history::{self, Whom};
+use exhook_policy_runtime::limits::Peer;
 
 /// Lets in again whom `lockout` or `flapping` keeps out
 #[derive(Debug, clap::Args)]

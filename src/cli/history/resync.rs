@@ -11,8 +11,8 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use super::{database, parse_time};
-use crate::history::resync::{Form, List, Outcome, Scope, open, resync};
-use crate::input;
+use exhook_policy_runtime::files::input;
+use exhook_policy_runtime::history::resync::{Form, List, Outcome, Scope, open, resync};
 
 /// The most bytes of a list: `emqx_ctl` takes some 350 for a client, and the REST API 1,500.
 const LARGEST: u64 = 512 << 20;

@@ -1,9 +1,9 @@
 use clap::Parser;
 
 use super::*;
-use crate::history::{History, Recorder};
-use crate::log::Log;
-use crate::policy::model::{HistoryDef, Record, Sync};
+use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
+use exhook_policy_runtime::history::{History, Recorder};
+use exhook_policy_runtime::log::Log;
 
 #[derive(Parser)]
 struct Program {

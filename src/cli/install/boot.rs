@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::emqx::{Fact, Has, Version};
+use exhook_policy_core::emqx::{Fact, Has, Version};
 
 /// The listeners that the broker opens unless its settings turn them off.
 const LISTENERS: [&str; 4] = ["tcp", "ssl", "ws", "wss"];

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Asked, boot, write_closing};
-use crate::decision::Mode;
 use crate::doctor::{Decides, Share, Url, call_timeout};
-use crate::emqx::{Fact, Has, Package, Version};
+use exhook_policy_core::decision::Mode;
+use exhook_policy_core::emqx::{Fact, Has, Package, Version};
 
 /// How long the broker waits before it tries again to load a provider that it did not reach.
 const AUTO_RECONNECT: &str = "5s";

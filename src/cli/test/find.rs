@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use crate::suite;
+use exhook_policy_core::suite;
 
 /// The test files that these paths mean, each once: test files themselves, those beside policies, and those below
 /// folders, in the order of their names. Hidden folders are passed over.

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::{Answered, Count, Covered, File, Results, Run, counted, plain, wanting};
-use crate::decision::Verdict;
-use crate::event::{Extra, Shown};
-use crate::policy::brokers::Brokers;
-use crate::policy::trace::Trace;
-use crate::policy::when::Zone;
-use crate::suite::{Case, Suite};
+use exhook_policy_core::decision::Verdict;
+use exhook_policy_core::event::{Extra, Shown};
+use exhook_policy_core::policy::brokers::Brokers;
+use exhook_policy_core::policy::trace::Trace;
+use exhook_policy_core::policy::when::Zone;
+use exhook_policy_core::suite::{Case, Suite};
 
 /// Writes the failures, then a line for each file and for all.
 pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Result<()> {

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::{Answered, Covered, File, Ran, Results, wanting};
 use crate::cli::check::json::{Checked, checked};
-use crate::decision::Verdict;
-use crate::event::{Action, Client, Extra};
-use crate::policy::trace::Tried;
-use crate::suite::{Question, Rule};
+use exhook_policy_core::decision::Verdict;
+use exhook_policy_core::event::{Action, Client, Extra};
+use exhook_policy_core::policy::trace::Tried;
+use exhook_policy_core::suite::{Question, Rule};
 
 #[derive(Serialize)]
 struct Document<'a> {

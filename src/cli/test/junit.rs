@@ -10,8 +10,8 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use super::human::{self, failure};
 use super::{Covered, File, Ran, Results};
-use crate::policy::diag::Report;
-use crate::suite::Suite;
+use exhook_policy_core::policy::diag::Report;
+use exhook_policy_core::suite::Suite;
 
 /// A case takes microseconds, and a time that is left out is no number to some readers.
 const TIME: (&str, &str) = ("time", "0.000");

@@ -12,12 +12,12 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::Format;
-use crate::input;
 use crate::live::{self, Broker, Observer, Summary, Tried};
 use crate::mqtt::Version;
-use crate::policy::diag::Report;
-use crate::policy::parse_duration;
-use crate::suite::{Secret, Suite, Test};
+use exhook_policy_core::policy::diag::Report;
+use exhook_policy_core::policy::parse_duration;
+use exhook_policy_core::suite::{Secret, Suite, Test};
+use exhook_policy_runtime::files::input;
 
 /// How a live broker is asked.
 #[derive(Debug, clap::Args)]

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use super::{File, Results};
 use crate::cli::test::human::said;
 use crate::cli::test::{counted, plain};
-use crate::event::Shown;
 use crate::live::{Outcome, Tried};
-use crate::suite::Case;
+use exhook_policy_core::event::Shown;
+use exhook_policy_core::suite::Case;
 
 /// Writes the headline, what failed, what could not be tried, and a line for each file.
 pub(super) fn write(results: &Results<'_>, out: &mut impl Write) -> io::Result<()> {

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::{File, Results};
 use crate::cli::check::json::{Checked, checked};
-use crate::decision::Verdict;
-use crate::event::Action;
 use crate::live::{Outcome, Tried};
 use crate::mqtt::Version;
-use crate::suite::Question;
+use exhook_policy_core::decision::Verdict;
+use exhook_policy_core::event::Action;
+use exhook_policy_core::suite::Question;
 
 #[derive(Serialize)]
 struct Document<'a> {

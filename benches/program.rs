@@ -1,0 +1,7 @@
+//! The program, for the benchmarks.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exhook_policy::run()
+}

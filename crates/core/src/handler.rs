@@ -1,0 +1,111 @@
+//! What a transport needs of whoever answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::answer_sink::{Sink, Token};
+use crate::decision::{Answer, Mode, Weight};
+use crate::event::{BrokerLoaded, Event, Origin};
+use crate::hook::{Hook, HookSet, Kind};
+
+/// A broker, and what its version makes of hooks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Which broker, in words.
+    pub broker: String,
+    /// The version of EMQX, if the broker said it.
+    pub version: Option<String>,
+    /// The hooks of which the broker takes "no opinion" for a refusal.
+    pub refused_if_ignored: HookSet,
+    /// What makes the broker ask for its hooks again: a command, or where to click.
+    pub mend: String,
+}
+
+/// What a broker was told to call when it loaded the plugin or the provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Which broker.
+    pub caller: Caller,
+    /// The hooks.
+    pub hooks: HookSet,
+}
+
+/// Whether a broker that was told its hooks calls them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It has stopped, or is out of reach.
+    Away,
+    /// It unloaded the provider, and will call no more before it loads it again.
+    Unloaded,
+}
+
+/// What answers the events: the engine, or a stand-in.
+pub trait Handler: Send + 'static {
+    /// The hooks that the broker should call.
+    fn hooks(&self) -> Vec<Hook>;
+    /// Whether decisions are carried out.
+    fn mode(&self) -> Mode;
+    /// Every call is answered within it.
+    fn deadline(&self) -> Duration;
+    /// Whether the answer to a call of this hook may come through the sink.
+    fn may_wait(&self, _: Hook) -> bool {
+        true
+    }
+    /// Whether the order in which logins come changes how they are answered.
+    fn orders_logins(&self) -> bool {
+        false
+    }
+    /// How long handling the event can take.
+    fn weight(&self, _: &Event<'_>) -> Weight {
+        Weight::Light
+    }
+    /// Takes an event. `None`: the answer comes through the sink. Must not wait.
+    fn handle(&self, event: &Event<'_>, token: Token) -> Option<Answer>;
+    /// Whether a policy is in force. Without one everything is denied.
+    fn serves(&self) -> bool {
+        true
+    }
+    /// Whether what is in force is the copy of an earlier policy, of which the log has heard.
+    fn is_last_good(&self) -> bool {
+        false
+    }
+    /// Takes note that so many calls of a hook were answered so, each after this time.
+    fn answered(&self, _: Hook, _: Answer, _: Duration, _: u64) {}
+    /// Takes note of what a broker was told.
+    fn told(&self, _: Told) {}
+    /// Takes note that a broker calls, at its first call after it had no connection. It registered
+    /// its hooks before: with this process, with an earlier one, or with another server.
+    fn calls(&self, _: Caller) {}
+    /// Takes note of what became of a broker, by the words of [`Caller::broker`].
+    fn whereabouts(&self, _broker: &str, _: Whereabouts) {}
+    /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not known, they may not.
+    fn brokers_tell_certificates(&self) -> bool {
+        false
+    }
+    /// Takes note of when a broker was started. It may be said at any time, any number of times, or never.
+    fn broker_loaded(&self, broker: &BrokerLoaded<'_>);
+    /// Takes note that a broker has stopped, or is out of reach.
+    fn broker_away(&self, _: Origin<'_>) {}
+    /// The answer to a call of this kind where anything went wrong.
+    fn error_answer(&self, kind: Kind) -> Answer;
+    /// Brings to an end what was begun. May wait for some seconds.
+    fn finish(&self);
+}
+
+/// Loads the policy of a module's name; what is wrong with it, otherwise. Called on a thread of its own.
+pub type Load<H> = Arc<dyn Fn(&str, Sink) -> Result<H, Refused> + Send + Sync>;
+
+/// A policy that does not load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// What is wrong with it.
+    pub reason: String,
+    /// The mode that was in force last, where that is known.
+    pub was: Option<Mode>,
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Self {
+        Refused { reason, was: None }
+    }
+}

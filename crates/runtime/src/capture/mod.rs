@@ -1,0 +1,113 @@
+//! What the broker asks and tells, written as JSON lines to be replayed.
+//!
+//! A line goes from [`Capture::told`] or [`Capture::decided`] into a bounded queue, and a thread of the capture's own
+//! writes what is queued. Where the disk does not keep up, lines are dropped and counted, and a line in the file says
+//! how many are missing at its place. No answer ever waits.
+//!
+//! - [`queue`]: the bounded queue.
+//! - [`file`]: the files, their rotation and their lock.
+//! - [`writer`]: the thread, and what is said of a disk that is in trouble.
+//!
+//! A line is an event as [`exhook_policy_core::event::json`] writes it: without its password and its payload.
+
+mod file;
+mod queue;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::clock::now_ms;
+use crate::log::Log;
+use exhook_policy_core::decision::{Decision, Found};
+use exhook_policy_core::event::{Event, json};
+use exhook_policy_core::policy::model::{CaptureDef, Captured};
+
+/// At the end of input, for so long a slow disk is waited for.
+const LAST_WRITES: Duration = Duration::from_secs(9);
+
+/// A running capture. Dropped, it ends as with [`Capture::close`] and [`Capture::finish`], unless another goes on with its file.
+pub struct Capture {
+    lines: Arc<Lines>,
+    events: Captured,
+}
+
+/// What those have in common that write one file, one after the other.
+struct Lines {
+    queue: Arc<queue::Queue>,
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.queue.close(Instant::now() + LAST_WRITES);
+        self.queue.wait_for_writer();
+    }
+}
+
+impl fmt::Debug for Capture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Capture({:?})", self.events)
+    }
+}
+
+impl Capture {
+    /// Starts the thread that opens the file and writes. This neither waits nor fails: a file that cannot be opened is
+    /// logged and tried again.
+    pub fn start(def: &CaptureDef, log: &Log) -> Self {
+        let queue = Arc::new(queue::Queue::default());
+        let writer = writer::Writer::new(Arc::clone(&queue), def, log.clone());
+        let started = thread::Builder::new().name("capture".to_owned()).spawn(move || writer.run());
+        if let Err(error) = started {
+            log.line(format_args!("capture: nothing is written, no thread can be started: {error}"));
+            queue.writer_ended();
+        }
+        Capture { lines: Arc::new(Lines { queue }), events: def.events }
+    }
+
+    /// Goes on with the same file by other terms, which hold for what is queued already too. What this one still takes note of is
+    /// written as well.
+    #[must_use]
+    pub fn go_on(&self, def: &CaptureDef) -> Self {
+        self.lines.queue.define(def.clone());
+        Capture { lines: Arc::clone(&self.lines), events: def.events }
+    }
+
+    /// Takes note of an event on which nothing is decided. Never waits.
+    pub fn told(&self, event: &Event<'_>) {
+        if self.events.takes(event.hook()) {
+            self.lines.queue.push(&json::write(event, now_ms()));
+        }
+    }
+
+    /// Takes note of a question that came `at` (Unix milliseconds), of what was decided, and of what the password
+    /// sources said that were asked, by their names. Never waits.
+    pub fn decided<'a>(
+        &self,
+        event: &Event<'a>,
+        at: i64,
+        decision: Decision<'a>,
+        passwords: impl Iterator<Item = (&'a str, Found)>,
+    ) {
+        if self.events.takes(event.hook()) {
+            self.lines.queue.push(&json::write_decided(event, at, decision, passwords));
+        }
+    }
+
+    /// How many bytes of lines wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.lines.queue.len()
+    }
+
+    /// Says that the input has ended. What is queued is written, in up to nine seconds from now; what
+    /// the disk refuses then is given up.
+    pub fn close(&self) {
+        self.lines.queue.close(Instant::now() + LAST_WRITES);
+    }
+
+    /// Waits until everything is written, no longer than [`Capture::close`] says.
+    pub fn finish(&self) {
+        self.lines.queue.wait_for_writer();
+    }
+}

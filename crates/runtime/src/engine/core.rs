@@ -1,0 +1,367 @@
+//! One policy at work, and what it needs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::counts::Counts;
+use super::lobby::Lobby;
+use super::login::{Waiting, Way};
+use super::outlet::Outlet;
+use crate::capture::Capture;
+use crate::clock::{now_ms, told_ms};
+use crate::history::{Asked, Denial, History, Recorder};
+use crate::limits::{Limits, Number};
+use crate::log::Log;
+use crate::password::{Login as PasswordLogin, Pool};
+use crate::source::Sources;
+use exhook_policy_core::answer_sink::Token;
+use exhook_policy_core::decision::{Answer, Decision, Found, Mode, Verdict};
+use exhook_policy_core::event::owned::PackedClient;
+use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost, Shown};
+use exhook_policy_core::hook::{Hook, Kind};
+use exhook_policy_core::policy::model::PasswordId;
+use exhook_policy_core::policy::{Login, Policy};
+
+/// What every policy is given, one after the other.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// The policy file.
+    pub(super) file: PathBuf,
+    /// Whose events it is told of.
+    pub(super) recorder: Recorder,
+    pub(super) outlet: Arc<Outlet>,
+    /// What was counted, and who is kept out.
+    pub(super) limits: Arc<Limits>,
+    /// Logins whose answers may have to wait for one another.
+    pub(super) lobby: Arc<Lobby>,
+    pub(super) log: Log,
+}
+
+/// A policy at work. The parts that the next policy needs just so are shared with it.
+pub(super) struct Core {
+    pub(super) policy: Policy,
+    pub(super) hash: String,
+    pub(super) counts: Counts,
+    pub(super) sources: Sources,
+    passwords: Option<Arc<Pool>>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) lobby: Arc<Lobby>,
+    pub(super) history: Option<Arc<History>>,
+    pub(super) capture: Option<Arc<Capture>>,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) log: Log,
+}
+
+impl Core {
+    /// Starts what a compiled policy needs, whose text has this hash, in the place of the policy `before`. Waits for lists that are
+    /// not there yet, no longer than `patience`.
+    pub(super) fn start(
+        policy: Policy,
+        hash: String,
+        around: &Surroundings,
+        before: Option<&Core>,
+        patience: Duration,
+    ) -> Arc<Core> {
+        let Surroundings { recorder, outlet, limits, lobby, log, .. } = around;
+        let had_limits = limits.is_used();
+        limits.take(policy.limits());
+        let begun = Instant::now();
+        let deadline = policy.deadline();
+        let sources = Sources::start_after(before.map(|before| &before.sources), policy.lists(), log, patience);
+        let same_passwords = |before: &&Core| {
+            before.policy.passwords() == policy.passwords() && before.policy.deadline() == policy.deadline()
+        };
+        let passwords = match before.filter(same_passwords) {
+            // It remembers who was right a short while ago.
+            Some(before) => before.passwords.clone(),
+            None => (!policy.passwords().is_empty()).then(|| {
+                let told = Arc::clone(outlet);
+                let told = Box::new(move || told.tell());
+                let before = before.and_then(|before| before.passwords.as_deref());
+                Arc::new(Pool::start_after(before, policy.passwords(), deadline, told, log.clone()))
+            }),
+        };
+        let capture =
+            match (policy.capture(), before.and_then(|before| Some((before.policy.capture()?, &before.capture)))) {
+                (Some(own), Some((other, capture))) if own == other => capture.clone(),
+                // One process alone writes a file, and what the policy before has under way belongs there too.
+                (Some(own), Some((other, Some(capture)))) if own.file == other.file => {
+                    Some(Arc::new(capture.go_on(own)))
+                }
+                (Some(own), _) => Some(Arc::new(Capture::start(own, log))),
+                (None, _) => None,
+            };
+        let history = match (policy.history(), before.and_then(|before| before.history.as_ref())) {
+            (Some(def), Some(history)) => {
+                if limits.is_used() && !had_limits {
+                    history.look_at_bans(def, deadline);
+                } else if before.and_then(|before| before.policy.history()) != Some(def)
+                    || before.is_some_and(|before| before.policy.deadline() != deadline)
+                {
+                    history.define(def, deadline);
+                }
+                Some(Arc::clone(history))
+            }
+            (Some(def), None) => {
+                let sink = Arc::clone(&outlet.sink);
+                let limits = Arc::clone(limits);
+                Some(Arc::new(History::with_limits(def, recorder.clone(), deadline, sink, log, limits)))
+            }
+            (None, _) => None,
+        };
+        if let (true, Some(history)) = (limits.is_used(), &history) {
+            let known = history.wait_for_bans(patience.saturating_sub(begun.elapsed()));
+            if !known {
+                log.line(format_args!("the bans of the history are not known yet, and keep nobody out so long"));
+            }
+        }
+        let counts = Counts::of(&policy, before.map(|before| &before.counts));
+        let (outlet, limits, lobby, log) = (Arc::clone(outlet), Arc::clone(limits), Arc::clone(lobby), log.clone());
+        Arc::new(Core { policy, hash, counts, sources, passwords, limits, lobby, history, capture, outlet, log })
+    }
+
+    /// Whether the answer to a call of this hook may come later.
+    pub(super) fn may_wait(&self, hook: Hook) -> bool {
+        match hook.kind() {
+            Kind::Asks => hook == Hook::ClientAuthenticate && self.passwords.is_some(),
+            Kind::Tells => self.history.is_some(),
+        }
+    }
+
+    /// What waits, by queue.
+    pub(super) fn queues(&self) -> BTreeMap<String, u64> {
+        let logins = self.passwords.as_ref().map(|pool| ("logins", pool.waiting()));
+        let history = self.history.as_ref().map(|history| ("history", history.waiting()));
+        let capture = self.capture.as_ref().map(|capture| ("capture", capture.waiting()));
+        let waiting = [logins, history, capture].into_iter().flatten();
+        waiting.map(|(queue, count)| (queue.to_owned(), count as u64)).collect()
+    }
+
+    /// What the history has no row of, by kind; empty where nothing is left out.
+    pub(super) fn left_out(&self) -> BTreeMap<String, u64> {
+        let left_out = self.history.as_ref().map(|history| history.left_out()).unwrap_or_default();
+        left_out
+            .by_name()
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| (kind.to_owned(), count))
+            .collect()
+    }
+
+    /// Takes one event. `None` means that the answer comes later, through the sink.
+    pub(super) fn handle(self: &Arc<Self>, event: &Event<'_>, token: Token) -> Option<Answer> {
+        self.log_event(event);
+        match event {
+            Event::Authenticate { client, password } => self.authenticate(client, *password, token),
+            Event::CheckAcl { client, action, topic } => Some(self.check_acl(client, *action, topic)),
+            Event::Connect(_)
+            | Event::Connack { .. }
+            | Event::Connected(_)
+            | Event::Disconnected { .. }
+            | Event::Subscribe(_)
+            | Event::Unsubscribe(_)
+            | Event::SessionCreated(_)
+            | Event::SessionResumed(_)
+            | Event::SessionDiscarded(_)
+            | Event::SessionTakenOver(_)
+            | Event::SessionSubscribed { .. }
+            | Event::SessionUnsubscribed { .. }
+            | Event::SessionTerminated { .. }
+            | Event::MessagePublish(_) => self.told(event, token),
+        }
+    }
+
+    fn authenticate(self: &Arc<Self>, client: &Client<'_>, password: Password<'_>, token: Token) -> Option<Answer> {
+        let timed = self.policy.asks_time().then(|| now(client));
+        let client = timed.as_ref().unwrap_or(client);
+        let lists = self.sources.lists();
+        let question = Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect) };
+        if let Some(decision) = self.refused_at_once(client, &lists) {
+            return Some(self.decided(&question, decision));
+        }
+        match self.policy.authenticate(client, &lists) {
+            Login::Decided(decision) => Some(self.decided(&question, decision)),
+            Login::Password { rule, source } => {
+                let Some(pool) = &self.passwords else {
+                    return Some(self.decided(&question, Decision::ERROR));
+                };
+                let number = self.begin(client, &lists);
+                pool.submit(self.verification(client, password, token, number, Way::at(rule, source)));
+                None
+            }
+        }
+    }
+
+    /// The work that a worker does for one login: it may come back to the policy for the next rule.
+    pub(super) fn verification(
+        self: &Arc<Self>,
+        client: &Client<'_>,
+        password: Password<'_>,
+        token: Token,
+        number: Option<Number>,
+        way: Way,
+    ) -> PasswordLogin {
+        let peerhost = match client.peerhost {
+            Peerhost::Addr(addr) => Some(addr),
+            Peerhost::Other(_) => None,
+        };
+        let source = way.source();
+        let waiting = Arc::new_cyclic(|this| Waiting {
+            this: Weak::clone(this),
+            core: Arc::clone(self),
+            token,
+            number,
+            client: PackedClient::from(client),
+            password_given: password.is_given(),
+            at: self.capture.is_some().then(now_ms),
+            way: Mutex::new(way),
+        });
+        if let Some(number) = number {
+            self.lobby.enter(number, &waiting);
+        }
+        PasswordLogin {
+            caller: waiting,
+            password: Zeroizing::new(password.expose().to_vec()),
+            peerhost,
+            arrived: Instant::now(),
+            source,
+        }
+    }
+
+    /// Goes on with a login behind a rule whose password source does not know the user.
+    pub(super) fn login_after(&self, rule: usize, client: &Client<'_>) -> Login<'_> {
+        self.policy.login_after(rule, client, &self.sources.lists())
+    }
+
+    /// Ends the work: writes what is still queued, within 10 s.
+    pub(super) fn finish(&self) {
+        // The two write at the same time.
+        self.capture.iter().for_each(|capture| capture.close());
+        self.history.iter().for_each(|history| history.finish());
+        self.capture.iter().for_each(|capture| capture.finish());
+    }
+
+    fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str) -> Answer {
+        if let Some(history) = &self.history {
+            history.heard(client);
+        }
+        let timed = self.policy.asks_time().then(|| now(client));
+        let client = timed.as_ref().unwrap_or(client);
+        let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
+        self.decided(&Question::now(client, Asked::Topic(action, topic)), decision)
+    }
+
+    fn told(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
+        if let Some(capture) = &self.capture {
+            capture.told(event);
+        }
+        match &self.history {
+            Some(history) if history.record(event, token) => None,
+            Some(_) | None => Some(Answer::NoOpinion),
+        }
+    }
+
+    pub(super) fn decided(&self, question: &Question<'_>, decision: Decision<'_>) -> Answer {
+        let Question { client, asked, at, .. } = *question;
+        self.counts.count(asked, decision);
+        let mode = self.policy.mode();
+        self.record(question, decision, mode);
+        // Rules have no say in what a limit refuses.
+        let is_limit = matches!(asked, Asked::Connect) && self.policy.limits().ids().any(|id| id == decision.rule);
+        if let Some(would) = self.would(question).filter(|would| !is_limit && would.verdict != decision.verdict) {
+            self.record(question, would, Mode::Audit);
+        }
+        if let Some(capture) = &self.capture {
+            let name = |source: &PasswordId| self.policy.passwords().get(source.0).map(|def| def.name.as_str());
+            let said = question.said.iter().filter_map(|(source, found)| Some((name(source)?, *found)));
+            let at = client.extra.at.or(at).unwrap_or_else(now_ms);
+            capture.decided(&question.event(), at, decision, said);
+        }
+        mode.answer(decision.verdict)
+    }
+
+    /// What would be decided if the rules in audit mode were carried out; `None` where there are none.
+    fn would(&self, question: &Question<'_>) -> Option<Decision<'_>> {
+        let trial = self.policy.trial()?;
+        let lists = self.sources.lists();
+        match question.asked {
+            Asked::Connect => self.policy.would_login(question.client, &lists, question.said),
+            Asked::Topic(action, topic) => Some(trial.check_acl(question.client, action, topic, &lists)),
+        }
+    }
+
+    /// Writes down what was decided, or would have been.
+    fn record(&self, question: &Question<'_>, decision: Decision<'_>, mode: Mode) {
+        let Question { client, asked, .. } = *question;
+        let denied = decision.verdict == Verdict::Deny;
+        let lines = self.policy.log();
+        if lines.decisions || (denied && lines.denials) {
+            self.log_decision(client, asked, decision, mode);
+        }
+        if let (true, Some(history)) = (denied, &self.history) {
+            history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
+        }
+    }
+
+    fn log_decision(&self, client: &Client<'_>, asked: Asked<'_>, decision: Decision<'_>, mode: Mode) {
+        let word = match (mode, decision.verdict) {
+            (Mode::Enforce, Verdict::Allow) => "allowed",
+            (Mode::Enforce, Verdict::Deny) => "denied",
+            (Mode::Audit, Verdict::Allow) => "would allow",
+            (Mode::Audit, Verdict::Deny) => "would deny",
+            (Mode::Enforce, Verdict::Ignore) => "ignored",
+            (Mode::Audit, Verdict::Ignore) => "would ignore",
+        };
+        let rule = decision.rule;
+        match asked {
+            Asked::Connect => self.log.line(format_args!("{word} connect {client} rule={rule}")),
+            Asked::Topic(action, topic) => {
+                self.log.line(format_args!("{word} {} {client} topic={} rule={rule}", action.as_str(), Shown(topic)));
+            }
+        }
+    }
+
+    fn log_event(&self, event: &Event<'_>) {
+        let lines = self.policy.log();
+        let comes_or_goes = matches!(event, Event::Connected(_) | Event::Disconnected { .. });
+        if lines.events || (lines.connections && comes_or_goes) {
+            self.log.line(format_args!("{event}"));
+        }
+    }
+}
+
+/// The client, asking now.
+fn now<'a>(client: &Client<'a>) -> Client<'a> {
+    Client { extra: Extra { at: told_ms(), ..client.extra }, ..*client }
+}
+
+/// What was asked, for whoever writes down what is decided.
+pub(super) struct Question<'a> {
+    pub(super) client: &'a Client<'a>,
+    pub(super) asked: Asked<'a>,
+    /// Of a login: whether it came with a password.
+    pub(super) password_given: bool,
+    /// When it came, Unix milliseconds; `None` is now.
+    pub(super) at: Option<i64>,
+    /// What the password sources said.
+    pub(super) said: &'a [(PasswordId, Found)],
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn now(client: &'a Client<'a>, asked: Asked<'a>) -> Self {
+        Question { client, asked, password_given: false, at: None, said: &[] }
+    }
+
+    /// The event that asked.
+    fn event(&self) -> Event<'a> {
+        let client = *self.client;
+        match self.asked {
+            Asked::Connect => Event::Authenticate { client, password: Password::left_out(self.password_given) },
+            Asked::Topic(action, topic) => Event::CheckAcl { client, action, topic },
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A login that waits for its password to be checked.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::core::{Core, Question};
+use crate::history::Asked;
+use crate::limits::{Number, Turn, Why};
+use crate::password::{Caller, Outcome};
+use exhook_policy_core::answer_sink::Token;
+use exhook_policy_core::decision::{Decision, Found, Verdict};
+use exhook_policy_core::event::owned::PackedClient;
+use exhook_policy_core::event::{Client, Shown};
+use exhook_policy_core::policy::Login;
+use exhook_policy_core::policy::model::PasswordId;
+
+/// A login that waits for a worker, or for the logins before it.
+pub(super) struct Waiting {
+    pub(super) this: Weak<Waiting>,
+    pub(super) core: Arc<Core>,
+    pub(super) token: Token,
+    /// Its place among the logins that count for `lockout`, if it counts.
+    pub(super) number: Option<Number>,
+    pub(super) client: PackedClient,
+    pub(super) password_given: bool,
+    /// When it came, Unix milliseconds, where somebody wants to know.
+    pub(super) at: Option<i64>,
+    pub(super) way: Mutex<Way>,
+}
+
+/// How far a login has come.
+pub(super) struct Way {
+    /// The rule whose password is being checked.
+    rule: usize,
+    /// Where it is looked up.
+    source: PasswordId,
+    /// What the sources before it said.
+    said: Vec<(PasswordId, Found)>,
+    /// What the rules behind it decided, where no source knows the user.
+    fallen_through: Option<(Verdict, String)>,
+    stage: Stage,
+}
+
+enum Stage {
+    Checking,
+    /// It is decided, and its answer waits for the logins before it.
+    Decided(Verdict, String),
+    Answered,
+}
+
+impl Way {
+    /// A login that has come to its first password.
+    pub(super) fn at(rule: usize, source: PasswordId) -> Self {
+        Way { rule, source, said: Vec::new(), fallen_through: None, stage: Stage::Checking }
+    }
+
+    /// Where the password is looked up.
+    pub(super) fn source(&self) -> PasswordId {
+        self.source
+    }
+}
+
+impl Caller for Waiting {
+    fn username(&self) -> &str {
+        self.client.username()
+    }
+
+    fn bytes(&self) -> usize {
+        self.client.as_client().bytes()
+    }
+
+    fn unknown(&self) -> Option<PasswordId> {
+        let mut way = self.way();
+        let asked = way.source;
+        way.said.push((asked, Found::Unknown));
+        match self.core.login_after(way.rule, &self.client.as_client()) {
+            Login::Decided(decision) => {
+                way.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
+                None
+            }
+            Login::Password { rule, source } => {
+                way.rule = rule;
+                way.source = source;
+                Some(source)
+            }
+        }
+    }
+
+    fn is_counted(&self) -> bool {
+        self.number.is_some()
+    }
+
+    fn done(&self, outcome: Outcome) {
+        if self.conclude(&outcome) {
+            self.core.answer_others();
+        }
+    }
+}
+
+impl Drop for Waiting {
+    /// The others must not wait for a login that came to no end.
+    fn drop(&mut self) {
+        if let Some(number) = self.number
+            && !matches!(self.way().stage, Stage::Answered)
+        {
+            self.core.abandoned(number);
+        }
+    }
+}
+
+impl Waiting {
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Decides, and answers if no other login has to be waited for. Whether answers to others may
+    /// be ready.
+    fn conclude(&self, outcome: &Outcome) -> bool {
+        let mut way = self.way();
+        if matches!(way.stage, Stage::Answered) {
+            return false;
+        }
+        let found = self.found(outcome);
+        let policy = &self.core.policy;
+        let fallen_through = way.fallen_through.take();
+        let decision = match (found, &fallen_through) {
+            (Found::Right, _) => policy.password_checked(way.rule, true),
+            (Found::Wrong, _) => policy.password_checked(way.rule, false),
+            (Found::Unknown, Some((verdict, rule))) => Decision { verdict: *verdict, rule },
+            (Found::Unknown, None) | (Found::Unreadable, _) => Decision::ERROR,
+        };
+        if found != Found::Unknown {
+            let source = way.source;
+            way.said.push((source, found));
+        }
+        let (refused, turn, others) = self.core.concluded(&self.client.as_client(), self.number, outcome, decision);
+        match (turn, self.number, self.this.upgrade()) {
+            (Turn::Later, Some(number), Some(this)) => {
+                way.stage = Stage::Decided(decision.verdict, decision.rule.to_owned());
+                self.core.lobby.stay(number, this);
+            }
+            (Turn::Later | Turn::Never, ..) => {
+                self.complain(&"too many logins wait for the ones before them");
+                self.put(&mut way, Decision::ERROR);
+            }
+            (Turn::Now, ..) => self.put(&mut way, refused.unwrap_or(decision)),
+        }
+        others
+    }
+
+    /// Answers a login that had to wait. `refused` says by which limit it is refused; this may come
+    /// while its password is being checked.
+    pub(super) fn answer(&self, refused: Option<Why>) {
+        let mut way = self.way();
+        let decided = std::mem::replace(&mut way.stage, Stage::Checking);
+        match (decided, refused) {
+            (Stage::Answered, _) => way.stage = Stage::Answered,
+            (Stage::Checking | Stage::Decided(..), Some(why)) => self.put(&mut way, why.decision()),
+            (Stage::Decided(verdict, rule), None) => self.put(&mut way, Decision { verdict, rule: &rule }),
+            (Stage::Checking, None) => self.put(&mut way, Decision::ERROR),
+        }
+    }
+
+    fn put(&self, way: &mut Way, decision: Decision<'_>) {
+        way.stage = Stage::Answered;
+        if let Some(number) = self.number {
+            self.core.lobby.leave(number);
+        }
+        let client = self.client.as_client();
+        let question = Question {
+            password_given: self.password_given,
+            at: self.at,
+            said: &way.said,
+            ..Question::now(&client, Asked::Connect)
+        };
+        let answer = self.core.decided(&question, decision);
+        self.core.outlet.put(self.token, answer);
+    }
+
+    fn complain(&self, why: &dyn std::fmt::Display) {
+        let Client { clientid, username, .. } = self.client.as_client();
+        self.core.log.line(format_args!(
+            "login of clientid {} username {} denied: {why}",
+            Shown(clientid),
+            Shown(username)
+        ));
+    }
+
+    fn found(&self, outcome: &Outcome) -> Found {
+        match outcome {
+            Outcome::Right(_) => Found::Right,
+            Outcome::Wrong(_) => Found::Wrong,
+            Outcome::Unknown => Found::Unknown,
+            Outcome::Failed(failure) | Outcome::KnownWrong(failure) => {
+                self.complain(failure);
+                if failure.is_of_the_hash() { Found::Wrong } else { Found::Unreadable }
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Which brokers are connected.
+//!
+//! A broker whose last connection is gone is stopped, or cannot reach this server: what it has to tell from then on is missed.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::places::Place;
+use crate::clock::now_ms;
+use exhook_policy_core::event::Origin;
+
+/// Brokers that are kept of one connection. It has one, but for a proxy that lets the brokers of a
+/// cluster share it. Each takes a place among the brokers of which the server keeps the hooks.
+const MOST: usize = 32;
+
+/// Connections by the brokers that they are of.
+pub(super) struct Links {
+    state: Mutex<State>,
+    gone: Box<Gone>,
+}
+
+type Gone = dyn Fn(Left<'_>) + Send + Sync;
+
+/// What has no connection any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left<'a> {
+    /// A broker that said its name.
+    Broker(Origin<'a>),
+    /// All brokers at an address.
+    Address(IpAddr),
+}
+
+#[derive(Default)]
+struct State {
+    counts: HashMap<Named, usize>,
+    /// By address, of all brokers, also of those that did not say their name.
+    addresses: HashMap<IpAddr, usize>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Named {
+    cluster: Option<Box<str>>,
+    node: Box<str>,
+}
+
+impl Links {
+    /// `gone` hears of each broker whose last connection is closed, and of the address when no
+    /// broker has a connection from there any more.
+    pub(super) fn new(gone: impl Fn(Left<'_>) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Links { state: Mutex::default(), gone: Box::new(gone) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a connection as one of this broker, and tells whether that is its only one.
+    fn opened(&self, named: &Named) -> bool {
+        is_only(&mut self.state().counts, named)
+    }
+
+    /// Counts a connection as one from this address, and tells whether that is the only one.
+    fn opened_from(&self, address: IpAddr) -> bool {
+        is_only(&mut self.state().addresses, &address)
+    }
+
+    fn closed(&self, Owners { named, is_from_there }: &Owners, address: IpAddr) {
+        let State { counts, addresses } = &mut *self.state();
+        // Under the lock: a broker that comes back now is told of later.
+        for named in named.iter().filter(|named| was_last(counts, *named)) {
+            (self.gone)(Left::Broker(named.origin()));
+        }
+        if *is_from_there && was_last(addresses, &address) {
+            (self.gone)(Left::Address(address));
+        }
+    }
+}
+
+impl Named {
+    fn of(origin: Origin<'_>) -> Self {
+        Named { cluster: origin.cluster.map(Box::from), node: origin.node.into() }
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin { cluster: self.cluster.as_deref(), node: &self.node }
+    }
+}
+
+/// Counts one more, and tells whether it is the only one.
+fn is_only<K: Eq + Hash + Clone>(counts: &mut HashMap<K, usize>, key: &K) -> bool {
+    let count = counts.entry(key.clone()).or_default();
+    *count += 1;
+    *count == 1
+}
+
+/// Counts one less, and tells whether none is left.
+fn was_last<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) -> bool {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count > 0 {
+            return false;
+        }
+    }
+    counts.remove(key);
+    true
+}
+
+/// What a connection knows of a broker that calls by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It had no connection until now, or there was none from its address.
+    Back,
+    /// It has another connection, or has called by this one.
+    Here,
+    /// Its name is not kept: it is too long, or the connection has too many.
+    Unkept,
+}
+
+/// One connection, and whose it is.
+pub(super) struct Link {
+    /// Where it comes from.
+    pub(super) address: IpAddr,
+    /// When it was opened, Unix milliseconds.
+    pub(super) opened_at: i64,
+    /// Its place among the connections.
+    pub(super) place: Arc<Place>,
+    owners: Mutex<Owners>,
+    links: Arc<Links>,
+}
+
+/// Whose a connection is.
+#[derive(Default)]
+struct Owners {
+    /// At most [`MOST`].
+    named: Vec<Named>,
+    /// It counts as a connection of its address.
+    is_from_there: bool,
+}
+
+impl Owners {
+    /// Counts the connection as one from its address, once. True if that is the only one.
+    fn come_from(&mut self, address: IpAddr, links: &Links) -> bool {
+        !std::mem::replace(&mut self.is_from_there, true) && links.opened_from(address)
+    }
+}
+
+impl Link {
+    pub(super) fn new(place: Arc<Place>, links: Arc<Links>) -> Arc<Self> {
+        let (address, opened_at, owners) = (place.address, now_ms(), Mutex::default());
+        Arc::new(Link { address, opened_at, place, owners, links })
+    }
+
+    fn owners(&self) -> MutexGuard<'_, Owners> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call came that is this broker's.
+    pub(super) fn is_of(&self, origin: Origin<'_>) -> Known {
+        if origin.is_too_long() {
+            if self.place.is_first_badly_named() {
+                self.place.all.lines().line(format_args!(
+                    "a call from {} has names of {} bytes for its node and cluster, of {} at most: it is answered, and what it \
+                     tells is in no history",
+                    self.address,
+                    origin.length(),
+                    Origin::LONGEST
+                ));
+            }
+            return Known::Unkept;
+        }
+        let owners = &mut *self.owners();
+        if owners.named.iter().any(|named| named.origin() == origin) {
+            return Known::Here;
+        }
+        if owners.named.len() >= MOST {
+            if self.place.is_first_badly_named() {
+                self.place.all.lines().line(format_args!(
+                    "a connection from {} has calls of more than {MOST} brokers: those of the others are answered, and \
+                     `exhook-policy status` does not show which hooks the others lack",
+                    self.address
+                ));
+            }
+            return Known::Unkept;
+        }
+        let named = Named::of(origin);
+        // Both are counted.
+        let is_only = [self.links.opened(&named), owners.come_from(self.address, &self.links)];
+        owners.named.push(named);
+        if is_only.contains(&true) { Known::Back } else { Known::Here }
+    }
+
+    /// A broker that did not say its name loads the provider.
+    pub(super) fn is_of_a_nameless_broker(&self) {
+        self.owners().come_from(self.address, &self.links);
+    }
+
+    /// Acknowledges now what came. EMQX's client up to 4.3.15, 4.4.4 and 5.0.3 sends a call in two pieces and holds the second
+    /// back, as it does the next call, until what it sent is acknowledged. An answer does that too, but where there is
+    /// none yet, the kernel waits 40 ms for one.
+    pub(super) fn acknowledge(&self) {
+        self.place.acknowledge();
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let owners = self.owners.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.links.closed(owners, self.address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::grpc::places::Places;
+    use crate::log::Log;
+
+    struct Fixture {
+        links: Arc<Links>,
+        places: Arc<Places>,
+        gone: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let gone = Arc::new(Mutex::new(Vec::new()));
+            let said = Arc::clone(&gone);
+            let links = Links::new(move |left| {
+                said.lock().unwrap().push(match left {
+                    Left::Broker(origin) => origin.to_string(),
+                    Left::Address(address) => address.to_string(),
+                });
+            });
+            Fixture { links, places: Places::new(9, Log::stderr()), gone }
+        }
+
+        fn connect(&self) -> Arc<Link> {
+            let place = self.places.take([10, 0, 0, 1].into(), Weak::new()).unwrap();
+            Link::new(place, Arc::clone(&self.links))
+        }
+
+        /// What went since the last time.
+        fn gone(&self) -> Vec<String> {
+            std::mem::take(&mut self.gone.lock().unwrap())
+        }
+    }
+
+    fn node(node: &str) -> Origin<'_> {
+        Origin { cluster: None, node }
+    }
+
+    #[test]
+    fn a_broker_is_gone_with_its_last_connection() {
+        let fixture = Fixture::new();
+        let open = |origin| {
+            let link = fixture.connect();
+            let known = link.is_of(origin);
+            (link, known)
+        };
+        let in_cluster = Origin { cluster: Some("k"), ..node("a") };
+        let ((one, first), (two, second), (other, third)) = (open(node("a")), open(node("a")), open(in_cluster));
+        assert_eq!([first, second, third], [Known::Back, Known::Here, Known::Back]);
+        assert_eq!(one.is_of(node("a")), Known::Here);
+        drop(fixture.connect());
+        drop(one);
+        assert_eq!(fixture.gone(), [""; 0]);
+        drop(two);
+        assert_eq!(fixture.gone(), ["node=\"a\""]);
+        let (again, how) = open(node("a"));
+        assert_eq!(how, Known::Back);
+        drop((again, other));
+        assert_eq!(fixture.gone(), ["node=\"a\"", "node=\"a\" cluster=\"k\"", "10.0.0.1"]);
+    }
+
+    #[test]
+    fn brokers_that_share_a_connection_are_gone_with_it() {
+        let fixture = Fixture::new();
+        let (shared, own) = (fixture.connect(), fixture.connect());
+        assert_eq!(["a", "b", "a"].map(|name| shared.is_of(node(name))), [Known::Back, Known::Back, Known::Here]);
+        assert_eq!(own.is_of(node("b")), Known::Here);
+        drop(shared);
+        assert_eq!(fixture.gone(), ["node=\"a\""]);
+        drop(own);
+        assert_eq!(fixture.gone(), ["node=\"b\"", "10.0.0.1"]);
+    }
+
+    #[test]
+    fn a_connection_keeps_a_bounded_number_of_names() {
+        let fixture = Fixture::new();
+        let link = fixture.connect();
+        let names: Vec<_> = (0..1_100).map(|number| format!("n{number}")).collect();
+        let kept = names.iter().filter(|name| link.is_of(node(name)) == Known::Back).count();
+        assert_eq!(kept, MOST);
+        assert_eq!((link.is_of(node("n31")), link.is_of(node("n32"))), (Known::Here, Known::Unkept));
+        assert_eq!(link.is_of(node(&"x".repeat(1_025))), Known::Unkept);
+        drop(link);
+        assert_eq!(fixture.gone().len(), MOST + 1);
+        assert!(fixture.links.state().counts.is_empty() && fixture.links.state().addresses.is_empty());
+    }
+
+    #[test]
+    fn a_nameless_broker_is_gone_with_the_last_connection() {
+        let fixture = Fixture::new();
+        let (one, two) = (fixture.connect(), fixture.connect());
+        one.is_of_a_nameless_broker();
+        one.is_of_a_nameless_broker();
+        // Its name comes with the calls.
+        assert_eq!(two.is_of(node("a")), Known::Back);
+        drop(two);
+        assert_eq!(fixture.gone(), ["node=\"a\""]);
+        drop(one);
+        assert_eq!(fixture.gone(), ["10.0.0.1"]);
+    }
+}

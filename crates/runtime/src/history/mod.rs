@@ -1,0 +1,221 @@
+//! Connection history in SQLite: who is online, who was, and who was refused.
+//!
+//! An event goes from [`History::record`] into a bounded queue, and a thread of the history's own
+//! writes all that is queued in one transaction ([`writer`]). Once that is committed, the calls are
+//! answered, in one go. So what was acknowledged survives the death of the driver, and the thread
+//! that reads the broker's calls never waits for a disk.
+//!
+//! - [`record`]: what is kept of an event. No password can get in: logins are not kept at all.
+//! - [`queue`]: the bounded queue, and when an event is no longer waited for.
+//! - [`apply`]: what an event does to the rows; here are the rules of take-overs.
+//! - [`origins`]: the brokers that events come from, each by a small number.
+//! - [`registry`]: under which broker's row an event is written, and whether it is written here.
+//! - [`brokers`]: which broker process and which drivers are alive, and what they missed.
+//! - [`servers`]: the same where brokers call a server.
+//! - [`process`]: how one process is told from a later one.
+//! - [`denials`]: refusals, folded by the minute.
+//! - [`budget`]: what strangers can have written within a minute.
+//! - [`long_names`]: those that an older version wrote whole.
+//! - [`bans`]: who is kept out for a while, shared with all that use the file.
+//! - [`retention`]: old rows go.
+//! - [`resync`]: what is unsure is settled by the broker's list of its clients.
+//! - [`store`]: the file, its schema and its WAL.
+//!
+//! The tables are described in `schema/`. Times are Unix milliseconds.
+
+mod apply;
+mod bans;
+mod brokers;
+mod budget;
+mod denials;
+mod long_names;
+mod origins;
+mod process;
+mod queue;
+mod record;
+mod registry;
+pub mod resync;
+mod retention;
+mod servers;
+mod store;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use bans::{Whom, lift};
+pub use budget::LeftOut;
+pub use denials::{Asked, Denial};
+pub use process::{Process, Recorder, Serves};
+pub use queue::Lapses;
+pub use store::open_read_only;
+
+use crate::clock::now_ms;
+use crate::limits::{Ban, Limits};
+use crate::log::Log;
+use exhook_policy_core::answer_sink::{Sink, Token};
+use exhook_policy_core::event::{BrokerLoaded, Client, Event, Origin};
+use exhook_policy_core::policy::model::{HistoryDef, Record};
+
+/// A commit that is overdue by this much is waited for no longer.
+const OVERDUE: Duration = Duration::from_secs(1);
+/// At the end of input, for so long it is tried to write what is queued. With the last try and what else a
+/// driver does at its end, that is ten seconds.
+const LAST_TRIES: Duration = Duration::from_secs(9);
+
+/// A running history. Dropped, it ends as with [`History::finish`].
+pub struct History {
+    queue: Arc<queue::Queue>,
+    bans_read: Arc<bans::Latch>,
+    /// [`Record::bits`], which a new definition changes.
+    record: AtomicU8,
+}
+
+impl fmt::Debug for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "History({:?})", self.recorded())
+    }
+}
+
+impl History {
+    /// Starts the thread that opens the database and writes. This neither waits nor fails: a database
+    /// that cannot be opened is logged and tried again.
+    ///
+    /// `deadline` is the time within which the transport answers every call by itself. `sink` gets
+    /// the answers of the calls for which [`History::record`] said so.
+    pub fn start(def: &HistoryDef, recorder: Recorder, deadline: Duration, sink: Sink, log: &Log) -> Self {
+        History::with_limits(def, recorder, deadline, sink, log, Arc::default())
+    }
+
+    /// As [`History::start`]. Where the limits are used, they are told of the bans that stand in the database, and of those
+    /// that others add or lift.
+    pub fn with_limits(
+        def: &HistoryDef,
+        recorder: Recorder,
+        deadline: Duration,
+        sink: Sink,
+        log: &Log,
+        limits: Arc<Limits>,
+    ) -> Self {
+        let bans_read: Arc<bans::Latch> = Arc::default();
+        let queue = Arc::new(queue::Queue::new(OVERDUE.min(deadline), matches!(recorder.serves, Serves::Callers)));
+        let writer = writer::Writer {
+            queue: Arc::clone(&queue),
+            def: def.clone(),
+            me: recorder,
+            deadline,
+            sink,
+            log: log.clone(),
+            bans: bans::Exchange::new(limits),
+            bans_read: Arc::clone(&bans_read),
+        };
+        let started = thread::Builder::new().name("history".to_owned()).spawn(move || writer.run());
+        if let Err(error) = started {
+            log.line(format_args!("history: nothing is recorded, no thread can be started: {error}"));
+            queue.writer_ended();
+            bans_read.open();
+        }
+        History { queue, bans_read, record: AtomicU8::new(def.record.bits()) }
+    }
+
+    /// Goes on with another definition: what is kept, for how long, and where. Nothing that comes meanwhile is lost: what is
+    /// queued is written to the new database. Never waits.
+    pub fn define(&self, def: &HistoryDef, deadline: Duration) {
+        self.record.store(def.record.bits(), Ordering::Relaxed);
+        self.queue.define(queue::Defined { def: def.clone(), deadline }, OVERDUE.min(deadline));
+    }
+
+    /// How many events wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// What happened outside the promise since the start.
+    pub fn lapses(&self) -> Lapses {
+        self.queue.all_lapses()
+    }
+
+    /// What was not written since the start because of a bound.
+    pub fn left_out(&self) -> LeftOut {
+        self.queue.left_out()
+    }
+
+    fn recorded(&self) -> Record {
+        Record::of_bits(self.record.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of any event. True where something is to be written: the call is then answered
+    /// through the sink, with [`Answer::NoOpinion`](exhook_policy_core::decision::Answer::NoOpinion), once it is
+    /// committed. False where the caller answers it itself, now. Never waits.
+    ///
+    /// False too, though it is written, while a commit is overdue by a second.
+    pub fn record(&self, event: &Event<'_>, token: Token) -> bool {
+        if let Some(sign) = record::Sign::in_event(event) {
+            self.queue.heard(now_ms, event.origin(), sign);
+        }
+        match record::Owned::of(event, self.recorded()) {
+            Some(owned) => self.queue.push(now_ms(), event.origin(), owned, Some(token)),
+            None => false,
+        }
+    }
+
+    /// Takes note of a refusal. Never waits, and nobody is told when it is written.
+    pub fn denied(&self, denial: &Denial<'_>) {
+        if self.recorded().denials {
+            self.queue.push_denial(denial.client.origin(), denials::OwnedDenial::of(now_ms(), denial));
+        }
+    }
+
+    /// Takes note of bans that have begun. Never waits, and nobody is told when they are written.
+    pub fn banned(&self, bans: Vec<Ban>) {
+        self.queue.push_bans(bans);
+    }
+
+    /// Waits until the limits know of the bans that stand in the database, or it is known that it cannot be used now.
+    ///
+    /// False where they are not known by then.
+    pub fn wait_for_bans(&self, patience: Duration) -> bool {
+        self.bans_read.wait(patience)
+    }
+
+    /// Has the bans in the database looked at that nobody wanted to know of before. Then [`History::wait_for_bans`] waits for that.
+    pub fn look_at_bans(&self, def: &HistoryDef, deadline: Duration) {
+        self.bans_read.shut();
+        self.define(def, deadline);
+    }
+
+    /// Takes note that this client is connected, because it did something. [`History::record`] does so
+    /// by itself. Costs next to nothing where no client is unsure.
+    pub fn heard(&self, client: &Client<'_>) {
+        self.queue.heard(now_ms, client.origin(), record::Sign::of(client));
+    }
+
+    /// Takes note that a broker that calls this server is there. Where it booted after it was last heard of, what it
+    /// had open ended then; where not, what came meanwhile was missed. Never waits.
+    pub fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
+        self.queue.push_word(now_ms(), broker.origin, record::Entry::Loaded { booted_at: broker.booted_at });
+    }
+
+    /// Takes note that a broker that called this server has stopped, or is out of reach: what it had open may end unheard.
+    /// Never waits.
+    pub fn broker_away(&self, origin: Origin<'_>) {
+        self.queue.push_word(now_ms(), origin, record::Entry::Away);
+    }
+
+    /// At the end of input: writes what is queued, trying for up to nine seconds, and returns at once
+    /// where nothing is. Events that come later are not kept.
+    pub fn finish(&self) {
+        let end = Instant::now() + LAST_TRIES;
+        // The last transaction may take a little longer.
+        self.queue.close(end, end + Duration::from_secs(1));
+    }
+}
+
+impl Drop for History {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

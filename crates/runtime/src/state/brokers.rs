@@ -1,0 +1,263 @@
+//! Which hooks each broker registered, kept for the next start of a server.
+//!
+//! A broker asks for its hooks when it loads the provider, and goes on to call these. When the
+//! server is restarted, EMQX up to 5.8 does not load the provider again, and EMQX 5.9 and later do
+//! so only after the server was away for more than about ten seconds. So what a broker registered
+//! is known after a restart only if it was written down.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::trusted::{self, Unusable};
+use super::{Folder, name_of};
+use exhook_policy_core::handler::Caller;
+use exhook_policy_core::hook::{Hook, HookSet};
+
+/// Brokers that are kept. A server has few of them: more are no brokers.
+pub const MOST: usize = 1024;
+/// The longest name of a broker, and the longest command that mends it, in bytes.
+pub const LONGEST_NAME: usize = 512;
+/// The longest version, in bytes.
+pub const LONGEST_VERSION: usize = 64;
+
+/// What the name of the file ends in.
+const ENDING: &str = "brokers";
+/// The form of the file.
+const FORM: u32 = 1;
+/// A file of [`MOST`] brokers has fewer bytes, whatever their names.
+const LARGEST: u64 = 8 << 20;
+
+/// What is known of a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Which broker.
+    pub caller: Caller,
+    /// The hooks that it registered; `None` where that is not known.
+    pub hooks: Option<HookSet>,
+    /// Where it was when it was last seen.
+    pub presence: Presence,
+    /// When it last loaded or unloaded the provider, Unix milliseconds; 0 where it did neither, as
+    /// far as is known. It is later than that of each load and unload before, whatever the clock says.
+    pub at: i64,
+    /// When it was last seen, Unix milliseconds. Of a broker that is connected, this is updated
+    /// about once an hour.
+    pub seen: i64,
+}
+
+/// Where a broker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    /// It calls, or could.
+    Here,
+    /// Its last connection was closed.
+    Away,
+    /// It unloaded the provider.
+    Unloaded,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Contents {
+    version: u32,
+    brokers: Vec<Row>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    broker: String,
+    emqx: Option<String>,
+    hooks: Option<Vec<String>>,
+    refused_if_ignored: Vec<String>,
+    presence: Presence,
+    at: i64,
+    seen: i64,
+    mend: String,
+}
+
+impl Row {
+    fn of(record: &Record) -> Self {
+        let Record { caller, hooks, presence, at, seen } = record;
+        let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
+        Row {
+            broker: caller.broker.clone(),
+            emqx: caller.version.clone(),
+            hooks: hooks.map(names),
+            refused_if_ignored: names(caller.refused_if_ignored),
+            presence: *presence,
+            at: *at,
+            seen: *seen,
+            mend: caller.mend.clone(),
+        }
+    }
+
+    /// `None` where this program did not write it.
+    fn into_record(self) -> Option<Record> {
+        let Row { broker, emqx, hooks, refused_if_ignored, presence, at, seen, mend } = self;
+        let is_text = |text: &str, longest| text.len() <= longest && !text.contains(char::is_control);
+        let is_ours = is_text(&broker, LONGEST_NAME)
+            && is_text(&mend, LONGEST_NAME)
+            && emqx.as_ref().is_none_or(|version| is_text(version, LONGEST_VERSION));
+        let set = |names: Vec<String>| names.iter().map(|name| Hook::of_point(name)).collect::<Option<HookSet>>();
+        // A hook of a later version of this program: what the broker registered is not known here.
+        let hooks = hooks.and_then(set);
+        let refused_if_ignored = set(refused_if_ignored)?;
+        let caller = Caller { broker, version: emqx, refused_if_ignored, mend };
+        is_ours.then_some(Record { caller, hooks, presence, at, seen })
+    }
+}
+
+/// Keeps the records, on the disk when this returns.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn keep(folder: &Folder, policy: &Path, records: &[Record]) -> io::Result<()> {
+    let contents = Contents { version: FORM, brokers: records.iter().map(Row::of).collect() };
+    let mut text = serde_json::to_vec(&contents)?;
+    text.push(b'\n');
+    folder.put(&name_of(policy, ENDING), &text, true)
+}
+
+/// The records that were kept for a policy.
+///
+/// # Errors
+/// There are none, they are damaged, or they are not to be trusted.
+pub fn recall(folder: &Folder, policy: &Path) -> Result<Vec<Record>, Unusable> {
+    let text = trusted::read(folder, &name_of(policy, ENDING), LARGEST)?;
+    let damaged = |why: String| Unusable::Unreadable(io::Error::new(io::ErrorKind::InvalidData, why));
+    let contents: Contents = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    if contents.version != FORM {
+        return Err(damaged(format!("its form is {}, and not {FORM}", contents.version)));
+    }
+    if contents.brokers.len() > MOST {
+        return Err(damaged(format!("it has more than {MOST} brokers")));
+    }
+    let records = contents.brokers.into_iter().map(Row::into_record).collect::<Option<_>>();
+    records.ok_or_else(|| damaged("it has a broker that this program did not write".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn record(broker: &str) -> Record {
+        let caller = Caller {
+            broker: broker.to_owned(),
+            version: Some("5.8.8".to_owned()),
+            refused_if_ignored: [Hook::ClientAuthenticate].into_iter().collect(),
+            mend: "mend it".to_owned(),
+        };
+        let hooks = Some([Hook::ClientAuthenticate, Hook::SessionTakenOver].into_iter().collect());
+        Record { caller, hooks, presence: Presence::Here, at: 5, seen: 7 }
+    }
+
+    struct Place {
+        _dir: tempfile::TempDir,
+        folder: Folder,
+        policy: PathBuf,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (folder, policy) = (Folder(dir.path().join("state")), dir.path().join("rules.yaml"));
+            Place { _dir: dir, folder, policy }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.folder.path().join(name_of(&self.policy, ENDING))
+        }
+
+        fn recall(&self) -> Result<Vec<Record>, String> {
+            recall(&self.folder, &self.policy).map_err(|unusable| unusable.to_string())
+        }
+
+        #[track_caller]
+        fn check_refused(&self, because: &str) {
+            assert_eq!(self.recall().unwrap_err(), because);
+        }
+
+        #[track_caller]
+        fn check_text(&self, text: &str, because: &str) {
+            fs::write(self.file(), text).unwrap();
+            self.check_refused(because);
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_recalled() {
+        let place = Place::new();
+        place.check_refused("there is none");
+        let unknown = Record { hooks: None, presence: Presence::Away, at: 0, ..record("two") };
+        let nameless = Caller { version: None, ..record("three").caller };
+        let unloaded = Record { presence: Presence::Unloaded, caller: nameless, ..record("three") };
+        let records = [record("one"), unknown, unloaded];
+        keep(&place.folder, &place.policy, &records).unwrap();
+        assert_eq!(place.recall().unwrap(), records);
+        assert_eq!(fs::metadata(place.file()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(recall(&place.folder, Path::new("/other/rules.yaml")), Err(Unusable::None)));
+    }
+
+    #[test]
+    fn a_damaged_foreign_or_large_file_is_refused() {
+        let place = Place::new();
+        keep(&place.folder, &place.policy, &[record("one")]).unwrap();
+        let good = fs::read_to_string(place.file()).unwrap();
+        let unreadable = "it cannot be read: ";
+        place.check_text("", &format!("{unreadable}EOF while parsing a value at line 1 column 0"));
+        place.check_text("{}", &format!("{unreadable}missing field `version` at line 1 column 2"));
+        place.check_text(&good.replace(":1,", ":2,"), &format!("{unreadable}its form is 2, and not 1"));
+        let strange = format!("{unreadable}it has a broker that this program did not write");
+        place.check_text(&good.replace("\"one\"", "\"one\\n\""), &strange);
+        place.check_text(&good.replace("\"one\"", &format!("\"{}\"", "x".repeat(513))), &strange);
+        place.check_text(&good.replace("5.8.8", &"8".repeat(65)), &strange);
+        place.check_text(&good.replace("ignored\":[\"client.authenticate", "ignored\":[\"client.nothing"), &strange);
+        place.check_text(&" ".repeat(8_388_609), "it has more than 8388608 bytes");
+        let row = good.split_once('[').unwrap().1.rsplit_once(']').unwrap().0;
+        let many = format!("{{\"version\":1,\"brokers\":[{}]}}", vec![row; 1025].join(","));
+        place.check_text(&many, &format!("{unreadable}it has more than 1024 brokers"));
+        // What a later version knows, and this one does not.
+        fs::write(place.file(), good.replace("session.takeovered", "session.later")).unwrap();
+        assert_eq!(place.recall().unwrap(), [Record { hooks: None, ..record("one") }]);
+    }
+
+    #[test]
+    fn what_others_may_have_written_is_refused() {
+        let place = Place::new();
+        keep(&place.folder, &place.policy, &[record("one")]).unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        mode(&place.file(), 0o620);
+        place.check_refused(&format!("it is not trusted: {} can be written by others", place.file().display()));
+        mode(&place.file(), 0o600);
+        mode(place.folder.path(), 0o702);
+        place.check_refused(&format!("it is not trusted: {} can be written by others", place.folder.path().display()));
+    }
+
+    #[test]
+    fn the_most_brokers_with_the_longest_names_fit() {
+        let place = Place::new();
+        let longest = |n: usize| {
+            let caller = Caller {
+                broker: format!("{n:04}{}", "\"".repeat(LONGEST_NAME - 4)),
+                version: Some("\"".repeat(LONGEST_VERSION)),
+                refused_if_ignored: Hook::ALL.iter().copied().collect(),
+                mend: "\\".repeat(LONGEST_NAME),
+            };
+            Record {
+                caller,
+                hooks: Some(Hook::ALL.iter().copied().collect()),
+                at: i64::MIN,
+                seen: i64::MIN,
+                ..record("")
+            }
+        };
+        let records: Vec<Record> = (0..MOST).map(longest).collect();
+        keep(&place.folder, &place.policy, &records).unwrap();
+        assert_eq!(place.recall().unwrap(), records);
+    }
+}

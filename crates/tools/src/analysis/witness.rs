@@ -1,0 +1,154 @@
+//! A question that was asked of a policy, to show what it says.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::sample::Sample;
+use exhook_policy_core::event::{Action, Shown};
+use exhook_policy_core::policy::Found;
+
+/// A client and what it asks.
+#[derive(Debug, Clone, Serialize)]
+pub struct Witness {
+    /// Who asks.
+    #[serde(flatten)]
+    pub sample: Sample,
+    /// What is asked.
+    #[serde(flatten)]
+    pub asked: Asked,
+}
+
+/// What a client asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Asked {
+    /// To log in.
+    Login {
+        /// What the password sources say of it that the policy asks, in that order.
+        passwords: Vec<PasswordSays>,
+    },
+    /// To publish to a topic name, or to subscribe to a topic filter.
+    Topic {
+        /// Which of the two.
+        action: Action,
+        /// The topic name or filter.
+        topic: String,
+    },
+}
+
+/// What one password source says of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordSays {
+    /// The name of the source.
+    pub source: String,
+    /// What it says.
+    pub found: Found,
+}
+
+fn word(found: Found) -> &'static str {
+    match found {
+        Found::Right => "right",
+        Found::Wrong => "wrong",
+        Found::Unknown => "unknown",
+        Found::Unreadable => "unreadable",
+    }
+}
+
+/// One line: `clientid "a", username "b" (in list `fleet`): publish "x/y"`.
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.sample, self.asked)
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Asked::Topic { action, topic } => write!(f, "{} {}", action.as_str(), Shown(topic)),
+            Asked::Login { passwords } => {
+                f.write_str("login")?;
+                for (count, PasswordSays { source, found }) in passwords.iter().enumerate() {
+                    f.write_str(if count == 0 { ", " } else { " and " })?;
+                    match found {
+                        Found::Right => write!(f, "with the right password of `{source}`")?,
+                        Found::Wrong => write!(f, "with a wrong password of `{source}`")?,
+                        Found::Unknown => write!(f, "unknown to `{source}`")?,
+                        Found::Unreadable => write!(f, "with `{source}` unreadable")?,
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Serialize for PasswordSays {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Object<'a> {
+            source: &'a str,
+            found: &'a str,
+        }
+        Object { source: &self.source, found: word(self.found) }.serialize(serializer)
+    }
+}
+
+/// The client in the form of an event in JSON with the time, where that matters, and under `lists` what is assumed of lists.
+impl Serialize for Sample {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Object<'a> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            at: Option<i64>,
+            client: ClientObject<'a>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            lists: Vec<ListObject<'a>>,
+        }
+        #[derive(Serialize)]
+        struct ClientObject<'a> {
+            clientid: &'a str,
+            username: &'a str,
+            peerhost: String,
+            sockport: u16,
+            protocol: &'a str,
+            mountpoint: &'a str,
+            node: &'a str,
+            is_superuser: bool,
+            anonymous: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cluster: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            peerport: Option<u16>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cn: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            dn: Option<&'a str>,
+        }
+        #[derive(Serialize)]
+        struct ListObject<'a> {
+            list: &'a str,
+            entry: &'a str,
+            holds: bool,
+        }
+        let client = self.client();
+        let at = client.extra.at.filter(|_| self.zone.is_some());
+        let client = ClientObject {
+            clientid: client.clientid,
+            username: client.username,
+            peerhost: client.peerhost.to_string(),
+            sockport: client.sockport,
+            protocol: client.protocol,
+            mountpoint: client.mountpoint,
+            node: client.node,
+            is_superuser: client.is_superuser,
+            anonymous: client.anonymous,
+            cluster: client.extra.cluster,
+            peerport: client.extra.peerport,
+            cn: client.extra.cn,
+            dn: client.extra.dn,
+        };
+        let lists = self.assumed().map(|(list, entry, holds)| ListObject { list, entry, holds }).collect();
+        Object { at, client, lists }.serialize(serializer)
+    }
+}
