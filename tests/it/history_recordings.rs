@@ -1,0 +1,111 @@
+//! The recorded traffic of two broker versions leaves the rows that its scenarios tell.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use exhook_policy::decision::Answer;
+use exhook_policy::history::{History, Recorder};
+use exhook_policy::log::Log;
+use exhook_policy::policy::model::{HistoryDef, Record, Sync};
+use exhook_policy::port::call::Incoming;
+use exhook_policy::port::frame::{Frames, Packet};
+use rusqlite::Connection;
+
+/// The columns `clientid`, `closed_by`, `reason` and `proto_ver`. `assigned` is a clientid that the broker chose.
+const CONNECTIONS: &[&str] = &[
+    "cid-01 event normal 4",
+    "cid-02 event normal 4",
+    "cid-03 event normal 4",
+    "assigned event normal 4",
+    "cid-05 event normal 3",
+    "cid-é中 event normal 4",
+    "cid-08 event normal 4",
+    "cid-12 event tcp_closed 4",
+    "cid-13 event tcp_closed 4",
+    "cid-14 event keepalive_timeout 4",
+    "cid-15 takeover discarded 4",
+    "cid-15 event normal 4",
+    "cid-16 takeover takeovered 4",
+    "cid-16 event normal 4",
+    "cid-16 event normal 4",
+    "cid-16 event normal 4",
+    "cid-18 event disconnect_with_will_message 5",
+    "cid-19 event normal 5",
+    "cid-21 takeover takeovered 5",
+    "cid-21 takeover discarded 5",
+    "cid-21 event normal 5",
+    "cid-23 event function_clause 4",
+    "cid-24 event protocol_error 4",
+    "cid-25 event frame_too_large 4",
+    "cid-26 event topic_name_invalid 4",
+    "cid-26b event topic_filter_invalid 4",
+    "cid-28 event kicked 4",
+];
+
+/// The code, and how often.
+const ATTEMPTS: &[&str] =
+    &["client_identifier_not_valid 1", "not_authorized 2", "success 27", "unsupported_protocol_version 2"];
+
+#[track_caller]
+fn check(version: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    let record = Record { connections: true, denials: true, attempts: true, subscriptions: true, messages: true };
+    let def = HistoryDef { database: path.clone(), keep: None, sync: Sync::Normal, record };
+    let answered: Arc<(Mutex<HashSet<u64>>, Condvar)> = Arc::default();
+    let told = Arc::clone(&answered);
+    let sink = move |answers: &[(u64, Answer)]| {
+        told.0.lock().unwrap().extend(answers.iter().map(|(token, _)| token));
+        told.1.notify_all();
+    };
+    let history = History::start(
+        &def,
+        Recorder::of_this_process("python3"),
+        Duration::from_secs(60),
+        Arc::new(sink),
+        &Log::stderr(),
+    );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/captures").join(version);
+    let mut frames = Frames::new(Packet::Four);
+    frames.extend(&fs::read(folder.join("ordinary.bin")).unwrap());
+    let mut token = 0;
+    while let Some(frame) = frames.next().unwrap() {
+        let Ok(Incoming::Call(call)) = Incoming::read(frame) else { panic!("no call: {frame:?}") };
+        let Some(hook) = call.hook() else { continue };
+        token += 1;
+        if history.record(&call.event(hook).unwrap(), token) {
+            let set = answered.0.lock().unwrap();
+            let waited =
+                answered.1.wait_timeout_while(set, Duration::from_secs(60), |set| !set.contains(&token)).unwrap();
+            assert!(!waited.1.timed_out(), "{hook:?} is not answered");
+        }
+    }
+    history.finish();
+    let db = Connection::open(&path).unwrap();
+    let rows = |sql: &str| -> Vec<String> {
+        let mut statement = db.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let connections = rows(
+        "SELECT iif(length(clientid) > 30, 'assigned', clientid) || ' ' || coalesce(closed_by, 'open') || ' ' ||
+                coalesce(reason, '-') || ' ' || coalesce(proto_ver, '-')
+         FROM connections ORDER BY id",
+    );
+    assert_eq!(connections, CONNECTIONS);
+    assert_eq!(rows("SELECT connack || ' ' || count(*) FROM attempts GROUP BY connack ORDER BY connack"), ATTEMPTS);
+    assert_eq!(rows("SELECT clientid || ' ' || topic FROM subscriptions"), [""; 0]);
+    assert_eq!(rows("SELECT clientid FROM handovers WHERE told IS NULL"), [""; 0]);
+}
+
+#[test]
+fn recording_of_4_1() {
+    check("4.1.5");
+}
+
+#[test]
+fn recording_of_4_2() {
+    check("4.2.14");
+}
