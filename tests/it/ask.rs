@@ -2,16 +2,17 @@
 //!
 //! The files hold commands and their output as a person would see them. `UPDATE_GOLDEN=1` writes them anew.
 
+use crate::support::golden::is_updating;
+use crate::support::program::program;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 const PROMPT: &str = "$ exhook-policy ";
 
 /// What the command prints, and its exit code where that is not 0.
 fn run(arguments: &str) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+    let mut command = program();
     let words = shlex(arguments);
     let output = command.args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     let mut text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
@@ -63,7 +64,7 @@ fn check(name: &str, at_least: usize) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     let text = fs::read_to_string(&path).unwrap();
     let (new, commands) = renewed(&text);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if is_updating() {
         fs::write(&path, &new).unwrap();
     }
     assert_eq!(new, text, "{name}");

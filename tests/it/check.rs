@@ -3,14 +3,14 @@
 //! With `UPDATE_GOLDEN=1` the files under `tests/it/check` are written instead of compared.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use crate::schema_check;
+use crate::support::golden::check_golden;
+use crate::support::program::{program, run_with};
 
 /// A password file without a fault.
 const STAFF: &str = "op-1:$pbkdf2-sha256$i=7$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmysdH29G31M\n";
@@ -62,17 +62,7 @@ fn check(arguments: &[&str], stdin: &str) -> (i32, String) {
     for (name, text) in FILES {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let mut child = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .arg("check")
-        .args(arguments)
-        .current_dir(folder.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = run_with(program().arg("check").args(arguments).current_dir(folder.path()), stdin.as_bytes());
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
     (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
 }
@@ -84,11 +74,7 @@ fn all(format: &str) -> String {
     let (code, out) = check(&arguments, "version: 1\nauth: { default: allow }\n");
     assert_eq!(code, 2, "a file is missing");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/check").join(format);
-    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        fs::write(&path, out.replace(env!("CARGO_PKG_VERSION"), "VERSION")).unwrap();
-    }
-    let expected = fs::read_to_string(path).unwrap_or_default();
-    assert_eq!(out.replace(env!("CARGO_PKG_VERSION"), "VERSION"), expected, "UPDATE_GOLDEN=1 rewrites it");
+    check_golden(&path, &out.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
     out
 }
 
@@ -266,12 +252,7 @@ fn what_everyone_can_read_or_write_is_told() {
     };
     let mode = |name: &str, mode| fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
     let run = |more: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-            .args(["check", "rules.yaml"])
-            .args(more)
-            .current_dir(&root)
-            .output()
-            .unwrap();
+        let output = program().args(["check", "rules.yaml"]).args(more).current_dir(&root).output().unwrap();
         let out = String::from_utf8(output.stdout).unwrap().replace(&format!("{}/", root.display()), "/here/");
         (output.status.code().unwrap(), out)
     };

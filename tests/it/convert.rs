@@ -1,34 +1,27 @@
 //! Rules of other brokers, converted: what the user sees, word for word.
 
+use crate::support::golden::check_golden;
+use crate::support::program::program;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert").join(name)
 }
 
 fn convert(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .current_dir(file(""))
-        .arg("convert")
-        .args(arguments)
-        .output()
-        .unwrap()
+    program().current_dir(file("")).arg("convert").args(arguments).output().unwrap()
 }
 
 /// The policy is the golden file's, loads without an error, and stderr says how much changed.
 #[track_caller]
-fn check_golden(arguments: &[&str], golden: &str, stderr: &str) {
+fn check_converted(arguments: &[&str], golden: &str, stderr: &str) {
     let output = convert(arguments);
     let found = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), stderr);
-    let golden = file(golden);
-    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        fs::write(&golden, &found).unwrap();
-    }
-    assert_eq!(found, fs::read_to_string(&golden).unwrap(), "UPDATE_GOLDEN=1 rewrites it");
+    check_golden(&file(golden), &found);
 }
 
 #[track_caller]
@@ -40,7 +33,7 @@ fn check_failure(arguments: &[&str], code: i32, stderr: &str) {
 
 #[test]
 fn an_acl_conf_becomes_a_policy_that_says_what_changes() {
-    check_golden(
+    check_converted(
         &["acl-conf", "acl.conf"],
         "acl-conf.yaml",
         "7 rules change their meaning: read the comments above them, then `exhook-policy check`\n",
@@ -49,12 +42,12 @@ fn an_acl_conf_becomes_a_policy_that_says_what_changes() {
 
 #[test]
 fn an_acl_file_and_a_password_file_become_a_policy_that_says_what_changes() {
-    check_golden(
+    check_converted(
         &["mosquitto", "--acl-file", "acl.txt", "--password-file", "passwords.txt"],
         "mosquitto.yaml",
         "6 rules change their meaning: read the comments above them, then `exhook-policy check`\n",
     );
-    check_golden(
+    check_converted(
         &["mosquitto", "--password-file", "passwords.txt"],
         "mosquitto-passwords.yaml",
         "no rule changes its meaning; `exhook-policy check` looks at the result\n",

@@ -1,13 +1,12 @@
 //! The commands that put the program to work, run as a person runs them.
 
+use crate::support::program::program;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 fn exhook_policy(dir: &Path, args: &[&str]) -> Output {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_exhook-policy")).args(args).current_dir(dir).env("TMPDIR", dir).output();
-    output.unwrap()
+    program().args(args).current_dir(dir).env("TMPDIR", dir).output().unwrap()
 }
 
 #[test]
@@ -78,7 +77,7 @@ fn unread(dir: &Path, args: &[&str]) -> Output {
     let (reader, writer) = std::io::pipe().unwrap();
     // Before it starts: what it prints first finds no reader.
     drop(reader);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+    let mut command = program();
     command.args(args).current_dir(dir).env("TMPDIR", dir).stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped());
     command.spawn().unwrap().wait_with_output().unwrap()
 }

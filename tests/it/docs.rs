@@ -4,26 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::files::files_below;
+use crate::support::program::PROGRAM;
 use clap::Parser;
 use exhook_policy::cli::Cli;
 
 fn documents() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|ending| ending == "md" || ending == "yaml") {
-                found.push(path);
-            }
-        }
-    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = vec![root.join("README.md")];
-    walk(&root.join("docs"), &mut found);
-    walk(&root.join("examples"), &mut found);
-    found.sort();
-    found
+    let below = ["docs", "examples"].iter().flat_map(|folder| files_below(&root.join(folder)));
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "md" || ending == "yaml");
+    [root.join("README.md")].into_iter().chain(below.filter(is_page)).collect()
 }
 
 /// The lines of shell code: those fenced in Markdown, those behind `run:` and `entry:` in YAML.
@@ -93,7 +83,7 @@ fn the_chapter_on_ci_works_in_an_empty_folder() {
     let blocks = chapter.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap());
     let script: String = blocks.collect();
     let folder = tempfile::tempdir().unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_exhook-policy")).parent().unwrap();
+    let program = Path::new(PROGRAM).parent().unwrap();
     let path = std::env::join_paths([program, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
     let output = Command::new("bash")
         .args(["-euo", "pipefail", "-c", &script])

@@ -2,10 +2,12 @@
 //!
 //! With `UPDATE_GOLDEN=1` the expected texts are written instead of compared.
 
+use crate::support::golden::check_golden;
+use crate::support::program::PROGRAM;
+use crate::support::program::transcript;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/doctor").join(name)
@@ -13,16 +15,7 @@ fn folder(name: &str) -> PathBuf {
 
 /// What `doctor` says in a folder, and its exit code. Paths are shown from that folder.
 fn doctor(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .arg("doctor")
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let here = format!("{}/", fs::canonicalize(folder).unwrap().display());
-    let said = String::from_utf8(said).unwrap().replace(&here, "");
-    format!("$ exhook-policy doctor {}\n{said}exit code {}\n", arguments.join(" "), output.status.code().unwrap())
+    transcript("doctor", arguments, folder, "")
 }
 
 #[track_caller]
@@ -31,10 +24,7 @@ fn check(name: &str, runs: &[&[&str]]) {
     let said: Vec<String> = runs.iter().map(|arguments| doctor(&folder, arguments)).collect();
     let said = said.join("\n");
     let expected = folder.join("expected.txt");
-    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        fs::write(&expected, &said).unwrap();
-    }
-    assert_eq!(said, fs::read_to_string(&expected).unwrap_or_default(), "{name}; UPDATE_GOLDEN=1 rewrites it");
+    check_golden(&expected, &said);
 }
 
 /// Everything that is in the folder. `root` is on every machine.
@@ -167,12 +157,12 @@ fn launchers_are_this_program() {
     assert_eq!(say(), expected(&format!("{other}\n{again}"), "1 problem, 0 warnings, 0 fine", 1));
 
     fs::remove_file(&launcher).unwrap();
-    symlink(env!("CARGO_BIN_EXE_exhook-policy"), &launcher).unwrap();
+    symlink(PROGRAM, &launcher).unwrap();
     let fine = "fine     bin/python3: the launcher: it is this program";
     assert_eq!(say(), expected(fine, "0 problems, 0 warnings, 1 fine", 0));
 
     fs::remove_file(&launcher).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_exhook-policy"), &launcher).unwrap();
+    fs::copy(PROGRAM, &launcher).unwrap();
     fs::set_permissions(&launcher, fs::Permissions::from_mode(0o644)).unwrap();
     let plain = "problem  bin/python3: the launcher: this cannot be started";
     assert_eq!(say(), expected(&format!("{plain}\n{again}"), "1 problem, 0 warnings, 0 fine", 1));

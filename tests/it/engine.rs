@@ -2,51 +2,41 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy::event::{Action, Event, Password};
 use exhook_policy::handler::Handler;
 use exhook_policy::history::Recorder;
 use exhook_policy::hook::Kind;
 use exhook_policy::log::Log;
 use exhook_policy::reply::{Sink, Token};
 
+use crate::support::events::client;
+use crate::support::history::Kept as _;
+use crate::support::lines::Lines;
+use crate::support::passwords::password_file;
+use crate::support::wait::{PATIENCE, until};
+use crate::support::{answers, program};
+
 /// An engine with what it says later and what it logs.
 struct Bench {
     engine: Engine,
     later: Receiver<(Token, Answer)>,
-    log: Arc<Mutex<Vec<u8>>>,
+    log: Lines,
     lines: Log,
     folder: tempfile::TempDir,
-}
-
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 impl Bench {
     /// Starts a policy, with these files beside it.
     fn new(policy: &str, files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, content) in files {
-            std::fs::write(folder.path().join(name), content).unwrap();
-        }
+        let folder = program::folder(policy, files);
         let path = folder.path().join("rules.yaml");
-        std::fs::write(&path, policy).unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Lines::default();
         let (engine, later, lines) = start(&path, &log);
         Bench { engine, later, log, lines, folder }
     }
@@ -55,7 +45,7 @@ impl Bench {
         if let Some(answer) = self.engine.handle(event, 7) {
             return answer;
         }
-        let (token, answer) = self.later.recv_timeout(Duration::from_secs(60)).unwrap();
+        let (token, answer) = self.later.recv_timeout(PATIENCE).unwrap();
         assert_eq!(token, 7);
         answer
     }
@@ -63,79 +53,40 @@ impl Bench {
     #[track_caller]
     fn login(&self, clientid: &str, username: &str, password: &str, expected: Answer) {
         let password = Password::new(password.as_bytes());
-        let answer = self.ask(&Event::Authenticate { client: client(clientid, username), password });
+        let answer = self.ask(&Event::Authenticate { client: client(clientid, username, "10.0.0.1"), password });
         assert_eq!(answer, expected, "login of {clientid:?} as {username:?}");
     }
 
     #[track_caller]
     fn topic(&self, clientid: &str, action: Action, topic: &str, expected: Answer) {
-        let answer = self.ask(&Event::CheckAcl { client: client(clientid, "user"), action, topic });
+        let answer = self.ask(&Event::CheckAcl { client: client(clientid, "user", "10.0.0.1"), action, topic });
         assert_eq!(answer, expected, "{action:?} {topic} by {clientid:?}");
     }
 
     fn logged(&self) -> String {
         self.lines.flush(Duration::from_secs(10));
-        String::from_utf8(self.log.lock().unwrap().clone()).unwrap()
+        self.log.text()
     }
 
     /// What is in `denials`, once this many rows are.
     fn denials(&self, count: usize) -> Vec<String> {
-        let end = Instant::now() + Duration::from_secs(30);
-        loop {
-            let rows = rows(&self.folder.path().join("h.db"));
-            if rows.len() >= count || Instant::now() > end {
-                return rows;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let database = self.folder.path().join("h.db");
+        let sql = "SELECT action || ' ' || clientid || ' ' || coalesce(topic, '') || ' ' || rule || ' ' || mode \
+                   FROM denials ORDER BY id";
+        until(|| database.rows_so_far(sql).len() >= count);
+        database.rows(sql)
     }
 }
 
-fn start(path: &Path, log: &Arc<Mutex<Vec<u8>>>) -> (Engine, Receiver<(Token, Answer)>, Log) {
-    let (sender, later) = mpsc::channel();
-    let sender = Mutex::new(sender);
-    let sink: Sink = Arc::new(move |answers| {
-        for answer in answers {
-            let _ = sender.lock().unwrap().send(*answer);
-        }
-    });
-    let lines = Log::to(Shared(Arc::clone(log)));
+fn start(path: &Path, log: &Lines) -> (Engine, Receiver<(Token, Answer)>, Log) {
+    let (sink, later) = answers::channel();
+    let lines = Log::to(log.clone());
     (Engine::load(Setup::new(path, Recorder::of_this_process("python3"), sink, lines.clone())).unwrap(), later, lines)
 }
 
-fn rows(database: &Path) -> Vec<String> {
-    let Ok(db) = rusqlite::Connection::open(database) else { return Vec::new() };
-    let sql = "SELECT action || ' ' || clientid || ' ' || coalesce(topic, '') || ' ' || rule || ' ' || mode \
-               FROM denials ORDER BY id";
-    let Ok(mut query) = db.prepare(sql) else { return Vec::new() };
-    query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-}
-
-fn client<'a>(clientid: &'a str, username: &'a str) -> Client<'a> {
-    Client {
-        clientid,
-        username,
-        peerhost: Peerhost::parse("10.0.0.1"),
-        sockport: 1883,
-        protocol: "mqtt",
-        mountpoint: "",
-        node: "emqx@127.0.0.1",
-        is_superuser: false,
-        anonymous: false,
-        extra: Extra::NONE,
-    }
-}
-
-/// `s3cret`, by `mosquitto_passwd`.
-const HASH: &str = "$7$101$YWJjZGVmZ2hpamts$";
-
-fn passwd(user: &str) -> String {
-    // PBKDF2-SHA512 of "s3cret" with the salt above, which the password module's own vectors cover.
-    use base64::Engine as _;
-    let mut key = [0; 64];
-    let salt = base64::engine::general_purpose::STANDARD.decode("YWJjZGVmZ2hpamts").unwrap();
-    pbkdf2::pbkdf2_hmac::<sha2::Sha512>(b"s3cret", &salt, 101, &mut key);
-    format!("{user}:{HASH}{}\n", base64::engine::general_purpose::STANDARD.encode(key))
+/// The line of a user whose password is `s3cret`.
+fn line_of(user: &str) -> String {
+    password_file([user], b"s3cret")
 }
 
 const PASSWORDS: &str = "
@@ -154,7 +105,7 @@ log: [decisions]
 
 #[test]
 fn a_password_rule_matches_only_where_its_source_knows_the_user() {
-    let bench = Bench::new(PASSWORDS, &[("first.passwd", &passwd("ann")), ("second.passwd", &passwd("bob"))]);
+    let bench = Bench::new(PASSWORDS, &[("first.passwd", &line_of("ann")), ("second.passwd", &line_of("bob"))]);
     bench.login("c", "ann", "s3cret", Answer::Allow);
     bench.login("c", "ann", "wrong", Answer::Deny);
     bench.login("guest", "ann", "", Answer::Deny);
@@ -236,7 +187,7 @@ capture: { file: events.jsonl }
 
 #[test]
 fn a_rule_matches_when_it_says_and_a_login_that_waits_is_asked_of_the_moment_at_which_it_came() {
-    let (first, second) = (passwd("ann"), passwd("bob"));
+    let (first, second) = (line_of("ann"), line_of("bob"));
     let bench = Bench::new(TIMES, &[("first.passwd", &first), ("second.passwd", &second)]);
     bench.login("c", "ann", "s3cret", Answer::Allow);
     bench.login("c", "ann", "wrong", Answer::Deny);
@@ -283,7 +234,7 @@ log: [decisions]
 
 #[test]
 fn a_rule_in_audit_mode_is_recorded_where_it_would_decide_otherwise_and_answers_nothing() {
-    let (first, second) = (passwd("ann"), passwd("bob"));
+    let (first, second) = (line_of("ann"), line_of("bob"));
     let bench = Bench::new(TRIED, &[("first.passwd", &first), ("second.passwd", &second)]);
     // Whom an earlier rule decides about does not come to it, and where a later one refuses as well nothing would change.
     bench.login("old-1", "ann", "s3cret", Answer::Allow);
@@ -327,14 +278,14 @@ fn what_a_policy_leaves_out_it_does_not_answer() {
     let bench = Bench::new("version: 1\nacl: {}\n", &[]);
     bench.login("dev", "u", "", Answer::NoOpinion);
     bench.topic("dev", Action::Publish, "a", Answer::Deny);
-    assert_eq!(bench.ask(&Event::Connected(client("dev", "u"))), Answer::NoOpinion);
+    assert_eq!(bench.ask(&Event::Connected(client("dev", "u", "10.0.0.1"))), Answer::NoOpinion);
 }
 
 #[test]
 fn events_of_a_connection_are_answered_once_they_are_in_the_database() {
     let bench = Bench::new("version: 1\nhistory: { database: h.db }\nlog: [connections]\n", &[]);
-    assert_eq!(bench.engine.handle(&Event::Connected(client("dev", "u")), 7), None);
-    bench.later.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(bench.engine.handle(&Event::Connected(client("dev", "u", "10.0.0.1")), 7), None);
+    bench.later.recv_timeout(PATIENCE).unwrap();
     let db = rusqlite::Connection::open(bench.folder.path().join("h.db")).unwrap();
     let online: String = db.query_row("SELECT clientid FROM online", [], |row| row.get(0)).unwrap();
     assert_eq!(online, "dev");
@@ -390,14 +341,14 @@ acl: { rules: [{ id: own, allow: everyone, publish: \"t/${clientid}\" }] }
 log: [events]
 capture: { file: data/events.jsonl }
 ";
-    let bench = Bench::new(policy, &[("people.passwd", &passwd("alice"))]);
+    let bench = Bench::new(policy, &[("people.passwd", &line_of("alice"))]);
     bench.login("gw", "", "", Answer::NoOpinion);
     bench.login("c", "alice", "s3cret", Answer::NoOpinion);
     bench.login("c", "alice", "hunter-2", Answer::NoOpinion);
     bench.login("c", "bob", "", Answer::NoOpinion);
     bench.topic("c", Action::Publish, "t/c", Answer::NoOpinion);
     bench.topic("c", Action::Subscribe, "t/+/#/x", Answer::NoOpinion);
-    bench.ask(&Event::Disconnected { client: client("c", "alice"), reason: "normal" });
+    bench.ask(&Event::Disconnected { client: client("c", "alice", "10.0.0.1"), reason: "normal" });
     let expected = [
         "{client:gw,decision:{rule:gateway,verdict:allow},hook:client.authenticate,password:none}",
         "{client:c,decision:{passwords:{people:right},rule:people,verdict:allow},hook:client.authenticate,password:given}",
@@ -422,7 +373,7 @@ capture: { file: data/events.jsonl, events: logins }
     let names: Vec<&str> = bench.engine.hooks().iter().map(|hook| hook.name()).collect();
     assert_eq!(names, ["client_connected", "client_disconnected", "client_authenticate"]);
     bench.login("c", "", "", Answer::Allow);
-    bench.ask(&Event::Connected(client("c", "")));
+    bench.ask(&Event::Connected(client("c", "", "10.0.0.1")));
     let expected = ["{client:c,decision:{rule:default,verdict:allow},hook:client.authenticate,password:none}"];
     assert_eq!(captured(&bench), expected);
 }

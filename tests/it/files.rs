@@ -7,13 +7,11 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
+use crate::support::program::PROGRAM;
+use crate::support::wait::{until_or, until_some};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_exhook-policy");
-const LONG: Duration = Duration::from_secs(120);
 
 /// A folder with a policy, files beside it, and a named pipe without a writer.
 struct Place(TempDir);
@@ -54,18 +52,9 @@ impl Place {
         };
         let stdout = read(Box::new(child.stdout.take().unwrap()));
         let stderr = read(Box::new(child.stderr.take().unwrap()));
-        let end = Instant::now() + LONG;
-        let status = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break status;
-            }
-            let is_late = Instant::now() > end;
-            if is_late {
-                child.kill().unwrap();
-            }
-            assert!(!is_late, "{script} does not come to its end");
-            thread::sleep(Duration::from_millis(10));
-        };
+        let id = child.id();
+        let status =
+            until_some(|| child.try_wait().unwrap(), || format!("{script} does not come to its end, as process {id}"));
         Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
     }
 
@@ -238,12 +227,10 @@ fn run_a_driver(place: &Place, umask: &str) -> Vec<(String, u32)> {
         "metrics/deep/x.prom",
         "state",
     ];
-    let end = Instant::now() + LONG;
-    while !made.iter().all(|name| place.path("policy").join(name).exists()) {
-        let said = fs::read_to_string(place.path("console")).unwrap();
-        assert!(Instant::now() < end, "{:?}: {said}", modes(&place.path("policy")));
-        thread::sleep(Duration::from_millis(20));
-    }
+    until_or(
+        || made.iter().all(|name| place.path("policy").join(name).exists()),
+        || format!("{:?}: {}", modes(&place.path("policy")), fs::read_to_string(place.path("console")).unwrap()),
+    );
     let while_it_runs = modes(&place.path("policy"));
     drop(stdin);
     assert!(child.wait().unwrap().success());

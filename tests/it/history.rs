@@ -1,13 +1,17 @@
 //! The history as a driver uses it: events in, answers out, and rows that anyone can read.
 
 use std::collections::HashSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use exhook_policy::decision::{Answer, Mode};
+use crate::support::answers::Answered;
+use crate::support::events::client;
+use crate::support::history::Kept;
+use crate::support::lines::Lines;
+use crate::support::wait::{PATIENCE, until, until_or};
+use exhook_policy::decision::Mode;
 use exhook_policy::event::{
     Action, Attempt, BrokerLoaded, Client, Event, Extra, Message, Origin, Password, Payload, Peerhost,
 };
@@ -16,9 +20,6 @@ use exhook_policy::history::{Asked, Denial, History, Process, Recorder, Serves};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
 use rusqlite::Connection;
-
-/// Generous: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const CONNECTIONS: Record =
     Record { connections: true, denials: true, attempts: false, subscriptions: false, messages: false };
@@ -36,32 +37,14 @@ struct World {
 /// A driver that was started.
 struct Driver {
     history: History,
-    answered: Arc<(Mutex<HashSet<u64>>, Condvar)>,
-    log: Console,
+    answered: Answered,
+    log: Lines,
     process: Process,
-}
-
-#[derive(Clone, Default)]
-struct Console(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Console {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 impl World {
     fn new(record: Record) -> Self {
         World { dir: tempfile::tempdir().unwrap(), dead: Arc::default(), record, keep: None }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("data/history.db")
     }
 
     fn recorder(&self, slot: &str, broker: i32, driver: i32) -> Recorder {
@@ -77,27 +60,19 @@ impl World {
     }
 
     fn start(&self, recorder: Recorder) -> Driver {
-        let def = HistoryDef { database: self.path(), keep: self.keep, sync: Sync::Normal, record: self.record };
-        let answered: Arc<(Mutex<HashSet<u64>>, Condvar)> = Arc::default();
-        let told = Arc::clone(&answered);
-        let sink = move |answers: &[(u64, Answer)]| {
-            let mut set = told.0.lock().unwrap();
-            for &(token, answer) in answers {
-                assert_eq!(answer, Answer::NoOpinion);
-                assert!(set.insert(token), "{token} was answered twice");
-            }
-            told.1.notify_all();
-        };
-        let log = Console::default();
+        let def =
+            HistoryDef { database: self.database_file(), keep: self.keep, sync: Sync::Normal, record: self.record };
+        let answered = Answered::default();
+        let log = Lines::default();
         let process = recorder.process;
-        let history = History::start(&def, recorder, Duration::from_secs(2), Arc::new(sink), &Log::to(log.clone()));
+        let history = History::start(&def, recorder, Duration::from_secs(2), answered.sink(), &Log::to(log.clone()));
         Driver { history, answered, log, process }
     }
 
     /// A driver under the broker 10.
     fn driver(&self, pid: i32) -> Driver {
         let driver = self.start(self.recorder("python3", 10, pid));
-        until(|| self.path().exists() && self.count("SELECT count(*) FROM drivers") > 0);
+        until(|| self.database_file().exists() && self.count("SELECT count(*) FROM drivers") > 0);
         driver
     }
 
@@ -105,7 +80,7 @@ impl World {
     fn server(&self, pid: i32) -> Driver {
         let driver = self.start(Recorder { serves: Serves::Callers, ..self.recorder("", 0, pid) });
         let registered = format!("SELECT count(*) FROM servers WHERE pid = {pid}");
-        until(|| self.path().exists() && self.count(&registered) > 0);
+        until(|| self.database_file().exists() && self.count(&registered) > 0);
         driver
     }
 
@@ -117,26 +92,19 @@ impl World {
         self.dies(Process { pid, started: 100 });
     }
 
-    fn open(&self) -> Connection {
-        let db = Connection::open(self.path()).unwrap();
-        db.busy_timeout(PATIENCE).unwrap();
-        db
-    }
-
     fn count(&self, sql: &str) -> i64 {
         // The tables are not there yet.
-        self.open().query_row(sql, [], |row| row.get(0)).unwrap_or(-1)
-    }
-
-    /// Rows of texts, joined by a space.
-    fn rows(&self, sql: &str) -> Vec<String> {
-        let db = self.open();
-        let mut statement = db.prepare(sql).unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        self.database().query_row(sql, [], |row| row.get(0)).unwrap_or(-1)
     }
 
     fn unsure(&self) -> Vec<String> {
         self.rows("SELECT clientid || ' ' || unsure FROM online ORDER BY clientid")
+    }
+}
+
+impl Kept for World {
+    fn database_file(&self) -> PathBuf {
+        self.dir.path().join("data/history.db")
     }
 }
 
@@ -150,15 +118,11 @@ impl Driver {
 
     #[track_caller]
     fn wait_for(&self, token: u64) {
-        let (set, changed) = &*self.answered;
-        let (set, timeout) =
-            changed.wait_timeout_while(set.lock().unwrap(), PATIENCE, |set| !set.contains(&token)).unwrap();
-        drop(set);
-        assert!(!timeout.timed_out(), "{token} is not answered; the log:\n{}", self.log());
+        assert!(self.answered.comes(token, PATIENCE), "{token} is not answered; the log:\n{}", self.log());
     }
 
     fn log(&self) -> String {
-        String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap()
+        self.log.text()
     }
 
     #[track_caller]
@@ -167,33 +131,9 @@ impl Driver {
     }
 }
 
-#[track_caller]
-fn until(condition: impl FnMut() -> bool) {
-    until_or(condition, || "it did not happen".to_owned());
-}
-
-#[track_caller]
-fn until_or(mut condition: impl FnMut() -> bool, message: impl Fn() -> String) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "{}", message());
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn client(clientid: &str) -> Client<'_> {
-    Client {
-        clientid,
-        username: "alice",
-        peerhost: Peerhost::parse("127.0.0.1"),
-        sockport: 1883,
-        protocol: "mqtt",
-        mountpoint: "",
-        node: "emqx@127.0.0.1",
-        is_superuser: false,
-        anonymous: false,
-        extra: Extra::NONE,
-    }
+/// A client of alice's.
+fn alice(clientid: &str) -> Client<'_> {
+    client(clientid, "alice", "127.0.0.1")
 }
 
 fn attempt(clientid: &str) -> Attempt<'_> {
@@ -211,15 +151,15 @@ fn attempt(clientid: &str) -> Attempt<'_> {
 }
 
 fn connected(clientid: &str) -> Event<'_> {
-    Event::Connected(client(clientid))
+    Event::Connected(alice(clientid))
 }
 
 fn disconnected(clientid: &str) -> Event<'_> {
-    Event::Disconnected { client: client(clientid), reason: "normal" }
+    Event::Disconnected { client: alice(clientid), reason: "normal" }
 }
 
 fn published(clientid: &str) -> Event<'_> {
-    Event::CheckAcl { client: client(clientid), action: Action::Publish, topic: "t" }
+    Event::CheckAcl { client: alice(clientid), action: Action::Publish, topic: "t" }
 }
 
 const STATES: &str = "SELECT clientid || ' ' || coalesce(closed_by, 'open') FROM connections ORDER BY id";
@@ -247,7 +187,7 @@ fn an_event_is_answered_when_others_can_read_it() {
 fn every_table_is_kept_where_it_is_asked_for() {
     let world = World::new(EVERYTHING);
     let driver = world.driver(1);
-    let c = client("c");
+    let c = alice("c");
     driver.tell(&Event::Connect(attempt("c")), 1);
     driver.tell(&connected("c"), 2);
     driver.tell(&Event::SessionCreated(c), 3);
@@ -291,7 +231,7 @@ fn every_table_is_kept_where_it_is_asked_for() {
     );
     // A password cannot get in.
     drop(driver);
-    for file in std::fs::read_dir(world.path().parent().unwrap()).unwrap() {
+    for file in std::fs::read_dir(world.database_file().parent().unwrap()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"s3cret"));
     }
@@ -302,7 +242,7 @@ fn what_is_not_asked_for_is_not_kept() {
     let world = World::new(CONNECTIONS);
     let driver = world.driver(1);
     assert!(!driver.history.record(&Event::Connect(attempt("c")), 1));
-    assert!(!driver.history.record(&Event::SessionCreated(client("c")), 2));
+    assert!(!driver.history.record(&Event::SessionCreated(alice("c")), 2));
     let nothing = World::new(Record {
         connections: false,
         denials: false,
@@ -320,7 +260,7 @@ fn a_lock_that_is_held_for_seven_seconds_disturbs_no_event() {
     let world = World::new(CONNECTIONS);
     let driver = world.driver(1);
     driver.tell(&connected("before"), 0);
-    let other = world.open();
+    let other = world.database();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let begun = Instant::now();
     let (mut waits, mut at_once, mut token) = (Vec::new(), 0, 0);
@@ -340,7 +280,7 @@ fn a_lock_that_is_held_for_seven_seconds_disturbs_no_event() {
     assert!(!waits.is_empty() && at_once > 100, "{} waited, {at_once} did not", waits.len());
     driver.wait_for_line(&format!(
         "exhook-policy: history: {} cannot be written: another process holds its lock; events are answered before they are recorded\n",
-        world.path().display()
+        world.database_file().display()
     ));
     other.execute_batch("COMMIT").unwrap();
     for &waiting in &waits {
@@ -349,7 +289,7 @@ fn a_lock_that_is_held_for_seven_seconds_disturbs_no_event() {
     // Those that waited were answered by the transport at its deadline of two seconds.
     driver.wait_for_line(&format!(
         "exhook-policy: history: {} is written again; {} events were answered before they were recorded, 0 were not kept\n",
-        world.path().display(),
+        world.database_file().display(),
         at_once + waits.len()
     ));
     let expected: Vec<String> = (1..=token).map(|n| format!("c{n}")).collect();
@@ -362,7 +302,7 @@ fn at_the_end_of_input_a_locked_database_is_tried_for_some_seconds() {
     let world = World::new(CONNECTIONS);
     let driver = world.driver(1);
     driver.tell(&connected("kept"), 0);
-    let other = world.open();
+    let other = world.database();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     driver.history.record(&connected("lost"), 1);
     let begun = Instant::now();
@@ -371,7 +311,7 @@ fn at_the_end_of_input_a_locked_database_is_tried_for_some_seconds() {
     assert!(took > Duration::from_secs(8) && took < Duration::from_secs(20), "{took:?}");
     driver.wait_for_line(&format!(
         "exhook-policy: history: 1 events are lost: {} could not be written before the driver ended\n",
-        world.path().display()
+        world.database_file().display()
     ));
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(world.rows(STATES), ["kept open"]);
@@ -391,12 +331,12 @@ fn at_the_end_of_input_what_is_queued_is_written() {
 #[test]
 fn a_file_that_is_no_database_stops_no_event() {
     let world = World::new(CONNECTIONS);
-    std::fs::create_dir_all(world.path().parent().unwrap()).unwrap();
-    std::fs::write(world.path(), "this is no database, and long enough to show it\n".repeat(50)).unwrap();
+    std::fs::create_dir_all(world.database_file().parent().unwrap()).unwrap();
+    std::fs::write(world.database_file(), "this is no database, and long enough to show it\n".repeat(50)).unwrap();
     let driver = world.start(world.recorder("python3", 10, 1));
     driver.wait_for_line(&format!(
         "exhook-policy: history: {} cannot be written: file is not a database; events are answered before they are recorded\n",
-        world.path().display()
+        world.database_file().display()
     ));
     for token in 0..100 {
         if driver.history.record(&connected("c"), token) {
@@ -405,13 +345,13 @@ fn a_file_that_is_no_database_stops_no_event() {
     }
     assert!(!driver.history.record(&connected("c"), 1000));
     assert_eq!(driver.log().lines().count(), 1, "{}", driver.log());
-    assert!(std::fs::read(world.path()).unwrap().starts_with(b"this is no database"));
+    assert!(std::fs::read(world.database_file()).unwrap().starts_with(b"this is no database"));
 }
 
 #[test]
 fn a_folder_that_cannot_be_made_is_tried_again() {
     let world = World::new(CONNECTIONS);
-    let folder = world.path().parent().unwrap().to_owned();
+    let folder = world.database_file().parent().unwrap().to_owned();
     std::fs::write(&folder, "in the way").unwrap();
     let driver = world.start(world.recorder("python3", 10, 1));
     driver.wait_for_line("cannot make the folder");
@@ -427,13 +367,14 @@ fn a_file_that_is_removed_is_made_anew() {
     let world = World::new(CONNECTIONS);
     let driver = world.driver(1);
     driver.tell(&connected("before"), 1);
-    std::fs::remove_dir_all(world.path().parent().unwrap()).unwrap();
+    std::fs::remove_dir_all(world.database_file().parent().unwrap()).unwrap();
     driver.wait_for_line("its file was removed or replaced");
     let mut tokens = 2..;
     until(|| {
         driver.history.record(&connected("after"), tokens.next().unwrap());
         thread::sleep(Duration::from_millis(50));
-        Path::exists(&world.path()) && world.count("SELECT count(*) FROM connections WHERE clientid = 'after'") > 0
+        Path::exists(&world.database_file())
+            && world.count("SELECT count(*) FROM connections WHERE clientid = 'after'") > 0
     });
 }
 
@@ -454,7 +395,7 @@ fn two_drivers_of_a_pool_write_one_file() {
     // A take-over whose events go to different drivers.
     pool[0].tell(&connected("x"), 1000);
     pool[1].tell(&connected("x"), 1000);
-    pool[0].tell(&Event::SessionDiscarded(client("x")), 1001);
+    pool[0].tell(&Event::SessionDiscarded(alice("x")), 1001);
     pool[1].tell(&disconnected("x"), 1001);
     assert_eq!(world.rows(&STATES.replace(" ORDER", " WHERE clientid = 'x' ORDER")), ["x takeover", "x event"]);
     assert_eq!(pool[0].log() + &pool[1].log(), "");
@@ -465,7 +406,7 @@ fn a_new_broker_process_closes_the_rows_of_the_one_before() {
     let world = World::new(EVERYTHING);
     let driver = world.driver(1);
     driver.tell(&connected("a"), 1);
-    driver.tell(&Event::SessionSubscribed { client: client("a"), topic: "t", qos: 0 }, 2);
+    driver.tell(&Event::SessionSubscribed { client: alice("a"), topic: "t", qos: 0 }, 2);
     world.broker_dies(10);
     world.dies(driver.process);
     drop(driver);
@@ -500,12 +441,12 @@ fn another_boot_and_a_container_started_anew_are_other_brokers() {
     // Another node there is another broker, as long as it is heard of.
     let neighbour = Recorder { pid_ns: "pid:[3]".to_owned(), ..booted };
     let other = world.start(neighbour);
-    let event = Event::Connected(Client { node: "emqx2@127.0.0.1", ..client("d") });
+    let event = Event::Connected(Client { node: "emqx2@127.0.0.1", ..alice("d") });
     other.tell(&event, 1);
     assert_eq!(world.rows(STATES), ["a restart", "b restart", "c open", "d open"]);
-    world.open().execute("UPDATE broker_processes SET last_alive = last_alive - 90000", []).unwrap();
+    world.database().execute("UPDATE broker_processes SET last_alive = last_alive - 90000", []).unwrap();
     drop(driver);
-    world.open().execute("UPDATE broker_processes SET last_alive = last_alive - 90000", []).unwrap();
+    world.database().execute("UPDATE broker_processes SET last_alive = last_alive - 90000", []).unwrap();
     until(|| world.rows(STATES)[2] == "c restart");
     assert_eq!(world.rows(STATES)[3], "d open");
 }
@@ -523,10 +464,10 @@ fn a_driver_started_anew_closes_nothing_and_is_not_sure() {
     driver.tell(&connected("e"), 1);
     assert_eq!(world.unsure(), ["a 1", "b 1", "c 1", "d 1", "e 0"]);
     // A login in its name says nothing of the connection that is there.
-    let login = Event::Authenticate { client: client("a"), password: Password::new(b"") };
+    let login = Event::Authenticate { client: alice("a"), password: Password::new(b"") };
     assert!(!driver.history.record(&login, 2));
     assert!(!driver.history.record(&published("b"), 3));
-    driver.history.heard(&client("c"));
+    driver.history.heard(&alice("c"));
     driver.tell(&connected("d"), 4);
     until(|| world.unsure() == ["a 1", "b 0", "c 0", "d 0", "e 0"]);
     assert_eq!(world.rows(STATES), ["a open", "b open", "c open", "d superseded", "e open", "d open"]);
@@ -585,7 +526,7 @@ fn of_two_slots_under_one_broker_the_second_records_nothing() {
     world.dies(python.process);
     world.dies(Process { pid: 1, started: 200 });
     until(|| {
-        world.open().execute("UPDATE broker_processes SET last_alive = last_alive - 60000", []).unwrap();
+        world.database().execute("UPDATE broker_processes SET last_alive = last_alive - 60000", []).unwrap();
         java.log().contains("history: this driver, java, records now\n")
     });
     java.tell(&connected("c"), 1);
@@ -604,11 +545,11 @@ fn a_slot_whose_plugin_was_unloaded_makes_room_at_once() {
 }
 
 fn refusal<'a>(clientid: &'a str, asked: Asked<'a>, mode: Mode) -> Denial<'a> {
-    Denial { client: client(clientid), asked, rule: "default", mode }
+    Denial { client: alice(clientid), asked, rule: "default", mode }
 }
 
 fn refusal_from<'a>(clientid: &'a str, username: &'a str, peerhost: &'a str) -> Denial<'a> {
-    let client = Client { username, peerhost: Peerhost::parse(peerhost), ..client(clientid) };
+    let client = client(clientid, username, peerhost);
     Denial { client, asked: Asked::Connect, rule: "default", mode: Mode::Enforce }
 }
 
@@ -637,7 +578,7 @@ fn equal_refusals_of_a_minute_are_one_row() {
         ]
     );
     // After a minute it is another row.
-    world.open().execute("UPDATE denials SET at = at - 60000", []).unwrap();
+    world.database().execute("UPDATE denials SET at = at - 60000", []).unwrap();
     drop(pool);
     let driver = world.driver(3);
     driver.history.denied(&refusal("a", Asked::Connect, Mode::Enforce));
@@ -700,7 +641,7 @@ fn refusals_of_long_names_are_cut_and_bounded_in_bytes() {
     let refused = |n: usize, width: usize| {
         let (clientid, username) = (format!("{n:0width$}"), "u".repeat(width));
         let peerhost = format!("10.0.0.{}", n % 10);
-        let client = Client { username: &username, peerhost: Peerhost::parse(&peerhost), ..client(&clientid) };
+        let client = client(&clientid, &username, &peerhost);
         let asked = Asked::Topic(Action::Publish, if n == 0 { &topic } else { &username });
         driver.history.denied(&Denial { client, asked, rule: "default", mode: Mode::Enforce });
     };
@@ -743,12 +684,12 @@ fn a_client_with_a_long_name_is_found_again_by_its_end() {
         driver.tell(&Event::Connect(attempt(name)), 10 * n + 1);
         driver.tell(&connected(name), 10 * n + 2);
         driver.tell(&Event::Connack { attempt: attempt(name), code: "success", assigned: None }, 10 * n + 3);
-        driver.tell(&Event::SessionSubscribed { client: client(name), topic: &"t".repeat(60_000), qos: 1 }, 10 * n + 4);
+        driver.tell(&Event::SessionSubscribed { client: alice(name), topic: &"t".repeat(60_000), qos: 1 }, 10 * n + 4);
     }
     assert_eq!(world.count("SELECT count(*) FROM online"), 2);
     assert_eq!(world.count("SELECT count(*) FROM attempts WHERE connack = 'success'"), 2);
     assert_eq!(world.count("SELECT count(*) FROM connections WHERE proto_ver = 5"), 2);
-    driver.tell(&Event::SessionUnsubscribed { client: client(&names[0]), topic: &"t".repeat(60_000) }, 30);
+    driver.tell(&Event::SessionUnsubscribed { client: alice(&names[0]), topic: &"t".repeat(60_000) }, 30);
     driver.tell(&disconnected(&names[0]), 31);
     assert_eq!(world.count("SELECT count(*) FROM online WHERE clientid LIKE 'xx%...(60001 bytes, %)'"), 1);
     assert_eq!(world.count("SELECT length(topic) FROM subscriptions"), 60_000);
@@ -766,8 +707,8 @@ fn a_client_with_a_long_name_is_found_again_by_its_end() {
 fn a_client_that_an_older_version_kept_whole_is_found_again() {
     let world = World::new(EVERYTHING);
     let names = ["a", "b", "c"].map(|end| "x".repeat(600) + end);
-    std::fs::create_dir_all(world.path().parent().unwrap()).unwrap();
-    let old = Connection::open(world.path()).unwrap();
+    std::fs::create_dir_all(world.database_file().parent().unwrap()).unwrap();
+    let old = Connection::open(world.database_file()).unwrap();
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema");
     for version in 1..=4 {
         old.execute_batch(&std::fs::read_to_string(schema.join(format!("000{version}_history.sql"))).unwrap()).unwrap();
@@ -804,7 +745,7 @@ fn a_client_that_an_older_version_kept_whole_is_found_again() {
     assert_eq!(world.rows("SELECT connack FROM attempts"), ["success"]);
     assert_eq!(world.count("SELECT count(*) FROM connections WHERE proto_ver = 5"), 1);
     driver.tell(&disconnected(&names[0]), 2);
-    driver.tell(&Event::SessionUnsubscribed { client: client(&names[0]), topic: "t" }, 3);
+    driver.tell(&Event::SessionUnsubscribed { client: alice(&names[0]), topic: "t" }, 3);
     assert_eq!(world.rows("SELECT closed_by FROM connections WHERE disconnected_at IS NOT NULL"), ["event"]);
     assert_eq!(world.count("SELECT count(*) FROM subscriptions"), 2);
     // A sign of life of one, and the list of the broker for the other: it has its name whole.
@@ -814,7 +755,7 @@ fn a_client_that_an_older_version_kept_whole_is_found_again() {
         world.count("SELECT sum(unsure) FROM online") == 1
     });
     let list = List::parse(&names[2], Some(Form::Plain)).unwrap();
-    let settled = resync(&mut world.open(), &list, &Scope::default(), now() + 60_000, true).unwrap();
+    let settled = resync(&mut world.database(), &list, &Scope::default(), now() + 60_000, true).unwrap();
     assert_eq!((settled.there, settled.gone, settled.unknown), (1, 0, 0));
     assert_eq!(world.count("SELECT count(*) FROM online WHERE NOT unsure AND clientid LIKE '%...(601 bytes, %)'"), 2);
 }
@@ -829,7 +770,7 @@ fn old_rows_are_removed_and_open_ones_are_not() {
     driver.tell(&disconnected("recent"), 3);
     drop(driver);
     world
-        .open()
+        .database()
         .execute_batch(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
              INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at,
@@ -853,7 +794,7 @@ const US: Origin<'_> = Origin { cluster: Some("us"), node: "emqx@10.0.0.1" };
 /// A client of this broker, from this port.
 fn at<'a>(origin: Origin<'a>, clientid: &'a str, port: u16) -> Client<'a> {
     let extra = Extra { cluster: origin.cluster, peerport: Some(port), cn: Some("a name"), dn: None, at: None };
-    Client { node: origin.node, extra, ..client(clientid) }
+    Client { node: origin.node, extra, ..alice(clientid) }
 }
 
 fn ends<'a>(client: Client<'a>, reason: &'a str) -> Event<'a> {

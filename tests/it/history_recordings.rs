@@ -1,18 +1,15 @@
 //! The recorded traffic of two broker versions leaves the rows that its scenarios tell.
 
-use std::collections::HashSet;
-use std::fs;
-use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use exhook_policy::decision::Answer;
+use crate::support::answers::Answered;
+use crate::support::history::Kept as _;
+use crate::support::recordings::{PARTS, for_each_frame, recording};
+use crate::support::wait::PATIENCE;
 use exhook_policy::history::{History, Recorder};
 use exhook_policy::log::Log;
 use exhook_policy::policy::model::{HistoryDef, Record, Sync};
 use exhook_policy::port::call::Incoming;
-use exhook_policy::port::frame::{Frames, Packet};
-use rusqlite::Connection;
 
 /// The columns `clientid`, `closed_by`, `reason` and `proto_ver`. `assigned` is a clientid that the broker chose.
 const CONNECTIONS: &[&str] = &[
@@ -55,40 +52,25 @@ fn check(version: &str) {
     let path = dir.path().join("history.db");
     let record = Record { connections: true, denials: true, attempts: true, subscriptions: true, messages: true };
     let def = HistoryDef { database: path.clone(), keep: None, sync: Sync::Normal, record };
-    let answered: Arc<(Mutex<HashSet<u64>>, Condvar)> = Arc::default();
-    let told = Arc::clone(&answered);
-    let sink = move |answers: &[(u64, Answer)]| {
-        told.0.lock().unwrap().extend(answers.iter().map(|(token, _)| token));
-        told.1.notify_all();
-    };
+    let answered = Answered::default();
     let history = History::start(
         &def,
         Recorder::of_this_process("python3"),
         Duration::from_secs(60),
-        Arc::new(sink),
+        answered.sink(),
         &Log::stderr(),
     );
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/captures").join(version);
-    let mut frames = Frames::new(Packet::Four);
-    frames.extend(&fs::read(folder.join("ordinary.bin")).unwrap());
     let mut token = 0;
-    while let Some(frame) = frames.next().unwrap() {
+    for_each_frame(&recording(version, PARTS[0]), |frame| {
         let Ok(Incoming::Call(call)) = Incoming::read(frame) else { panic!("no call: {frame:?}") };
-        let Some(hook) = call.hook() else { continue };
+        let Some(hook) = call.hook() else { return };
         token += 1;
         if history.record(&call.event(hook).unwrap(), token) {
-            let set = answered.0.lock().unwrap();
-            let waited =
-                answered.1.wait_timeout_while(set, Duration::from_secs(60), |set| !set.contains(&token)).unwrap();
-            assert!(!waited.1.timed_out(), "{hook:?} is not answered");
+            assert!(answered.comes(token, PATIENCE), "{hook:?} is not answered");
         }
-    }
+    });
     history.finish();
-    let db = Connection::open(&path).unwrap();
-    let rows = |sql: &str| -> Vec<String> {
-        let mut statement = db.prepare(sql).unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    };
+    let rows = |sql: &str| path.rows(sql);
     let connections = rows(
         "SELECT iif(length(clientid) > 30, 'assigned', clientid) || ' ' || coalesce(closed_by, 'open') || ' ' ||
                 coalesce(reason, '-') || ' ' || coalesce(proto_ver, '-')

@@ -2,9 +2,9 @@
 //!
 //! With `UPDATE_GOLDEN=1` the expected texts are written instead of compared.
 
-use std::fs;
+use crate::support::golden::check_golden;
+use crate::support::program::transcript;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/install")
@@ -12,16 +12,7 @@ fn folder() -> PathBuf {
 
 /// What `install` says, and its exit code. Paths are shown from the folder of the policies.
 fn install(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .arg("install")
-        .args(arguments)
-        .current_dir(folder())
-        .output()
-        .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let here = format!("{}/", fs::canonicalize(folder()).unwrap().display());
-    let said = String::from_utf8(said).unwrap().replace(&here, "/etc/exhook-policy/");
-    format!("$ exhook-policy install {}\n{said}exit code {}\n", arguments.join(" "), output.status.code().unwrap())
+    transcript("install", arguments, &folder(), "/etc/exhook-policy/")
 }
 
 #[track_caller]
@@ -29,10 +20,7 @@ fn check(name: &str, runs: &[&[&str]]) {
     let said: Vec<String> = runs.iter().map(|arguments| install(arguments)).collect();
     let said = said.join("\n");
     let expected = folder().join(format!("{name}.txt"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        fs::write(&expected, &said).unwrap();
-    }
-    assert_eq!(said, fs::read_to_string(&expected).unwrap_or_default(), "{name}; UPDATE_GOLDEN=1 rewrites it");
+    check_golden(&expected, &said);
 }
 
 const POLICY: [&str; 2] = ["--policy", "rules.yaml"];

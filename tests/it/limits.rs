@@ -2,22 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 use std::{env, thread};
 
+use crate::support::events::client;
+use crate::support::history::Kept;
+use crate::support::lines::Lines;
+use crate::support::passwords::{mosquitto_hash, password_file};
+use crate::support::program::said;
+use crate::support::wait::{PATIENCE, until};
+use crate::support::{answers, program};
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Client, Event, Extra, Password, Peerhost};
+use exhook_policy::event::{Client, Event, Password};
 use exhook_policy::handler::Handler;
 use exhook_policy::history::Recorder;
 use exhook_policy::log::Log;
-use exhook_policy::reply::{Sink, Token};
+use exhook_policy::reply::Token;
 use rusqlite::Connection;
-
-/// Long for a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with a policy, a file of passwords and the database.
 struct Place {
@@ -28,21 +31,8 @@ struct Place {
 struct Driver {
     engine: Engine,
     later: Receiver<(Token, Answer)>,
-    log: Arc<Mutex<Vec<u8>>>,
+    log: Lines,
     lines: Log,
-}
-
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// alice and those that are guessed have the password `s3cret`.
@@ -64,19 +54,14 @@ const FLAPPING: &str = "flapping: { by: clientid, logins: 3, within: 5m, ban: 15
 
 impl Place {
     fn new(mode: &str, limits: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let policy = POLICY.replace("MODE", mode).replace("LIMITS", limits);
-        std::fs::write(folder.path().join("rules.yaml"), policy).unwrap();
-        std::fs::write(folder.path().join("people.passwd"), passwd()).unwrap();
+        let users = password_file(["alice", "guessed-0", "guessed-1", "guessed-2"], b"s3cret");
+        let folder = program::folder(&policy, &[("people.passwd", &users)]);
         Place { folder }
     }
 
     fn policy(&self) -> PathBuf {
         self.folder.path().join("rules.yaml")
-    }
-
-    fn database(&self) -> PathBuf {
-        self.folder.path().join("data/h.db")
     }
 
     fn start(&self, recorder: Recorder) -> Driver {
@@ -87,47 +72,35 @@ impl Place {
         self.start(Recorder::of_this_process("python3"))
     }
 
-    fn rows(&self, sql: &str) -> Vec<String> {
-        let Ok(db) = Connection::open(self.database()) else { return Vec::new() };
-        let Ok(mut query) = db.prepare(sql) else { return Vec::new() };
-        query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    }
-
     /// What stands in `bans`, once this many rows do.
     #[track_caller]
     fn bans(&self, count: usize) -> Vec<String> {
         let sql =
             "SELECT concat_ws(' ', why, mode, clientid, username, peerhost, until - since, lifted IS NULL) FROM bans
                    ORDER BY id";
-        until(|| self.rows(sql).len() >= count);
-        self.rows(sql)
+        until(|| self.rows_so_far(sql).len() >= count);
+        self.rows_so_far(sql)
     }
 
     /// What `history` says with these arguments, and its exit code.
     fn history(&self, arguments: &[&str]) -> (i32, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-            .arg("history")
-            .args(arguments)
-            .arg("--policy")
-            .arg(self.policy())
-            .output()
-            .unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+        let mut history = program::program();
+        let (said, code) = said(history.arg("history").args(arguments).arg("--policy").arg(self.policy()));
+        (code, said)
+    }
+}
+
+impl Kept for Place {
+    fn database_file(&self) -> PathBuf {
+        self.folder.path().join("data/h.db")
     }
 }
 
 impl Driver {
     fn start(policy: &Path, recorder: Recorder) -> Self {
-        let (sender, later) = mpsc::channel();
-        let sender = Mutex::new(sender);
-        let sink: Sink = Arc::new(move |answers| {
-            for answer in answers {
-                let _ = sender.lock().unwrap().send(*answer);
-            }
-        });
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let lines = Log::to(Shared(Arc::clone(&log)));
+        let (sink, later) = answers::channel();
+        let log = Lines::default();
+        let lines = Log::to(log.clone());
         Driver { engine: Engine::load(Setup::new(policy, recorder, sink, lines.clone())).unwrap(), later, log, lines }
     }
 
@@ -144,42 +117,8 @@ impl Driver {
     /// The lines that hold this word.
     fn said(&self, word: &str) -> Vec<String> {
         self.lines.flush(PATIENCE);
-        let text = String::from_utf8(self.log.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains(word)).map(str::to_owned).collect()
+        self.log.text().lines().filter(|line| line.contains(word)).map(str::to_owned).collect()
     }
-}
-
-#[track_caller]
-fn until(mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < end, "it never holds");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn client<'a>(clientid: &'a str, username: &'a str, peerhost: &'a str) -> Client<'a> {
-    Client {
-        clientid,
-        username,
-        peerhost: Peerhost::parse(peerhost),
-        sockport: 1883,
-        protocol: "mqtt",
-        mountpoint: "",
-        node: "emqx@127.0.0.1",
-        is_superuser: false,
-        anonymous: false,
-        extra: Extra::NONE,
-    }
-}
-
-fn passwd() -> String {
-    use base64::Engine as _;
-    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    let mut key = [0; 64];
-    pbkdf2::pbkdf2_hmac::<sha2::Sha512>(b"s3cret", b"abcdefghijkl", 101, &mut key);
-    let hash = format!("$7$101${}${}", encode(b"abcdefghijkl"), encode(&key));
-    ["alice", "guessed-0", "guessed-1", "guessed-2"].map(|name| format!("{name}:{hash}\n")).concat()
 }
 
 #[test]
@@ -202,8 +141,8 @@ fn who_guesses_is_kept_out_before_any_password_is_looked_at() {
     assert_eq!(place.bans(1), ["lockout enforce 10.0.0.1 900000 1"]);
     assert_eq!(driver.said("keeps"), ["exhook-policy: lockout keeps peerhost 10.0.0.1 out for 15m"]);
     let denied = "SELECT concat_ws(' ', username, rule, count) FROM denials WHERE rule = 'lockout'";
-    until(|| !place.rows(denied).is_empty());
-    assert_eq!(place.rows(denied), ["alice lockout 1"]);
+    until(|| !place.rows_so_far(denied).is_empty());
+    assert_eq!(place.rows_so_far(denied), ["alice lockout 1"]);
     assert_eq!(driver.said("hunter2").len() + driver.said("s3cret").len(), 0);
 }
 
@@ -226,8 +165,8 @@ fn in_audit_mode_bans_are_recorded_and_nobody_is_refused() {
     (0..4).for_each(|_| driver.check(alice, "hunter2", Answer::NoOpinion));
     assert_eq!(place.bans(2), ["lockout audit 10.0.0.1 900000 1", "lockout audit alice 900000 1"]);
     let denied = "SELECT concat_ws(' ', rule, mode, count) FROM denials ORDER BY id";
-    until(|| place.rows(denied).len() == 2);
-    assert_eq!(place.rows(denied), ["people audit 3", "lockout audit 1"]);
+    until(|| place.rows_so_far(denied).len() == 2);
+    assert_eq!(place.rows_so_far(denied), ["people audit 3", "lockout audit 1"]);
     driver.engine.finish();
     drop(driver);
     // What was only said does not hold when it counts.
@@ -333,7 +272,7 @@ fn drivers_and_servers_of_one_database_share_bans_and_what_is_lifted() {
 fn a_database_that_cannot_be_used_holds_up_no_start_and_bans_hold_without_it() {
     let place = Place::new("", LOCKOUT);
     std::fs::create_dir(place.folder.path().join("data")).unwrap();
-    std::fs::write(place.database(), "no database, but long enough to be one\n".repeat(50)).unwrap();
+    std::fs::write(place.database_file(), "no database, but long enough to be one\n".repeat(50)).unwrap();
     let driver = place.driver();
     let alice = client("c", "alice", "10.0.0.1");
     (0..3).for_each(|_| driver.check(alice, "hunter2", Answer::Deny));
@@ -353,7 +292,7 @@ fn banned_before(place: &Place) {
 fn a_lock_that_another_holds_at_the_start_lets_nobody_in() {
     let place = Place::new("", LOCKOUT);
     banned_before(&place);
-    let lock = Connection::open(place.database()).unwrap();
+    let lock = Connection::open(place.database_file()).unwrap();
     lock.execute_batch("BEGIN IMMEDIATE").unwrap();
     let driver = place.driver();
     driver.check(client("c", "alice", "a-socket"), "s3cret", Answer::Deny);
@@ -424,11 +363,6 @@ impl Place {
     }
 }
 
-/// The hash that a password file of mosquitto has.
-fn mosquitto() -> String {
-    passwd().lines().next().unwrap().trim_start_matches("alice:").to_owned()
-}
-
 impl Driver {
     /// The answers to logins that are all there before the first is answered.
     fn pipelined(&self, client: Client<'_>, passwords: &[String]) -> Vec<Answer> {
@@ -487,8 +421,8 @@ fn guesses_at_once_do_not_reach_a_remembered_bcrypt_hash() {
 
 #[test]
 fn guesses_at_once_do_not_reach_a_remembered_mosquitto_hash() {
-    check_guesses(&mosquitto(), true, 12);
-    check_guesses(&mosquitto(), true, 2_000);
+    check_guesses(&mosquitto_hash(b"s3cret"), true, 12);
+    check_guesses(&mosquitto_hash(b"s3cret"), true, 2_000);
 }
 
 #[test]
@@ -498,7 +432,7 @@ fn guesses_at_once_do_not_reach_a_remembered_costly_hash() {
 
 #[test]
 fn guesses_at_once_do_not_reach_a_password_not_remembered() {
-    for hash in [ARGON2ID, BCRYPT, &mosquitto()] {
+    for hash in [ARGON2ID, BCRYPT, &mosquitto_hash(b"s3cret")] {
         check_guesses(hash, false, 12);
         check_guesses(hash, false, 40);
     }
@@ -514,7 +448,7 @@ fn guesses_at_once_at_a_costly_hash_are_all_denied() {
 
 #[test]
 fn two_guesses_and_the_right_password_at_once_are_let_in() {
-    for hash in [ARGON2ID, BCRYPT, &mosquitto()] {
+    for hash in [ARGON2ID, BCRYPT, &mosquitto_hash(b"s3cret")] {
         for is_remembered in [true, false] {
             let place = Place::hashed(BY_BOTH, hash);
             let driver = place.driver();
@@ -529,7 +463,7 @@ fn two_guesses_and_the_right_password_at_once_are_let_in() {
 
 #[test]
 fn a_fleet_with_one_name_that_comes_back_is_not_locked_out() {
-    for hash in [ARGON2ID, BCRYPT, &mosquitto()] {
+    for hash in [ARGON2ID, BCRYPT, &mosquitto_hash(b"s3cret")] {
         let place = Place::hashed("lockout: { by: [username, peerhost], failures: 3, within: 5m, ban: 15m }", hash);
         let driver = place.driver();
         let fleet = client("c", "alice", "10.0.0.1");

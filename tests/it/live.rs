@@ -6,7 +6,6 @@ mod stand_in;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use exhook_policy::live::Observer;
@@ -16,6 +15,7 @@ use stand_in::Does;
 
 use crate::support::golden::check_golden;
 use crate::support::live::{self, BOTH, broker, report};
+use crate::support::program::{program, said};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/live")
@@ -156,14 +156,10 @@ fn the_doctor_tries_a_login_that_must_be_refused() {
 
 /// What `test` says in a folder of `tests/it/live`, and its exit code. The broker's address is shown as a word.
 fn tested(folder_name: &str, broker: &str, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .args(["test", "--broker", broker])
-        .args(arguments)
-        .current_dir(folder().join(folder_name))
-        .output()
-        .unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    format!("{}exit code {}\n", said.replace(broker, "BROKER"), output.status.code().unwrap())
+    let folder = folder().join(folder_name);
+    let mut test = program();
+    let (said, code) = said(test.args(["test", "--broker", broker]).args(arguments).current_dir(folder));
+    format!("{}exit code {code}\n", said.replace(broker, "BROKER"))
 }
 
 #[test]

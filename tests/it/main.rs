@@ -10,6 +10,7 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "what the other test programs need")]
 mod support;
 
 mod ask;

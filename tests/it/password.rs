@@ -1,15 +1,15 @@
 //! Password checks with real sources and real hashes, and the program that writes password files.
 
 use std::fs;
-use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::support::program::{program, run_with};
 use exhook_policy::log::Log;
 use exhook_policy::password::{Caller, Login, Outcome, Pool, StoredHash};
 use exhook_policy::policy::model::{PasswordDef, PasswordId, PasswordSource};
@@ -90,17 +90,7 @@ fn login(pool: &Pool, sources: usize, user: &str, password: &[u8]) -> Outcome {
 }
 
 fn passwd(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .arg("passwd")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that refuses before it reads closes the pipe.
-    let _ = child.stdin.take().unwrap().write_all(input);
-    child.wait_with_output().unwrap()
+    run_with(program().arg("passwd").args(args), input)
 }
 
 #[track_caller]

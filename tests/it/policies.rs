@@ -19,20 +19,13 @@ use exhook_policy::policy::{self, Loaded};
 use exhook_policy::topic::Budget;
 
 use crate::schema_check;
+use crate::support::golden::{check_golden, files, is_updating, shown};
 
 /// When the policies are looked at: 2026-12-01T09:00Z, a Tuesday.
 const NOW: i64 = 1_796_115_600_000;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies")
-}
-
-fn files(kind: &str) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder().join(kind)).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    assert!(!files.is_empty());
-    files
 }
 
 fn name(path: &Path) -> String {
@@ -49,15 +42,6 @@ fn report(result: Result<Loaded, Box<Report>>) -> Report {
         }
         Err(report) => *report,
     }
-}
-
-fn is_updating() -> bool {
-    std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1")
-}
-
-/// The text as the expectations show it: on one line.
-fn shown(text: &str) -> String {
-    text.replace('\r', "\\r").replace('\n', "\\n")
 }
 
 fn shown_all(report: &Report, text: &str) -> String {
@@ -94,7 +78,7 @@ fn check_expected(path: &Path) -> Report {
 }
 
 fn check_expectations(kind: &str, severity: Severity) {
-    for path in files(kind) {
+    for path in files(&folder().join(kind)) {
         let report = check_expected(&path);
         assert!(!report.diagnostics().is_empty(), "{} shows nothing", path.display());
         let worst = if report.errors() > 0 { Severity::Error } else { Severity::Warning };
@@ -125,7 +109,7 @@ const ELSEWHERE: [Code; 6] = [
 #[test]
 fn every_code_has_a_policy() {
     let mut met = HashSet::new();
-    for path in files("bad").into_iter().chain(files("warned")) {
+    for path in files(&folder().join("bad")).into_iter().chain(files(&folder().join("warned"))) {
         let report = report(policy::load(&path));
         met.extend(report.diagnostics().iter().map(Diagnostic::code));
     }
@@ -136,7 +120,7 @@ fn every_code_has_a_policy() {
 
 #[test]
 fn every_code_has_a_policy_that_barely_escapes_it() {
-    let mut escaped: HashSet<Code> = files("near").iter().map(|path| near_miss(path)).collect();
+    let mut escaped: HashSet<Code> = files(&folder().join("near")).iter().map(|path| near_miss(path)).collect();
     escaped.extend(ELSEWHERE);
     let missing: Vec<&str> = Code::ALL.iter().filter(|code| !escaped.contains(code)).map(|code| code.name()).collect();
     assert_eq!(missing, Vec::<&str>::new());
@@ -154,7 +138,7 @@ fn near_miss(path: &Path) -> Code {
 
 #[test]
 fn good_policies_are_fine() {
-    for path in files("good") {
+    for path in files(&folder().join("good")) {
         let report = report(policy::load(&path));
         assert_eq!(report.render(false), format!("{}: fine\n", path.display()));
         assert!(report.is_empty());
@@ -200,14 +184,6 @@ fn what_is_accepted_is_not_warned_about() {
         "fine, 1 accepted",
         used,
     );
-}
-
-#[track_caller]
-fn check_golden(path: &Path, found: &str) {
-    if is_updating() {
-        fs::write(path, found).unwrap();
-    }
-    assert_eq!(found, fs::read_to_string(path).unwrap_or_default(), "{}; UPDATE_GOLDEN=1 rewrites it", path.display());
 }
 
 #[test]
@@ -312,7 +288,11 @@ const STRUCTURAL: [Code; 21] = [
 fn the_schema_and_the_decoder_agree() {
     let schema: serde_json::Value = serde_json::from_str(&policy::schema()).unwrap();
     let mut refused = 0;
-    for path in files("good").into_iter().chain(files("warned")).chain(files("bad")) {
+    for path in files(&folder().join("good"))
+        .into_iter()
+        .chain(files(&folder().join("warned")))
+        .chain(files(&folder().join("bad")))
+    {
         let report = report(policy::load(&path));
         let codes: BTreeSet<Code> = report.diagnostics().iter().map(Diagnostic::code).collect();
         let unread = [Code::YamlSyntax, Code::NotUtf8, Code::TooLarge, Code::DuplicateKey];

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::support::program::program;
 use exhook_policy::password::StoredHash;
 
 fn shipped() -> Vec<PathBuf> {
@@ -23,7 +24,7 @@ fn shipped() -> Vec<PathBuf> {
 }
 
 fn run(command: &str, policy: &Path, more: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_exhook-policy")).arg(command).args(more).arg(policy).output().unwrap()
+    program().arg(command).args(more).arg(policy).output().unwrap()
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn the_doctor_finds_only_the_boot_in_the_settings_of_a_broker() {
         put("rules.yaml", "policy/rules.yaml");
         put("secrets/devices.passwd", "policy/secrets/devices.passwd");
         fs::create_dir(folder.path().join("data")).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
+        let output = program()
             .args(["doctor", "--deny-warnings", "--emqx", "5.8", "--user", "root", "--etc", "etc", "--policy"])
             .arg("policy/rules.yaml")
             .current_dir(folder.path())

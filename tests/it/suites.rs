@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use exhook_policy::policy::codes::Code;
 use exhook_policy::policy::diag::{Diagnostic, Report};
@@ -14,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::schema_check;
 use crate::support::golden::{check_findings, check_golden, files};
+use crate::support::program::program;
 
 /// The tests run in the package's folder, and reports name files as they are called.
 fn folder(name: &str) -> PathBuf {
@@ -55,7 +55,7 @@ fn with_tests(names: &[&str]) -> TempDir {
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+    let mut command = program();
     let output = command.arg("test").args(arguments).current_dir(folder).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))

@@ -58,6 +58,6 @@ fn findings(report: &Report) -> String {
 }
 
 /// The text on one line.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.replace('\r', "\\r").replace('\n', "\\n")
 }

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
+use super::program::{program, said};
 use exhook_policy::live::{self, Broker, Outcome, Summary};
 use exhook_policy::mqtt::Version;
 use exhook_policy::suite::{self, Test};
@@ -51,16 +51,15 @@ pub(crate) fn report(suite_file: &Path, broker: &Broker) -> String {
 
 /// What `doctor --broker` says of a broker, less the name that it made up. The policy is named from the folder.
 pub(crate) fn probed(broker: &str, folder: &Path, policy: Option<&str>) -> String {
-    let mut doctor = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+    let mut doctor = program();
     doctor.args(["doctor", "--broker", broker, "--user", "root"]).current_dir(folder);
     doctor.args(policy.iter().flat_map(|policy| ["--policy", policy]));
-    let output = doctor.output().unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    let (said, code) = said(&mut doctor);
     let line = said.lines().find(|line| line.contains(&format!("a login at {broker}"))).unwrap();
     let line = line.replace(broker, "BROKER");
     let named = line.find("exhook-policy-doctor-").map_or(line.clone(), |at| {
         let end = at + "exhook-policy-doctor-0123456789abcdef".len();
         format!("{}NOBODY{}", &line[..at], &line[end..])
     });
-    format!("{named} [{}]", output.status.code().unwrap())
+    format!("{named} [{code}]")
 }

@@ -6,10 +6,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::support::program::{PROGRAM, program};
+use crate::support::recordings::{PARTS, for_each_frame, recorded, recording};
+use crate::support::terms::framed;
 use exhook_policy::event::Event;
 use exhook_policy::event::owned::OwnedEvent;
 use exhook_policy::port::call::Incoming;
-use exhook_policy::port::frame::{Frames, Packet};
 use exhook_policy::replay::{Entry, Events};
 use tempfile::TempDir;
 
@@ -36,7 +38,7 @@ struct Place(TempDir);
 impl Place {
     fn new(capture: &str) -> Self {
         let place = Place(TempDir::new().unwrap());
-        symlink(env!("CARGO_BIN_EXE_exhook-policy"), place.path("python3")).unwrap();
+        symlink(PROGRAM, place.path("python3")).unwrap();
         fs::write(place.path("allhooks.yaml"), format!("{POLICY}{capture}")).unwrap();
         fs::copy(recorded("people.passwd"), place.path("people.passwd")).unwrap();
         place
@@ -62,22 +64,9 @@ impl Place {
     }
 }
 
-fn recorded(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/captures").join(name)
-}
-
-fn recording(version: &str) -> Vec<u8> {
-    ["ordinary.bin", "long.bin"].map(|part| fs::read(recorded(version).join(part)).unwrap()).concat()
-}
-
-/// Calls `each` with every frame, its length included.
-fn for_each_frame(recording: &[u8], mut each: impl FnMut(&[u8])) {
-    let mut frames = Frames::new(Packet::Four);
-    frames.extend(recording);
-    while let Some(frame) = frames.next().unwrap() {
-        let length = u32::try_from(frame.len()).unwrap().to_be_bytes();
-        each(&[&length[..], frame].concat());
-    }
+/// Both parts of a recording.
+fn whole(version: &str) -> Vec<u8> {
+    PARTS.map(|part| recording(version, part)).concat()
 }
 
 /// Makes every recorded call, each once the one before it is answered; the answers, and what was said on stderr.
@@ -92,7 +81,7 @@ fn play(mut driver: Command, recording: &[u8]) -> (Vec<Vec<u8>>, String) {
     });
     let mut answers = Vec::new();
     for_each_frame(recording, |frame| {
-        stdin.write_all(frame).unwrap();
+        stdin.write_all(&framed(frame)).unwrap();
         let mut length = [0; 4];
         stdout.read_exact(&mut length).unwrap();
         let mut answer = vec![0; u32::from_be_bytes(length) as usize];
@@ -120,7 +109,7 @@ fn events(file: &Path) -> Vec<OwnedEvent> {
 fn passwords(recording: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for_each_frame(recording, |frame| {
-        let Ok(Incoming::Call(call)) = Incoming::read(&frame[4..]) else { return };
+        let Ok(Incoming::Call(call)) = Incoming::read(frame) else { return };
         let event = call.hook().map(|hook| call.event(hook).unwrap());
         if let Some(Event::Authenticate { password, .. }) = event
             // A single letter stands in every text.
@@ -133,13 +122,12 @@ fn passwords(recording: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn replay(policy: &Path, file: &Path, more: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
-    command.arg("replay").args([policy, file]).args(["--format", "json"]).args(more).output().unwrap()
+    program().arg("replay").args([policy, file]).args(["--format", "json"]).args(more).output().unwrap()
 }
 
 #[track_caller]
 fn check_captured(version: &str) {
-    let recording = recording(version);
+    let recording = whole(version);
     let place = Place::new(CAPTURE);
     let (answers, console) = play(place.driver(None), &recording);
     let captured = place.path("data/events.jsonl");
@@ -209,7 +197,7 @@ fn what_a_driver_of_4_2_captures_is_decided_again_as_it_was() {
 /// Plays to a driver that cannot write its capture, and to one that captures nothing: they answer alike.
 #[track_caller]
 fn check_trouble(prepare: impl FnOnce(&Place), shell: Option<&str>, said: &str) -> Place {
-    let recording = recording("4.2.14");
+    let recording = whole("4.2.14");
     let (expected, _) = play(Place::new("").driver(None), &recording);
     let place = Place::new(CAPTURE);
     prepare(&place);

@@ -6,6 +6,8 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::panic,
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
     reason = "a test fails by a panic"
 )]
 

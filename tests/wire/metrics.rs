@@ -5,13 +5,16 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::support::events::client;
+use crate::support::lines::Lines;
+use crate::support::program::PROGRAM;
+use crate::support::wait::until_some;
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy::event::{Action, Event, Password};
 use exhook_policy::handler::Handler;
 use exhook_policy::history::Recorder;
 use exhook_policy::hook::Hook;
@@ -29,37 +32,19 @@ fn engine(dir: &Path, metrics: &str) -> Engine {
     Engine::load(setup).unwrap()
 }
 
-const CLIENT: Client<'static> = Client {
-    clientid: "c",
-    username: "u",
-    peerhost: Peerhost::Other("10.0.0.1"),
-    sockport: 1883,
-    protocol: "mqtt",
-    mountpoint: "",
-    node: "n",
-    is_superuser: false,
-    anonymous: false,
-    extra: Extra::NONE,
-};
-
 fn ask(engine: &Engine, topic: &str) -> Answer {
-    engine.handle(&Event::CheckAcl { client: CLIENT, action: Action::Publish, topic }, 0).unwrap()
+    engine.handle(&Event::CheckAcl { client: client("c", "u", "10.0.0.1"), action: Action::Publish, topic }, 0).unwrap()
 }
 
 fn log_in(engine: &Engine) -> Answer {
-    engine.handle(&Event::Authenticate { client: CLIENT, password: Password::new(b"") }, 0).unwrap()
+    engine
+        .handle(&Event::Authenticate { client: client("c", "u", "10.0.0.1"), password: Password::new(b"") }, 0)
+        .unwrap()
 }
 
 #[track_caller]
-fn wait<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + LONG;
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(Instant::now() < end);
-        thread::sleep(Duration::from_millis(20));
-    }
+fn wait<T>(look: impl FnMut() -> Option<T>) -> T {
+    until_some(look, || "it does not come".to_owned())
 }
 
 fn scrape(address: SocketAddr) -> Option<String> {
@@ -161,21 +146,6 @@ fn a_file_is_replaced_while_the_process_runs() {
     assert!(!file.exists());
 }
 
-/// What is said there.
-#[derive(Clone, Default)]
-struct Console(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Console {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_file_that_is_to_be_written_otherwise_changes_hands_at_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -186,7 +156,7 @@ fn a_file_that_is_to_be_written_otherwise_changes_hands_at_once() {
         fs::write(&policy, text).unwrap();
     };
     write("1h");
-    let console = Console::default();
+    let console = Lines::default();
     let log = Log::to(console.clone());
     let engine = Engine::load(Setup::new(&policy, Recorder::server(), Arc::new(|_| {}), log.clone())).unwrap();
     wait(|| file.exists().then_some(()));
@@ -195,7 +165,7 @@ fn a_file_that_is_to_be_written_otherwise_changes_hands_at_once() {
     wait(|| fs::read_to_string(&file).ok().filter(|page| page.contains("reloads_total{result=\"in_force\"} 1")));
     drop(engine);
     log.flush(LONG);
-    let said = String::from_utf8(console.0.lock().unwrap().clone()).unwrap();
+    let said = console.text();
     assert!(said.contains(" is in force anew") && !said.contains("metrics:"), "{said}");
 }
 
@@ -213,7 +183,7 @@ fn everyone_may_read_the_file_of_a_server_and_it_goes_with_it() {
     fs::write(dir.path().join("rules.yaml"), policy).unwrap();
     let mut server = Command::new("/bin/sh")
         .args(["-c", "umask 077; exec \"$0\" serve --policy rules.yaml --listen 127.0.0.1:0"])
-        .arg(env!("CARGO_BIN_EXE_exhook-policy"))
+        .arg(PROGRAM)
         .current_dir(dir.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

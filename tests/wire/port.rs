@@ -4,12 +4,15 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use eetf::{Atom, Binary, FixInteger, List, Term, Tuple};
+use eetf::Term;
 use exhook_policy::password::StoredHash;
 use tempfile::TempDir;
+
+use crate::support::program::{OPTIONS, PROGRAM, run_with};
+use crate::support::terms::{self, atom, binary, clientinfo, encoded, framed, integer, reply, tuple};
 
 const RULES: &str = "
 version: 1
@@ -17,8 +20,6 @@ auth:
   rules:
     - { id: devices, allow: { clientid: { glob: \"dev-*\" } } }
 ";
-
-const OPTIONS: [&str; 4] = ["--packet=4", "--use_stdio", "--compressed=0", "--buffer_size=65536"];
 
 /// A folder `bin` with both names and a folder `policy` with a policy.
 struct Place(TempDir);
@@ -30,7 +31,7 @@ impl Place {
             fs::create_dir(place.path(folder)).unwrap();
         }
         for name in ["python3", "java"] {
-            symlink(env!("CARGO_BIN_EXE_exhook-policy"), place.path("bin").join(name)).unwrap();
+            symlink(PROGRAM, place.path("bin").join(name)).unwrap();
         }
         fs::write(place.path("policy/rules.yaml"), RULES).unwrap();
         place
@@ -66,67 +67,17 @@ impl Place {
     }
 }
 
-/// Gives the program its whole input, and waits for its end.
-fn talk(mut command: Command, input: &[u8]) -> Output {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    // A program that ends at once reads none of it.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
-fn atom(text: &str) -> Term {
-    Atom::from(text).into()
-}
-
-fn binary(text: &str) -> Term {
-    Binary::from(text.as_bytes()).into()
-}
-
-fn integer(value: i32) -> Term {
-    FixInteger::from(value).into()
-}
-
-fn tuple(elements: impl Into<Vec<Term>>) -> Term {
-    Tuple::from(elements.into()).into()
-}
-
-fn list(elements: impl Into<Vec<Term>>) -> Term {
-    List::from(elements.into()).into()
-}
-
-fn framed(width: usize, term: &[u8]) -> Vec<u8> {
+fn framed_by(width: usize, term: &[u8]) -> Vec<u8> {
     let length = u32::try_from(term.len()).unwrap().to_be_bytes();
     [&length[4 - width..], term].concat()
 }
 
 fn call(function: &str, args: &[Term]) -> Vec<u8> {
-    let mut term = Vec::new();
-    tuple([atom("C"), integer(1), atom("rules"), atom(function), list(args)]).encode(&mut term).unwrap();
-    term
+    terms::call(1, "rules", function, args.iter().cloned())
 }
 
 fn login(clientid: &str) -> Vec<u8> {
     call("on_client_authenticate", &[clientinfo(clientid, "", "s3cret"), atom("true"), tuple([])])
-}
-
-fn clientinfo(clientid: &str, username: &str, password: &str) -> Term {
-    let fields = [
-        ("node", atom("emqx@127.0.0.1")),
-        ("clientid", binary(clientid)),
-        ("username", binary(username)),
-        ("password", binary(password)),
-        ("peerhost", binary("127.0.0.1")),
-        ("sockport", integer(1883)),
-        ("protocol", atom("mqtt")),
-        ("mountpoint", binary("")),
-        ("is_superuser", atom("false")),
-        ("anonymous", atom("true")),
-    ];
-    list(fields.map(|(key, value)| tuple([atom(key), value])))
 }
 
 /// The results of the replies, which all have the id 1 and are all that was written.
@@ -150,9 +101,9 @@ const DENIED: &str = "{0,'false'}";
 
 /// The driver answers two logins and goes.
 #[track_caller]
-fn check_drives(width: usize, command: Command) {
-    let input = [login("dev-1"), login("gw-1")].iter().flat_map(|term| framed(width, term)).collect::<Vec<_>>();
-    let output = talk(command, &input);
+fn check_drives(width: usize, mut command: Command) {
+    let input = [login("dev-1"), login("gw-1")].iter().flat_map(|term| framed_by(width, term)).collect::<Vec<_>>();
+    let output = run_with(&mut command, &input);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert_eq!(results(width, &output.stdout), [ALLOWED, DENIED], "{stderr}");
@@ -178,8 +129,8 @@ fn lengths_of_two_bytes_are_spoken() {
 fn lengths_of_one_byte_are_spoken() {
     let place = Place::new();
     let input = [call("init", &[]), call("on_client_authenticate", &[]), call("deinit", &[])];
-    let input: Vec<u8> = input.iter().flat_map(|term| framed(1, term)).collect();
-    let output = talk(place.python(&["--packet=1"]), &input);
+    let input: Vec<u8> = input.iter().flat_map(|term| framed_by(1, term)).collect();
+    let output = run_with(&mut place.python(&["--packet=1"]), &input);
     let mut results = results(1, &output.stdout);
     results.sort();
     assert_eq!(results.len(), 3, "{results:?}");
@@ -199,7 +150,7 @@ fn descriptors_3_and_4_are_used_without_stdio() {
 #[test]
 fn unknown_options_are_ignored_and_said() {
     let place = Place::new();
-    let output = talk(place.python(&["--packet=4", "--colour=blue"]), b"");
+    let output = run_with(&mut place.python(&["--packet=4", "--colour=blue"]), b"");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
@@ -211,12 +162,11 @@ fn unknown_options_are_ignored_and_said() {
 fn init_tells_what_is_wrong() {
     let place = Place::new();
     fs::remove_file(place.path("policy/rules.yaml")).unwrap();
-    let output = talk(place.python(&OPTIONS), &framed(4, &call("init", &[])));
+    let output = run_with(&mut place.python(&OPTIONS), &framed(&call("init", &[])));
     assert_eq!(output.status.code(), Some(0));
     let reason = format!("no rules.yaml or rules.yml in {}", place.path("policy").display());
-    let mut expected = Vec::new();
-    tuple([atom("r"), integer(1), tuple([integer(1), binary(&reason)])]).encode(&mut expected).unwrap();
-    assert_eq!(output.stdout, framed(4, &expected));
+    let expected = encoded(&reply(1, tuple([integer(1), binary(&reason)])));
+    assert_eq!(output.stdout, framed(&expected));
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
         format!("exhook-policy: {reason}\nexhook-policy: the policy rules is not in force\n")
@@ -225,7 +175,7 @@ fn init_tells_what_is_wrong() {
 
 #[track_caller]
 fn check_stops(input: &[u8], line: &str) {
-    let output = talk(Place::new().python(&OPTIONS), input);
+    let output = run_with(&mut Place::new().python(&OPTIONS), input);
     assert_eq!(String::from_utf8_lossy(&output.stderr), format!("exhook-policy: the driver stops: {line}\n"));
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
 }
@@ -242,7 +192,7 @@ fn what_is_no_stream_of_frames_ends_the_driver_with_one_line() {
 
 #[test]
 fn no_input_is_no_work() {
-    let output = talk(Place::new().python(&OPTIONS), b"");
+    let output = run_with(&mut Place::new().python(&OPTIONS), b"");
     assert_eq!((output.status.code(), output.stdout.len(), output.stderr.len()), (Some(0), 0, 0));
 }
 
@@ -253,7 +203,7 @@ fn the_protocol_has_its_descriptors_for_itself() {
     let mut child =
         place.python(&OPTIONS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(&framed(4, &call("deinit", &[]))).unwrap();
+    stdin.write_all(&framed(&call("deinit", &[]))).unwrap();
     child.stdout.as_mut().unwrap().read_exact(&mut [0; 4]).unwrap();
     let descriptor = |number: u8| fs::read_link(format!("/proc/{}/fd/{number}", child.id())).unwrap();
     assert_eq!(descriptor(0), Path::new("/dev/null"));
@@ -270,11 +220,11 @@ fn a_stuck_console_holds_up_no_answer() {
         place.python(&OPTIONS).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let calls = 20_000;
     let mut stdin = child.stdin.take().unwrap();
-    let unknown = framed(4, &call("on_something_else", &[])).repeat(calls);
+    let unknown = framed(&call("on_something_else", &[])).repeat(calls);
     let writer = std::thread::spawn(move || {
         // Each is logged, and together that is far more than a pipe holds.
         stdin.write_all(&unknown).unwrap();
-        stdin.write_all(&framed(4, &login("dev-1"))).unwrap();
+        stdin.write_all(&framed(&login("dev-1"))).unwrap();
     });
     let mut output = Vec::new();
     child.stdout.take().unwrap().read_to_end(&mut output).unwrap();
@@ -288,7 +238,7 @@ fn a_stuck_console_holds_up_no_answer() {
 fn python_says_its_version() {
     let place = Place::new();
     for arg in ["-V", "--version"] {
-        let output = talk(place.command(&place.path("bin/python3"), &[arg]), b"");
+        let output = run_with(&mut place.command(&place.path("bin/python3"), &[arg]), b"");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "Python 3.8.0\n");
         assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
     }
@@ -313,7 +263,7 @@ fn other_uses_of_the_names_are_handed_on() {
     let place = Place::new();
     for name in ["python3", "java"] {
         put_other(&place, name);
-        let output = talk(place.command(&place.path("bin").join(name), &["-c", "a  b", ""]), b"");
+        let output = run_with(&mut place.command(&place.path("bin").join(name), &["-c", "a  b", ""]), b"");
         let expected = format!("{} 3 -c a  b \n", place.path("other").join(name).display());
         assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), (&*expected, Some(7)));
     }
@@ -324,7 +274,7 @@ fn with_nobody_to_hand_on_to_there_is_an_error() {
     let place = Place::new();
     // The same program under another path is no other.
     symlink(place.path("bin/python3"), place.path("other/python3")).unwrap();
-    let output = talk(place.command(&place.path("bin/python3"), &["script.py"]), b"");
+    let output = run_with(&mut place.command(&place.path("bin/python3"), &["script.py"]), b"");
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
         "exhook-policy: called as python3: there is no other python3 on the PATH\n"
@@ -338,9 +288,9 @@ fn two_copies_do_not_hand_on_to_each_other() {
     let place = Place::new();
     fs::remove_file(place.path("bin/python3")).unwrap();
     for folder in ["bin", "other"] {
-        copy(Path::new(env!("CARGO_BIN_EXE_exhook-policy")), &place.path(folder).join("python3"));
+        copy(Path::new(PROGRAM), &place.path(folder).join("python3"));
     }
-    let output = talk(place.command(&place.path("bin/python3"), &["script.py"]), b"");
+    let output = run_with(&mut place.command(&place.path("bin/python3"), &["script.py"]), b"");
     assert_eq!(output.status.code(), Some(127));
 }
 
@@ -394,10 +344,10 @@ fn no_password_is_left_in_the_memory_of_the_driver() {
 
     let login = |user: &str, number: usize| {
         let client = clientinfo("c", user, &format!("{MARK}{user}{}", if number == 0 { "" } else { "-wrong" }));
-        framed(4, &call("on_client_authenticate", &[client, atom("true"), tuple([])]))
+        framed(&call("on_client_authenticate", &[client, atom("true"), tuple([])]))
     };
-    let torn = framed(4, &call("on_client_authenticate", &[binary(&format!("{MARK}torn")), tuple([])]));
-    let rest = framed(4, format!("{MARK}no-term").as_bytes());
+    let torn = framed(&call("on_client_authenticate", &[binary(format!("{MARK}torn")), tuple([])]));
+    let rest = framed(format!("{MARK}no-term").as_bytes());
     let mut answers = |count: usize| {
         for _ in 0..count {
             let mut length = [0; 4];
@@ -416,7 +366,7 @@ fn no_password_is_left_in_the_memory_of_the_driver() {
         if round == 1 {
             // A frame that none is as long as, behind the beginning of which the others have to move.
             let client = clientinfo("c", "nobody", &(MARK.to_owned() + &"x".repeat(60_000)));
-            let long = framed(4, &call("on_client_authenticate", &[client, atom("true"), tuple([])]));
+            let long = framed(&call("on_client_authenticate", &[client, atom("true"), tuple([])]));
             input.splice(0..0, [login("argon", 0), long].concat());
             write_in_pieces(&mut stdin, &input, 5_003);
             answers(2 + logins.len() + 1);
@@ -427,10 +377,10 @@ fn no_password_is_left_in_the_memory_of_the_driver() {
     }
     let client = clientinfo("sh0wn-by-th3-search-01", "u", "");
     stdin
-        .write_all(&framed(
-            4,
-            &call("on_client_check_acl", &[client, atom("publish"), binary("t"), atom("true"), tuple([])]),
-        ))
+        .write_all(&framed(&call(
+            "on_client_check_acl",
+            &[client, atom("publish"), binary("t"), atom("true"), tuple([])],
+        )))
         .unwrap();
     answers(1);
 
@@ -465,11 +415,11 @@ fn a_policy_that_is_gone_denies_where_it_was_enforced_last() {
     for (was_enforced, expected) in [(true, DENIED), (false, "'undefined'")] {
         let place = Place::new();
         if was_enforced {
-            talk(place.python(&OPTIONS), &framed(4, &call("init", &[])));
+            run_with(&mut place.python(&OPTIONS), &framed(&call("init", &[])));
         }
         fs::remove_file(place.path("policy/rules.yaml")).unwrap();
         for _ in 0..2 {
-            let output = talk(place.python(&OPTIONS), &framed(4, &asked));
+            let output = run_with(&mut place.python(&OPTIONS), &framed(&asked));
             assert_eq!(results(4, &output.stdout), [expected], "{}", String::from_utf8_lossy(&output.stderr));
         }
     }

@@ -1,31 +1,12 @@
 //! Every frame of the recorded traffic is read: as many events of each hook as were recorded.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 
+use crate::support::recordings::{PARTS, for_each_frame, recording};
 use exhook_policy::event::{Action, Event};
 use exhook_policy::hook::Hook;
 use exhook_policy::port::call::Incoming;
-use exhook_policy::port::frame::{Frames, Packet};
 use exhook_policy::port::term::{Reader, Shown};
-
-const ORDINARY: &str = "ordinary.bin";
-const LONG: &str = "long.bin";
-
-/// Calls `each` with every frame of a part of a recording.
-fn for_each_frame(version: &str, part: &str, mut each: impl FnMut(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/captures").join(version);
-    let recording = fs::read(folder.join(part)).unwrap();
-    let mut frames = Frames::new(Packet::Four);
-    for chunk in recording.chunks(10_000) {
-        frames.extend(chunk);
-        while let Some(frame) = frames.next().unwrap() {
-            each(frame);
-        }
-    }
-    frames.finish().unwrap();
-}
 
 /// How many calls of each hook were recorded, the same in both: in the ordinary part and in the long one.
 const RECORDED: [(Hook, usize, usize); 15] = [
@@ -51,8 +32,8 @@ fn check(version: &str) {
     let mut counts: BTreeMap<Hook, [usize; 2]> = BTreeMap::new();
     let mut others = Vec::new();
     let (mut logins, mut assigned, mut subscribes, mut longest) = (Vec::new(), 0, 0, 0);
-    for (part, file) in [ORDINARY, LONG].into_iter().enumerate() {
-        for_each_frame(version, file, |frame| {
+    for (part, file) in PARTS.into_iter().enumerate() {
+        for_each_frame(&recording(version, file), |frame| {
             let Ok(Incoming::Call(call)) = Incoming::read(frame) else { panic!("no call: {frame:?}") };
             assert!(call.module.is("allhooks"));
             let Some(hook) = call.hook() else {
@@ -95,7 +76,7 @@ fn each_call_of_4_2_is_read() {
 fn no_password_is_shown() {
     let mut hidden = 0;
     for version in ["4.1.5", "4.2.14"] {
-        for_each_frame(version, ORDINARY, |frame| {
+        for_each_frame(&recording(version, PARTS[0]), |frame| {
             let shown = Shown(Reader::versioned(frame).unwrap()).to_string();
             assert!(shown.starts_with("{'C', 1, allhooks, ") || shown.starts_with("{'C', 2, allhooks, "), "{shown}");
             assert!(!shown.contains("s3cret"), "{shown}");
@@ -108,7 +89,7 @@ fn no_password_is_shown() {
 /// Wherever a recorded frame is cut off or damaged, it is read or refused, and never more than that.
 #[test]
 fn damaged_calls_are_read_or_refused() {
-    for_each_frame("4.2.14", ORDINARY, |frame| {
+    for_each_frame(&recording("4.2.14", PARTS[0]), |frame| {
         if frame.len() > 600 {
             return;
         }

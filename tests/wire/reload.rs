@@ -5,15 +5,19 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::events::client;
+use crate::support::lines::Lines;
+use crate::support::program::{folder, program};
+use crate::support::wait::until_or;
 use exhook_policy::decision::Answer;
 use exhook_policy::engine::{Engine, Setup};
-use exhook_policy::event::{Action, Client, Event, Extra, Password, Peerhost};
+use exhook_policy::event::{Action, Event, Password};
 use exhook_policy::handler::{Caller, Handler, Told};
 use exhook_policy::history::Recorder;
 use exhook_policy::hook::{Hook, HookSet};
@@ -32,34 +36,19 @@ struct Bench {
     dir: tempfile::TempDir,
     engine: Engine,
     answers: Arc<Mutex<Vec<(Token, Answer)>>>,
-    lines: Arc<Mutex<Vec<u8>>>,
+    lines: Lines,
     log: Log,
-}
-
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 impl Bench {
     fn new(policy: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("rules.yaml"), policy).unwrap();
-        Bench::at(dir, true)
+        Bench::at(folder(policy, &[]), true)
     }
 
     /// `loads`: otherwise it denies until it does.
     fn at(dir: tempfile::TempDir, loads: bool) -> Self {
-        let (answers, lines) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<Mutex<Vec<u8>>>::default());
-        let log = Log::to(Lines(Arc::clone(&lines)));
+        let (answers, lines) = (Arc::<Mutex<Vec<_>>>::default(), Lines::default());
+        let log = Log::to(lines.clone());
         let setup = setup(dir.path(), &answers, &log);
         let engine = if loads { Engine::load(setup).unwrap() } else { Engine::load_or_deny(setup) };
         Bench { dir, engine, answers, lines, log }
@@ -77,7 +66,7 @@ impl Bench {
     }
 
     fn login(&self, clientid: &str) -> Answer {
-        let event = Event::Authenticate { client: client(clientid), password: Password::new(b"") };
+        let event = Event::Authenticate { client: client(clientid, "u", "10.0.0.1"), password: Password::new(b"") };
         self.engine.handle(&event, 0).unwrap()
     }
 
@@ -94,29 +83,19 @@ impl Bench {
 
     #[track_caller]
     fn wait(&self, met: impl Fn() -> bool, what: &str) {
-        let end = Instant::now() + LONG;
-        while !met() {
-            assert!(Instant::now() < end, "{what}:\n{}", self.logged());
-            thread::sleep(Duration::from_millis(20));
-        }
+        until_or(met, || format!("{what}:\n{}", self.logged()));
     }
 
     fn logged(&self) -> String {
         self.log.flush(LONG);
-        let lines = String::from_utf8(self.lines.lock().unwrap().clone()).unwrap();
+        let lines = self.lines.text();
         // Whoever waits asks over and over.
         let told = lines.lines().filter(|line| !line.starts_with("exhook-policy: denied "));
         told.fold(String::new(), |text, line| text + line + "\n")
     }
 
     fn status(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-            .arg("status")
-            .arg("--policy")
-            .arg(self.file())
-            .args(args)
-            .output()
-            .unwrap()
+        program().arg("status").arg("--policy").arg(self.file()).args(args).output().unwrap()
     }
 }
 
@@ -124,21 +103,6 @@ fn setup(dir: &Path, answers: &Arc<Mutex<Vec<(Token, Answer)>>>, log: &Log) -> S
     let answers = Arc::clone(answers);
     let sink = Arc::new(move |new: &[(Token, Answer)]| answers.lock().unwrap().extend_from_slice(new));
     Setup::new(&dir.join("rules.yaml"), Recorder::of_this_process("python3"), sink, log.clone())
-}
-
-fn client(clientid: &str) -> Client<'_> {
-    Client {
-        clientid,
-        username: "u",
-        peerhost: Peerhost::parse("10.0.0.1"),
-        sockport: 1883,
-        protocol: "mqtt",
-        mountpoint: "",
-        node: "emqx@127.0.0.1",
-        is_superuser: false,
-        anonymous: false,
-        extra: Extra::NONE,
-    }
 }
 
 #[test]
@@ -232,9 +196,9 @@ fn a_policy_that_never_loaded_denies_until_it_does() {
     let bench = Bench::at(dir, false);
     assert!(!bench.engine.serves());
     assert_eq!(bench.login("a"), Answer::Deny);
-    let event = Event::CheckAcl { client: client("a"), action: Action::Publish, topic: "t" };
+    let event = Event::CheckAcl { client: client("a", "u", "10.0.0.1"), action: Action::Publish, topic: "t" };
     assert_eq!(bench.engine.handle(&event, 0), Some(Answer::Deny));
-    assert_eq!(bench.engine.handle(&Event::Connected(client("a")), 0), Some(Answer::NoOpinion));
+    assert_eq!(bench.engine.handle(&Event::Connected(client("a", "u", "10.0.0.1")), 0), Some(Answer::NoOpinion));
     bench.wait(|| bench.status(&[]).status.code() == Some(1), "a status that nothing is in force");
     bench.replace(&allows("a"));
     bench.await_login("a");
@@ -282,7 +246,11 @@ fn the_history_goes_on_where_the_new_policy_says() {
             let mut promised = Vec::new();
             while !done.load(Ordering::Relaxed) {
                 let token = next.fetch_add(1, Ordering::Relaxed);
-                if bench.engine.handle(&Event::Connected(client(&format!("c-{token}"))), token).is_none() {
+                if bench
+                    .engine
+                    .handle(&Event::Connected(client(&format!("c-{token}"), "u", "10.0.0.1")), token)
+                    .is_none()
+                {
                     promised.push(token);
                 }
                 thread::sleep(Duration::from_millis(1));
@@ -505,7 +473,8 @@ fn a_file_rewritten_over_and_over_gives_no_wrong_answer() {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
                     let topic = |topic| {
-                        let event = Event::CheckAcl { client: client("c"), action: Action::Subscribe, topic };
+                        let event =
+                            Event::CheckAcl { client: client("c", "u", "10.0.0.1"), action: Action::Subscribe, topic };
                         bench.engine.handle(&event, 0).unwrap()
                     };
                     assert_eq!((bench.login("always"), bench.login("never")), (Answer::Allow, Answer::Deny));
@@ -559,12 +528,7 @@ fn a_driver_that_finds_no_policy_says_so_where_it_is_looked_for() {
     drop(engine);
     fs::write(dir.path().join("rules.yaml"), "version: 1\nauth: {\n").unwrap();
     Engine::load(setup(dir.path(), &answers, &log)).unwrap_err();
-    let output = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .arg("status")
-        .arg("--policy")
-        .arg(dir.path().join("rules.yaml"))
-        .output()
-        .unwrap();
+    let output = program().arg("status").arg("--policy").arg(dir.path().join("rules.yaml")).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(

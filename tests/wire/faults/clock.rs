@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::host::{self, Driver};
 use super::load::{Load, check_but};
-use super::scale::not_tested;
-use super::server::{Place, RULES};
+use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
+use crate::support::history::Kept as _;
+use crate::support::machine::cannot_run;
 
 /// A library that moves the clock back by so many seconds as `clock` has bytes.
 fn shim(place: &Place) -> Result<(), String> {
@@ -29,15 +30,14 @@ fn set_back(place: &Place, seconds: u64) {
 
 #[test]
 fn a_clock_that_is_set_back_and_forth_loses_nothing_and_ends_no_connection_before_it_began() {
-    let place =
-        Place::new(&RULES.replace("log: [events]\n", "log: []\n").replace("  record:", "  keep: 90d\n  record:"));
+    let place = Place::new(&rules_in_silence().replace("  record:", "  keep: 90d\n  record:"));
     set_back(&place, 3600);
     let mut command = host::command(&place);
     match shim(&place) {
         Ok(()) => {
             command.env("LD_PRELOAD", place.path("clock.so")).env("EXHOOK_POLICY_TEST_CLOCK", place.path("clock"));
         }
-        Err(why) => not_tested("a clock that is set, but only a driver that runs meanwhile", why),
+        Err(why) => cannot_run("a clock that is set, but only a driver that runs meanwhile", why),
     }
     let mut driver = Driver::start_as(&place, command);
     let mut load = Load::start(&mut driver, 16);

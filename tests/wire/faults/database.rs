@@ -10,29 +10,19 @@ use rusqlite::Connection;
 use super::broker::Broker;
 use super::dialect::named;
 use super::host::Driver;
-use super::load::{Load, Played, check};
+use super::load::{Load, Played, all_answered, check};
 use super::produce::Lock;
-use super::scale::{Random, long, times};
-use super::server::{Place, RULES};
+use super::scale::{long, times};
+use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
-
-const SLOWEST: Duration = Duration::from_secs(3);
-
-fn rules() -> String {
-    RULES.replace("log: [events]\n", "log: []\n")
-}
+use crate::support::history::Kept as _;
+use crate::support::random::Random;
 
 fn played_for(driver: &mut Driver, clients: i32, time: Duration) -> Played {
     let mut load = Load::start(driver, clients).at_most(4_000);
     load.play(driver, Instant::now() + time);
     load.drain(driver);
     load.done()
-}
-
-#[track_caller]
-fn all_answered(played: &Played) {
-    assert!(played.slowest_decision < SLOWEST, "a login took {:?}", played.slowest_decision);
-    assert!(played.slowest_told < SLOWEST, "an event took {:?}", played.slowest_told);
 }
 
 #[track_caller]
@@ -47,7 +37,7 @@ const NOTICED: Duration = Duration::from_secs(8);
 
 #[test]
 fn a_wal_that_is_deleted_costs_nothing_that_was_acknowledged() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     let before = played_for(&mut driver, 16, Duration::from_millis(500));
     fs::remove_file(place.path("history.db-wal")).unwrap();
@@ -65,7 +55,7 @@ fn a_wal_that_is_deleted_costs_nothing_that_was_acknowledged() {
 
 #[test]
 fn a_database_that_is_deleted_is_made_anew() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     played_for(&mut driver, 16, Duration::from_millis(300));
     for file in ["history.db", "history.db-wal", "history.db-shm"] {
@@ -80,7 +70,7 @@ fn a_database_that_is_deleted_is_made_anew() {
 
 #[test]
 fn a_database_in_the_place_of_another_is_written_from_then_on() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     // A backup of before.
     let mut driver = Driver::start(&place);
     let backed_up = played_for(&mut driver, 8, Duration::from_millis(300));
@@ -101,7 +91,7 @@ fn a_database_in_the_place_of_another_is_written_from_then_on() {
 /// Damages the file, and sees that a driver goes on answering: one that runs, and one that is started on it.
 #[track_caller]
 fn check_damaged(name: &str, damage: impl FnOnce(&Place, u64)) {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     played_for(&mut driver, 16, Duration::from_millis(500));
     ended(driver);
@@ -184,7 +174,7 @@ fn a_damaged_database_stops_no_call() {
 
 #[test]
 fn a_lock_that_another_process_holds_for_long_holds_up_nobody_and_loses_nothing() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     let mut load = Load::start(&mut driver, 16).at_most(4_000);
     load.play(&mut driver, Instant::now() + Duration::from_millis(500));
@@ -204,7 +194,7 @@ fn a_lock_that_another_process_holds_for_long_holds_up_nobody_and_loses_nothing(
 /// Drivers of one pool, each with clients of its own, on one database; some are killed on the way.
 #[track_caller]
 fn check_pool(drivers: usize, killed: usize) {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let time = long(Duration::from_secs(2), Duration::from_secs(20));
     let play = |number: usize| {
         let mut driver = Driver::start(&place);
@@ -250,7 +240,7 @@ fn eight_drivers_on_one_database_lose_nothing() {
 
 #[test]
 fn a_server_and_a_driver_on_one_database_lose_nothing() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     let server = place.serve();
     let runtime = tokio::runtime::Runtime::new().unwrap();

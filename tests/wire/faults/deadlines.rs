@@ -13,9 +13,11 @@ use super::broker::{Answer, Broker, Taken};
 use super::dialect::named;
 use super::host::Driver;
 use super::produce::{HungDisk, Lock};
-use super::scale::{not_tested, times};
-use super::server::{Place, Server, mosquitto_hash};
+use super::scale::times;
+use super::server::{Place, Server};
 use super::story::{Call, client};
+use crate::support::machine::cannot_run;
+use crate::support::passwords::mosquitto_hash;
 
 /// That of the policies here.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -175,7 +177,7 @@ fn logins(count: usize) -> Vec<Call> {
 /// A folder on which every access hangs. Where it cannot be had, what is in it is missing, which must do as little harm.
 fn hang(place: &Place) -> Option<HungDisk> {
     let disk = HungDisk::at(&place.path("hung"));
-    disk.map_err(|why| not_tested("a disk that hangs, but a file that is missing", why)).ok()
+    disk.map_err(|why| cannot_run("a disk that hangs, but a file that is missing", why)).ok()
 }
 
 #[test]

@@ -8,24 +8,15 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::host::{self, Driver};
-use super::load::{Load, Played, check};
+use super::load::{Load, Played, SLOWEST, all_answered, check};
 use super::produce::{Disk, FreezingDisk, HungDisk, Lock, ReadOnly};
-use super::scale::{long, not_tested};
-use super::server::{Place, RULES};
+use super::scale::long;
+use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
-
-/// As much as a call may take: the policy's deadline, and what a busy machine adds.
-const SLOWEST: Duration = Duration::from_secs(3);
+use crate::support::machine::cannot_run;
 
 fn rules(database: &str) -> String {
-    RULES.replace("database: history.db", &format!("database: {database}")).replace("log: [events]\n", "log: []\n")
-}
-
-/// Nothing waited for the disk.
-#[track_caller]
-fn all_answered(played: &Played) {
-    assert!(played.slowest_decision < SLOWEST, "a login took {:?}", played.slowest_decision);
-    assert!(played.slowest_told < SLOWEST, "an event took {:?}", played.slowest_told);
+    rules_in_silence().replace("database: history.db", &format!("database: {database}"))
 }
 
 /// Plays while the fault is there, and then until the driver says that it writes again.
@@ -71,7 +62,7 @@ fn a_full_disk_holds_up_nobody_and_loses_nothing() {
             all_is_there(driver, &place, "disk/history.db", played);
         }
         Err(why) => {
-            not_tested("a full file system, but a file that may not grow", why);
+            cannot_run("a full file system, but a file that may not grow", why);
             let mut command = Command::new("sh");
             // Without the signal, to write more fails.
             command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
@@ -135,7 +126,7 @@ fn a_disk_that_hangs_for_a_while_holds_up_nobody_and_loses_nothing() {
             disk.thaw();
         }
         Err(why) => {
-            not_tested("a disk that hangs while it is written to, but a lock that is held", why);
+            cannot_run("a disk that hangs while it is written to, but a lock that is held", why);
             let _lock = Lock::on(&place.path("disk/history.db"));
             load.play(&mut driver, Instant::now() + time);
         }
@@ -153,7 +144,7 @@ fn a_disk_that_hangs_from_the_start_holds_up_nobody_and_ends_the_driver_in_time(
     let place = Place::new(&rules("disk/history.db"));
     let disk = HungDisk::at(&place.path("disk"));
     if let Err(why) = &disk {
-        not_tested("a disk on which every access hangs, but a file in the place of the folder", why);
+        cannot_run("a disk on which every access hangs, but a file in the place of the folder", why);
         fs::write(place.path("disk"), "").unwrap();
     }
     let mut driver = Driver::start(&place);

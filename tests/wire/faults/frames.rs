@@ -1,28 +1,26 @@
 //! Random frames, and recorded ones that were damaged: what can be answered is, and the driver stays well.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use super::host::{Driver, frame, framed};
-use super::scale::{Random, times};
-use super::server::{LONGEST, Place, RULES};
+use super::host::{Driver, frame};
+use super::scale::times;
+use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
+use crate::support::random::Random;
+use crate::support::recordings::{PARTS, for_each_frame, recording};
+use crate::support::terms::framed;
+use crate::support::wait::PATIENCE;
 
 /// The calls of the recordings, without `init` and `deinit`, which replace the policy.
-fn recorded() -> Vec<Vec<u8>> {
+fn recorded_calls() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for version in ["4.1.5", "4.2.14"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/captures").join(version);
-        let mut rest = &fs::read(folder.join("ordinary.bin")).unwrap()[..];
-        while !rest.is_empty() {
-            let length = u32::from_be_bytes(rest[..4].try_into().unwrap()) as usize;
-            let (frame, behind) = rest[4..].split_at(length);
-            rest = behind;
+        for_each_frame(&recording(version, PARTS[0]), |frame| {
             if frame.windows(3).any(|bytes| bytes == b"on_") {
                 frames.push(frame.to_vec());
             }
-        }
+        });
     }
     assert!(frames.len() > 400, "{}", frames.len());
     frames
@@ -79,10 +77,10 @@ fn damage(random: &mut Random, recorded: &[Vec<u8>]) -> Vec<u8> {
 fn frames_that_nobody_sends_do_no_harm() {
     const BATCH: u32 = 500;
     let mut random = Random::new("frames");
-    let recorded = recorded();
+    let recorded = recorded_calls();
     // The recordings call this module.
     let place = Place::new("");
-    fs::write(place.path("allhooks.yaml"), RULES.replace("log: [events]\n", "log: []\n")).unwrap();
+    fs::write(place.path("allhooks.yaml"), rules_in_silence()).unwrap();
     let mut driver = Driver::start(&place);
     let ask = |driver: &mut Driver, call: &Call, id| driver.write(&frame(id, "allhooks", call));
     ask(&mut driver, &Call::Publish(client("dev-1"), "up/dev-1/t"), 1_000_000);
@@ -128,9 +126,9 @@ fn frames_that_nobody_sends_do_no_harm() {
 #[test]
 fn what_can_be_answered_is_answered_between_what_cannot() {
     let mut random = Random::new("between");
-    let recorded = recorded();
+    let recorded = recorded_calls();
     let place = Place::new("");
-    fs::write(place.path("allhooks.yaml"), RULES.replace("log: [events]\n", "log: []\n")).unwrap();
+    fs::write(place.path("allhooks.yaml"), rules_in_silence()).unwrap();
     let mut driver = Driver::start(&place);
     let mut sent = 0;
     for call in &recorded {
@@ -139,7 +137,7 @@ fn what_can_be_answered_is_answered_between_what_cannot() {
         driver.write(&framed(call));
         sent += 1;
     }
-    let end = std::time::Instant::now() + LONGEST;
+    let end = std::time::Instant::now() + PATIENCE;
     for _ in 0..sent {
         let reply = driver.reply_by(end).unwrap_or_else(|_| panic!("{}", driver.console()));
         assert!([1, 2].contains(&reply.id), "{reply:?}");

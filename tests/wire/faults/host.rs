@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
-use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -10,12 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use eetf::{Atom, FixInteger, List, Term, Tuple};
+use eetf::{Term, Tuple};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::port::arguments;
-use super::server::{LONGEST, Place};
+use super::server::Place;
 use super::story::Call;
+use crate::support::program;
+use crate::support::terms::{self, atom, framed};
+use crate::support::wait::PATIENCE;
+use crate::support::wait::until_some;
 
 /// A running driver, whose broker is this process.
 pub(crate) struct Driver {
@@ -39,15 +42,8 @@ pub(crate) struct Reply {
 
 /// The command that starts a driver on the policy of this place, as a broker starts it.
 pub(crate) fn command(place: &Place) -> Command {
-    let python = place.path("python3");
-    if !python.exists() {
-        symlink(env!("CARGO_BIN_EXE_exhook-policy"), &python).unwrap();
-    }
-    let mut command = Command::new(python);
-    command
-        .args(["-u", "-m", "erlport.cli", "--packet=4", "--use_stdio", "--compressed=0", "--buffer_size=65536"])
-        .env("PYTHONPATH", place.path(""))
-        .current_dir(place.path(""));
+    let mut command = program::driver(&place.path("python3"), &place.path(""));
+    command.current_dir(place.path(""));
     command
 }
 
@@ -55,21 +51,12 @@ pub(crate) fn command(place: &Place) -> Command {
 pub(crate) fn frame(id: i32, module: &str, call: &Call) -> Vec<u8> {
     let function = format!("on_{}", call.hook().replacen('.', "_", 1));
     let mut arguments = arguments(call);
-    arguments.push(Atom::from("state").into());
+    arguments.push(atom("state"));
     frame_of(id, module, &function, arguments)
 }
 
 pub(crate) fn frame_of(id: i32, module: &str, function: &str, arguments: Vec<Term>) -> Vec<u8> {
-    let atom = |text| Term::from(Atom::from(text));
-    let call: Vec<Term> =
-        vec![atom("C"), FixInteger::from(id).into(), atom(module), atom(function), List::from(arguments).into()];
-    let mut term = Vec::new();
-    Term::from(Tuple::from(call)).encode(&mut term).unwrap();
-    framed(&term)
-}
-
-pub(crate) fn framed(term: &[u8]) -> Vec<u8> {
-    [&u32::try_from(term.len()).unwrap().to_be_bytes()[..], term].concat()
+    framed(&terms::call(id, module, function, arguments))
 }
 
 impl Driver {
@@ -125,7 +112,7 @@ impl Driver {
     /// The reply to this call, others aside.
     #[track_caller]
     pub(crate) fn reply_to(&self, id: i32) -> Reply {
-        let end = Instant::now() + LONGEST;
+        let end = Instant::now() + PATIENCE;
         loop {
             match self.reply_by(end) {
                 Ok(reply) if reply.id == id => return reply,
@@ -152,7 +139,7 @@ impl Driver {
     /// Waits for a line with this text in it.
     #[track_caller]
     pub(crate) fn wait_for_line(&mut self, text: &str) {
-        let end = Instant::now() + LONGEST;
+        let end = Instant::now() + PATIENCE;
         while !self.console().contains(text) {
             assert!(self.child.try_wait().unwrap().is_none(), "it ended: {}", self.console());
             assert!(Instant::now() < end, "no line with {text:?}: {}", self.console());
@@ -175,22 +162,17 @@ impl Driver {
     #[track_caller]
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<Reply>, String) {
         self.stdin = None;
-        let end = Instant::now() + LONGEST;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < end, "it does not end: {}", self.console());
-            sleep(Duration::from_millis(5));
-        };
+        let console = self.console.clone();
+        let status = until_some(
+            || self.child.try_wait().unwrap(),
+            || format!("it does not end: {}", String::from_utf8_lossy(&std::fs::read(&console).unwrap_or_default())),
+        );
         (status, self.replies.iter().collect(), self.console())
     }
 
     /// What the process has in memory now, in KiB.
     pub(crate) fn memory_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-        line.map_or(0, |line| line.split_whitespace().nth(1).unwrap().parse().unwrap())
+        program::memory_kib(self.child.id(), "VmRSS:")
     }
 }
 

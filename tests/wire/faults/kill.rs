@@ -10,13 +10,16 @@ use super::broker::Broker;
 use super::dialect::named;
 use super::host::Driver;
 use super::load::{Load, Story, check};
-use super::scale::{Random, scale, times};
-use super::server::{LONGEST, Place, RULES};
+use super::scale::{scale, times};
+use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
+use crate::support::history::Kept as _;
+use crate::support::random::Random;
+use crate::support::wait::PATIENCE;
 
 /// The policy that all of it is recorded with. It says little, and its deadline is never the reason of an answer.
 fn rules() -> String {
-    RULES.replace("log: [events]\n", "log: []\n") + "deadline: 30s\n"
+    rules_in_silence() + "deadline: 30s\n"
 }
 
 #[test]
@@ -41,7 +44,7 @@ fn a_killed_driver_loses_nothing_that_was_acknowledged() {
                     thread::sleep(killed_after);
                     kill_process(pid, Signal::KILL).unwrap();
                 });
-                load.play(&mut driver, Instant::now() + LONGEST);
+                load.play(&mut driver, Instant::now() + PATIENCE);
             });
             load.take(&driver.kill());
             let played = load.done();

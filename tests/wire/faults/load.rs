@@ -8,12 +8,22 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::host::{Driver, Reply};
-use super::server::LONGEST;
 use super::story::{Call, Client, client};
+use crate::support::wait::PATIENCE;
 
 /// An answer to a call that was made while another has waited for so long may be outside the promise, which ends at a
 /// second.
 const PROMISED: Duration = Duration::from_millis(900);
+
+/// As much as a call may take: the policy's deadline, and what a busy machine adds.
+pub(crate) const SLOWEST: Duration = Duration::from_secs(3);
+
+/// Nothing waited for the disk.
+#[track_caller]
+pub(crate) fn all_answered(played: &Played) {
+    assert!(played.slowest_decision < SLOWEST, "a login took {:?}", played.slowest_decision);
+    assert!(played.slowest_told < SLOWEST, "an event took {:?}", played.slowest_told);
+}
 
 /// What clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +195,7 @@ impl Load {
     /// Makes no new calls, and waits for the answers to all that were made.
     #[track_caller]
     pub(crate) fn drain(&mut self, driver: &Driver) {
-        let end = Instant::now() + LONGEST;
+        let end = Instant::now() + PATIENCE;
         while self.slots.iter().any(|story| story.waits_since().is_some()) {
             match driver.reply_by(end) {
                 Ok(reply) => drop(self.answered(reply, false)),

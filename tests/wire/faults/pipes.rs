@@ -7,20 +7,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::host::{self, Driver, frame, framed};
+use super::host::{self, Driver, frame};
 use super::load::{Load, check};
 use super::scale::{long, times};
-use super::server::{LONGEST, Place, RULES};
+use super::server::{Place, RULES, rules_in_silence};
 use super::story::{Call, client};
-
-fn rules() -> String {
-    RULES.replace("log: [events]\n", "log: []\n")
-}
+use crate::support::history::Kept as _;
+use crate::support::terms::framed;
+use crate::support::wait::PATIENCE;
 
 #[test]
 fn input_that_ends_within_a_frame_loses_nothing_that_came_before() {
     for cut in [1, 3, 4, 5, 40] {
-        let place = Place::new(&rules());
+        let place = Place::new(&rules_in_silence());
         let mut driver = Driver::start(&place);
         let mut load = Load::start(&mut driver, 32);
         load.play(&mut driver, Instant::now() + Duration::from_millis(400));
@@ -46,7 +45,7 @@ fn input_that_ends_within_a_frame_loses_nothing_that_came_before() {
 #[test]
 fn replies_that_are_not_read_keep_no_call_from_being_read() {
     let time = long(Duration::from_secs(3), Duration::from_secs(60));
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     driver.ask(&Call::Publish(client("read-1"), "up/x"));
     let reading = Arc::clone(&driver.reading);
@@ -77,7 +76,7 @@ fn replies_that_are_not_read_keep_no_call_from_being_read() {
     assert!(memory < 200 * 1024, "{memory} KiB after {sent} calls");
     drop(stopped);
     let mut seen = HashSet::new();
-    let end = Instant::now() + LONGEST;
+    let end = Instant::now() + PATIENCE;
     for _ in 0..sent {
         let reply = driver.reply_by(end).unwrap_or_else(|_| panic!("replies are missing: {}", driver.console()));
         assert!(seen.insert(reply.id), "{reply:?} came twice");
@@ -153,7 +152,7 @@ fn a_console_that_takes_nothing_holds_up_nobody() {
 fn unread() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     thread::spawn(move || {
-        thread::sleep(LONGEST);
+        thread::sleep(PATIENCE);
         drop(reader);
     });
     writer.into()

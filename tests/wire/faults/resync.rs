@@ -1,22 +1,19 @@
 //! `history resync` beside a driver and a server at work, after one of them was away.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::broker::{Broker, NODE};
 use super::dialect::named;
 use super::host::Driver;
 use super::load::{Load, check};
-use super::server::{LONGEST, Place, RULES};
+use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
-
-fn rules() -> String {
-    RULES.replace("log: [events]\n", "log: []\n")
-}
+use crate::support::golden::check_golden;
+use crate::support::history::Kept as _;
+use crate::support::program::{program, run_with};
+use crate::support::wait::until_or;
 
 fn now() -> String {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().to_string()
@@ -24,18 +21,9 @@ fn now() -> String {
 
 /// What the program says to a list, and its exit code.
 fn resync(place: &Place, arguments: &[&str], list: &str) -> (String, i32) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .args(["history", "resync", "--policy"])
-        .arg(place.path("rules.yaml"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that refuses its arguments reads none of it.
-    let _ = child.stdin.take().unwrap().write_all(list.as_bytes());
-    let output = child.wait_with_output().unwrap();
+    let mut resync = program();
+    resync.args(["history", "resync", "--policy"]).arg(place.path("rules.yaml")).args(arguments);
+    let output = run_with(&mut resync, list.as_bytes());
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     (said.replace(place.path("").to_str().unwrap(), ""), output.status.code().unwrap())
 }
@@ -63,17 +51,14 @@ fn ctl(clientid: &str, connected: bool) -> String {
 const ROWS: &str =
     "SELECT clientid, closed_by, reason, id IN (SELECT connection FROM unsure) FROM connections ORDER BY id";
 
+#[track_caller]
 fn wait_for(place: &Place, sql: &str, expected: &[&str]) {
-    let end = Instant::now() + LONGEST;
-    while place.rows(sql) != expected {
-        assert!(Instant::now() < end, "{:?} and not {expected:?}", place.rows(sql));
-        sleep(Duration::from_millis(20));
-    }
+    until_or(|| place.rows(sql) == expected, || format!("{:?} and not {expected:?}", place.rows(sql)));
 }
 
 #[test]
 fn what_a_driver_missed_is_settled_while_the_next_one_is_at_work() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     for clientid in ["read-1", "read-2", "read-3", "read-4"] {
         driver.ask(&Call::Connected(client(clientid)));
@@ -181,7 +166,7 @@ fn what_a_driver_missed_is_settled_while_the_next_one_is_at_work() {
 
 #[test]
 fn a_server_s_broker_that_never_comes_back_is_settled_by_an_empty_list() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = place.serve();
     runtime.block_on(async {
@@ -229,7 +214,7 @@ fn a_server_s_broker_that_never_comes_back_is_settled_by_an_empty_list() {
 
 #[test]
 fn a_file_is_a_list_of_when_it_was_written() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     driver.ask(&Call::Connected(client("read-1")));
     let file = place.path("clients.txt");
@@ -253,7 +238,7 @@ fn a_file_is_a_list_of_when_it_was_written() {
 /// It takes its lock for moments, so that what is recorded meanwhile keeps its promise.
 #[test]
 fn many_are_settled_under_load() {
-    let place = Place::new(&rules());
+    let place = Place::new(&rules_in_silence());
     let mut driver = Driver::start(&place);
     driver.ask(&Call::Connected(client("read-1")));
     driver.kill();
@@ -291,12 +276,7 @@ fn many_are_settled_under_load() {
 /// With `UPDATE_GOLDEN=1` it is written instead of compared.
 #[test]
 fn its_help() {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_exhook-policy")).args(["history", "resync", "--help"]).output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
+    let output = program().args(["history", "resync", "--help"]).output().unwrap();
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire/faults/resync-help.txt");
-    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
-        fs::write(&golden, &help).unwrap();
-    }
-    assert_eq!(help, fs::read_to_string(&golden).unwrap_or_default(), "UPDATE_GOLDEN=1 rewrites it");
+    check_golden(&golden, &String::from_utf8(output.stdout).unwrap());
 }

@@ -1,24 +1,17 @@
 //! What a broker may have told while it was out of reach.
 
-use std::time::{Duration, Instant};
-
 use super::broker::{ALLOWED, Broker};
 use super::dialect;
-use super::server::{LONGEST, Place, RULES};
+use super::server::{Place, RULES};
 use super::story::Call::{Connected, Publish};
 use super::story::client;
+use crate::support::history::Kept as _;
+use crate::support::wait::until_async;
 
 /// Waits until the history says this of who is online.
-async fn wait_for(place: &Place, expected: &[&str], dialect: &str) {
-    let end = Instant::now() + LONGEST;
-    loop {
-        let rows = place.rows("SELECT clientid, unsure FROM online ORDER BY id");
-        if rows == expected {
-            return;
-        }
-        assert!(Instant::now() < end, "{dialect}: {rows:?}, not {expected:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+async fn wait_for_online(place: &Place, expected: &[&str], dialect: &str) {
+    let online = || place.rows("SELECT clientid, unsure FROM online ORDER BY id");
+    until_async(async || online() == expected, || format!("{dialect}: {:?}, not {expected:?}", online())).await;
 }
 
 #[tokio::test]
@@ -32,14 +25,14 @@ async fn who_is_online_is_unsure_once_the_last_connection_of_the_broker_is_gone(
         drop(one);
         other.call(Connected(client("dev-3"))).await;
         let three = [r#""dev-1" 0"#, r#""dev-2" 0"#, r#""dev-3" 0"#];
-        wait_for(&place, &three, dialect.name).await;
+        wait_for_online(&place, &three, dialect.name).await;
         drop(other);
-        wait_for(&place, &[r#""dev-1" 1"#, r#""dev-2" 1"#, r#""dev-3" 1"#], dialect.name).await;
+        wait_for_online(&place, &[r#""dev-1" 1"#, r#""dev-2" 1"#, r#""dev-3" 1"#], dialect.name).await;
 
         let again = Broker::at(dialect, server.address);
         assert_eq!(again.call(Publish(client("dev-2"), "up/dev-2/t")).await, ALLOWED);
         again.call(Connected(client("dev-4"))).await;
         let now = [r#""dev-1" 1"#, r#""dev-2" 0"#, r#""dev-3" 1"#, r#""dev-4" 0"#];
-        wait_for(&place, &now, dialect.name).await;
+        wait_for_online(&place, &now, dialect.name).await;
     }
 }

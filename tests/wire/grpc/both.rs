@@ -6,6 +6,7 @@ use super::port::Driver;
 use super::server::{Place, RULES};
 use super::story::Call::{self, *};
 use super::story::{Client, client};
+use crate::support::history::Kept as _;
 
 /// What the history says of it: all that does not differ by nature.
 const ROWS: [&str; 8] = [

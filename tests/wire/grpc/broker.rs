@@ -109,7 +109,7 @@ impl Broker {
     /// The fields of a call's message, of all versions at once where no more than their names differ.
     fn request(&self, call: &Call) -> Json {
         let client = call.client();
-        let (mut clientinfo, conninfo) = (clientinfo(client), conninfo(client));
+        let (mut clientinfo, conninfo) = (client_fields(client), connection_fields(client));
         let has_share = self.dialect.has("SubOpts", "share");
         let topic_of = |group: Option<&str>, filter: &str| match group {
             Some(group) if !has_share => format!("$share/{group}/{filter}"),
@@ -174,7 +174,7 @@ fn property(name: &str, value: &str) -> Json {
     json!({ "name": name, "value": value })
 }
 
-fn clientinfo(client: &Client) -> Json {
+fn client_fields(client: &Client) -> Json {
     json!({
         "node": NODE, "clientid": client.clientid, "username": client.username.unwrap_or_default(), "password": "",
         "peerhost": "10.1.2.3", "sockport": 1883, "protocol": "mqtt", "mountpoint": "", "is_superuser": false,
@@ -182,7 +182,7 @@ fn clientinfo(client: &Client) -> Json {
     })
 }
 
-fn conninfo(client: &Client) -> Json {
+fn connection_fields(client: &Client) -> Json {
     json!({
         "node": NODE, "clientid": client.clientid, "username": client.username.unwrap_or_default(),
         "peerhost": "10.1.2.3", "sockport": 1883, "proto_name": "MQTT", "proto_ver": client.proto_ver.to_string(),

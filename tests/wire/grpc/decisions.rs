@@ -9,6 +9,7 @@ use super::dialect::{self, Dialect};
 use super::server::{Place, RULES};
 use super::story::Call::{self, *};
 use super::story::client;
+use crate::support::history::Kept as _;
 
 /// A client's day.
 fn story() -> Vec<(Call, Taken)> {

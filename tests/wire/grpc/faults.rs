@@ -18,7 +18,8 @@ use super::dialect::{self, named};
 use super::server::{Place, RULES};
 use super::story::Call::{self, *};
 use super::story::client;
-use super::wire::{Reply, Wire, framed};
+use super::wire::{Reply, Wire, in_body};
+use crate::support::history::Kept as _;
 
 const AUTHORIZE: &str = "/emqx.exhook.v2.HookProvider/OnClientAuthorize";
 pub(crate) const CONNECTED: &str = "/emqx.exhook.v2.HookProvider/OnClientConnected";
@@ -29,7 +30,7 @@ pub(crate) fn allowed() -> Call {
 }
 
 pub(crate) fn answered(message: &[u8]) -> Reply {
-    Reply { status: "0".to_owned(), bytes: framed(message) }
+    Reply { status: "0".to_owned(), bytes: in_body(message) }
 }
 
 /// The answers, byte by byte.
@@ -48,32 +49,32 @@ async fn what_is_no_call_is_denied_and_the_connection_goes_on() {
     let wire = Wire::connect(server.address).await;
     let broker = Broker::at(named("v2b"), server.address);
     let good = broker.bytes(&allowed());
-    let body = framed(&good);
+    let body = in_body(&good);
     let longer = [&[0, 0, 0, 1, 0][..], &good].concat();
-    let nobody = framed(&[0x1a, 1, b't']);
+    let nobody = in_body(&[0x1a, 1, b't']);
     let damaged = String::from_utf8_lossy(&good).find("dev-1").unwrap();
     let not_utf8: Vec<u8> = good.iter().enumerate().map(|(at, b)| if at == damaged { 0xff } else { *b }).collect();
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(&good).unwrap();
-    let mut zipped = framed(&gzip.finish().unwrap());
+    let mut zipped = in_body(&gzip.finish().unwrap());
     zipped[0] = 1;
     let odd_flag = [&[7], &body[1..]].concat();
-    let neither = framed(&[&good[..], &[16, 2]].concat());
-    let port = framed(&[&good[..], &[10, 4, 0x30, 0xff, 0xff, 0x7f]].concat());
+    let neither = in_body(&[&good[..], &[16, 2]].concat());
+    let port = in_body(&[&good[..], &[10, 4, 0x30, 0xff, 0xff, 0x7f]].concat());
 
     let cases: &[Case<'_>] = &[
         ("a good call", AUTHORIZE, &[], &body, &YES),
         ("no bytes", AUTHORIZE, &[], b"", &NO),
         ("half of a frame's head", AUTHORIZE, &[], &body[..3], &NO),
-        ("an empty message", AUTHORIZE, &[], &framed(b""), &NO),
+        ("an empty message", AUTHORIZE, &[], &in_body(b""), &NO),
         ("bytes that are no frame", AUTHORIZE, &[], b"GET / HTTP/1.1\r\n\r\n", &NO),
-        ("bytes that are no message", AUTHORIZE, &[], &framed(&[0xff; 40]), &NO),
+        ("bytes that are no message", AUTHORIZE, &[], &in_body(&[0xff; 40]), &NO),
         ("a frame cut off", AUTHORIZE, &[], &body[..body.len() - 1], &NO),
         ("a frame that promises more", AUTHORIZE, &[], &longer, &NO),
         ("a frame that promises too much", AUTHORIZE, &[], &[0, 0xff, 0xff, 0xff, 0xff, 1], &NO),
         ("a frame of an unknown kind", AUTHORIZE, &[], &odd_flag, &NO),
         ("a message without a client", AUTHORIZE, &[], &nobody, &NO),
-        ("a clientid that is no text", AUTHORIZE, &[], &framed(&not_utf8), &NO),
+        ("a clientid that is no text", AUTHORIZE, &[], &in_body(&not_utf8), &NO),
         ("neither publish nor subscribe", AUTHORIZE, &[], &neither, &NO),
         ("a port that is none", AUTHORIZE, &[], &port, &NO),
         ("gzip", AUTHORIZE, &[("grpc-encoding", "gzip")], &zipped, &NO),
@@ -85,7 +86,7 @@ async fn what_is_no_call_is_denied_and_the_connection_goes_on() {
         ("no time", AUTHORIZE, &[("grpc-timeout", "0m")], &[], &NO),
         ("a time that is none", AUTHORIZE, &[("grpc-timeout", "soon")], &body, &YES),
         ("what tells, without bytes", CONNECTED, &[], b"", &TOLD),
-        ("what tells, with others", CONNECTED, &[], &framed(&[0xff; 40]), &TOLD),
+        ("what tells, with others", CONNECTED, &[], &in_body(&[0xff; 40]), &TOLD),
         ("an old name", "/emqx.exhook.v2.HookProvider/OnClientCheckAcl", &[], &body, &YES),
         ("a new name", "/emqx.exhook.v1.HookProvider/OnClientAuthorize", &[], &body, &YES),
         ("a name that asks", "/emqx.exhook.v4.HookProvider/OnTenantAuthorize", &[], &body, &NO),
@@ -119,7 +120,7 @@ async fn a_body_that_never_comes_is_waited_for_until_the_deadline() {
     let mut calls = Vec::new();
     for (path, expected) in [(AUTHORIZE, answered(&NO)), (CONNECTED, answered(&TOLD))] {
         let mut begun = wire.open(path, &[]).await;
-        begun.body.send_data(framed(&broker.bytes(&allowed()))[..9].to_vec().into(), false).unwrap();
+        begun.body.send_data(in_body(&broker.bytes(&allowed()))[..9].to_vec().into(), false).unwrap();
         calls.push((begun, expected.clone()));
         calls.push((wire.open(path, &[]).await, expected));
     }
@@ -178,7 +179,7 @@ async fn calls_that_are_given_up_by_the_hundred_are_no_attack() {
     let server = place.serve();
     let wire = Wire::connect(server.address).await;
     let broker = Broker::at(named("v2b"), server.address);
-    let body = framed(&broker.bytes(&Authenticate(client("dev-1"), b"right")));
+    let body = in_body(&broker.bytes(&Authenticate(client("dev-1"), b"right")));
     let path = broker.dialect.path("OnClientAuthenticate");
     for round in 0..3 {
         let mut calls = Vec::new();
@@ -258,7 +259,7 @@ async fn a_database_that_someone_else_holds_disturbs_no_login_and_loses_nothing(
     let wire = Wire::connect(server.address).await;
     let lock = place.lock();
     let path = broker.dialect.path("OnClientConnected");
-    let mut connected = wire.send(&path, &[], framed(&broker.bytes(&Connected(client("dev-2"))))).await;
+    let mut connected = wire.send(&path, &[], in_body(&broker.bytes(&Connected(client("dev-2"))))).await;
     assert!(connected.waits(Duration::from_millis(50)).await);
     assert_eq!(broker.call(Authenticate(client("dev-3"), b"right")).await, ALLOWED);
     assert_eq!(broker.call(allowed()).await, ALLOWED);
@@ -280,7 +281,7 @@ async fn told_to_end_it_answers_what_waits_and_loses_nothing() {
     let path = broker.dialect.path("OnClientConnected");
     let mut calls = Vec::new();
     for clientid in ["dev-2", "dev-3", "dev-4"] {
-        calls.push(wire.send(&path, &[], framed(&broker.bytes(&Connected(client(clientid))))).await);
+        calls.push(wire.send(&path, &[], in_body(&broker.bytes(&Connected(client(clientid))))).await);
     }
     assert!(calls[0].waits(Duration::from_millis(50)).await);
     server.signal(Signal::TERM);

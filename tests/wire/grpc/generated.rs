@@ -1,5 +1,6 @@
 //! The code that is made from `src/grpc/exhook.proto` is that which is made from it.
 
+use crate::support::golden::is_updating;
 use std::fs;
 use std::path::Path;
 
@@ -16,11 +17,11 @@ fn the_code_of_the_messages_is_made_from_their_definition() {
         .unwrap();
     let made = fs::read_to_string(out.path().join("exhook.rs")).unwrap();
     let path = folder.join("proto.rs");
-    if std::env::var_os("UPDATE_GOLDEN").is_some_and(|value| value == "1") {
+    if is_updating() {
         fs::write(&path, &made).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap();
     assert!(made == kept, "src/grpc/proto.rs is not up to date: {COMMAND}");
 }
 
-const COMMAND: &str = "UPDATE_GOLDEN=1 cargo test --test grpc generated";
+const COMMAND: &str = "UPDATE_GOLDEN=1 cargo test --test wire generated";

@@ -1,16 +1,18 @@
 //! Clients that are kept out, before and after the server dies.
 
 use std::fs;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
 use super::broker::{ALLOWED, Broker, DENIED};
 use super::dialect;
 use super::raw::Raw;
-use super::server::{LONGEST, Place, RULES};
+use super::server::{Place, RULES};
 use super::story::Call::Authenticate;
 use super::story::{Client, client};
-use super::wire::framed;
+use super::wire::in_body;
+use crate::support::history::Kept as _;
+use crate::support::program::program;
+use crate::support::wait::PATIENCE;
+use crate::support::wait::until_async;
 
 #[tokio::test]
 async fn who_is_kept_out_stays_out_when_the_server_is_killed_until_that_is_lifted() {
@@ -23,11 +25,8 @@ async fn who_is_kept_out_stays_out_when_the_server_is_killed_until_that_is_lifte
             assert_eq!(broker.call(Authenticate(client("dev-1"), b"wrong")).await, DENIED, "{}", dialect.name);
         }
         assert_eq!(broker.call(Authenticate(client("dev-1"), b"right")).await, DENIED, "{}", dialect.name);
-        let end = Instant::now() + LONGEST;
-        while place.rows("SELECT why FROM bans").len() < 2 {
-            assert!(Instant::now() < end, "{}: no ban is written", dialect.name);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let are_written = async || place.rows("SELECT why FROM bans").len() == 2;
+        until_async(are_written, || format!("{}: no ban is written", dialect.name)).await;
         // SIGKILL.
         drop(server);
         let server = place.serve();
@@ -35,13 +34,11 @@ async fn who_is_kept_out_stays_out_when_the_server_is_killed_until_that_is_lifte
         // Under another name, from the same address.
         assert_eq!(broker.call(Authenticate(client("dev-1"), b"right")).await, DENIED, "{}", dialect.name);
         assert_eq!(broker.call(Authenticate(client("dev-2"), b"right")).await, DENIED, "{}", dialect.name);
-        let mut lift = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+        let mut lift = program();
         lift.args(["history", "lift", "--all", "--policy"]).arg(place.path("rules.yaml"));
         assert_eq!(String::from_utf8(lift.output().unwrap().stdout).unwrap(), "2 bans are lifted\n");
-        while broker.call(Authenticate(client("dev-1"), b"right")).await != ALLOWED {
-            assert!(Instant::now() < end + LONGEST, "{}: it is not let in", dialect.name);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let is_let_in = async || broker.call(Authenticate(client("dev-1"), b"right")).await == ALLOWED;
+        until_async(is_let_in, || format!("{}: it is not let in", dialect.name)).await;
         server.end().await;
         let refused = place.rows("SELECT count(*) > 0 FROM denials WHERE rule = 'lockout'");
         assert_eq!(refused, ["1"], "{}", dialect.name);
@@ -65,10 +62,10 @@ async fn guesses_sent_at_once_are_not_all_tried() {
         assert_eq!(broker.call(Authenticate(of_dev_1("dev-1"), b"right")).await, ALLOWED, "{}", dialect.name);
         let mut passwords: Vec<Vec<u8>> = (0..40).map(|n: u8| n.to_string().into_bytes()).collect();
         passwords.push(b"right".to_vec());
-        let login = |password: Vec<u8>| framed(&broker.bytes(&Authenticate(of_dev_1("dev-2"), password.leak())));
+        let login = |password: Vec<u8>| in_body(&broker.bytes(&Authenticate(of_dev_1("dev-2"), password.leak())));
         let mut guesser = Raw::greeted(server.address, &[]).await;
         assert!(guesser.burst(&dialect.path("OnClientAuthenticate"), passwords.into_iter().map(login)).await);
-        let seen = guesser.see(LONGEST, |seen| seen.answers == 41).await;
+        let seen = guesser.see(PATIENCE, |seen| seen.answers == 41).await;
         assert_eq!((seen.answers, seen.allowed), (41, 0), "{}", dialect.name);
         assert_eq!(broker.call(Authenticate(of_dev_1("dev-1"), b"right")).await, ALLOWED, "{}", dialect.name);
         server.end().await;

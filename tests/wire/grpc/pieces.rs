@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::broker::Broker;
 use super::dialect::named;
-use super::server::{LONGEST, Place, RULES};
+use super::server::{Place, RULES};
 use super::story::Call::{self, Connected, Publish};
 use super::story::client;
-use super::wire::framed;
+use super::wire::in_body;
+use crate::support::wait::PATIENCE;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -55,7 +56,7 @@ fn headers(path: &str) -> Vec<u8> {
 /// Opens a connection. It gathers what it writes, which is the system's way where a program says nothing.
 fn connect(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(LONGEST)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
     stream.write_all(&frame(SETTINGS, ACK, 0, &[])).unwrap();
@@ -97,7 +98,7 @@ fn check_prompt(address: SocketAddr, broker: &Broker, two: impl Fn(u32) -> (u32,
     // At first it acknowledges at once.
     for id in (1..100).step_by(2) {
         stream.write_all(&pieces(broker, ASKS, id).concat()).unwrap();
-        assert_eq!(answer(&mut stream, id), framed(&ALLOWED));
+        assert_eq!(answer(&mut stream, id), in_body(&ALLOWED));
     }
     let mut times = Vec::new();
     for n in 0..20 {
@@ -105,7 +106,7 @@ fn check_prompt(address: SocketAddr, broker: &Broker, two: impl Fn(u32) -> (u32,
         let began = Instant::now();
         stream.write_all(&first).unwrap();
         stream.write_all(&second).unwrap();
-        assert_eq!(answer(&mut stream, id), framed(&ALLOWED));
+        assert_eq!(answer(&mut stream, id), in_body(&ALLOWED));
         times.push(began.elapsed());
     }
     times.sort();
@@ -115,7 +116,7 @@ fn check_prompt(address: SocketAddr, broker: &Broker, two: impl Fn(u32) -> (u32,
 /// The headers and the body of a call, each as a piece of its own.
 fn pieces(broker: &Broker, call: Call, id: u32) -> [Vec<u8>; 2] {
     let headers = headers(&broker.dialect.path(broker.method(&call).name()));
-    let body = framed(&broker.bytes(&call));
+    let body = in_body(&broker.bytes(&call));
     [frame(HEADERS, END_HEADERS, id, &headers), frame(DATA, END_STREAM, id, &body)]
 }
 
@@ -152,12 +153,12 @@ async fn pieces_that_come_too_late_by_the_thousand_are_no_attack() {
     for id in &late {
         stream.write_all(&pieces(&broker, ASKS, *id)[0]).unwrap();
     }
-    let denied = late.iter().map(|id| (*id, framed(&DENIED))).collect();
+    let denied = late.iter().map(|id| (*id, in_body(&DENIED))).collect();
     assert_eq!(answers(&mut stream, late.len()), denied);
     for id in &late {
         stream.write_all(&pieces(&broker, ASKS, *id)[1]).unwrap();
     }
     let next = 2 * 1500 + 1;
     stream.write_all(&pieces(&broker, ASKS, next).concat()).unwrap();
-    assert_eq!(answer(&mut stream, next), framed(&ALLOWED));
+    assert_eq!(answer(&mut stream, next), in_body(&ALLOWED));
 }

@@ -1,25 +1,22 @@
 //! The same policy as a port program: frames of Erlang terms.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
-use eetf::{Atom, BigInteger, Binary, FixInteger, List, Term, Tuple};
+use eetf::{BigInteger, List, Term};
 
 use super::broker::NODE;
 use super::server::Place;
 use super::story::{Call, Client};
+use crate::support::program;
+use crate::support::terms::{self, atom, binary, framed, integer, list, properties, tuple};
 
 /// A running driver, told of everything by one broker.
 pub(crate) struct Driver(Child);
 
 impl Driver {
     pub(crate) fn start(place: &Place) -> Self {
-        let python = place.path("python3");
-        symlink(env!("CARGO_BIN_EXE_exhook-policy"), &python).unwrap();
-        let child = Command::new(python)
-            .args(["-u", "-m", "erlport.cli", "--packet=4", "--use_stdio", "--compressed=0", "--buffer_size=65536"])
-            .env("PYTHONPATH", place.path(""))
+        let child = program::driver(&place.path("python3"), &place.path(""))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -47,12 +44,8 @@ impl Driver {
         if function != "init" {
             arguments.push(atom("state"));
         }
-        let mut frame = Vec::new();
-        let call = tuple([atom("C"), integer(1), atom("rules"), atom(function), List::from(arguments).into()]);
-        call.encode(&mut frame).unwrap();
-        let stdin = self.0.stdin.as_mut().unwrap();
-        stdin.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
-        stdin.write_all(&frame).unwrap();
+        let call = terms::call(1, "rules", function, arguments);
+        self.0.stdin.as_mut().unwrap().write_all(&framed(&call)).unwrap();
 
         let stdout = self.0.stdout.as_mut().unwrap();
         let mut length = [0; 4];
@@ -81,14 +74,14 @@ impl Drop for Driver {
 pub(crate) fn arguments(call: &Call) -> Vec<Term> {
     let nothing = || List::nil().into();
     let qos = |qos: u8| list([tuple([atom("qos"), integer(qos.into())]), tuple([atom("rh"), integer(0)])]);
-    let client = clientinfo(call.client(), b"");
+    let client = client_of(call.client(), b"");
     match *call {
-        Call::Connect(client) => vec![conninfo(&client), nothing()],
+        Call::Connect(client) => vec![connection_of(&client), nothing()],
         Call::Connack(client, code, assigned) => {
             let property = |id| tuple([atom("Assigned-Client-Identifier"), binary(id)]);
-            vec![conninfo(&client), atom(code), list(assigned.map(property))]
+            vec![connection_of(&client), atom(code), list(assigned.map(property))]
         }
-        Call::Authenticate(client, password) => vec![clientinfo(&client, password), atom("false")],
+        Call::Authenticate(client, password) => vec![client_of(&client, password), atom("false")],
         Call::Publish(_, topic) => vec![client, atom("publish"), binary(topic), atom("true")],
         Call::Subscribe(_, topic) => vec![client, atom("subscribe"), binary(topic), atom("true")],
         Call::Subscribing(_, topic) | Call::Unsubscribing(_, topic) => {
@@ -111,12 +104,12 @@ pub(crate) fn arguments(call: &Call) -> Vec<Term> {
     }
 }
 
-fn clientinfo(client: &Client, password: &[u8]) -> Term {
+fn client_of(client: &Client, password: &[u8]) -> Term {
     properties([
         ("node", atom(NODE)),
         ("clientid", binary(client.clientid)),
         ("username", client.username.map_or_else(|| atom("undefined"), binary)),
-        ("password", Binary::from(password.to_vec()).into()),
+        ("password", binary(password)),
         ("peerhost", binary("10.1.2.3")),
         ("sockport", integer(1883)),
         ("protocol", atom("mqtt")),
@@ -126,7 +119,7 @@ fn clientinfo(client: &Client, password: &[u8]) -> Term {
     ])
 }
 
-fn conninfo(client: &Client) -> Term {
+fn connection_of(client: &Client) -> Term {
     properties([
         ("node", atom(NODE)),
         ("clientid", binary(client.clientid)),
@@ -137,28 +130,4 @@ fn conninfo(client: &Client) -> Term {
         ("proto_ver", integer(client.proto_ver.into())),
         ("keepalive", integer(60)),
     ])
-}
-
-fn properties<const N: usize>(fields: [(&str, Term); N]) -> Term {
-    list(fields.map(|(key, value)| tuple([atom(key), value])))
-}
-
-fn atom(text: &str) -> Term {
-    Atom::from(text).into()
-}
-
-fn binary(text: &str) -> Term {
-    Binary::from(text.as_bytes()).into()
-}
-
-fn integer(value: i32) -> Term {
-    FixInteger::from(value).into()
-}
-
-fn tuple(elements: impl Into<Vec<Term>>) -> Term {
-    Tuple::from(elements.into()).into()
-}
-
-fn list(elements: impl IntoIterator<Item = Term>) -> Term {
-    List::from(Vec::from_iter(elements)).into()
 }

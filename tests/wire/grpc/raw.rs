@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::wait::PATIENCE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
-
-use super::server::LONGEST;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
@@ -64,7 +63,7 @@ impl Raw {
         let bytes = [PREFACE, &frame(SETTINGS, 0, 0, &settings.collect::<Vec<_>>()), &window].concat();
         raw.write(&bytes).await;
         // Nothing may be sent beyond the server's window, which comes behind its settings.
-        raw.see(LONGEST, |seen| seen.is_greeted || seen.is_closed).await;
+        raw.see(PATIENCE, |seen| seen.is_greeted || seen.is_closed).await;
         raw
     }
 
@@ -115,7 +114,7 @@ impl Raw {
         let (mut read, mut write) = self.stream.split();
         let mut room = vec![0; 64 << 10];
         let mut rest = bytes;
-        timeout(LONGEST, async {
+        timeout(PATIENCE, async {
             while !rest.is_empty() {
                 tokio::select! {
                     sent = write.write(rest) => match sent {
@@ -172,7 +171,7 @@ impl Raw {
 
     /// Whether the server closes the connection.
     pub(crate) async fn is_closed(&mut self) -> bool {
-        self.see(LONGEST, |seen| seen.is_closed).await.is_closed
+        self.see(PATIENCE, |seen| seen.is_closed).await.is_closed
     }
 }
 

@@ -3,15 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use rustix::process::Signal;
 
 use super::broker::{ALLOWED, Broker, Taken};
 use super::dialect::{Dialect, named};
-use super::server::{LONGEST, Place};
+use super::server::Place;
 use super::story::Call::{Authenticate, Publish};
 use super::story::client;
+use crate::support::wait::until_async;
 
 const LOGINS: &str = "version: 1\nauth: { rules: [{ id: all, allow: everyone }] }\n";
 const TOPICS: &str = "version: 1\nacl: { default: allow }\n";
@@ -64,20 +64,15 @@ const UNHEARD: &str = " (as last seen at TIME; it has not called since this star
 
 /// Waits until `status` says that this is wrong, and nothing else. A time in it is `TIME`.
 async fn wait_for_status(place: &Place, expected: &[&str]) {
-    let end = Instant::now() + LONGEST;
-    loop {
-        let (code, said) = place.status();
+    let is_met = |(code, said): (i32, String)| {
         let wrong = said.lines().filter_map(|line| line.strip_prefix("  WRONG     ")).map(|line| {
             line.split_once(" last seen at ").map_or(line.to_owned(), |(before, rest)| {
                 format!("{before} last seen at TIME;{}", rest.split_once(';').unwrap().1)
             })
         });
-        if wrong.eq(expected.iter().copied()) && code == i32::from(!expected.is_empty()) {
-            return;
-        }
-        assert!(Instant::now() < end, "{code} {said} is not {expected:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        wrong.eq(expected.iter().copied()) && code == i32::from(!expected.is_empty())
+    };
+    until_async(async || is_met(place.status()), || format!("{:?} is not {expected:?}", place.status())).await;
 }
 
 /// The file in which it is written down.
@@ -128,11 +123,9 @@ async fn a_section_gained_after_the_server_restarted_is_reported() {
         Broker::at(dialect, server.address).load().await.unwrap();
         // It is written down before the process is killed.
         wait_for_status(&place, &[]).await;
-        let end = Instant::now() + LONGEST;
-        while !place.files().iter().any(|(path, _)| path.extension().is_some_and(|ending| ending == "brokers")) {
-            assert!(Instant::now() < end);
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        let is_there =
+            || place.files().iter().any(|(path, _)| path.extension().is_some_and(|ending| ending == "brokers"));
+        until_async(async || is_there(), || "there is no record".to_owned()).await;
         server.signal(Signal::KILL);
         server.wait().await;
 
@@ -245,14 +238,12 @@ async fn a_broker_that_was_upgraded_is_unknown_until_it_loads() {
     drop(broker);
     let (before, upgraded) = (server.address, Broker::at(named("v2b"), server.address));
     // Once the connection of the one before is closed.
-    let end = Instant::now() + LONGEST;
-    while !server.console().contains("NOT KNOWN: ") {
-        assert!(Instant::now() < end, "{}", server.console());
+    let is_unknown = async || {
         let again = Broker::at(named("v2b"), before);
         assert_eq!(log_in(&again).await, ALLOWED);
-        drop(again);
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+        server.console().contains("NOT KNOWN: ")
+    };
+    until_async(is_unknown, || server.console()).await;
     assert_eq!(log_in(&upgraded).await, ALLOWED);
     server.wait_for_line(&format!("NOT KNOWN: {}", unknown(named("v2b"))));
     upgraded.load().await.unwrap();

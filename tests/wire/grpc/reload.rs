@@ -8,9 +8,10 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use super::broker::{ALLOWED, Broker, DENIED};
 use super::dialect::{self, named};
 use super::faults::health;
-use super::server::{LONGEST, Place, RULES};
+use super::server::{Place, RULES};
 use super::story::Call::{Authenticate, Connected};
 use super::story::client;
+use crate::support::wait::PATIENCE;
 
 #[tokio::test]
 async fn a_policy_that_is_mended_is_served_and_each_broker_is_told_what_it_missed() {
@@ -25,7 +26,7 @@ async fn a_policy_that_is_mended_is_served_and_each_broker_is_told_what_it_misse
 
     fs::write(place.path("rules.yaml"), RULES).unwrap();
     server.wait_for_line("is in force anew, mode enforce");
-    let end = Instant::now() + LONGEST;
+    let end = Instant::now() + PATIENCE;
     while health(server.address, "").await != Some(ServingStatus::Serving) {
         assert!(Instant::now() < end);
     }

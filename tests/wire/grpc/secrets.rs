@@ -4,10 +4,11 @@ use std::fs;
 
 use super::broker::{ALLOWED, Broker, DENIED};
 use super::dialect;
-use super::server::{Place, RULES, mosquitto_hash};
+use super::server::{Place, RULES};
 use super::story::Call::*;
 use super::story::client;
-use super::wire::{Wire, framed};
+use super::wire::{Wire, in_body};
+use crate::support::passwords::mosquitto_hash;
 
 /// The right one, a wrong one, and one that is no text.
 const SECRETS: [&[u8]; 3] = [b"0pen sesame", b"s3cret mess", b"\xff\xfe\0s3cret!!"];
@@ -40,17 +41,17 @@ async fn no_password_is_in_any_answer_line_capture_or_database() {
         // The text of the password where others stand, and messages that end or go wrong behind it.
         let elsewhere = [&[0x12, 11], SECRETS[1]].concat();
         let damaged = [&message[..], &[0xff; 12]].concat();
-        let cut_off = &framed(&message)[..at + 20];
+        let cut_off = &in_body(&message)[..at + 20];
         let other = format!("/emqx.exhook.v2.HookProvider/OnOtherAuthenticate{}", dialect.name);
         let path = dialect.path("OnClientAuthenticate");
         for (path, body) in [
-            (&path, framed(&binary)),
-            (&path, framed(&elsewhere)),
-            (&path, framed(&damaged)),
+            (&path, in_body(&binary)),
+            (&path, in_body(&elsewhere)),
+            (&path, in_body(&damaged)),
             (&path, cut_off.to_vec()),
-            (&other, framed(&message)),
-            (&dialect.path("OnClientConnected"), framed(&message)),
-            (&dialect.path("OnProviderLoaded"), framed(&message)),
+            (&other, in_body(&message)),
+            (&dialect.path("OnClientConnected"), in_body(&message)),
+            (&dialect.path("OnProviderLoaded"), in_body(&message)),
         ] {
             let reply = wire.send(path, &[], body).await.reply().await;
             assert_eq!(reply.status, "0");

@@ -2,20 +2,20 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::support::files::files_below;
+use crate::support::history::Kept;
+use crate::support::passwords::password_file;
+use crate::support::program;
+use crate::support::wait::PATIENCE;
+use crate::support::wait::until_async;
 use rusqlite::Connection;
-use rusqlite::types::ValueRef;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-/// Nothing here takes a tenth of it.
-pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
 /// The policy that most tests are about. It takes every hook.
 pub(crate) const RULES: &str = r#"version: 1
@@ -42,18 +42,20 @@ history:
 log: [events]
 "#;
 
+/// The same, but that it says little.
+pub(crate) fn rules_in_silence() -> String {
+    RULES.replace("log: [events]\n", "log: []\n")
+}
+
 /// A folder with a policy and what it names.
 pub(crate) struct Place(TempDir);
 
 impl Place {
     /// With this policy, and the password `right` for dev-1 to dev-9.
     pub(crate) fn new(rules: &str) -> Self {
-        let place = Place(TempDir::new().unwrap());
-        fs::write(place.path("rules.yaml"), rules).unwrap();
-        let hash = mosquitto_hash(b"right");
-        let passwords: Vec<String> = (1..=9).map(|n| format!("dev-{n}:{hash}\n")).collect();
-        fs::write(place.path("devices.passwd"), passwords.concat()).unwrap();
-        place
+        let users: Vec<String> = (1..=9).map(|n| format!("dev-{n}")).collect();
+        let passwords = password_file(users.iter().map(String::as_str), b"right");
+        Place(program::folder(rules, &[("devices.passwd", &passwords)]))
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -67,7 +69,7 @@ impl Place {
 
     /// The command that serves the policy.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+        let mut command = program::program();
         command.args(["serve", "--policy"]).arg(self.path("rules.yaml"));
         command.current_dir(self.0.path()).stdin(Stdio::null());
         command
@@ -96,72 +98,36 @@ impl Place {
 
     /// The exit code of `status`, and what it prints.
     pub(crate) fn status(&self) -> (i32, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_exhook-policy"));
+        let mut command = program::program();
         let output = command.args(["status", "--policy"]).arg(self.path("rules.yaml")).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
     }
 
     /// Waits until the metrics in `page.prom` have this line.
     pub(crate) async fn wait_for_metric(&self, line: &str) {
-        let end = Instant::now() + LONGEST;
-        loop {
-            let page = fs::read_to_string(self.path("page.prom")).unwrap_or_default();
-            if page.lines().any(|found| found == line) {
-                return;
-            }
-            assert!(Instant::now() < end, "no line {line:?} in {page}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    pub(crate) fn database(&self) -> Connection {
-        Connection::open(self.path("history.db")).unwrap()
+        let page = || fs::read_to_string(self.path("page.prom")).unwrap_or_default();
+        let is_there = async || page().lines().any(|found| found == line);
+        until_async(is_there, || format!("no line {line:?} in {}", page())).await;
     }
 
     /// Keeps all others from writing the history, as long as it lives.
     pub(crate) fn lock(&self) -> Connection {
         let database = self.database();
-        database.busy_timeout(LONGEST).unwrap();
         database.execute_batch("BEGIN IMMEDIATE").unwrap();
         database
     }
 
-    /// The rows of a query, the columns of each joined by a space.
-    pub(crate) fn rows(&self, query: &str) -> Vec<String> {
-        let database = self.database();
-        let mut statement = database.prepare(query).unwrap();
-        let columns = statement.column_count();
-        let rows = statement.query_map([], |row| {
-            let mut text = Vec::new();
-            for column in 0..columns {
-                text.push(match row.get_ref(column)? {
-                    ValueRef::Null => "-".to_owned(),
-                    ValueRef::Integer(n) => n.to_string(),
-                    value @ (ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_)) => {
-                        format!("{:?}", String::from_utf8_lossy(value.as_bytes()?))
-                    }
-                });
-            }
-            Ok(text.join(" "))
-        });
-        rows.unwrap().collect::<Result<_, _>>().unwrap()
-    }
-
     /// Every file in it, with its bytes.
     pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        fn walk(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    walk(&path, files);
-                } else {
-                    files.push((path.clone(), fs::read(path).unwrap()));
-                }
-            }
-        }
-        let mut files = Vec::new();
-        walk(self.0.path(), &mut files);
-        files
+        files_below(self.0.path()).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+    }
+}
+
+impl Kept for Place {
+    const QUOTED: bool = true;
+
+    fn database_file(&self) -> PathBuf {
+        self.path("history.db")
     }
 }
 
@@ -189,7 +155,7 @@ impl Server {
     /// Waits for a line with this text in it, and gives what stands behind.
     #[track_caller]
     pub(crate) fn wait_for_line(&mut self, text: &str) -> String {
-        let end = Instant::now() + LONGEST;
+        let end = Instant::now() + PATIENCE;
         loop {
             let ended = self.child.try_wait().unwrap();
             let console = self.console();
@@ -208,9 +174,7 @@ impl Server {
 
     /// Its memory, in MiB.
     pub(crate) fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10
+        program::memory_kib(self.id(), "VmRSS:") >> 10
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -228,14 +192,10 @@ impl Server {
 
     /// Waits for its end. Meanwhile the clients let go of their connections.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
-        let end = Instant::now() + LONGEST;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(Instant::now() < end, "it does not end: {}", self.console());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let console = self.console.clone();
+        let has_ended = async || self.child.try_wait().unwrap().is_some();
+        until_async(has_ended, || format!("it does not end: {}", fs::read_to_string(&console).unwrap())).await;
+        self.child.wait().unwrap()
     }
 }
 
@@ -244,12 +204,4 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A hash as `mosquitto_passwd` makes it, with few rounds.
-pub(crate) fn mosquitto_hash(password: &[u8]) -> String {
-    let salt = b"twelve bytes";
-    let mut hash = [0; 64];
-    pbkdf2::pbkdf2_hmac::<sha2::Sha512>(password, salt, 101, &mut hash);
-    format!("$7$101${}${}", STANDARD.encode(salt), STANDARD.encode(hash))
 }

@@ -9,15 +9,16 @@ use rcgen::{CertificateParams, KeyPair};
 
 use super::broker::{ALLOWED, Broker};
 use super::dialect::named;
-use super::server::{LONGEST, Place, RULES};
+use super::server::{Place, RULES};
 use super::story::Call::Authenticate;
 use super::story::client;
+use crate::support::wait::PATIENCE;
 
 #[tokio::test]
 async fn systemd_is_told_when_it_serves_that_it_is_alive_and_when_it_ends() {
     let place = Place::new(RULES);
     let socket = UnixDatagram::bind(place.path("notify")).unwrap();
-    socket.set_read_timeout(Some(LONGEST)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let told = || {
         let mut text = [0; 100];
         let length = socket.recv(&mut text).unwrap();

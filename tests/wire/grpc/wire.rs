@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use tonic::codegen::http::{HeaderMap, Request};
 
 use super::broker::Broker;
-use super::server::LONGEST;
 use super::story::Call;
+use crate::support::wait::PATIENCE;
 
 /// A connection.
 pub(crate) struct Wire(SendRequest<Bytes>);
@@ -63,13 +63,13 @@ impl Wire {
     /// Makes a call as a broker does.
     pub(crate) async fn call(&self, broker: &Broker, call: Call) -> Reply {
         let path = broker.dialect.path(broker.method(&call).name());
-        self.send(&path, &[], framed(&broker.bytes(&call))).await.reply().await
+        self.send(&path, &[], in_body(&broker.bytes(&call))).await.reply().await
     }
 }
 
 impl Open {
     pub(crate) async fn reply(self) -> Reply {
-        timeout(LONGEST, self.response()).await.unwrap_or_else(|_| panic!("no response"))
+        timeout(PATIENCE, self.response()).await.unwrap_or_else(|_| panic!("no response"))
     }
 
     async fn response(self) -> Reply {
@@ -91,7 +91,7 @@ impl Open {
 
     /// Waits for the beginning of the answer. Dropped, both parts give the call up.
     pub(crate) async fn begun(self) -> (SendStream<Bytes>, RecvStream) {
-        let response = timeout(LONGEST, self.response).await.unwrap_or_else(|_| panic!("no response")).unwrap();
+        let response = timeout(PATIENCE, self.response).await.unwrap_or_else(|_| panic!("no response")).unwrap();
         (self.body, response.into_body())
     }
 
@@ -102,6 +102,6 @@ impl Open {
 }
 
 /// A message as gRPC puts it into a body.
-pub(crate) fn framed(message: &[u8]) -> Vec<u8> {
+pub(crate) fn in_body(message: &[u8]) -> Vec<u8> {
     [&[0], &u32::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
 }
