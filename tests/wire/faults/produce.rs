@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::history;
 use rusqlite::Connection;
 
 /// Runs a program; what it says where it fails.
@@ -184,14 +185,28 @@ impl Drop for Lock {
     }
 }
 
-/// Does nothing, unless [`Lock`] started it.
+/// Holds the lock, where [`Lock`] started it; otherwise it sees that this keeps others from writing, until it is over.
 #[test]
 fn a_process_that_holds_a_lock() {
-    let Some(path) = std::env::var_os(TO_LOCK) else { return };
-    let database = Connection::open(path).unwrap();
-    database.busy_timeout(Duration::from_secs(30)).unwrap();
-    database.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    println!("\nlocked");
-    // Until the other end goes.
-    let _ = std::io::stdin().read(&mut [0]);
+    if let Some(path) = std::env::var_os(TO_LOCK) {
+        let database = history::open(Path::new(&path));
+        database.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        println!(
+            "
+locked"
+        );
+        // Until the other end goes.
+        let _ = std::io::stdin().read(&mut [0]);
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("h.db");
+    let database = Connection::open(&file).unwrap();
+    database.execute_batch("CREATE TABLE t (a)").unwrap();
+    database.busy_timeout(Duration::ZERO).unwrap();
+    let lock = Lock::on(&file);
+    let refused = database.execute_batch("INSERT INTO t VALUES (1)").unwrap_err();
+    assert_eq!(refused.sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy));
+    drop(lock);
+    database.execute_batch("INSERT INTO t VALUES (1)").unwrap();
 }
