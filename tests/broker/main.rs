@@ -1,7 +1,7 @@
 //! The program with others: under a real Erlang VM, and before mosquitto.
 //!
-//! `tests/erlang/` is the broker's end of the port. These tests start it, and look afterwards at its report, at the driver's log
-//! and at the database.
+//! `tests/erlang/` is the broker's end of the port. These tests start it, and look afterwards at
+//! its report, at the driver's log and at the database.
 
 #![expect(
     clippy::unwrap_used,

@@ -362,7 +362,8 @@ const BY_BOTH: &str = "lockout: { by: [[username, peerhost]], failures: 3, withi
 impl Place {
     /// Where alice's password is stored as this hash.
     fn hashed(limits: &str, hash: &str) -> Self {
-        let place = Place::new("", limits);
+        // What is checked soon is checked on a busy machine too.
+        let place = Place::new(if hash == BCRYPT_13 { "" } else { "deadline: 30s" }, limits);
         std::fs::write(place.folder.path().join("people.passwd"), format!("alice:{hash}\n")).unwrap();
         place
     }

@@ -50,7 +50,8 @@ pub(crate) fn report(suite_file: &Path, broker: &Broker) -> String {
     said.replace(&broker.name, "BROKER").replace(" \n", "\n")
 }
 
-/// What `doctor --broker` says of a broker, less the name that it made up. The policy is named from the folder.
+/// What `doctor --broker` says of a broker, less the name that it made up. The policy is named from
+/// the folder.
 pub(crate) fn probed(broker: &str, folder: &Path, policy: Option<&str>) -> String {
     let mut doctor = program();
     doctor.args(["doctor", "--broker", broker, "--user", "root"]).current_dir(folder);

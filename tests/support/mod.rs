@@ -12,5 +12,6 @@ pub(crate) mod passwords;
 pub(crate) mod program;
 pub(crate) mod random;
 pub(crate) mod recordings;
+pub(crate) mod scale;
 pub(crate) mod terms;
 pub(crate) mod wait;

@@ -16,7 +16,8 @@ pub(crate) fn program() -> Command {
     Command::new(PROGRAM)
 }
 
-/// The program as a broker starts it to talk to it over pipes, with the policy in a folder. Its link is made where it is to be.
+/// The program as a broker starts it to talk to it over pipes, with the policy in a folder. Its
+/// link is made where it is to be.
 pub(crate) fn driver(link: &Path, policy: &Path) -> Command {
     if !link.exists() {
         symlink(PROGRAM, link).unwrap();
@@ -44,7 +45,8 @@ pub(crate) fn said(command: &mut Command) -> (String, i32) {
     (String::from_utf8([output.stdout, output.stderr].concat()).unwrap(), output.status.code().unwrap())
 }
 
-/// What a command says in a folder, behind its command line, and its exit code. Paths are shown as from `here`.
+/// What a command says in a folder, behind its command line, and its exit code. Paths are shown as
+/// from `here`.
 pub(crate) fn transcript(command: &str, arguments: &[&str], folder: &Path, here: &str) -> String {
     let (said, code) = said(program().arg(command).args(arguments).current_dir(folder));
     let said = said.replace(&format!("{}/", fs::canonicalize(folder).unwrap().display()), here);

@@ -7,7 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// From `EXHOOK_POLICY_SEED`, or from the time of day. The seed is printed, which a failed test shows.
+    /// From `EXHOOK_POLICY_SEED`, or from the time of day. The seed is printed, which a failed test
+    /// shows.
     #[expect(clippy::print_stdout, reason = "what a test prints is shown where it fails")]
     pub(crate) fn new(test: &str) -> Self {
         let given = env::var("EXHOOK_POLICY_SEED").ok().map(|seed| seed.parse().unwrap());

@@ -1,5 +1,5 @@
-//! Bytes on a wire: the program as a broker calls it, by frames over pipes and by gRPC, with faults and without; a policy that
-//! is changed while it runs, and the metrics that it tells.
+//! Bytes on a wire: the program as a broker calls it, by frames over pipes and by gRPC, with faults
+//! and without; a policy that is changed while it runs, and the metrics that it tells.
 
 #![expect(
     clippy::unwrap_used,

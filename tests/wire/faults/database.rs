@@ -12,11 +12,11 @@ use super::dialect::named;
 use super::host::Driver;
 use super::load::{Load, Played, all_answered, check};
 use super::produce::Lock;
-use super::scale::{long, times};
 use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
 use crate::support::history::Kept as _;
 use crate::support::random::Random;
+use crate::support::scale::{long, times};
 
 fn played_for(driver: &mut Driver, clients: i32, time: Duration) -> Played {
     let mut load = Load::start(driver, clients).at_most(4_000);

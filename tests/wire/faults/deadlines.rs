@@ -13,11 +13,11 @@ use super::broker::{Answer, Broker, Taken};
 use super::dialect::named;
 use super::host::Driver;
 use super::produce::{HungDisk, Lock};
-use super::scale::times;
 use super::server::{Place, Server};
 use super::story::{Call, client};
-use crate::support::machine::cannot_run;
+use crate::support::machine::{busy, cannot_run};
 use crate::support::passwords::mosquitto_hash;
+use crate::support::scale::times;
 
 /// That of the policies here.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -150,6 +150,7 @@ fn check(name: &str, host: &mut Host, hung: &[Call]) {
 
 /// On both transports at once, each with a place and a hang of its own.
 fn on_both(each: impl Fn(fn(&Place) -> Host) + Sync) {
+    let _busy = busy();
     thread::scope(|scope| {
         let each = &each;
         for start in [Host::port, Host::grpc] {
@@ -292,6 +293,7 @@ fn a_hash_that_would_take_minutes() {
 /// More logins at once than all workers can check within the deadline: each is answered in time, some with a denial.
 #[test]
 fn more_logins_than_the_workers_can_check() {
+    let _busy = busy();
     for start in [Host::port, Host::grpc] {
         let place = Place::new(&sources("{ file: slow.passwd }"));
         let salt = "dHdlbHZlIGJ5dGVz";

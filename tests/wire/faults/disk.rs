@@ -10,10 +10,10 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use super::host::{self, Driver};
 use super::load::{Load, Played, SLOWEST, all_answered, check};
 use super::produce::{Disk, FreezingDisk, HungDisk, Lock, ReadOnly};
-use super::scale::long;
 use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
 use crate::support::machine::cannot_run;
+use crate::support::scale::long;
 
 fn rules(database: &str) -> String {
     rules_in_silence().replace("database: history.db", &format!("database: {database}"))

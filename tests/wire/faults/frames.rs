@@ -4,11 +4,11 @@ use std::fs;
 use std::time::Duration;
 
 use super::host::{Driver, frame};
-use super::scale::times;
 use super::server::{Place, rules_in_silence};
 use super::story::{Call, client};
 use crate::support::random::Random;
 use crate::support::recordings::{PARTS, for_each_frame, recording};
+use crate::support::scale::times;
 use crate::support::terms::framed;
 use crate::support::wait::PATIENCE;
 

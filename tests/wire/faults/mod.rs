@@ -18,4 +18,3 @@ mod pipes;
 mod policies;
 mod produce;
 mod resync;
-mod scale;

@@ -16,6 +16,7 @@ use super::story::Call::{Connected, Publish};
 use super::story::client;
 use super::wire::{Reply, Wire, in_body};
 use crate::support::history::Kept as _;
+use crate::support::machine::{Busy, busy};
 use crate::support::wait::PATIENCE;
 use crate::support::wait::until;
 
@@ -36,6 +37,7 @@ struct Flooded {
     /// The server's memory before, in MiB.
     before: u64,
     place: Place,
+    _busy: Busy,
 }
 
 impl Flooded {
@@ -50,10 +52,11 @@ impl Flooded {
     }
 
     async fn of(place: Place, server: Server) -> Self {
+        let busy = busy();
         let broker = Broker::at(named("v2b"), server.address);
         let wire = Wire::connect(server.address).await;
         let before = server.resident();
-        let flooded = Flooded { server, broker, wire, before, place };
+        let flooded = Flooded { server, broker, wire, before, place, _busy: busy };
         flooded.answers().await;
         flooded
     }

@@ -1,4 +1,4 @@
-//! How much is done.
+//! How much is done: what is enough in CI, and more in a soak.
 
 use std::env;
 use std::time::Duration;
