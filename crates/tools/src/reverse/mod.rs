@@ -1,7 +1,7 @@
 //! The reverse questions, answered from the rules: who can do something, and what a client can do.
 //!
-//! Nobody's lists are read: whether a list holds a client is left open, and lists are named. What is said of topics is
-//! asked of the patterns that decide.
+//! Nobody's lists are read: whether a list holds a client is left open, and lists are named. What
+//! is said of topics is asked of the patterns that decide.
 
 mod settle;
 mod solve;

@@ -116,8 +116,9 @@ impl<'a> Known<'a> {
         self
     }
 
-    /// What is left of a kind of client. Whether a list holds a value is left open, also where the value is known: lists
-    /// are named and not told. A kind with a name of which nothing is settled keeps its name.
+    /// What is left of a kind of client. Whether a list holds a value is left open, also where the
+    /// value is known: lists are named and not told. A kind with a name of which nothing is settled
+    /// keeps its name.
     pub fn settle(&self, who: &Who) -> Left<Who> {
         match who {
             Who::Everyone => Left::Yes,

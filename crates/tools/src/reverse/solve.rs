@@ -1,7 +1,8 @@
 //! For which clientids and usernames a rule's topics reach a request.
 //!
-//! Placeholders are solved by trying, and what is tried is asked of the patterns that decide. A value that makes a
-//! pattern reach a topic is a part of that topic; all others are alike, but for those that do not fit into one level.
+//! Placeholders are solved by trying, and what is tried is asked of the patterns that decide. A
+//! value that makes a pattern reach a topic is a part of that topic; all others are alike, but for
+//! those that do not fit into one level.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +17,9 @@ use exhook_policy_core::topic::{Request, Syntax};
 pub struct When {
     /// Each is enough.
     pub ways: Vec<Way>,
-    /// Of some clients it is not known: of those whose values do not fit into one level of a topic (they are empty, hold
-    /// `/`, `+` or `#`, or begin with `$`), or because a long topic has too many parts to try.
+    /// Of some clients it is not known: of those whose values do not fit into one level of a topic
+    /// (they are empty, hold `/`, `+` or `#`, or begin with `$`), or because a long topic has too
+    /// many parts to try.
     pub unsettled: bool,
 }
 
@@ -52,8 +54,8 @@ impl When {
         When { ways: vec![Way { clientid: None, username: None }], unsettled: false }
     }
 
-    /// The clients for whom an allow rule covers the request as a whole, or another rule is about a part of it. The
-    /// request is what is left of a topic behind its prefix.
+    /// The clients for whom an allow rule covers the request as a whole, or another rule is about a
+    /// part of it. The request is what is left of a topic behind its prefix.
     pub fn of(rule: &TopicRule, action: Action, request: &Request<'_>) -> Self {
         let uses = Placeholder::ALL.map(|one| rule.written(action).iter().any(|pattern| pattern.has(one)));
         let dear = rule.written(action).iter().any(|pattern| pattern.syntax() != Syntax::Filter);
@@ -150,8 +152,8 @@ fn values(parts: &[String], word: &str) -> Vec<Value> {
     parts.iter().cloned().map(Value::Part).chain([Value::New(word.to_owned())]).chain(odd).collect()
 }
 
-/// The parts of the topic that a value can be, and whether these are all. In a rule that allows, a value with `/` in it
-/// matches nothing.
+/// The parts of the topic that a value can be, and whether these are all. In a rule that allows, a
+/// value with `/` in it matches nothing.
 fn parts(request: &Request<'_>, verdict: Verdict, most: usize) -> (Vec<String>, bool) {
     let text = request.text();
     let mut parts = BTreeSet::new();

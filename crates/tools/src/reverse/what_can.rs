@@ -12,11 +12,14 @@ use exhook_policy_core::topic::{Pattern, Request, Syntax};
 /// What a client can do.
 #[derive(Debug)]
 pub struct WhatCan<'p> {
-    /// The login rules that can be about it, in order, up to one that surely decides; `None` without an `auth` section.
+    /// The login rules that can be about it, in order, up to one that surely decides; `None`
+    /// without an `auth` section.
     pub logins: Option<Vec<Login<'p>>>,
-    /// What becomes of a login that none of these decides; `None` where the last of them surely does.
+    /// What becomes of a login that none of these decides; `None` where the last of them surely
+    /// does.
     pub login_default: Option<Verdict>,
-    /// The topic rules that can be about it and a publish, in order; `None` without an `acl` section.
+    /// The topic rules that can be about it and a publish, in order; `None` without an `acl`
+    /// section.
     pub publish: Option<Vec<Topics<'p>>>,
     /// The same of a subscription.
     pub subscribe: Option<Vec<Topics<'p>>>,
@@ -33,7 +36,8 @@ pub struct Login<'p> {
     pub line: usize,
     /// What it says.
     pub verdict: Verdict,
-    /// The password source that must know the client, in which case the rule decides, by the password.
+    /// The password source that must know the client, in which case the rule decides, by the
+    /// password.
     pub password: Option<&'p str>,
     /// What must hold of what is not known; `None` where it surely is about the client.
     pub if_: Option<Who>,
@@ -52,7 +56,8 @@ pub struct Topics<'p> {
     pub if_: Option<Who>,
     /// Its patterns, the client's values in them.
     pub patterns: Vec<Filled>,
-    /// Of a rule that allows, the ids of the earlier rules that deny or ignore some of these topics, or may.
+    /// Of a rule that allows, the ids of the earlier rules that deny or ignore some of these
+    /// topics, or may.
     pub except: Vec<&'p str>,
 }
 
@@ -179,7 +184,8 @@ impl Filled {
         let mut text = pattern.source().to_owned();
         for one in Placeholder::ALL {
             let Some(value) = known.value(one).filter(|_| pattern.has(one)) else { continue };
-            // In a glob or a regex it must mean itself, and in a filter it must not be taken for another placeholder.
+            // In a glob or a regex it must mean itself, and in a filter it must not be taken for
+            // another placeholder.
             let plain = !value.is_empty() && value.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
             if plain || (pattern.syntax() == Syntax::Filter && !value.contains("${")) {
                 text = text.replace(&format!("${{{}}}", one.name()), value);

@@ -22,16 +22,17 @@ pub enum Question<'a> {
 /// Who can do what is asked for.
 #[derive(Debug)]
 pub struct WhoCan<'p> {
-    /// Whom the policy allows it, in the order of the rules. A client of any case that no exception takes can do it, and
-    /// nobody else.
+    /// Whom the policy allows it, in the order of the rules. A client of any case that no exception
+    /// takes can do it, and nobody else.
     pub allowed: Vec<Answer<'p>>,
-    /// To whom something else happens than to everyone else: the rules that deny or ignore where that is not what is
-    /// said of everyone else, unless an earlier rule decides.
+    /// To whom something else happens than to everyone else: the rules that deny or ignore where
+    /// that is not what is said of everyone else, unless an earlier rule decides.
     pub others: Vec<Except<'p>>,
-    /// What becomes of those of whom no rule says anything, and the rule that says so or one of the reserved ids; `None`
-    /// where a rule allows it to whomever the rules before it leave.
+    /// What becomes of those of whom no rule says anything, and the rule that says so or one of the
+    /// reserved ids; `None` where a rule allows it to whomever the rules before it leave.
     pub otherwise: Option<(Verdict, &'p str)>,
-    /// For some clients the answer may be another: those whose clientid or username does not fit into a topic.
+    /// For some clients the answer may be another: those whose clientid or username does not fit
+    /// into a topic.
     pub unsettled: bool,
 }
 
@@ -101,7 +102,8 @@ enum Overlap {
 }
 
 impl<'p> WhoCan<'p> {
-    /// Asks the policy who can at this moment, Unix milliseconds. Without the section that decides it is the broker's matter.
+    /// Asks the policy who can at this moment, Unix milliseconds. Without the section that decides
+    /// it is the broker's matter.
     pub fn ask(policy: &'p Policy, question: Question<'_>, at: i64) -> Self {
         let mut rules = Rules { entries: Vec::new(), takes_everyone: None, unsettled: false };
         let default = match question {
@@ -157,7 +159,8 @@ impl<'p> Rules<'p> {
             let when = When::of(rule, action, request);
             self.unsettled |= when.unsettled;
             let cases = cases(&rule.who, &when, at);
-            // What leaves a part to the broker leaves the whole to later rules, which cannot allow it.
+            // What leaves a part to the broker leaves the whole to later rules, which cannot allow
+            // it.
             let part = rule.verdict == Verdict::Ignore && request.is_wildcard();
             let entry = Entry { rule: &rule.id, line: rule.line, verdict: rule.verdict, password: None, cases };
             if self.add(entry, part) {

@@ -1,13 +1,14 @@
-//! What the findings share: the policy, where it stands, sample clients, and what is left of the work.
+//! What the findings share: the policy, where it stands, sample clients, and what is left of the
+//! work.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::contain;
-use super::cuts::Cut;
-use super::near::Near;
-use crate::analysis::{Sample, Space};
+use super::containment;
+use super::rule_index::RuleIndex;
+use crate::analysis::context::AnalysisContext;
+use crate::analysis::sample::Sample;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::{Action, Client, Extra, Peerhost, Shown};
 use exhook_policy_core::policy::diag::{Diagnostic, quote};
@@ -30,16 +31,16 @@ const SAMPLES: usize = 2_000;
 const TOPICS: usize = 1_000;
 
 /// Everything that a finding needs, and what was found.
-pub(super) struct Cx<'a> {
+pub(super) struct FindingContext<'a> {
     pub(super) policy: &'a Policy,
     pub(super) places: &'a Places,
-    space: Space,
+    context: AnalysisContext,
     /// From when on the policy decides, Unix milliseconds.
     pub(super) now: i64,
     budget: Budget,
-    logins: Near<'a>,
-    topics: [Near<'a>; 2],
-    clients: HashMap<(usize, Vec<usize>, Vec<usize>), Rc<Clients>>,
+    logins: RuleIndex<'a>,
+    topics: [RuleIndex<'a>; 2],
+    clients: HashMap<(usize, Vec<usize>, Vec<usize>), Rc<SampleClients>>,
     /// Kinds of client by what they say.
     whos: HashMap<String, usize>,
     pub(super) found: Vec<Diagnostic>,
@@ -47,15 +48,15 @@ pub(super) struct Cx<'a> {
     pub(super) unsettled: BTreeSet<usize>,
     /// Rules of `acl` that were told of: they decide nothing, or less than they say.
     pub(super) told: HashSet<usize>,
-    /// What [`super::cuts`] found, once it was asked.
-    pub(super) cuts: Option<Rc<[Cut]>>,
+    /// What [`super::overruled_denies`] found, once it was asked.
+    pub(super) overruled_denies: Option<Rc<[OverruledDeny]>>,
 }
 
 /// Sample clients of one kind.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(super) struct SampleClients {
     /// Those who are no superusers: of topics the broker asks nothing for these.
-    pub(super) each: Vec<Someone>,
+    pub(super) each: Vec<SampleClient>,
     /// There are superusers, too.
     pub(super) superusers: bool,
     /// They stand for all.
@@ -64,12 +65,32 @@ pub(super) struct Clients {
 
 /// A sample client, with the lists as they must be for it.
 #[derive(Debug)]
-pub(super) struct Someone {
+pub(super) struct SampleClient {
     pub(super) sample: Sample,
     pub(super) lists: Lists,
 }
 
-impl Someone {
+/// A pattern that denies what is allowed before.
+pub(super) struct OverruledDeny {
+    /// The rule that denies, the one that allows before it, and the pattern of each, by their
+    /// places.
+    pub(super) deny: (usize, usize),
+    pub(super) allow: (usize, usize),
+    pub(super) action: Action,
+    pub(super) kind: OverruledPart,
+    /// Who asks for what, in a line.
+    pub(super) example: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OverruledPart {
+    /// All that the pattern denies is allowed before.
+    Whole,
+    /// A part of it is, by a pattern that also allows something else.
+    Crossing,
+}
+
+impl SampleClient {
     pub(super) fn client(&self) -> Client<'_> {
         self.sample.client()
     }
@@ -98,22 +119,22 @@ impl Someone {
     }
 }
 
-impl<'a> Cx<'a> {
+impl<'a> FindingContext<'a> {
     pub(super) fn new(policy: &'a Policy, places: &'a Places, now: i64) -> Self {
-        Cx {
+        FindingContext {
             policy,
             places,
-            space: Space::new(&[policy], now),
+            context: AnalysisContext::new(&[policy], now),
             now,
             budget: Budget::new(0),
-            logins: Near::of_logins(policy.auth_rules().iter().map(|rule| &rule.who)),
-            topics: ACTIONS.map(|action| Near::of_topics(policy.acl_rules(), action)),
+            logins: RuleIndex::of_logins(policy.auth_rules().iter().map(|rule| &rule.who)),
+            topics: ACTIONS.map(|action| RuleIndex::of_topics(policy.acl_rules(), action)),
             clients: HashMap::new(),
             whos: HashMap::new(),
             found: Vec::new(),
             unsettled: BTreeSet::new(),
             told: HashSet::new(),
-            cuts: None,
+            overruled_denies: None,
         }
     }
 
@@ -124,7 +145,8 @@ impl<'a> Cx<'a> {
         *budget = self.budget.clone();
     }
 
-    /// Takes steps out of the work. Where they are not left, something about the rule at this line is not settled.
+    /// Takes steps out of the work. Where they are not left, something about the rule at this line
+    /// is not settled.
     pub(super) fn spend(&mut self, steps: usize, line: usize) -> bool {
         let left = self.budget.spend(steps);
         if !left {
@@ -141,8 +163,8 @@ impl<'a> Cx<'a> {
         self.policy.auth_rules()
     }
 
-    /// The other rules of `acl` before the place `end` that may share a client and a topic with this one for the action,
-    /// with their places. None where no work is left.
+    /// The other rules of `acl` before the place `end` that may share a client and a topic with
+    /// this one for the action, with their places. None where no work is left.
     pub(super) fn near(&mut self, place: usize, action: Action, end: usize) -> Vec<(usize, &'a TopicRule)> {
         let Some(rule) = self.rules().get(place) else { return Vec::new() };
         let [publish, subscribe] = &self.topics;
@@ -158,8 +180,8 @@ impl<'a> Cx<'a> {
         places.into_iter().filter_map(|place| Some((place, self.rules().get(place)?))).collect()
     }
 
-    /// The other rules of `auth` before the place `end` that may share a client with this one, with their places. None
-    /// where no work is left.
+    /// The other rules of `auth` before the place `end` that may share a client with this one, with
+    /// their places. None where no work is left.
     pub(super) fn near_logins(&mut self, place: usize, end: usize) -> Vec<(usize, &'a AuthRule)> {
         let Some(rule) = self.auth_rules().get(place) else { return Vec::new() };
         let budget = &mut self.budget;
@@ -170,9 +192,9 @@ impl<'a> Cx<'a> {
         places.into_iter().filter_map(|place| Some((place, self.auth_rules().get(place)?))).collect()
     }
 
-    /// Sample clients of the kind, as far as these other kinds tell them apart, and the topics of these rules by the
-    /// client's values in them.
-    pub(super) fn clients(&mut self, focus: &Who, relevant: &[&Who], about: &[usize]) -> Rc<Clients> {
+    /// Sample clients of the kind, as far as these other kinds tell them apart, and the topics of
+    /// these rules by the client's values in them.
+    pub(super) fn clients(&mut self, focus: &Who, relevant: &[&Who], about: &[usize]) -> Rc<SampleClients> {
         let own = self.number(focus);
         let mut others: Vec<(usize, &Who)> = relevant.iter().map(|who| (self.number(who), *who)).collect();
         others.sort_unstable_by_key(|(number, _)| *number);
@@ -185,13 +207,13 @@ impl<'a> Cx<'a> {
         let others: Vec<&Who> = others.into_iter().map(|(_, who)| who).collect();
         let all = self.rules();
         let rules = about.iter().filter_map(|place| all.get(*place));
-        let samples = self.budget.within(SLICE, |budget| self.space.samples_about(focus, &others, rules, budget));
+        let samples = self.budget.within(SLICE, |budget| self.context.samples_about(focus, &others, rules, budget));
         let (superusers, others): (Vec<_>, Vec<_>) =
             samples.samples.into_iter().partition(|sample| sample.client().is_superuser);
         let count = self.policy.lists().len();
         self.budget.spend(SAMPLES + others.len().saturating_mul(count));
-        let each = others.into_iter().map(|sample| Someone { lists: sample.lists(0).clone(), sample }).collect();
-        let clients = Rc::new(Clients { each, superusers: !superusers.is_empty(), complete: samples.complete });
+        let each = others.into_iter().map(|sample| SampleClient { lists: sample.lists(0).clone(), sample }).collect();
+        let clients = Rc::new(SampleClients { each, superusers: !superusers.is_empty(), complete: samples.complete });
         self.clients.insert(key, Rc::clone(&clients));
         clients
     }
@@ -205,7 +227,7 @@ impl<'a> Cx<'a> {
 
     /// Whether every client of one kind is of the other. `None` where that is not known.
     pub(super) fn within(&mut self, inner: &Who, outer: &Who) -> Option<bool> {
-        if contain::covers(outer, inner) {
+        if containment::covers(outer, inner) {
             return Some(true);
         }
         let clients = self.clients(inner, &[outer], &[]);
@@ -215,7 +237,8 @@ impl<'a> Cx<'a> {
         clients.complete.then_some(true)
     }
 
-    /// Whether the kind is about clients in general: it holds for one that no policy names, at the times that it is about.
+    /// Whether the kind is about clients in general: it holds for one that no policy names, at the
+    /// times that it is about.
     pub(super) fn is_general(&self, who: &Who) -> bool {
         let stranger = Client {
             clientid: "4ca7b3d1",

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::ptr;
 use std::sync::Arc;
 
-use super::sample::{Field, Fields};
-use super::space::{Kind, Origin, SharedLists};
+use super::client_kind::ClientKind;
+use super::fields::{ClientField, FieldSet};
+use super::lists::{ListOrigin, SharedLists};
 use exhook_policy_core::policy::model::{Condition, HostCondition, ListId, TextCondition, TextField, Who};
 use exhook_policy_core::policy::when::When;
 use exhook_policy_core::policy::who::Holds;
@@ -13,48 +14,48 @@ use exhook_policy_core::text::{Identity, Matcher, Template};
 
 /// What kinds of client ask about.
 #[derive(Debug, Default)]
-pub(super) struct Facts<'w> {
-    texts: [TextFacts<'w>; 8],
-    pub(super) hosts: HostFacts<'w>,
+pub(super) struct FieldComparisons<'w> {
+    texts: [TextComparisons<'w>; 8],
+    pub(super) hosts: HostComparisons<'w>,
     /// The times that are asked about.
     pub(super) whens: Vec<&'w Arc<When>>,
     /// The fields that are asked about.
-    pub(super) fields: Fields,
+    pub(super) fields: FieldSet,
     seen: HashSet<usize>,
 }
 
 /// What a text field is compared with.
 #[derive(Debug, Default)]
-pub(super) struct TextFacts<'w> {
+pub(super) struct TextComparisons<'w> {
     /// Texts that the field may have to be equal to.
     pub(super) literals: Vec<&'w str>,
     pub(super) matchers: Vec<&'w Matcher>,
     /// Inline lists, by policy.
     pub(super) inline: Vec<(usize, ListId)>,
     /// Lists from elsewhere.
-    pub(super) elsewhere: Vec<usize>,
+    pub(super) external: Vec<usize>,
     /// Texts with placeholders.
     pub(super) templates: Vec<&'w Template>,
-    plain: Vec<Plain<'w>>,
+    plain: Vec<PlainConditions<'w>>,
     /// The plain conditions that are no more than a text, by that text.
     by_literal: HashMap<&'w str, Vec<u32>>,
 }
 
 /// Conditions, any of which may hold, that the field's value alone settles.
 #[derive(Debug)]
-struct Plain<'w> {
+struct PlainConditions<'w> {
     policy: usize,
     any: Vec<&'w TextCondition>,
 }
 
 /// What `peerhost` is compared with.
 #[derive(Debug, Default)]
-pub(super) struct HostFacts<'w> {
+pub(super) struct HostComparisons<'w> {
     pub(super) conditions: Vec<&'w HostCondition>,
     /// Inline lists, by policy.
     pub(super) inline: Vec<(usize, ListId)>,
     /// Lists from elsewhere.
-    pub(super) elsewhere: Vec<usize>,
+    pub(super) external: Vec<usize>,
 }
 
 fn place(field: TextField) -> usize {
@@ -70,13 +71,13 @@ fn place(field: TextField) -> usize {
     }
 }
 
-impl<'w> Facts<'w> {
-    pub(super) fn of(kinds: &[Kind<'w>], lists: &SharedLists) -> Self {
-        let mut facts = Facts::default();
+impl<'w> FieldComparisons<'w> {
+    pub(super) fn of(kinds: &[ClientKind<'w>], lists: &SharedLists) -> Self {
+        let mut comparisons = FieldComparisons::default();
         for kind in kinds {
-            facts.who(kind.policy, kind.who, lists);
+            comparisons.who(kind.policy, kind.who, lists);
         }
-        for text in &mut facts.texts {
+        for text in &mut comparisons.texts {
             for (number, plain) in (0..).zip(&text.plain) {
                 if let [TextCondition::Equals(template)] = plain.any.as_slice()
                     && let Some(literal) = template.as_literal()
@@ -86,14 +87,14 @@ impl<'w> Facts<'w> {
             }
             sort(&mut text.literals);
             sort(&mut text.inline);
-            sort(&mut text.elsewhere);
+            sort(&mut text.external);
         }
-        sort(&mut facts.hosts.inline);
-        sort(&mut facts.hosts.elsewhere);
-        facts
+        sort(&mut comparisons.hosts.inline);
+        sort(&mut comparisons.hosts.external);
+        comparisons
     }
 
-    pub(super) fn text(&self, field: TextField) -> &TextFacts<'w> {
+    pub(super) fn text(&self, field: TextField) -> &TextComparisons<'w> {
         let [clientid, username, protocol, mountpoint, node, cluster, cn, dn] = &self.texts;
         match field {
             TextField::Clientid => clientid,
@@ -124,7 +125,7 @@ impl<'w> Facts<'w> {
                 }
             }
             Who::During(when, who) => {
-                self.fields.insert(Field::At);
+                self.fields.insert(ClientField::At);
                 if !self.whens.contains(&when) {
                     self.whens.push(when);
                 }
@@ -134,7 +135,7 @@ impl<'w> Facts<'w> {
     }
 
     fn condition(&mut self, policy: usize, condition: &'w Condition, lists: &SharedLists) {
-        self.fields.insert(Field::of(condition));
+        self.fields.insert(ClientField::of(condition));
         match condition {
             Condition::Text(field, condition) => {
                 if let Some(text) = self.texts.get_mut(place(*field)) {
@@ -157,25 +158,25 @@ pub(super) fn is_plain(condition: &TextCondition, policy: usize, lists: &SharedL
     match condition {
         TextCondition::Equals(template) => template.as_literal().is_some(),
         TextCondition::Matches(_) => true,
-        TextCondition::In(list) => lists.origin(policy, *list) == Some(Origin::Inline),
+        TextCondition::In(list) => lists.origin(policy, *list) == Some(ListOrigin::Inline),
         TextCondition::Not(inner) => is_plain(inner, policy, lists),
         TextCondition::Any(each) => each.iter().all(|one| is_plain(one, policy, lists)),
     }
 }
 
-impl<'w> TextFacts<'w> {
+impl<'w> TextComparisons<'w> {
     fn add(&mut self, policy: usize, condition: &'w TextCondition, lists: &SharedLists) {
         if is_plain(condition, policy, lists) {
             self.values(policy, condition);
-            self.plain.push(Plain { policy, any: vec![condition] });
+            self.plain.push(PlainConditions { policy, any: vec![condition] });
             return;
         }
         match condition {
             TextCondition::Equals(template) => self.templates.push(template),
             TextCondition::Matches(_) => {}
             TextCondition::In(list) => {
-                if let Some(Origin::Elsewhere(list)) = lists.origin(policy, *list) {
-                    self.elsewhere.push(list);
+                if let Some(ListOrigin::External(list)) = lists.origin(policy, *list) {
+                    self.external.push(list);
                 }
             }
             TextCondition::Not(inner) => self.add(policy, inner, lists),
@@ -186,7 +187,7 @@ impl<'w> TextFacts<'w> {
                     self.values(policy, condition);
                 }
                 if !plain.is_empty() {
-                    self.plain.push(Plain { policy, any: plain });
+                    self.plain.push(PlainConditions { policy, any: plain });
                 }
                 for condition in others {
                     self.add(policy, condition, lists);
@@ -211,11 +212,12 @@ impl<'w> TextFacts<'w> {
         self.plain.len() - self.by_literal.values().map(Vec::len).sum::<usize>()
     }
 
-    /// Which of the plain conditions hold of a value: the same for all values that they treat alike.
+    /// Which of the plain conditions hold of a value: the same for all values that they treat
+    /// alike.
     pub(super) fn holding(&self, value: &str, lists: &SharedLists, holding: &mut Vec<u32>) {
         let nobody = Identity { clientid: "", username: "" };
         holding.extend(self.by_literal.get(value).into_iter().flatten());
-        for (number, Plain { policy, any }) in (0..).zip(&self.plain) {
+        for (number, PlainConditions { policy, any }) in (0..).zip(&self.plain) {
             if let [TextCondition::Equals(_)] = any.as_slice() {
                 continue;
             }
@@ -227,15 +229,15 @@ impl<'w> TextFacts<'w> {
     }
 }
 
-impl<'w> HostFacts<'w> {
+impl<'w> HostComparisons<'w> {
     fn add(&mut self, policy: usize, condition: &'w HostCondition, lists: &SharedLists) {
         match condition {
             HostCondition::Address(_) | HostCondition::Network(_) | HostCondition::Matches(_) => {
                 self.conditions.push(condition);
             }
             HostCondition::In(list) => match lists.origin(policy, *list) {
-                Some(Origin::Inline) => self.inline.push((policy, *list)),
-                Some(Origin::Elsewhere(list)) => self.elsewhere.push(list),
+                Some(ListOrigin::Inline) => self.inline.push((policy, *list)),
+                Some(ListOrigin::External(list)) => self.external.push(list),
                 None => {}
             },
             HostCondition::Not(inner) => self.add(policy, inner, lists),

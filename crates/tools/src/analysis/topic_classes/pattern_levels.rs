@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::Simple;
+use crate::analysis::placeholders::SinglePlaceholder;
 use exhook_policy_core::text::{Placeholder, pieces};
 use exhook_policy_core::topic::{Pattern, Syntax};
 
 /// A pattern by its levels.
 #[derive(Debug)]
-pub(super) struct Shape<'p> {
-    pub(super) levels: Vec<Level<'p>>,
+pub(super) struct PatternLevels<'p> {
+    pub(super) levels: Vec<PatternLevel<'p>>,
     /// Levels from here on may stand at other places: behind a `**` of a glob.
     floating: usize,
     /// Which placeholders stand where they are not told apart from what is around them.
@@ -18,42 +18,44 @@ pub(super) struct Shape<'p> {
 
 /// What stands in a level.
 #[derive(Debug)]
-pub(super) enum Level<'p> {
+pub(super) enum PatternLevel<'p> {
     /// This word.
     Word(Cow<'p, str>),
     /// A value, with a text before and behind it.
-    Value(Simple<'p>),
+    Value(SinglePlaceholder<'p>),
     /// Any word.
     Any,
     /// A part of a glob.
-    Hidden,
+    PartOfGlob,
     /// Anything, from here on: a part of a regex.
     Rest,
 }
 
 /// What one pattern has where another has a placeholder.
-pub(super) struct Met<'s, 'p> {
-    pub(super) levels: Vec<&'s Level<'p>>,
+pub(super) struct MatchingLevels<'s, 'p> {
+    pub(super) levels: Vec<&'s PatternLevel<'p>>,
     /// Some topic may be matched by both.
     pub(super) possible: bool,
 }
 
-impl<'p> Shape<'p> {
+impl<'p> PatternLevels<'p> {
     pub(super) fn of(pattern: &'p Pattern) -> Self {
-        let mut shape = Shape { levels: Vec::new(), floating: usize::MAX, hidden: [false; 2] };
+        let mut levels = PatternLevels { levels: Vec::new(), floating: usize::MAX, hidden: [false; 2] };
         match pattern.syntax() {
-            Syntax::Filter => shape.filter(pattern.source()),
-            Syntax::Glob => shape.glob(pattern.source()),
-            Syntax::Regex => shape.regex(pattern.source()),
+            Syntax::Filter => levels.filter(pattern.source()),
+            Syntax::Glob => levels.glob(pattern.source()),
+            Syntax::Regex => levels.regex(pattern.source()),
         }
         for (number, placeholder) in Placeholder::ALL.into_iter().enumerate() {
-            if let Some(hidden) = shape.hidden.get_mut(number) {
-                let told =
-                    shape.levels.iter().any(|level| matches!(level, Level::Value(v) if v.placeholder == placeholder));
+            if let Some(hidden) = levels.hidden.get_mut(number) {
+                let told = levels
+                    .levels
+                    .iter()
+                    .any(|level| matches!(level, PatternLevel::Value(v) if v.placeholder == placeholder));
                 *hidden |= pattern.has(placeholder) && !told;
             }
         }
-        shape
+        levels
     }
 
     fn filter(&mut self, source: &'p str) {
@@ -61,7 +63,7 @@ impl<'p> Shape<'p> {
             match level {
                 // What is left of the topic is any.
                 "#" => {}
-                "+" => self.levels.push(Level::Any),
+                "+" => self.levels.push(PatternLevel::Any),
                 level => self.words(level),
             }
         }
@@ -71,13 +73,13 @@ impl<'p> Shape<'p> {
         for level in source.strip_prefix('\\').filter(|rest| rest.starts_with('$')).unwrap_or(source).split('/') {
             match level {
                 "**" => self.floating = self.floating.min(self.levels.len()),
-                "*" => self.levels.push(Level::Any),
+                "*" => self.levels.push(PatternLevel::Any),
                 level if without_placeholders(level).contains(['*', '?', '[', ']', '{', '}', '\\', ',']) => {
-                    self.hide(level);
-                    self.levels.push(Level::Hidden);
+                    self.mark_hidden(level);
+                    self.levels.push(PatternLevel::PartOfGlob);
                     // Braces may hold a `/`.
                     if level.contains(['{', '}']) {
-                        self.levels.push(Level::Rest);
+                        self.levels.push(PatternLevel::Rest);
                     }
                 }
                 level => self.words(level),
@@ -89,8 +91,8 @@ impl<'p> Shape<'p> {
         let text = source.strip_prefix('^').unwrap_or(source);
         let text = text.strip_suffix('$').filter(|text| !text.ends_with('\\')).unwrap_or(text);
         if text.contains('|') {
-            self.hide(text);
-            self.levels.push(Level::Rest);
+            self.mark_hidden(text);
+            self.levels.push(PatternLevel::Rest);
             return;
         }
         let mut rest = Some(text);
@@ -102,16 +104,16 @@ impl<'p> Shape<'p> {
             if escaped.contains(['.', '*', '+', '?', '(', ')', '[', ']', '{', '}', '\\', '^', '$']) {
                 // What repeats the `/` before it makes that one unsure, too.
                 let unsure = escaped.starts_with(['*', '+', '?', '{']) && self.levels.pop().is_some();
-                self.hide(if unsure { text } else { behind });
-                self.levels.push(Level::Rest);
+                self.mark_hidden(if unsure { text } else { behind });
+                self.levels.push(PatternLevel::Rest);
                 return;
             }
             if plain.contains('\\') && plain == level {
                 let word = level.replace("\\$", "$").replace("\\.", ".").replace("\\-", "-");
-                self.levels.push(Level::Word(word.into()));
+                self.levels.push(PatternLevel::Word(word.into()));
             } else if plain.contains('\\') {
-                self.hide(level);
-                self.levels.push(Level::Hidden);
+                self.mark_hidden(level);
+                self.levels.push(PatternLevel::PartOfGlob);
             } else {
                 self.words(level);
             }
@@ -121,20 +123,20 @@ impl<'p> Shape<'p> {
     /// A level without wildcards.
     fn words(&mut self, level: &'p str) {
         let Ok(pieces) = pieces(level) else {
-            self.levels.push(Level::Hidden);
+            self.levels.push(PatternLevel::PartOfGlob);
             return;
         };
         if !level.contains("${") {
-            self.levels.push(Level::Word(level.into()));
-        } else if let Some(simple) = Simple::of(pieces.into_iter()) {
-            self.levels.push(Level::Value(simple));
+            self.levels.push(PatternLevel::Word(level.into()));
+        } else if let Some(simple) = SinglePlaceholder::of(pieces.into_iter()) {
+            self.levels.push(PatternLevel::Value(simple));
         } else {
-            self.hide(level);
-            self.levels.push(Level::Hidden);
+            self.mark_hidden(level);
+            self.levels.push(PatternLevel::PartOfGlob);
         }
     }
 
-    fn hide(&mut self, text: &str) {
+    fn mark_hidden(&mut self, text: &str) {
         for (placeholder, hidden) in Placeholder::ALL.into_iter().zip(&mut self.hidden) {
             *hidden |= text.contains(&format!("${{{}}}", placeholder.name()));
         }
@@ -143,8 +145,8 @@ impl<'p> Shape<'p> {
     /// The levels that are made of this placeholder.
     pub(super) fn places_of(&self, placeholder: Placeholder) -> impl Iterator<Item = usize> {
         self.levels.iter().enumerate().filter_map(move |(at, level)| match level {
-            Level::Value(value) => (value.placeholder == placeholder).then_some(at),
-            Level::Word(_) | Level::Any | Level::Hidden | Level::Rest => None,
+            PatternLevel::Value(value) => (value.placeholder == placeholder).then_some(at),
+            PatternLevel::Word(_) | PatternLevel::Any | PatternLevel::PartOfGlob | PatternLevel::Rest => None,
         })
     }
 
@@ -156,39 +158,39 @@ impl<'p> Shape<'p> {
     /// Whether the pattern may begin with the placeholder.
     pub(super) fn begins_with(&self, placeholder: Placeholder) -> bool {
         match self.levels.first() {
-            Some(Level::Value(value)) => value.before.is_empty() && value.placeholder == placeholder,
-            Some(Level::Word(_) | Level::Any) => self.floating == 0 && self.is_hidden(placeholder),
-            Some(Level::Hidden | Level::Rest) | None => self.is_hidden(placeholder),
+            Some(PatternLevel::Value(value)) => value.before.is_empty() && value.placeholder == placeholder,
+            Some(PatternLevel::Word(_) | PatternLevel::Any) => self.floating == 0 && self.is_hidden(placeholder),
+            Some(PatternLevel::PartOfGlob | PatternLevel::Rest) | None => self.is_hidden(placeholder),
         }
     }
 
     /// What the other pattern has where this one has a placeholder, at this level.
-    pub(super) fn met<'s>(&self, at: usize, other: &'s Shape<'p>) -> Met<'s, 'p> {
+    pub(super) fn matching_levels<'s>(&self, at: usize, other: &'s PatternLevels<'p>) -> MatchingLevels<'s, 'p> {
         let end = at.min(self.floating).min(other.floating);
-        if !self.alike(other, end) {
-            return Met { levels: Vec::new(), possible: false };
+        if !self.fit(other, end) {
+            return MatchingLevels { levels: Vec::new(), possible: false };
         }
-        let rest = other.levels.iter().take(at + 1).rev().find(|level| matches!(level, Level::Rest));
+        let rest = other.levels.iter().take(at + 1).rev().find(|level| matches!(level, PatternLevel::Rest));
         let levels = match rest {
             Some(rest) => vec![rest],
             None if at >= self.floating || at >= other.floating => other.levels.iter().skip(end).collect(),
             None => other.levels.get(at).into_iter().collect(),
         };
-        Met { levels, possible: true }
+        MatchingLevels { levels, possible: true }
     }
 
     /// Whether a topic may be matched by both, as far as their levels tell.
-    pub(super) fn meets(&self, other: &Shape<'_>) -> bool {
-        self.alike(other, self.floating.min(other.floating))
+    pub(super) fn may_share_topic(&self, other: &PatternLevels<'_>) -> bool {
+        self.fit(other, self.floating.min(other.floating))
     }
 
     /// Whether the levels before `end` fit each other.
-    fn alike(&self, other: &Shape<'_>, end: usize) -> bool {
+    fn fit(&self, other: &PatternLevels<'_>, end: usize) -> bool {
         let mut pairs = self.levels.iter().zip(&other.levels).take(end);
         loop {
             match pairs.next() {
-                Some((Level::Word(own), Level::Word(others))) if own != others => return false,
-                Some((Level::Rest, _) | (_, Level::Rest)) | None => return true,
+                Some((PatternLevel::Word(own), PatternLevel::Word(others))) if own != others => return false,
+                Some((PatternLevel::Rest, _) | (_, PatternLevel::Rest)) | None => return true,
                 Some(_) => {}
             }
         }

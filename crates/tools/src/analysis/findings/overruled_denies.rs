@@ -1,12 +1,14 @@
-//! Topics that a rule denies and an earlier one has allowed already, which may not be what was meant.
+//! Topics that a rule denies and an earlier one has allowed already, which may not be what was
+//! meant.
 //!
-//! An exception is written before what it is excepted from, so an allow is taken for one where it is about fewer topics
-//! than the deny, all of them denied, or about fewer clients. What is left is suspicious: to the same clients the allow gives
-//! more than the deny would take, or something else that the deny crosses.
+//! An exception is written before what it is excepted from, so an allow is taken for one where it
+//! is about fewer topics than the deny, all of them denied, or about fewer clients. What is left is
+//! suspicious: to the same clients the allow gives more than the deny would take, or something else
+//! that the deny crosses.
 
 use std::rc::Rc;
 
-use super::cx::{ACTIONS, Cx, Someone, asked};
+use super::context::{ACTIONS, FindingContext, OverruledDeny, OverruledPart, SampleClient, asked};
 use exhook_policy_core::decision::{Decision, Verdict};
 use exhook_policy_core::event::Action;
 use exhook_policy_core::policy::TopicRule;
@@ -16,34 +18,15 @@ use exhook_policy_core::topic::{Pattern, Patterns, Request};
 /// How many topics of a pair of rules are looked at.
 const MOST_TOPICS: usize = 2_000;
 
-/// A pattern that denies what is allowed before.
-pub(super) struct Cut {
-    /// The rule that denies, the one that allows before it, and the pattern of each, by their places.
-    pub(super) deny: (usize, usize),
-    pub(super) allow: (usize, usize),
-    pub(super) action: Action,
-    pub(super) kind: Kind,
-    /// Who asks for what, in a line.
-    pub(super) example: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// All that the pattern denies is allowed before.
-    Swallowed,
-    /// A part of it is, by a pattern that also allows something else.
-    Crossed,
-}
-
 /// The first cut of each kind of each rule that denies.
-pub(super) fn cuts(cx: &mut Cx<'_>) -> Rc<[Cut]> {
-    if let Some(known) = &cx.cuts {
+pub(super) fn overruled_denies(cx: &mut FindingContext<'_>) -> Rc<[OverruledDeny]> {
+    if let Some(known) = &cx.overruled_denies {
         return Rc::clone(known);
     }
     let mut all = Vec::new();
     let denies = cx.rules().iter().enumerate().filter(|(_, rule)| rule.verdict == Verdict::Deny);
     for (deny, _) in denies {
-        let mut kinds = vec![Kind::Swallowed, Kind::Crossed];
+        let mut kinds = vec![OverruledPart::Whole, OverruledPart::Crossing];
         for action in ACTIONS {
             let near = cx.near(deny, action, deny);
             for (allow, _) in near.iter().filter(|(_, rule)| rule.verdict == Verdict::Allow) {
@@ -51,24 +34,24 @@ pub(super) fn cuts(cx: &mut Cx<'_>) -> Rc<[Cut]> {
                     break;
                 }
                 let found = pair(cx, (*allow, deny), &near, action, &kinds);
-                kinds.retain(|kind| !found.iter().any(|cut| cut.kind == *kind));
+                kinds.retain(|kind| !found.iter().any(|overruled| overruled.kind == *kind));
                 all.extend(found);
             }
         }
     }
-    let all: Rc<[Cut]> = all.into();
-    cx.cuts = Some(Rc::clone(&all));
+    let all: Rc<[OverruledDeny]> = all.into();
+    cx.overruled_denies = Some(Rc::clone(&all));
     all
 }
 
 /// A cut of each of these kinds, where the pair has one.
 fn pair(
-    cx: &mut Cx<'_>,
+    cx: &mut FindingContext<'_>,
     (allow_place, deny_place): (usize, usize),
     near: &[(usize, &TopicRule)],
     action: Action,
-    kinds: &[Kind],
-) -> Vec<Cut> {
+    kinds: &[OverruledPart],
+) -> Vec<OverruledDeny> {
     let (Some(allow), Some(deny)) = (cx.rules().get(allow_place), cx.rules().get(deny_place)) else {
         return Vec::new();
     };
@@ -86,15 +69,15 @@ fn pair(
     for before in [&[], before.as_slice()] {
         let whos: Vec<&Who> = before.iter().map(|rule| &rule.who).chain([&deny.who]).collect();
         let clients = cx.clients(&allow.who, &whos, &[allow_place, deny_place]);
-        let mut shared: Vec<&Someone> =
+        let mut shared: Vec<&SampleClient> =
             clients.each.iter().filter(|someone| someone.is(&allow.who) && someone.is(&deny.who)).collect();
         if shared.is_empty() && !clients.complete {
             cx.unsettled.insert(deny.line);
         }
         shared.sort_by_cached_key(|someone| someone.oddity(cx.policy));
         for someone in shared {
-            let found = Pair { allow, deny, action, someone }.look(cx, kinds);
-            let cut = |found: Found| Cut {
+            let found = RulePair { allow, deny, action, someone }.look(cx, kinds);
+            let overruled = |found: OverruledPatterns| OverruledDeny {
                 deny: (deny_place, found.deny),
                 allow: (allow_place, found.allow),
                 action,
@@ -102,7 +85,7 @@ fn pair(
                 example: found.example,
             };
             if !found.is_empty() {
-                return found.into_iter().map(cut).collect();
+                return found.into_iter().map(overruled).collect();
             }
         }
         if before.is_empty() && near.first().is_none_or(|(place, _)| *place >= allow_place) {
@@ -112,9 +95,9 @@ fn pair(
     Vec::new()
 }
 
-/// Whether the allow is about fewer clients than the deny: all of them are meant by it, or some are and it is about
-/// clients in general. `None` where that is not known.
-fn is_exception(cx: &mut Cx<'_>, allow: &TopicRule, deny: &TopicRule) -> Option<bool> {
+/// Whether the allow is about fewer clients than the deny: all of them are meant by it, or some are
+/// and it is about clients in general. `None` where that is not known.
+fn is_exception(cx: &mut FindingContext<'_>, allow: &TopicRule, deny: &TopicRule) -> Option<bool> {
     let wider = cx.is_general(&deny.who) && !cx.is_general(&allow.who);
     match cx.within(&allow.who, &deny.who) {
         Some(true) => cx.within(&deny.who, &allow.who).map(|same| !same),
@@ -123,16 +106,16 @@ fn is_exception(cx: &mut Cx<'_>, allow: &TopicRule, deny: &TopicRule) -> Option<
     }
 }
 
-struct Pair<'r> {
+struct RulePair<'r> {
     allow: &'r TopicRule,
     deny: &'r TopicRule,
     action: Action,
-    someone: &'r Someone,
+    someone: &'r SampleClient,
 }
 
 /// The patterns by their places, and an example.
-struct Found {
-    kind: Kind,
+struct OverruledPatterns {
+    kind: OverruledPart,
     allow: usize,
     deny: usize,
     example: String,
@@ -155,8 +138,8 @@ impl Matched {
     }
 }
 
-impl Pair<'_> {
-    fn look(&self, cx: &mut Cx<'_>, kinds: &[Kind]) -> Vec<Found> {
+impl RulePair<'_> {
+    fn look(&self, cx: &mut FindingContext<'_>, kinds: &[OverruledPart]) -> Vec<OverruledPatterns> {
         let (matched, complete) = self.matched(cx);
         let any = |allowed: bool, denied: bool| {
             matched.iter().any(|topic| topic.is_allowed() == allowed && topic.is_denied() == denied)
@@ -168,11 +151,12 @@ impl Pair<'_> {
             }
             return Vec::new();
         }
-        let mut found: Vec<Found> = Vec::new();
+        let mut found: Vec<OverruledPatterns> = Vec::new();
         for deny in 0..self.deny.written(self.action).len() {
             let mut denied = matched.iter().filter(|topic| topic.denied.get(deny) == Some(&true));
-            let kind = if denied.any(|topic| !topic.is_allowed()) { Kind::Crossed } else { Kind::Swallowed };
-            if kind == Kind::Swallowed && !complete {
+            let kind =
+                if denied.any(|topic| !topic.is_allowed()) { OverruledPart::Crossing } else { OverruledPart::Whole };
+            if kind == OverruledPart::Whole && !complete {
                 cx.unsettled.insert(self.deny.line);
             } else if kinds.contains(&kind) && !found.iter().any(|found| found.kind == kind) {
                 found.extend(self.shown(cx, &matched, deny, kind));
@@ -182,24 +166,30 @@ impl Pair<'_> {
     }
 
     /// The cut of this pattern with a topic that shows it.
-    fn shown(&self, cx: &mut Cx<'_>, matched: &[Matched], deny: usize, kind: Kind) -> Option<Found> {
+    fn shown(
+        &self,
+        cx: &mut FindingContext<'_>,
+        matched: &[Matched],
+        deny: usize,
+        kind: OverruledPart,
+    ) -> Option<OverruledPatterns> {
         let reaches_more = |allow: usize| {
             let mut allowed = matched.iter().filter(|topic| topic.allowed.get(allow) == Some(&true));
             allowed.any(|topic| !topic.is_denied())
         };
         for topic in matched.iter().filter(|topic| topic.denied.get(deny) == Some(&true)) {
             let mut allows = (0..topic.allowed.len()).filter(|allow| topic.allowed.get(*allow) == Some(&true));
-            let allow = allows.find(|allow| kind == Kind::Swallowed || reaches_more(*allow));
+            let allow = allows.find(|allow| kind == OverruledPart::Whole || reaches_more(*allow));
             if let Some(allow) = allow.filter(|_| self.is_let_through(cx, &topic.topic)) {
                 let example = asked(&self.someone.sample, self.action, &topic.topic);
-                return Some(Found { kind, allow, deny, example });
+                return Some(OverruledPatterns { kind, allow, deny, example });
             }
         }
         None
     }
 
     /// Topic names that stand for all, and whether they do.
-    fn matched(&self, cx: &mut Cx<'_>) -> (Vec<Matched>, bool) {
+    fn matched(&self, cx: &mut FindingContext<'_>) -> (Vec<Matched>, bool) {
         let apart = |rule: &TopicRule| -> Vec<Patterns> {
             let alone = |pattern: &Pattern| Patterns::new(vec![pattern.clone()]);
             rule.written(self.action).iter().map(alone).collect()
@@ -219,7 +209,7 @@ impl Pair<'_> {
     }
 
     /// Whether it is this rule that allows the topic to the client.
-    fn is_let_through(&self, cx: &mut Cx<'_>, topic: &str) -> bool {
+    fn is_let_through(&self, cx: &mut FindingContext<'_>, topic: &str) -> bool {
         let rules = cx.rules().len();
         cx.spend(rules, self.deny.line)
             && cx.policy.check_acl(&self.someone.client(), self.action, topic, &self.someone.lists)

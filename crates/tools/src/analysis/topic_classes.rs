@@ -1,19 +1,20 @@
-//! What placeholders make of a value in topics.
+//! Classes of clientids and usernames that the topics of all patterns treat alike.
 //!
-//! Two values have the same role where exchanging them changes no more of the topics of all patterns than the word that
-//! stands for them. Ordinary values all have the same; one that stands as a word in some pattern has its own.
+//! Two values are of the same class where exchanging them changes no more of the topics of all
+//! patterns than the word that stands for them. Ordinary values are all of one class; one that
+//! stands as a word in some pattern has its own.
 
-mod shape;
+mod pattern_levels;
 
 use std::collections::HashSet;
 
-use super::views::{Same, Simple, Tie, same};
+use super::placeholders::{PlaceholderRelation, SinglePlaceholder, TemplateEquality, compare_templates};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::Action;
 use exhook_policy_core::policy::TopicRule;
 use exhook_policy_core::text::{Identity, Placeholder};
 use exhook_policy_core::topic::{Cover, Pattern, Patterns, Request, Syntax, Touch};
-use shape::{Level, Shape};
+use pattern_levels::{PatternLevel, PatternLevels};
 
 /// How many pairs of patterns are compared.
 const MOST_PAIRS: usize = 400_000;
@@ -24,47 +25,48 @@ const FRESH: &str = "someone";
 
 /// The topic patterns of some rules, by what placeholders do in them.
 #[derive(Debug)]
-pub(super) struct Rules {
-    clientid: Role,
-    username: Role,
+pub(super) struct TopicClasses {
+    clientid: PlaceholderUse,
+    username: PlaceholderUse,
     /// The clientid and the username are told apart.
     both: bool,
-    pub(super) ties: Vec<Tie>,
+    pub(super) relations: Vec<PlaceholderRelation>,
     /// Nothing else of a value matters.
     pub(super) complete: bool,
 }
 
 /// What a placeholder does in patterns.
 #[derive(Debug, Default)]
-struct Role {
+struct PlaceholderUse {
     used: bool,
     /// In rules that deny or ignore, where odd values stand for themselves.
     literal: bool,
     /// At the beginning of a pattern.
     first: bool,
-    /// Values that stand as words in some pattern, and others that globs and regexes may tell apart.
-    known: Vec<String>,
+    /// Values that stand as words in some pattern, and others that globs and regexes may tell
+    /// apart.
+    special_values: Vec<String>,
     /// The number of levels of the longest pattern.
     levels: usize,
 }
 
-impl Role {
+impl PlaceholderUse {
     /// The number of a known value.
     fn place_of(&self, value: &str) -> Option<u32> {
-        let at = self.known.binary_search_by(|known| known.as_str().cmp(value)).ok()?;
+        let at = self.special_values.binary_search_by(|special_values| special_values.as_str().cmp(value)).ok()?;
         Some(u32::MAX - u32::try_from(at).ok()?)
     }
 }
 
 /// A pattern with what is known of it.
-struct Entry<'r> {
+struct PatternEntry<'r> {
     action: Action,
     verdict: Verdict,
     pattern: &'r Pattern,
-    shape: Shape<'r>,
+    levels: PatternLevels<'r>,
 }
 
-impl Rules {
+impl TopicClasses {
     pub(super) fn of<'r>(rules: impl IntoIterator<Item = &'r TopicRule>) -> Self {
         let mut seen = HashSet::new();
         let mut entries = Vec::new();
@@ -73,21 +75,26 @@ impl Rules {
                 for pattern in rule.written(action) {
                     let allows = rule.verdict == Verdict::Allow;
                     if seen.insert((action, allows, pattern.syntax(), pattern.source())) {
-                        entries.push(Entry { action, verdict: rule.verdict, pattern, shape: Shape::of(pattern) });
+                        entries.push(PatternEntry {
+                            action,
+                            verdict: rule.verdict,
+                            pattern,
+                            levels: PatternLevels::of(pattern),
+                        });
                     }
                 }
             }
         }
-        let mut all = Rules {
-            clientid: Role::default(),
-            username: Role::default(),
+        let mut all = TopicClasses {
+            clientid: PlaceholderUse::default(),
+            username: PlaceholderUse::default(),
             both: false,
-            ties: Vec::new(),
+            relations: Vec::new(),
             complete: true,
         };
         for placeholder in Placeholder::ALL {
-            let with: Vec<&Entry<'_>> = entries.iter().filter(|entry| entry.pattern.has(placeholder)).collect();
-            all.look(placeholder, &with, &entries);
+            let with: Vec<&PatternEntry<'_>> = entries.iter().filter(|entry| entry.pattern.has(placeholder)).collect();
+            all.compare_with_all(placeholder, &with, &entries);
         }
         all.both = all.clientid.used && all.username.used;
         // What stands for a word that is in no pattern must be one.
@@ -101,27 +108,27 @@ impl Rules {
         all
     }
 
-    fn role(&self, placeholder: Placeholder) -> &Role {
+    fn usage(&self, placeholder: Placeholder) -> &PlaceholderUse {
         match placeholder {
             Placeholder::Clientid => &self.clientid,
             Placeholder::Username => &self.username,
         }
     }
 
-    fn role_mut(&mut self, placeholder: Placeholder) -> &mut Role {
+    fn usage_mut(&mut self, placeholder: Placeholder) -> &mut PlaceholderUse {
         match placeholder {
             Placeholder::Clientid => &mut self.clientid,
             Placeholder::Username => &mut self.username,
         }
     }
 
-    fn look(&mut self, placeholder: Placeholder, with: &[&Entry<'_>], all: &[Entry<'_>]) {
-        let levels = all.iter().map(|entry| entry.shape.levels.len()).max().unwrap_or(0);
-        let role = self.role_mut(placeholder);
-        role.used = !with.is_empty();
-        role.literal = with.iter().any(|entry| entry.verdict != Verdict::Allow);
-        role.first = with.iter().any(|entry| entry.shape.begins_with(placeholder));
-        role.levels = levels;
+    fn compare_with_all(&mut self, placeholder: Placeholder, with: &[&PatternEntry<'_>], all: &[PatternEntry<'_>]) {
+        let levels = all.iter().map(|entry| entry.levels.levels.len()).max().unwrap_or(0);
+        let usage = self.usage_mut(placeholder);
+        usage.used = !with.is_empty();
+        usage.literal = with.iter().any(|entry| entry.verdict != Verdict::Allow);
+        usage.first = with.iter().any(|entry| entry.levels.begins_with(placeholder));
+        usage.levels = levels;
         let mut pairs = MOST_PAIRS;
         for entry in with {
             let Some(left) = pairs.checked_sub(all.len()) else {
@@ -129,79 +136,84 @@ impl Rules {
                 break;
             };
             pairs = left;
-            let places: Vec<usize> = entry.shape.places_of(placeholder).collect();
+            let places: Vec<usize> = entry.levels.places_of(placeholder).collect();
             for at in &places {
                 self.compare(placeholder, entry, *at, all);
             }
             let others = all.iter().filter(|other| other.action == entry.action && !same_pattern(entry, other));
-            if entry.shape.is_hidden(placeholder) && others.into_iter().any(|other| entry.shape.meets(&other.shape)) {
+            if entry.levels.is_hidden(placeholder)
+                && others.into_iter().any(|other| entry.levels.may_share_topic(&other.levels))
+            {
                 self.complete = false;
             }
         }
         let moved: HashSet<usize> = with
             .iter()
             .filter(|entry| entry.verdict != Verdict::Allow)
-            .flat_map(|e| e.shape.places_of(placeholder))
+            .flat_map(|e| e.levels.places_of(placeholder))
             .collect();
         if moved.len() > 1 {
             self.complete = false;
         }
-        let role = self.role_mut(placeholder);
-        role.known.sort_unstable();
-        role.known.dedup();
+        let usage = self.usage_mut(placeholder);
+        usage.special_values.sort_unstable();
+        usage.special_values.dedup();
     }
 
     /// Looks at what stands in other patterns where this one has the placeholder.
-    fn compare(&mut self, placeholder: Placeholder, entry: &Entry<'_>, at: usize, all: &[Entry<'_>]) {
-        let Some(Level::Value(own)) = entry.shape.levels.get(at) else { return };
-        let mut spread: Vec<Vec<&str>> = Vec::new();
+    fn compare(&mut self, placeholder: Placeholder, entry: &PatternEntry<'_>, at: usize, all: &[PatternEntry<'_>]) {
+        let Some(PatternLevel::Value(own)) = entry.levels.levels.get(at) else { return };
+        let mut several_levels: Vec<Vec<&str>> = Vec::new();
         for other in all.iter().filter(|other| other.action == entry.action) {
-            let met = entry.shape.met(at, &other.shape);
-            for level in met.levels {
+            let matching = entry.levels.matching_levels(at, &other.levels);
+            for level in matching.levels {
                 match level {
-                    Level::Word(word) => {
+                    PatternLevel::Word(word) => {
                         let value = word.strip_prefix(own.before).and_then(|word| word.strip_suffix(own.behind));
-                        self.role_mut(placeholder).known.extend(value.map(str::to_owned));
+                        self.usage_mut(placeholder).special_values.extend(value.map(str::to_owned));
                     }
-                    Level::Value(others) => match same(*own, *others) {
-                        Same::Always | Same::Never => {}
-                        Same::Tied(tie) => {
-                            if !self.ties.contains(&tie) {
-                                self.ties.push(tie);
+                    PatternLevel::Value(others) => match compare_templates(*own, *others) {
+                        TemplateEquality::Always | TemplateEquality::Never => {}
+                        TemplateEquality::Related(relation) => {
+                            if !self.relations.contains(&relation) {
+                                self.relations.push(relation);
                             }
                         }
-                        Same::Sometimes => self.complete = false,
+                        TemplateEquality::Sometimes => self.complete = false,
                     },
-                    Level::Any => {}
-                    Level::Hidden | Level::Rest => {
+                    PatternLevel::Any => {}
+                    PatternLevel::PartOfGlob | PatternLevel::Rest => {
                         if !same_pattern(entry, other) {
                             self.complete = false;
-                            let values = told_apart(entry, at, other.pattern);
-                            self.role_mut(placeholder).known.extend(values);
+                            let values = distinguished_values(entry, at, other.pattern);
+                            self.usage_mut(placeholder).special_values.extend(values);
                         }
                     }
                 }
             }
             if entry.verdict != Verdict::Allow {
-                for (behind, level) in other.shape.levels.iter().skip(at).enumerate().filter(|_| met.possible) {
-                    if spread.len() <= behind {
-                        spread.resize(behind + 1, vec![FRESH]);
+                for (behind, level) in other.levels.levels.iter().skip(at).enumerate().filter(|_| matching.possible) {
+                    if several_levels.len() <= behind {
+                        several_levels.resize(behind + 1, vec![FRESH]);
                     }
-                    match (level, spread.get_mut(behind)) {
-                        (Level::Word(word), Some(words)) if !words.contains(&&**word) => words.push(word),
-                        (Level::Hidden, _) => self.complete = false,
-                        (Level::Word(_) | Level::Value(_) | Level::Any | Level::Rest, _) => {}
+                    match (level, several_levels.get_mut(behind)) {
+                        (PatternLevel::Word(word), Some(words)) if !words.contains(&&**word) => words.push(word),
+                        (PatternLevel::PartOfGlob, _) => self.complete = false,
+                        (
+                            PatternLevel::Word(_) | PatternLevel::Value(_) | PatternLevel::Any | PatternLevel::Rest,
+                            _,
+                        ) => {}
                     }
                 }
             }
         }
         if entry.verdict != Verdict::Allow {
-            self.spread(placeholder, *own, &spread);
+            self.several_levels(placeholder, *own, &several_levels);
         }
     }
 
     /// Values of several levels, made of the words that stand there in other patterns.
-    fn spread(&mut self, placeholder: Placeholder, own: Simple<'_>, words: &[Vec<&str>]) {
+    fn several_levels(&mut self, placeholder: Placeholder, own: SinglePlaceholder<'_>, words: &[Vec<&str>]) {
         let mut values: Vec<String> = vec![String::new()];
         let mut found = Vec::new();
         let beyond = [FRESH];
@@ -224,22 +236,22 @@ impl Rules {
                 found.extend(values.iter().filter_map(whole));
             }
         }
-        self.role_mut(placeholder).known.extend(found);
+        self.usage_mut(placeholder).special_values.extend(found);
     }
 
-    /// Values of which the role is one of its own, or may be.
-    pub(super) fn known(&self, placeholder: Placeholder) -> &[String] {
-        &self.role(placeholder).known
+    /// Values that have a class of their own, or may have one.
+    pub(super) fn special_values(&self, placeholder: Placeholder) -> &[String] {
+        &self.usage(placeholder).special_values
     }
 
     /// Whether the placeholder stands in a pattern.
     pub(super) fn uses(&self, placeholder: Placeholder) -> bool {
-        self.role(placeholder).used
+        self.usage(placeholder).used
     }
 
     /// Whether values with a `/` in them reach topics by their words.
-    pub(super) fn spreads(&self, placeholder: Placeholder) -> bool {
-        self.role(placeholder).literal
+    pub(super) fn takes_several_levels(&self, placeholder: Placeholder) -> bool {
+        self.usage(placeholder).literal
     }
 
     /// Whether it matters that the clientid and the username are the same.
@@ -247,52 +259,53 @@ impl Rules {
         self.both
     }
 
-    /// Values with a role of their own that stand in no pattern.
-    pub(super) fn odd(&self, placeholder: Placeholder) -> Vec<String> {
-        let role = self.role(placeholder);
-        if !role.used {
+    /// Values with a class of their own that stand in no pattern.
+    pub(super) fn unusual_values(&self, placeholder: Placeholder) -> Vec<String> {
+        let usage = self.usage(placeholder);
+        if !usage.used {
             return Vec::new();
         }
-        let mut odd = vec![format!("{FRESH}/else"), "+".to_owned()];
-        if role.first {
-            odd.push(format!("${FRESH}"));
-            odd.push(format!("${FRESH}/else"));
+        let mut unusual_values = vec![format!("{FRESH}/else"), "+".to_owned()];
+        if usage.first {
+            unusual_values.push(format!("${FRESH}"));
+            unusual_values.push(format!("${FRESH}/else"));
         }
-        odd
+        unusual_values
     }
 
-    /// The role of a value, as a number; equal for values that topics treat alike.
-    pub(super) fn of_value(&self, placeholder: Placeholder, value: &str) -> u32 {
-        let role = self.role(placeholder);
-        if !role.used {
+    /// The class of a value, as a number; equal for values that topics treat alike.
+    pub(super) fn class_of(&self, placeholder: Placeholder, value: &str) -> u32 {
+        let usage = self.usage(placeholder);
+        if !usage.used {
             return 0;
         }
         let wild = value.contains(['+', '#', '\0']);
         let slashes = value.matches('/').count();
-        let dollar = role.first && value.starts_with('$');
-        if !role.literal {
+        let dollar = usage.first && value.starts_with('$');
+        if !usage.literal {
             let reaches = value.is_empty() || wild || slashes > 0 || dollar;
-            return if reaches { 1 } else { role.place_of(value).unwrap_or(2) };
+            return if reaches { 1 } else { usage.place_of(value).unwrap_or(2) };
         }
         if value.is_empty() {
             3
         } else if wild {
             4 + u32::from(dollar)
         } else {
-            let most = role.levels + 1;
+            let most = usage.levels + 1;
             let other = 6 + 2 * u32::try_from(slashes.min(most)).unwrap_or(u32::MAX / 4) + u32::from(dollar);
-            role.place_of(value).unwrap_or(other)
+            usage.place_of(value).unwrap_or(other)
         }
     }
 }
 
-fn same_pattern(one: &Entry<'_>, other: &Entry<'_>) -> bool {
+fn same_pattern(one: &PatternEntry<'_>, other: &PatternEntry<'_>) -> bool {
     one.pattern.syntax() == other.pattern.syntax() && one.pattern.source() == other.pattern.source()
 }
 
-/// Values of the placeholder at a level of a filter that a glob or a regex matches there, and that it does not.
-fn told_apart(entry: &Entry<'_>, at: usize, other: &Pattern) -> Vec<String> {
-    let Some(Level::Value(own)) = entry.shape.levels.get(at) else { return Vec::new() };
+/// Values of the placeholder at a level of a filter that a glob or a regex matches there, and that
+/// it does not.
+fn distinguished_values(entry: &PatternEntry<'_>, at: usize, other: &Pattern) -> Vec<String> {
+    let Some(PatternLevel::Value(own)) = entry.levels.levels.get(at) else { return Vec::new() };
     if entry.pattern.syntax() != Syntax::Filter {
         return Vec::new();
     }

@@ -27,14 +27,14 @@ type Range = (char, char);
 
 /// The automaton of a glob or a regex over whole values.
 #[derive(Debug)]
-pub(super) struct Automaton {
+pub(super) struct ValueAutomaton {
     dfa: dense::DFA<Vec<u32>>,
     start: StateID,
     /// The sets of characters that it tells apart.
     classes: HashSet<Vec<Range>>,
 }
 
-impl Automaton {
+impl ValueAutomaton {
     /// `None` where it is too large, or looks around in ways that an automaton cannot.
     pub(super) fn build(matcher: &Matcher) -> Option<Self> {
         let config = dense::Config::new()
@@ -46,7 +46,7 @@ impl Automaton {
         let start = dfa.start_state_forward(&Input::new("").anchored(Anchored::Yes)).ok()?;
         let mut classes = HashSet::new();
         collect(&regex_syntax::parse(matcher.anchored()).ok()?, &mut classes);
-        Some(Automaton { dfa, start, classes })
+        Some(ValueAutomaton { dfa, start, classes })
     }
 
     fn read(&self, mut state: StateID, text: &str) -> StateID {
@@ -80,23 +80,23 @@ fn collect(hir: &Hir, classes: &mut HashSet<Vec<Range>>) {
 }
 
 /// An automaton that reads a value with a text before and behind it.
-pub(super) struct Track {
-    pub(super) automaton: Rc<Automaton>,
+pub(super) struct AffixedAutomaton {
+    pub(super) automaton: Rc<ValueAutomaton>,
     pub(super) before: String,
     pub(super) behind: String,
     /// Only values that it matches are looked for.
     pub(super) needed: bool,
 }
 
-impl Track {
+impl AffixedAutomaton {
     /// The value itself.
-    pub(super) fn new(automaton: Rc<Automaton>, needed: bool) -> Self {
-        Track { automaton, before: String::new(), behind: String::new(), needed }
+    pub(super) fn new(automaton: Rc<ValueAutomaton>, needed: bool) -> Self {
+        AffixedAutomaton { automaton, before: String::new(), behind: String::new(), needed }
     }
 }
 
 /// What is looked for.
-pub(super) struct Wanted<'k> {
+pub(super) struct WordRequest<'k> {
     /// So many words of each kind.
     pub(super) count: usize,
     /// Words that do not count.
@@ -106,7 +106,7 @@ pub(super) struct Wanted<'k> {
 }
 
 /// What was found.
-pub(super) struct Words {
+pub(super) struct FoundWords {
     pub(super) words: Vec<String>,
     /// There are as many of each kind as were wanted, or all that there are.
     pub(super) complete: bool,
@@ -114,7 +114,7 @@ pub(super) struct Words {
 
 /// Where the automata are, and which characters of topics were read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct State {
+struct WalkState {
     at: Box<[StateID]>,
     marks: u8,
 }
@@ -125,41 +125,43 @@ const DOLLAR: u8 = 4;
 const STARTED: u8 = 8;
 
 #[derive(Debug)]
-struct Met {
+struct VisitedState {
     times: usize,
     kind: usize,
 }
 
 /// Words that the same automata match.
 #[derive(Debug, Default)]
-struct Found {
+struct WordClass {
     words: Vec<String>,
     /// There may be others.
     more: bool,
 }
 
-/// Words such that every other one is treated by all automata as one of them is, the short ones first.
-pub(super) fn walk(tracks: &[Track], wanted: &Wanted<'_>, budget: &mut Budget) -> Words {
-    let Some(letters) = alphabet(tracks, wanted, budget) else {
-        return Words { words: Vec::new(), complete: false };
+/// Words such that every other one is treated by all automata as one of them is, the short ones
+/// first.
+pub(super) fn find_words(automata: &[AffixedAutomaton], wanted: &WordRequest<'_>, budget: &mut Budget) -> FoundWords {
+    let Some(letters) = alphabet(automata, wanted, budget) else {
+        return FoundWords { words: Vec::new(), complete: false };
     };
     let most = wanted.count + SPARE;
-    let mut met: HashMap<State, Met> = HashMap::new();
+    let mut met: HashMap<WalkState, VisitedState> = HashMap::new();
     let mut kinds: HashMap<(Vec<bool>, u8), usize> = HashMap::new();
-    let mut found: Vec<Found> = Vec::new();
-    let start = tracks.iter().map(|track| track.automaton.read(track.automaton.start, &track.before)).collect();
-    let mut queue = VecDeque::from([(State { at: start, marks: 0 }, String::new(), false)]);
+    let mut found: Vec<WordClass> = Vec::new();
+    let start =
+        automata.iter().map(|affixed| affixed.automaton.read(affixed.automaton.start, &affixed.before)).collect();
+    let mut queue = VecDeque::from([(WalkState { at: start, marks: 0 }, String::new(), false)]);
     let mut ended = false;
     while let Some((state, word, sampled)) = queue.pop_front().filter(|_| !ended) {
-        ended = !budget.spend(MEET + (1 + letters.len()) * tracks.len() + word.len());
+        ended = !budget.spend(MEET + (1 + letters.len()) * automata.len() + word.len());
         let known = (wanted.known)(&word);
         let entry = met.entry(state.clone()).or_insert_with(|| {
             let next = found.len();
-            let kind = *kinds.entry((accepting(tracks, &state), state.marks & !STARTED)).or_insert(next);
+            let kind = *kinds.entry((accepting(automata, &state), state.marks & !STARTED)).or_insert(next);
             if kind == next {
-                found.push(Found::default());
+                found.push(WordClass::default());
             }
-            Met { times: 0, kind }
+            VisitedState { times: 0, kind }
         });
         let Some(kind) = found.get_mut(entry.kind) else { continue };
         kind.more |= sampled || entry.times == most;
@@ -173,8 +175,9 @@ pub(super) fn walk(tracks: &[Track], wanted: &Wanted<'_>, budget: &mut Budget) -
             }
         }
         for (c, others) in &letters {
-            if let Some(next) = read(tracks, &state, *c, wanted.topics) {
-                let settled = |met: &Met| met.times == most && found.get(met.kind).is_some_and(|kind| kind.more);
+            if let Some(next) = read(automata, &state, *c, wanted.topics) {
+                let settled =
+                    |met: &VisitedState| met.times == most && found.get(met.kind).is_some_and(|kind| kind.more);
                 if !met.get(&next).is_some_and(settled) {
                     let mut word = word.clone();
                     word.push(*c);
@@ -184,21 +187,21 @@ pub(super) fn walk(tracks: &[Track], wanted: &Wanted<'_>, budget: &mut Budget) -
         }
     }
     let complete = !ended && found.iter().all(|kind| kind.words.len() >= wanted.count || !kind.more);
-    let nice = |Found { mut words, .. }: Found| {
+    let nice = |WordClass { mut words, .. }: WordClass| {
         words.sort_by_key(|word| oddness(word));
         words.truncate(wanted.count);
         words
     };
-    Words { words: found.into_iter().flat_map(nice).collect(), complete }
+    FoundWords { words: found.into_iter().flat_map(nice).collect(), complete }
 }
 
-fn read(tracks: &[Track], state: &State, c: char, topics: bool) -> Option<State> {
+fn read(automata: &[AffixedAutomaton], state: &WalkState, c: char, topics: bool) -> Option<WalkState> {
     let mut buffer = [0; 4];
     let text = c.encode_utf8(&mut buffer);
-    let mut at = Vec::with_capacity(tracks.len());
-    for (track, state) in tracks.iter().zip(&state.at) {
-        let next = track.automaton.read(*state, text);
-        if track.needed && track.automaton.dfa.is_dead_state(next) {
+    let mut at = Vec::with_capacity(automata.len());
+    for (affixed, state) in automata.iter().zip(&state.at) {
+        let next = affixed.automaton.read(*state, text);
+        if affixed.needed && affixed.automaton.dfa.is_dead_state(next) {
             return None;
         }
         at.push(next);
@@ -210,15 +213,15 @@ fn read(tracks: &[Track], state: &State, c: char, topics: bool) -> Option<State>
         _ => 0,
     };
     let marks = if topics { state.marks | mark | STARTED } else { 0 };
-    Some(State { at: at.into(), marks })
+    Some(WalkState { at: at.into(), marks })
 }
 
-fn accepting(tracks: &[Track], state: &State) -> Vec<bool> {
-    let accepts = |(track, state): (&Track, &StateID)| {
-        let end = track.automaton.read(*state, &track.behind);
-        track.automaton.accepts(end)
+fn accepting(automata: &[AffixedAutomaton], state: &WalkState) -> Vec<bool> {
+    let accepts = |(affixed, state): (&AffixedAutomaton, &StateID)| {
+        let end = affixed.automaton.read(*state, &affixed.behind);
+        affixed.automaton.accepts(end)
     };
-    tracks.iter().zip(&state.at).map(accepts).collect()
+    automata.iter().zip(&state.at).map(accepts).collect()
 }
 
 /// How odd a word looks to people.
@@ -231,8 +234,9 @@ fn oddness(word: &str) -> (usize, bool, usize) {
 type Letter = (char, bool);
 
 /// Some characters of each group that no automaton tells apart; all of those in a small group.
-fn alphabet(tracks: &[Track], wanted: &Wanted<'_>, budget: &mut Budget) -> Option<Vec<Letter>> {
-    let mut classes: HashSet<Vec<Range>> = tracks.iter().flat_map(|track| track.automaton.classes.clone()).collect();
+fn alphabet(automata: &[AffixedAutomaton], wanted: &WordRequest<'_>, budget: &mut Budget) -> Option<Vec<Letter>> {
+    let mut classes: HashSet<Vec<Range>> =
+        automata.iter().flat_map(|affixed| affixed.automaton.classes.clone()).collect();
     if wanted.topics {
         classes.extend([vec![('\0', '\0'), ('#', '#'), ('+', '+')], vec![('/', '/')], vec![('$', '$')]]);
     }

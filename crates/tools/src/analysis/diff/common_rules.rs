@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::changes::QuestionKind;
+use crate::analysis::context::AnalysisContext;
+use crate::analysis::lists::ListOrigin;
 use crate::analysis::questions::is_same;
-use crate::analysis::space::{Origin, Space};
 use exhook_policy_core::event::Action;
 use exhook_policy_core::policy::model::{
     AuthRule, Condition, HostCondition, ListId, PasswordId, PortCondition, TextCondition, Who,
@@ -11,22 +13,21 @@ use exhook_policy_core::policy::model::{
 use exhook_policy_core::policy::{Policy, TopicRule};
 use exhook_policy_core::topic::Budget;
 
-use super::Question;
-
-/// What rules say, as texts that are equal where they say the same in both policies. Names do not count, but what they
-/// stand for does.
-pub(super) struct Sayings<'p> {
-    space: &'p Space,
+/// What rules say, as texts that are equal where they say the same in both policies. Names do not
+/// count, but what they stand for does.
+pub(super) struct RuleMeanings<'p> {
+    context: &'p AnalysisContext,
     policies: [&'p Policy; 2],
 }
 
-impl<'p> Sayings<'p> {
-    pub(super) fn new(space: &'p Space, policies: [&'p Policy; 2]) -> Self {
-        Sayings { space, policies }
+impl<'p> RuleMeanings<'p> {
+    pub(super) fn new(context: &'p AnalysisContext, policies: [&'p Policy; 2]) -> Self {
+        RuleMeanings { context, policies }
     }
 
-    /// What the rules of a policy say of a kind of question, with their places. Those that say nothing of it are left out.
-    pub(super) fn of(&self, policy: usize, question: Question) -> BTreeMap<usize, String> {
+    /// What the rules of a policy say of a kind of question, with their places. Those that say
+    /// nothing of it are left out.
+    pub(super) fn of(&self, policy: usize, question: QuestionKind) -> BTreeMap<usize, String> {
         let Some(own) = self.policies.get(policy) else { return BTreeMap::new() };
         match question.action() {
             None => own.auth_rules().iter().map(|rule| self.auth_rule(policy, rule)).enumerate().collect(),
@@ -104,10 +105,10 @@ impl<'p> Sayings<'p> {
     }
 
     fn list(&self, policy: usize, list: ListId) -> String {
-        match self.space.lists.origin(policy, list) {
-            Some(Origin::Elsewhere(number)) => format!("in {number}"),
-            Some(Origin::Inline) | None => {
-                let entries = self.space.lists.entries(policy, list).unwrap_or_default();
+        match self.context.lists.origin(policy, list) {
+            Some(ListOrigin::External(number)) => format!("in {number}"),
+            Some(ListOrigin::Inline) | None => {
+                let entries = self.context.lists.entries(policy, list).unwrap_or_default();
                 format!("in {:?}", entries.iter().collect::<BTreeSet<_>>())
             }
         }
@@ -134,8 +135,8 @@ fn port(condition: &PortCondition) -> String {
     }
 }
 
-/// Which rules of each side are not among those that both have in the same order. All of them where finding that out is
-/// too much work.
+/// Which rules of each side are not among those that both have in the same order. All of them where
+/// finding that out is too much work.
 pub(super) fn changed(old: &[&str], new: &[&str], budget: &mut Budget) -> [Vec<bool>; 2] {
     let mut numbers: HashMap<&str, usize> = HashMap::new();
     let mut number = |text| {

@@ -1,7 +1,7 @@
 //! What one look at two rules shows: that every client, or every topic, of one is also the other's.
 //!
-//! It is quick, and it holds where the questions about globs and regexes cannot be listed. What it does not see may be so
-//! all the same.
+//! It is quick, and it holds where the questions about globs and regexes cannot be listed. What it
+//! does not see may be so all the same.
 
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::Action;
@@ -102,7 +102,8 @@ fn same_port(one: &PortCondition, other: &PortCondition) -> bool {
     }
 }
 
-/// Whether it is plain that `outer` decides whatever `inner` is about for the action, of clients that both are about.
+/// Whether it is plain that `outer` decides whatever `inner` is about for the action, of clients
+/// that both are about.
 pub(super) fn decides_all(outer: &TopicRule, inner: &TopicRule, action: Action) -> bool {
     // What touches a topic of the inner rule need not lie in the outer one.
     let by_set = match (inner.verdict, outer.verdict) {
@@ -126,8 +127,8 @@ fn lies_within(pattern: &Pattern, verdict: Verdict, outer: &TopicRule, action: A
     Request::parse(Action::Subscribe, &wide).is_some_and(|request| outer.patterns(action).cover(&request, nobody))
 }
 
-/// A filter that receives whatever the pattern matches, whoever the client. `spread` is whether values of the client may
-/// hold a `/`.
+/// A filter that receives whatever the pattern matches, whoever the client. `spread` is whether
+/// values of the client may hold a `/`.
 fn widened(pattern: &Pattern, spread: bool) -> Option<String> {
     let source = pattern.source();
     if source.trim_start_matches('^').trim_start_matches('\\').starts_with('$') && !source.starts_with("${") {

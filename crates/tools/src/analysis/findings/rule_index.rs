@@ -7,12 +7,12 @@ use exhook_policy_core::policy::TopicRule;
 use exhook_policy_core::policy::model::{Condition, TextCondition, TextField, Who};
 use exhook_policy_core::topic::{Pattern, Syntax};
 
-/// The rules of a section for one action, by what their patterns begin with and by the names in their conditions.
-/// It only leaves out rules that share no topic or no client.
+/// The rules of a section for one action, by what their patterns begin with and by the names in
+/// their conditions. It only leaves out rules that share no topic or no client.
 #[derive(Debug, Default)]
-pub(super) struct Near<'p> {
-    rules: Vec<Traits<'p>>,
-    by_level: HashMap<&'p str, Level<'p>>,
+pub(super) struct RuleIndex<'p> {
+    rules: Vec<RuleTraits<'p>>,
+    by_level: HashMap<&'p str, FirstLevelRules<'p>>,
     /// Rules of which a pattern does not say its first level.
     anywhere: Vec<usize>,
     by_clientid: HashMap<&'p str, Vec<usize>>,
@@ -23,7 +23,7 @@ pub(super) struct Near<'p> {
 
 /// Rules with a first level.
 #[derive(Debug, Default)]
-struct Level<'p> {
+struct FirstLevelRules<'p> {
     all: Vec<usize>,
     by_second: HashMap<&'p str, Vec<usize>>,
     /// Rules of which a pattern does not say its second level.
@@ -32,8 +32,8 @@ struct Level<'p> {
 
 /// What tells a rule apart.
 #[derive(Debug)]
-struct Traits<'p> {
-    leads: Vec<Lead<'p>>,
+struct RuleTraits<'p> {
+    leads: Vec<LeadingLevels<'p>>,
     /// The only clientids and usernames that its clients can have, where it names them.
     clientids: Option<BTreeSet<&'p str>>,
     usernames: Option<BTreeSet<&'p str>>,
@@ -41,24 +41,24 @@ struct Traits<'p> {
 
 /// The first levels of a pattern, as far as they are the same for every client and topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Lead<'p> {
+struct LeadingLevels<'p> {
     first: Option<&'p str>,
     second: Option<&'p str>,
 }
 
-impl<'p> Near<'p> {
+impl<'p> RuleIndex<'p> {
     /// The rules of `acl` that say something of the action.
     pub(super) fn of_topics(rules: &'p [TopicRule], action: Action) -> Self {
-        Near::new(rules.iter().map(|rule| (&rule.who, leads(rule.written(action)))))
+        RuleIndex::new(rules.iter().map(|rule| (&rule.who, leads(rule.written(action)))))
     }
 
     /// Rules about logins.
     pub(super) fn of_logins(whos: impl Iterator<Item = &'p Who>) -> Self {
-        Near::new(whos.map(|who| (who, vec![Lead { first: None, second: None }])))
+        RuleIndex::new(whos.map(|who| (who, vec![LeadingLevels { first: None, second: None }])))
     }
 
-    fn new(rules: impl Iterator<Item = (&'p Who, Vec<Lead<'p>>)>) -> Self {
-        let mut near = Near::default();
+    fn new(rules: impl Iterator<Item = (&'p Who, Vec<LeadingLevels<'p>>)>) -> Self {
+        let mut near = RuleIndex::default();
         for (place, (who, leads)) in rules.enumerate() {
             let clientids = literals(who, TextField::Clientid);
             let usernames = literals(who, TextField::Username);
@@ -69,20 +69,21 @@ impl<'p> Near<'p> {
                     near.put_lead(*lead, place);
                 }
             }
-            near.rules.push(Traits { leads, clientids, usernames });
+            near.rules.push(RuleTraits { leads, clientids, usernames });
         }
         near
     }
 
-    fn put_lead(&mut self, lead: Lead<'p>, place: usize) {
+    fn put_lead(&mut self, lead: LeadingLevels<'p>, place: usize) {
         let Some(first) = lead.first else { return push(&mut self.anywhere, place) };
         let level = self.by_level.entry(first).or_default();
         push(&mut level.all, place);
         push(lead.second.map_or(&mut level.open, |second| level.by_second.entry(second).or_default()), place);
     }
 
-    /// The other rules before the place `end` that may share a client and a topic with this one, in order. `look` is told
-    /// how many must be looked at to find them, and may say that they are too many.
+    /// The other rules before the place `end` that may share a client and a topic with this one, in
+    /// order. `look` is told how many must be looked at to find them, and may say that they are too
+    /// many.
     pub(super) fn of(&self, rule: usize, end: usize, look: impl FnOnce(usize) -> bool) -> Option<Vec<usize>> {
         let Some(own) = self.rules.get(rule).filter(|own| !own.leads.is_empty()) else { return Some(Vec::new()) };
         let mut sides = vec![self.by_topics(own)];
@@ -102,7 +103,7 @@ impl<'p> Near<'p> {
         Some(found)
     }
 
-    fn by_topics(&self, own: &Traits<'p>) -> Vec<&[usize]> {
+    fn by_topics(&self, own: &RuleTraits<'p>) -> Vec<&[usize]> {
         let mut slices: Vec<&[usize]> = vec![&self.anywhere];
         for lead in &own.leads {
             let Some(first) = lead.first else {
@@ -121,8 +122,8 @@ impl<'p> Near<'p> {
     }
 }
 
-impl Traits<'_> {
-    fn meets(&self, other: &Traits<'_>) -> bool {
+impl RuleTraits<'_> {
+    fn meets(&self, other: &RuleTraits<'_>) -> bool {
         let topics = self.leads.iter().any(|one| other.leads.iter().any(|other| one.meets(*other)));
         topics
             && meet(self.clientids.as_ref(), other.clientids.as_ref())
@@ -130,8 +131,8 @@ impl Traits<'_> {
     }
 }
 
-impl Lead<'_> {
-    fn meets(self, other: Lead<'_>) -> bool {
+impl LeadingLevels<'_> {
+    fn meets(self, other: LeadingLevels<'_>) -> bool {
         let same = |one: Option<&str>, other: Option<&str>| one.zip(other).is_none_or(|(one, other)| one == other);
         same(self.first, other.first) && same(self.second, other.second)
     }
@@ -206,27 +207,29 @@ fn union<'p>(each: impl Iterator<Item = Option<BTreeSet<&'p str>>>) -> Option<BT
     Some(all)
 }
 
-fn leads(patterns: &[Pattern]) -> Vec<Lead<'_>> {
-    let mut leads: Vec<Lead<'_>> = patterns.iter().map(Lead::of).collect();
+fn leads(patterns: &[Pattern]) -> Vec<LeadingLevels<'_>> {
+    let mut leads: Vec<LeadingLevels<'_>> = patterns.iter().map(LeadingLevels::of).collect();
     leads.sort_unstable();
     leads.dedup();
     leads
 }
 
-impl<'p> Lead<'p> {
+impl<'p> LeadingLevels<'p> {
     fn of(pattern: &'p Pattern) -> Self {
-        // What may be another character than itself, and what may repeat or leave out the one before it.
+        // What may be another character than itself, and what may repeat or leave out the one
+        // before it.
         let special: &[char] = match pattern.syntax() {
             Syntax::Filter => &['+', '#', '$'],
             Syntax::Glob => &['*', '?', '[', ']', '{', '}', '!', '\\', '$', ','],
-            Syntax::Regex => return Lead { first: None, second: None },
+            Syntax::Regex => return LeadingLevels { first: None, second: None },
         };
         let mut levels = pattern.source().split('/');
         let plain = |level: Option<&'p str>| level.filter(|level| !level.contains(special));
         let first = plain(levels.next());
-        // A trailing `#` and a `**` also stand for nothing, so that the level before them may be the last.
+        // A trailing `#` and a `**` also stand for nothing, so that the level before them may be
+        // the last.
         let second = first.and(plain(levels.next()));
-        Lead { first, second }
+        LeadingLevels { first, second }
     }
 }
 
@@ -236,7 +239,7 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: Result<Pattern, exhook_policy_core::text::TextError>, first: Option<&str>, second: Option<&str>) {
-        assert_eq!(Lead::of(&pattern.unwrap()), Lead { first, second });
+        assert_eq!(LeadingLevels::of(&pattern.unwrap()), LeadingLevels { first, second });
     }
 
     #[test]

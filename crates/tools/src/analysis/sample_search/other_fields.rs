@@ -4,10 +4,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ptr;
 use std::rc::Rc;
 
-use super::{ASK, Draft, Search};
-use crate::analysis::hosts::Hosts;
-use crate::analysis::sample::{Field, Member};
-use crate::analysis::space::Origin;
+use super::evaluation::{ASK, PartialClient, SampleSearch};
+use crate::analysis::fields::ClientField;
+use crate::analysis::lists::{ListMember, ListOrigin};
+use crate::analysis::peerhost_values::PeerhostValues;
 use exhook_policy_core::event::owned::{OwnedClient, OwnedPeerhost};
 use exhook_policy_core::policy::model::{Condition, HostCondition, PortCondition};
 use exhook_policy_core::policy::who::Holds;
@@ -16,28 +16,29 @@ use exhook_policy_core::policy::who::Holds;
 const MOST_LISTS: u32 = 10;
 
 /// A value of `peerhost`, with the lists that hold it or do not.
-type Place = (OwnedPeerhost, Vec<Member>);
+type PeerhostCandidate = (OwnedPeerhost, Vec<ListMember>);
 
-impl Search<'_, '_, '_> {
-    pub(super) fn places(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
-        if !self.facts.fields.contains(Field::Peerhost) {
-            return drafts;
+impl SampleSearch<'_, '_, '_> {
+    pub(super) fn places(&mut self, partials: Vec<PartialClient>) -> Vec<PartialClient> {
+        if !self.comparisons.fields.contains(ClientField::Peerhost) {
+            return partials;
         }
-        let mut candidates: Option<Rc<Hosts>> = None;
-        let mut known: HashMap<Vec<usize>, Rc<[Place]>> = HashMap::new();
+        let mut candidates: Option<Rc<PeerhostValues>> = None;
+        let mut known: HashMap<Vec<usize>, Rc<[PeerhostCandidate]>> = HashMap::new();
         let mut all = Vec::new();
-        for mut draft in drafts {
-            draft.known.insert(Field::Peerhost);
-            let open: Vec<(usize, &HostCondition)> = self.open(&draft, Field::Peerhost, |condition| match condition {
-                Condition::Peerhost(condition) => Some(condition),
-                Condition::Text(..)
-                | Condition::Sockport(_)
-                | Condition::Peerport(_)
-                | Condition::IsSuperuser(_)
-                | Condition::Anonymous(_) => None,
-            });
+        for mut partial in partials {
+            partial.known.insert(ClientField::Peerhost);
+            let open: Vec<(usize, &HostCondition)> =
+                self.open(&partial, ClientField::Peerhost, |condition| match condition {
+                    Condition::Peerhost(condition) => Some(condition),
+                    Condition::Text(..)
+                    | Condition::Sockport(_)
+                    | Condition::Peerport(_)
+                    | Condition::IsSuperuser(_)
+                    | Condition::Anonymous(_) => None,
+                });
             if open.is_empty() {
-                all.push(draft);
+                all.push(partial);
                 continue;
             }
             let key = open.iter().map(|(_, condition)| ptr::from_ref(*condition).addr()).collect();
@@ -45,9 +46,11 @@ impl Search<'_, '_, '_> {
                 Rc::clone(places)
             } else {
                 let candidates = candidates
-                    .get_or_insert_with(|| Rc::new(Hosts::of(&self.facts.hosts, self.space, self.budget)))
+                    .get_or_insert_with(|| {
+                        Rc::new(PeerhostValues::of(&self.comparisons.hosts, self.context, self.budget))
+                    })
                     .clone();
-                let places: Rc<[Place]> = self.told_apart(&candidates, &open).into();
+                let places: Rc<[PeerhostCandidate]> = self.told_apart(&candidates, &open).into();
                 known.insert(key, Rc::clone(&places));
                 places
             };
@@ -55,10 +58,10 @@ impl Search<'_, '_, '_> {
                 if !self.spend(ASK) {
                     break;
                 }
-                let mut next = draft.clone();
+                let mut next = partial.clone();
                 next.client.peerhost = peerhost.clone();
                 next.members.extend(members.iter().cloned());
-                if let Some(lists) = self.space.lists.with(&next.members, |_| true) {
+                if let Some(lists) = self.context.lists.with(&next.members, |_| true) {
                     next.lists = lists;
                     all.push(next);
                 }
@@ -68,7 +71,7 @@ impl Search<'_, '_, '_> {
     }
 
     /// One place for each combination of answers.
-    fn told_apart(&mut self, hosts: &Hosts, open: &[(usize, &HostCondition)]) -> Vec<Place> {
+    fn told_apart(&mut self, hosts: &PeerhostValues, open: &[(usize, &HostCondition)]) -> Vec<PeerhostCandidate> {
         self.complete &= hosts.complete;
         let mut lists = BTreeSet::new();
         for (policy, condition) in open {
@@ -83,16 +86,16 @@ impl Search<'_, '_, '_> {
                 if !self.spend(ASK * open.len()) {
                     return places;
                 }
-                let members = (0..).zip(&lists).map(|(number, list)| Member {
+                let members = (0..).zip(&lists).map(|(number, list)| ListMember {
                     list: *list,
-                    name: self.space.lists.name(*list),
-                    field: Field::Peerhost,
+                    name: self.context.lists.name(*list),
+                    field: ClientField::Peerhost,
                     text: host.as_peerhost().to_string().into(),
                     holds: choice.checked_shr(number).is_some_and(|rest| rest & 1 == 1),
                 });
-                let members: Vec<Member> = members.collect();
+                let members: Vec<ListMember> = members.collect();
                 // What is no address is in no list.
-                let contents = self.space.lists.with(&members, |_| true);
+                let contents = self.context.lists.with(&members, |_| true);
                 let Some(contents) = contents.filter(|_| choice == 0 || matches!(host, OwnedPeerhost::Addr(_))) else {
                     continue;
                 };
@@ -111,7 +114,7 @@ impl Search<'_, '_, '_> {
         match condition {
             HostCondition::Address(_) | HostCondition::Network(_) | HostCondition::Matches(_) => {}
             HostCondition::In(list) => {
-                if let Some(Origin::Elsewhere(list)) = self.space.lists.origin(policy, *list) {
+                if let Some(ListOrigin::External(list)) = self.context.lists.origin(policy, *list) {
                     lists.insert(list);
                 }
             }
@@ -120,28 +123,29 @@ impl Search<'_, '_, '_> {
         }
     }
 
-    pub(super) fn ports(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
-        let drafts = self.ports_of(drafts, Field::Sockport, &[1883, 8883], |client, port| client.sockport = port);
+    pub(super) fn ports(&mut self, partials: Vec<PartialClient>) -> Vec<PartialClient> {
+        let partials =
+            self.ports_of(partials, ClientField::Sockport, &[1883, 8883], |client, port| client.sockport = port);
         let peerport = |client: &mut OwnedClient, port| client.extra.peerport = Some(port);
-        self.ports_of(drafts, Field::Peerport, &[49_152, 49_153], peerport)
+        self.ports_of(partials, ClientField::Peerport, &[49_152, 49_153], peerport)
     }
 
     fn ports_of(
         &mut self,
-        drafts: Vec<Draft>,
-        field: Field,
+        partials: Vec<PartialClient>,
+        field: ClientField,
         usual: &[u16],
         set: impl Fn(&mut OwnedClient, u16),
-    ) -> Vec<Draft> {
-        if !self.facts.fields.contains(field) {
-            return drafts;
+    ) -> Vec<PartialClient> {
+        if !self.comparisons.fields.contains(field) {
+            return partials;
         }
         let mut all = Vec::new();
-        for mut draft in drafts {
-            draft.known.insert(field);
-            let open: Vec<(usize, &PortCondition)> = self.open(&draft, field, |condition| match condition {
-                Condition::Sockport(condition) if field == Field::Sockport => Some(condition),
-                Condition::Peerport(condition) if field == Field::Peerport => Some(condition),
+        for mut partial in partials {
+            partial.known.insert(field);
+            let open: Vec<(usize, &PortCondition)> = self.open(&partial, field, |condition| match condition {
+                Condition::Sockport(condition) if field == ClientField::Sockport => Some(condition),
+                Condition::Peerport(condition) if field == ClientField::Peerport => Some(condition),
                 Condition::Text(..)
                 | Condition::Peerhost(_)
                 | Condition::Sockport(_)
@@ -160,7 +164,7 @@ impl Search<'_, '_, '_> {
                     break;
                 }
                 if seen.insert(open.iter().map(|(_, condition)| condition.holds(port)).collect::<Vec<_>>()) {
-                    let mut next = draft.clone();
+                    let mut next = partial.clone();
                     set(&mut next.client, port);
                     all.push(next);
                 }
@@ -169,23 +173,27 @@ impl Search<'_, '_, '_> {
         all
     }
 
-    pub(super) fn flags(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
-        let mut all = drafts;
-        for field in [Field::IsSuperuser, Field::Anonymous] {
-            if !self.facts.fields.contains(field) {
+    pub(super) fn flags(&mut self, partials: Vec<PartialClient>) -> Vec<PartialClient> {
+        let mut all = partials;
+        for field in [ClientField::IsSuperuser, ClientField::Anonymous] {
+            if !self.comparisons.fields.contains(field) {
                 continue;
             }
             let mut next = Vec::new();
-            for mut draft in all {
-                draft.known.insert(field);
+            for mut partial in all {
+                partial.known.insert(field);
                 for value in [false, true] {
-                    let mut draft = draft.clone();
+                    let mut partial = partial.clone();
                     match field {
-                        Field::IsSuperuser => draft.client.is_superuser = value,
-                        Field::Anonymous => draft.client.anonymous = value,
-                        Field::Text(_) | Field::Peerhost | Field::Sockport | Field::Peerport | Field::At => {}
+                        ClientField::IsSuperuser => partial.client.is_superuser = value,
+                        ClientField::Anonymous => partial.client.anonymous = value,
+                        ClientField::Text(_)
+                        | ClientField::Peerhost
+                        | ClientField::Sockport
+                        | ClientField::Peerport
+                        | ClientField::At => {}
                     }
-                    next.push(draft);
+                    next.push(partial);
                 }
             }
             all = next;
@@ -194,24 +202,24 @@ impl Search<'_, '_, '_> {
     }
 
     /// Moments that stand for all, of clients of which the rest is known.
-    pub(super) fn times(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
-        if !self.facts.fields.contains(Field::At) {
-            return drafts;
+    pub(super) fn times(&mut self, partials: Vec<PartialClient>) -> Vec<PartialClient> {
+        if !self.comparisons.fields.contains(ClientField::At) {
+            return partials;
         }
-        let (instants, complete) = self.space.instants(&self.facts.whens, self.budget);
+        let (instants, complete) = self.context.instants(&self.comparisons.whens, self.budget);
         self.complete &= complete;
         let mut all = Vec::new();
-        for draft in drafts {
+        for partial in partials {
             let open = self.kinds.iter().any(|kind| {
-                self.residue(*kind, kind.who, &draft, &mut Vec::new(), &mut Vec::new()) == Holds::CannotTell
+                self.evaluate(*kind, kind.who, &partial, &mut Vec::new(), &mut Vec::new()) == Holds::CannotTell
             });
             self.spend(ASK * self.kinds.len());
             for at in instants.iter().take(if open { instants.len() } else { 1 }) {
                 if !self.spend(ASK) {
                     break;
                 }
-                let mut next = draft.clone();
-                next.known.insert(Field::At);
+                let mut next = partial.clone();
+                next.known.insert(ClientField::At);
                 next.client.extra.at = Some(*at);
                 all.push(next);
             }

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use ipnet::IpNet;
 
-use super::facts::HostFacts;
-use super::space::Space;
-use super::words::{Track, Wanted, walk};
+use super::automata::{AffixedAutomaton, WordRequest, find_words};
+use super::comparisons::HostComparisons;
+use super::context::AnalysisContext;
 use exhook_policy_core::event::Peerhost;
 use exhook_policy_core::event::owned::OwnedPeerhost;
 use exhook_policy_core::policy::lists::{canonical_network, parse_network};
@@ -18,7 +18,7 @@ use exhook_policy_core::topic::Budget;
 
 /// Values of `peerhost`, plain ones first.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(super) struct PeerhostValues {
     pub(super) hosts: Vec<OwnedPeerhost>,
     pub(super) complete: bool,
 }
@@ -36,11 +36,11 @@ pub(super) fn plain() -> OwnedPeerhost {
     OwnedPeerhost::Addr(PLAIN_V4)
 }
 
-impl Hosts {
-    pub(super) fn of(facts: &HostFacts<'_>, space: &Space, budget: &mut Budget) -> Self {
+impl PeerhostValues {
+    pub(super) fn of(comparisons: &HostComparisons<'_>, context: &AnalysisContext, budget: &mut Budget) -> Self {
         let mut networks: Vec<IpNet> = Vec::new();
         let mut matchers: Vec<&Matcher> = Vec::new();
-        for condition in &facts.conditions {
+        for condition in &comparisons.conditions {
             match condition {
                 HostCondition::Address(address) => networks.push(IpNet::from(address.to_canonical())),
                 HostCondition::Network(network) => networks.push(canonical_network(*network).trunc()),
@@ -49,15 +49,15 @@ impl Hosts {
             }
         }
         let mut complete = true;
-        for (policy, list) in &facts.inline {
-            for entry in space.lists.entries(*policy, *list).unwrap_or_default() {
+        for (policy, list) in &comparisons.inline {
+            for entry in context.lists.entries(*policy, *list).unwrap_or_default() {
                 complete &= budget.spend(ADDRESS);
                 networks.extend(parse_network(entry).map(|network| canonical_network(network).trunc()));
             }
         }
         networks.sort_unstable();
         networks.dedup();
-        let mut hosts = Hosts { hosts: Vec::new(), complete };
+        let mut hosts = PeerhostValues { hosts: Vec::new(), complete };
         let mut seen = HashSet::new();
         let mut add = |address: IpAddr| {
             if seen.insert(address.to_canonical()) {
@@ -73,38 +73,38 @@ impl Hosts {
         hosts.hosts.push(OwnedPeerhost::Other(OTHER.into()));
         if !matchers.is_empty() {
             let wide = networks.iter().any(|network| network.prefix_len() < network.max_prefix_len());
-            hosts.add_matched(&matchers, &networks, space, budget);
+            hosts.add_matched(&matchers, &networks, context, budget);
             hosts.complete &= !wide;
         }
         hosts
     }
 
     /// Addresses and other texts that globs and regexes tell apart.
-    fn add_matched(&mut self, matchers: &[&Matcher], known: &[IpNet], space: &Space, budget: &mut Budget) {
+    fn add_matched(&mut self, matchers: &[&Matcher], known: &[IpNet], context: &AnalysisContext, budget: &mut Budget) {
         let known: HashSet<String> = known.iter().map(|network| network.addr().to_string()).collect();
         let is_address =
             |text: &str| text.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().to_string() == text);
         let not_new = |text: &str| known.contains(text) || !is_address(text);
-        let mut tracks = Vec::new();
+        let mut automata = Vec::new();
         let mut seen = HashSet::new();
         for matcher in matchers.iter().filter(|one| seen.insert(one.anchored())) {
-            match space.automaton(matcher, budget) {
-                Some(automaton) => tracks.push(Track::new(automaton, false)),
+            match context.automaton(matcher, budget) {
+                Some(automaton) => automata.push(AffixedAutomaton::new(automaton, false)),
                 None => self.complete = false,
             }
         }
         let mut words = |needed: Option<&str>, known: &dyn Fn(&str) -> bool| {
             let needed =
-                needed.map(|regex| Matcher::regex(regex).ok().and_then(|matcher| space.automaton(&matcher, budget)));
-            let mut all: Vec<Track> =
-                tracks.iter().map(|track| Track::new(Rc::clone(&track.automaton), false)).collect();
+                needed.map(|regex| Matcher::regex(regex).ok().and_then(|matcher| context.automaton(&matcher, budget)));
+            let mut all: Vec<AffixedAutomaton> =
+                automata.iter().map(|affixed| AffixedAutomaton::new(Rc::clone(&affixed.automaton), false)).collect();
             match needed {
-                Some(Some(automaton)) => all.push(Track::new(automaton, true)),
+                Some(Some(automaton)) => all.push(AffixedAutomaton::new(automaton, true)),
                 Some(None) => return Vec::new(),
                 None => {}
             }
-            let wanted = Wanted { count: 1, known, topics: false };
-            let found = budget.within(budget.left() / 8, |budget| walk(&all, &wanted, budget));
+            let wanted = WordRequest { count: 1, known, topics: false };
+            let found = budget.within(budget.left() / 8, |budget| find_words(&all, &wanted, budget));
             self.complete &= found.complete;
             found.words
         };
