@@ -22,8 +22,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use exhook_policy::live::{self, Broker, Observer, Outcome, Summary};
-use exhook_policy::mqtt::Version;
+use exhook_policy::broker_tests::{
+    self as live, BrokerOutcome as Outcome, BrokerSummary as Summary, Observer, TestedBroker as Broker,
+};
+use exhook_policy::mqtt::MqttVersion as Version;
 use exhook_policy_core::suite::{Secret, Test};
 use exhook_policy_runtime::files::policies;
 use mosquitto::Mosquitto;

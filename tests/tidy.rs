@@ -35,7 +35,7 @@ const EDGES: &[(&str, Edges)] = &[
             ("suite", &["decision", "event", "policy"]),
         ],
     ),
-    ("crates/tools/src", &[("convert", &[]), ("analysis", &[]), ("reverse", &[])]),
+    ("crates/tools/src", &[("convert", &[]), ("analysis", &[]), ("access", &[])]),
     (
         "crates/runtime/src",
         &[
@@ -63,9 +63,9 @@ const EDGES: &[(&str, Edges)] = &[
             ("mqtt", &[]),
             ("replay", &[]),
             ("launch", &[]),
-            ("live", &["mqtt"]),
+            ("broker_tests", &["mqtt"]),
             ("doctor", &["launch", "mqtt"]),
-            ("cli", &["doctor", "launch", "live", "mqtt", "replay"]),
+            ("cli", &["broker_tests", "doctor", "launch", "mqtt", "replay"]),
             ("main", &[]),
         ],
     ),

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 
 use super::{File, Results};
+use crate::broker_tests::{BrokerOutcome, TriedCase};
 use crate::cli::test::human::said;
 use crate::cli::test::{counted, plain};
-use crate::live::{Outcome, Tried};
 use exhook_policy_core::event::Shown;
 use exhook_policy_core::suite::Case;
 
@@ -40,29 +40,31 @@ pub(super) fn asker(case: &Case) -> String {
     format!("{called}clientid={} username={}", Shown(&case.client.clientid), Shown(&case.client.username))
 }
 
-fn failure(file: &File<'_>, tried: &Tried<'_>, out: &mut impl Write) -> io::Result<()> {
-    let Tried { test, case, version, outcome } = tried;
+fn failure(file: &File<'_>, tried: &TriedCase<'_>, out: &mut impl Write) -> io::Result<()> {
+    let TriedCase { test, case, version, outcome } = tried;
     writeln!(out, "FAILED {}:{}: {}", file.name, case.line, plain(&test.name))?;
     writeln!(out, "  {}, by {}, over {version}", case.question, asker(case))?;
     writeln!(out, "  expected {}: {outcome}\n", said(case.expected.verdict, &case.expected.rule))
 }
 
-fn skipped(file: &File<'_>, tried: &Tried<'_>, out: &mut impl Write) -> io::Result<()> {
-    let Tried { case, version, outcome, .. } = tried;
+fn skipped(file: &File<'_>, tried: &TriedCase<'_>, out: &mut impl Write) -> io::Result<()> {
+    let TriedCase { case, version, outcome, .. } = tried;
     match outcome {
-        Outcome::Skipped(reason) => {
+        BrokerOutcome::Skipped(reason) => {
             writeln!(out, "not tried {}:{}: {} over {version}: {reason}", file.name, case.line, case.question)
         }
-        Outcome::Passed | Outcome::LetThrough | Outcome::Refused(_) | Outcome::Broken(_) => Ok(()),
+        BrokerOutcome::Passed | BrokerOutcome::LetThrough | BrokerOutcome::Refused(_) | BrokerOutcome::Broken(_) => {
+            Ok(())
+        }
     }
 }
 
 fn summary(file: &File<'_>, broker: &str, out: &mut impl Write) -> io::Result<()> {
     let name = &file.name;
     let Ok(run) = &file.outcome else { return writeln!(out, "{name}: not run") };
-    let count = |wanted: fn(&Outcome) -> bool| run.tried.iter().filter(|one| wanted(&one.outcome)).count();
-    let failed = count(Outcome::is_failure);
-    let passed = count(|outcome| *outcome == Outcome::Passed);
+    let count = |wanted: fn(&BrokerOutcome) -> bool| run.tried.iter().filter(|one| wanted(&one.outcome)).count();
+    let failed = count(BrokerOutcome::is_failure);
+    let passed = count(|outcome| *outcome == BrokerOutcome::Passed);
     let skipped = run.tried.len().saturating_sub(failed).saturating_sub(passed);
     let cases = counted(run.tried.len(), "case");
     writeln!(out, "{name} at {broker}: {cases}, {passed} passed, {failed} failed, {skipped} not tried")?;

@@ -2,26 +2,26 @@
 
 use std::fmt;
 
-use crate::mqtt::Version;
+use crate::mqtt::MqttVersion;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::suite::{Case, Question, Test};
 
 /// A case that was tried on the broker, or was not.
 #[derive(Debug)]
-pub struct Tried<'s> {
+pub struct TriedCase<'s> {
     /// The test that it belongs to.
     pub test: &'s Test,
     /// The case.
     pub case: &'s Case,
     /// The version of MQTT.
-    pub version: Version,
+    pub version: MqttVersion,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: BrokerOutcome,
 }
 
 /// What came of a case. The rule that decided cannot be seen, only the verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum BrokerOutcome {
     /// The broker does what the policy says.
     Passed,
     /// It allows what the policy denies.
@@ -34,31 +34,31 @@ pub enum Outcome {
     Skipped(String),
 }
 
-impl Outcome {
+impl BrokerOutcome {
     /// Whether the broker does not do what the policy says.
     pub fn is_failure(&self) -> bool {
         match self {
-            Outcome::LetThrough | Outcome::Refused(_) | Outcome::Broken(_) => true,
-            Outcome::Passed | Outcome::Skipped(_) => false,
+            BrokerOutcome::LetThrough | BrokerOutcome::Refused(_) | BrokerOutcome::Broken(_) => true,
+            BrokerOutcome::Passed | BrokerOutcome::Skipped(_) => false,
         }
     }
 }
 
 /// What happened, in a sentence without a full stop; empty where the case passed.
-impl fmt::Display for Outcome {
+impl fmt::Display for BrokerOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Outcome::Passed => Ok(()),
-            Outcome::LetThrough => f.write_str("the broker allows it"),
-            Outcome::Refused(why) => write!(f, "the broker refuses it: {why}"),
-            Outcome::Broken(why) | Outcome::Skipped(why) => f.write_str(why),
+            BrokerOutcome::Passed => Ok(()),
+            BrokerOutcome::LetThrough => f.write_str("the broker allows it"),
+            BrokerOutcome::Refused(why) => write!(f, "the broker refuses it: {why}"),
+            BrokerOutcome::Broken(why) | BrokerOutcome::Skipped(why) => f.write_str(why),
         }
     }
 }
 
 /// How many cases of a run came out how.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub struct BrokerSummary {
     /// Cases that passed.
     pub passed: usize,
     /// Cases that failed.
@@ -77,14 +77,14 @@ struct Denials {
 }
 
 impl Denials {
-    fn add(&mut self, outcome: &Outcome) {
+    fn add(&mut self, outcome: &BrokerOutcome) {
         match outcome {
-            Outcome::Passed => self.tried = self.tried.saturating_add(1),
-            Outcome::LetThrough => {
+            BrokerOutcome::Passed => self.tried = self.tried.saturating_add(1),
+            BrokerOutcome::LetThrough => {
                 self.tried = self.tried.saturating_add(1);
                 self.let_through = self.let_through.saturating_add(1);
             }
-            Outcome::Refused(_) | Outcome::Broken(_) | Outcome::Skipped(_) => {}
+            BrokerOutcome::Refused(_) | BrokerOutcome::Broken(_) | BrokerOutcome::Skipped(_) => {}
         }
     }
 
@@ -93,13 +93,13 @@ impl Denials {
     }
 }
 
-impl Summary {
+impl BrokerSummary {
     /// Counts a case.
-    pub fn add(&mut self, case: &Case, outcome: &Outcome) {
+    pub fn add(&mut self, case: &Case, outcome: &BrokerOutcome) {
         let count = match outcome {
-            Outcome::Passed => &mut self.passed,
-            Outcome::LetThrough | Outcome::Refused(_) | Outcome::Broken(_) => &mut self.failed,
-            Outcome::Skipped(_) => &mut self.skipped,
+            BrokerOutcome::Passed => &mut self.passed,
+            BrokerOutcome::LetThrough | BrokerOutcome::Refused(_) | BrokerOutcome::Broken(_) => &mut self.failed,
+            BrokerOutcome::Skipped(_) => &mut self.skipped,
         };
         *count = count.saturating_add(1);
         if case.expected.verdict == Verdict::Deny {

@@ -14,9 +14,9 @@ use exhook_policy_core::topic::{Request, Syntax};
 
 /// For whom a rule's topics reach a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct When {
+pub struct RequiredIdentities {
     /// Each is enough.
-    pub ways: Vec<Way>,
+    pub identities: Vec<RequiredIdentity>,
     /// Of some clients it is not known: of those whose values do not fit into one level of a topic
     /// (they are empty, hold `/`, `+` or `#`, or begin with `$`), or because a long topic has too
     /// many parts to try.
@@ -25,7 +25,7 @@ pub struct When {
 
 /// The values that a client must have; a field that is left out may be any.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Way {
+pub struct RequiredIdentity {
     /// The clientid.
     pub clientid: Option<String>,
     /// The username.
@@ -39,7 +39,7 @@ const DEAR_TRIES: usize = 4_000;
 
 /// What the placeholder is given in a try.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Value {
+enum TriedValue {
     /// A part of what is asked for.
     Part(String),
     /// A word that stands nowhere, for all others that fit into one level.
@@ -48,10 +48,10 @@ enum Value {
     Odd(String),
 }
 
-impl When {
+impl RequiredIdentities {
     /// Every client.
     pub fn always() -> Self {
-        When { ways: vec![Way { clientid: None, username: None }], unsettled: false }
+        RequiredIdentities { identities: vec![RequiredIdentity { clientid: None, username: None }], unsettled: false }
     }
 
     /// The clients for whom an allow rule covers the request as a whole, or another rule is about a
@@ -64,70 +64,75 @@ impl When {
         let word = new_word(rule, action, request);
         let (parts, all) = parts(request, rule.verdict, most);
         let [clientids, usernames] =
-            uses.map(|used| if used { values(&parts, &word) } else { vec![Value::New(word.clone())] });
-        let mut when = When { ways: Vec::new(), unsettled: !all && uses != [false, false] };
-        let ask = |clientid: &Value, username: &Value| {
+            uses.map(|used| if used { values(&parts, &word) } else { vec![TriedValue::New(word.clone())] });
+        let mut when = RequiredIdentities { identities: Vec::new(), unsettled: !all && uses != [false, false] };
+        let ask = |clientid: &TriedValue, username: &TriedValue| {
             reaches(rule, action, request.text(), Identity { clientid: clientid.text(), username: username.text() })
         };
-        let others: Vec<bool> = usernames.iter().map(|username| ask(&Value::New(word.clone()), username)).collect();
+        let others: Vec<bool> =
+            usernames.iter().map(|username| ask(&TriedValue::New(word.clone()), username)).collect();
         for clientid in &clientids {
             let row: Vec<bool> = usernames.iter().map(|username| ask(clientid, username)).collect();
             match clientid {
-                Value::New(_) => when.add(None, &usernames, &row),
-                Value::Odd(_) => when.unsettled |= row != others,
-                Value::Part(_) if row == others => {}
-                Value::Part(text) => {
+                TriedValue::New(_) => when.add(None, &usernames, &row),
+                TriedValue::Odd(_) => when.unsettled |= row != others,
+                TriedValue::Part(_) if row == others => {}
+                TriedValue::Part(text) => {
                     when.unsettled |= others.iter().zip(&row).any(|(other, this)| *other && !*this);
                     when.add(Some(text), &usernames, &row);
                 }
             }
         }
-        let known = when.ways.clone();
-        when.ways.retain(|way| !known.iter().any(|wider| wider != way && wider.holds_where(way)));
+        let known = when.identities.clone();
+        when.identities.retain(|way| !known.iter().any(|wider| wider != way && wider.holds_where(way)));
         when
     }
 
     /// Adds what holds of a clientid with each username.
-    fn add(&mut self, clientid: Option<&str>, usernames: &[Value], row: &[bool]) {
-        let others = usernames.iter().zip(row).any(|(username, reached)| matches!(username, Value::New(_)) && *reached);
+    fn add(&mut self, clientid: Option<&str>, usernames: &[TriedValue], row: &[bool]) {
+        let others =
+            usernames.iter().zip(row).any(|(username, reached)| matches!(username, TriedValue::New(_)) && *reached);
         let mut add = |username: Option<&str>| {
-            self.ways.push(Way { clientid: clientid.map(str::to_owned), username: username.map(str::to_owned) });
+            self.identities.push(RequiredIdentity {
+                clientid: clientid.map(str::to_owned),
+                username: username.map(str::to_owned),
+            });
         };
         if others {
             add(None);
         }
         for (username, reached) in usernames.iter().zip(row) {
             match username {
-                Value::New(_) => {}
-                Value::Part(text) if *reached && !others => add(Some(text)),
-                Value::Part(_) | Value::Odd(_) => self.unsettled |= *reached != others,
+                TriedValue::New(_) => {}
+                TriedValue::Part(text) if *reached && !others => add(Some(text)),
+                TriedValue::Part(_) | TriedValue::Odd(_) => self.unsettled |= *reached != others,
             }
         }
     }
 
     /// Whether it is for every client.
     pub fn is_always(&self) -> bool {
-        !self.unsettled && self.ways.iter().any(Way::is_any)
+        !self.unsettled && self.identities.iter().any(RequiredIdentity::is_any)
     }
 }
 
-impl Way {
+impl RequiredIdentity {
     /// Whether it asks for nothing.
     pub fn is_any(&self) -> bool {
         self.clientid.is_none() && self.username.is_none()
     }
 
     /// Whether it holds wherever the other does.
-    fn holds_where(&self, other: &Way) -> bool {
+    fn holds_where(&self, other: &RequiredIdentity) -> bool {
         let wider = |own: &Option<String>, other: &Option<String>| own.is_none() || own == other;
         wider(&self.clientid, &other.clientid) && wider(&self.username, &other.username)
     }
 }
 
-impl Value {
+impl TriedValue {
     fn text(&self) -> &str {
         match self {
-            Value::Part(text) | Value::New(text) | Value::Odd(text) => text,
+            TriedValue::Part(text) | TriedValue::New(text) | TriedValue::Odd(text) => text,
         }
     }
 }
@@ -140,7 +145,7 @@ fn reaches(rule: &TopicRule, action: Action, topic: &str, identity: Identity<'_>
     })
 }
 
-fn values(parts: &[String], word: &str) -> Vec<Value> {
+fn values(parts: &[String], word: &str) -> Vec<TriedValue> {
     let odd = [
         String::new(),
         format!("{word}/{word}"),
@@ -148,8 +153,8 @@ fn values(parts: &[String], word: &str) -> Vec<Value> {
         format!("{word}+"),
         format!("${word}"),
     ];
-    let odd = odd.into_iter().filter(|odd| !parts.contains(odd)).map(Value::Odd);
-    parts.iter().cloned().map(Value::Part).chain([Value::New(word.to_owned())]).chain(odd).collect()
+    let odd = odd.into_iter().filter(|odd| !parts.contains(odd)).map(TriedValue::Odd);
+    parts.iter().cloned().map(TriedValue::Part).chain([TriedValue::New(word.to_owned())]).chain(odd).collect()
 }
 
 /// The parts of the topic that a value can be, and whether these are all. In a rule that allows, a

@@ -1,32 +1,33 @@
 //! The tests of a policy, tried on a live broker by a real MQTT client.
 //!
 //! A case asks the policy one question. Here its client asks the broker: it logs in, publishes, subscribes, and what
-//! the broker does is compared with what the policy must say. `here` tells which cases a broker can show at all,
+//! the broker does is compared with what the policy must say. `expected` tells which cases a broker can show at all,
 //! `ask` asks and reads the answers. What cannot be shown is skipped with the reason, never passed.
 //!
 //! Trying is a deed: clients of the names in the test file log in, which ends the connections of those who have these
 //! names, and messages are published.
 
 mod ask;
-mod here;
+mod expected;
+
 mod report;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use report::{Outcome, Summary, Tried};
+pub use report::{BrokerOutcome, BrokerSummary, TriedCase};
 
-use crate::mqtt::{self, Version};
+use crate::mqtt::{self, MqttVersion};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::suite::{Secret, Suite, Test};
 
 /// The broker, and how it is asked.
 #[derive(Debug)]
-pub struct Broker {
+pub struct TestedBroker {
     /// `HOST:PORT`.
     pub name: String,
     /// The versions of MQTT to try, in this order.
-    pub versions: Vec<Version>,
+    pub versions: Vec<MqttVersion>,
     /// How long the broker may take to answer.
     pub patience: Duration,
     /// How long a message may take to arrive. One that comes later counts as denied.
@@ -59,8 +60,8 @@ const MOST_ERRORS: usize = 3;
 pub fn run<'s>(
     suite: &'s Suite,
     tests: &[&'s Test],
-    broker: &Broker,
-    mut each: impl FnMut(Tried<'s>),
+    broker: &TestedBroker,
+    mut each: impl FnMut(TriedCase<'s>),
 ) -> Result<(), String> {
     if suite.policy.mode() == Mode::Audit {
         return Err("the policy is in audit mode, so that the broker decides by itself".to_owned());
@@ -75,33 +76,33 @@ pub fn run<'s>(
 fn run_version<'s>(
     suite: &'s Suite,
     tests: &[&'s Test],
-    broker: &Broker,
+    broker: &TestedBroker,
     addresses: &[SocketAddr],
-    version: Version,
-    each: &mut impl FnMut(Tried<'s>),
+    version: MqttVersion,
+    each: &mut impl FnMut(TriedCase<'s>),
 ) -> Result<(), String> {
-    let here = here::Here::find(suite, addresses, broker.patience)?;
-    let mut asker = ask::Asker::new(&here, broker, version);
+    let expectations = expected::Expectations::find(suite, addresses, broker.patience)?;
+    let mut client = ask::TestClient::new(&expectations, broker, version);
     let mut errors = 0_usize;
     for (test, case) in tests.iter().flat_map(|&test| test.cases.iter().map(move |case| (test, case))) {
-        let outcome = match here.shows(case, version) {
-            Err(reason) => Outcome::Skipped(reason),
-            Ok(shown) => match asker.ask(&shown, case) {
+        let outcome = match expectations.expected(case, version) {
+            Err(reason) => BrokerOutcome::Skipped(reason),
+            Ok(expected) => match client.ask(&expected, case) {
                 Ok(outcome) => {
                     errors = 0;
                     outcome
                 }
-                Err(ask::Stop::Version(message)) => return Err(message),
-                Err(ask::Stop::Error(error)) => {
+                Err(ask::NoOutcome::MqttVersion(message)) => return Err(message),
+                Err(ask::NoOutcome::Error(error)) => {
                     errors = errors.saturating_add(1);
                     if errors == MOST_ERRORS {
                         return Err(format!("{error}; that was {MOST_ERRORS} times in a row"));
                     }
-                    Outcome::Broken(error)
+                    BrokerOutcome::Broken(error)
                 }
             },
         };
-        each(Tried { test, case, version, outcome });
+        each(TriedCase { test, case, version, outcome });
     }
     Ok(())
 }

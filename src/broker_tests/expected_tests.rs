@@ -26,22 +26,22 @@ acl:
 
 /// What comes of a test with this client and this line, asked from 127.0.0.1 at port 1884.
 #[track_caller]
-fn check(client: &str, line: &str, version: Version, expected: Result<bool, &str>) {
+fn check(client: &str, line: &str, version: MqttVersion, expected: Result<bool, &str>) {
     check_for("", client, line, version, expected);
 }
 
 /// The same of a policy with this line more.
 #[track_caller]
-fn check_for(broker: &str, client: &str, line: &str, version: Version, expected: Result<bool, &str>) {
+fn check_for(broker: &str, client: &str, line: &str, version: MqttVersion, expected: Result<bool, &str>) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rules.yaml"), format!("{broker}{POLICY}")).unwrap();
     let tests =
         format!("passwords: {{ all: {{ u: right }} }}\ntests: [{{ name: t, client: {client}, expect: [{line}] }}]\n");
     let suite = policies::parse_suite(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
     let local = "127.0.0.1:40000".parse().unwrap();
-    let here = Here { suite: &suite, addresses: Vec::new(), local, port: 1884, at: None };
-    let shown = here.shows(&suite.tests[0].cases[0], version).map(|shown| shown.allowed);
-    assert_eq!(shown, expected.map_err(str::to_owned), "{client} {line}");
+    let expectations = Expectations { suite: &suite, addresses: Vec::new(), local, port: 1884, at: None };
+    let found = expectations.expected(&suite.tests[0].cases[0], version).map(|expected| expected.allowed);
+    assert_eq!(found, expected.map_err(str::to_owned), "{client} {line}");
 }
 
 #[test]
@@ -56,9 +56,10 @@ fn what_hangs_on_the_time_is_shown_where_it_is_so_now() {
         let tests = format!("tests: [{{ name: t, client: {{ clientid: port, sockport: 1884 }}, expect: [{line}] }}]\n");
         let suite = policies::parse_suite(tests.as_bytes(), &folder.path().join("rules.test.yaml")).unwrap();
         let local = "127.0.0.1:40000".parse().unwrap();
-        let here = Here { suite: &suite, addresses: Vec::new(), local, port: 1884, at: Some(1_796_115_600_000) };
-        let shown = here.shows(&suite.tests[0].cases[0], Version::V5).map(|shown| shown.allowed);
-        assert_eq!(shown, expected.map_err(str::to_owned), "{line}");
+        let expectations =
+            Expectations { suite: &suite, addresses: Vec::new(), local, port: 1884, at: Some(1_796_115_600_000) };
+        let found = expectations.expected(&suite.tests[0].cases[0], MqttVersion::V5).map(|expected| expected.allowed);
+        assert_eq!(found, expected.map_err(str::to_owned), "{line}");
     };
     check("{ publish: w, allow: week, at: 2026-12-02T12:00Z }", Ok(true));
     check(
@@ -75,7 +76,7 @@ fn what_hangs_on_where_a_client_comes_from_is_told() {
     check(
         lab,
         "{ authenticate: \"\", allow: lab }",
-        Version::V5,
+        MqttVersion::V5,
         Err("from here the client has `peerhost` 127.0.0.1, not 10.1.1.1, `sockport` 1884, not 1885, and the policy \
              decides otherwise"),
     );
@@ -83,11 +84,11 @@ fn what_hangs_on_where_a_client_comes_from_is_told() {
     check(
         port,
         "{ authenticate: \"\", deny: default }",
-        Version::V5,
+        MqttVersion::V5,
         Err("from here the client has `sockport` 1884, not 1883, and the policy decides otherwise"),
     );
     // The rest differs too, and makes no difference.
-    check("{ clientid: port, sockport: 1884 }", "{ authenticate: \"\", allow: port }", Version::V5, Ok(true));
+    check("{ clientid: port, sockport: 1884 }", "{ authenticate: \"\", allow: port }", MqttVersion::V5, Ok(true));
     for (field, topic, rule, differs) in [
         ("mountpoint: \"m/\"", "a", "mounted", "`mountpoint` \"\", not \"m/\""),
         ("protocol: coap", "b", "coap", "`protocol` \"mqtt\", not \"coap\""),
@@ -96,12 +97,12 @@ fn what_hangs_on_where_a_client_comes_from_is_told() {
         let client = format!("{{ clientid: c, {field} }}");
         let line = format!("{{ publish: {topic}, allow: {rule} }}");
         let reason = format!("from here the client has {differs}, and the policy decides otherwise");
-        check(&client, &line, Version::V5, Err(&reason));
+        check(&client, &line, MqttVersion::V5, Err(&reason));
     }
     check(
         "{ clientid: c }",
         "{ publish: d, allow: node }",
-        Version::V5,
+        MqttVersion::V5,
         Ok(true), // Another node of any such name makes no difference.
     );
     for (client, rule, differs) in [
@@ -118,16 +119,16 @@ fn what_hangs_on_where_a_client_comes_from_is_told() {
         ),
         ("{ clientid: peerport }", "peerport", "it is so where `peerport` is 49152, which is not known of this broker"),
     ] {
-        check(client, &format!("{{ authenticate: \"\", allow: {rule} }}"), Version::V5, Err(differs));
+        check(client, &format!("{{ authenticate: \"\", allow: {rule} }}"), MqttVersion::V5, Err(differs));
     }
     // A policy may say what its brokers tell.
     let tells = "broker: \"5.8\"";
-    check_for(tells, "{ clientid: bare }", "{ authenticate: \"\", allow: bare }", Version::V5, Ok(true));
-    check("{ clientid: cert }", "{ authenticate: \"\", deny: default }", Version::V5, Ok(false));
+    check_for(tells, "{ clientid: bare }", "{ authenticate: \"\", allow: bare }", MqttVersion::V5, Ok(true));
+    check("{ clientid: cert }", "{ authenticate: \"\", deny: default }", MqttVersion::V5, Ok(false));
     check(
         "{ clientid: nobody }",
         "{ authenticate: \"\", allow: anonymous }",
-        Version::V5,
+        MqttVersion::V5,
         Err("it is so where `anonymous` is false, which is not known of this broker"),
     );
 }
@@ -135,36 +136,36 @@ fn what_hangs_on_where_a_client_comes_from_is_told() {
 #[test]
 fn what_no_client_can_send_is_told() {
     let named = "{ clientid: c, username: u }";
-    check(named, "{ publish: e, ignore: left }", Version::V5, Err("the policy leaves it to the broker"));
+    check(named, "{ publish: e, ignore: left }", MqttVersion::V5, Err("the policy leaves it to the broker"));
     check(
         "{ clientid: \"\" }",
         "{ publish: f, allow: all }",
-        Version::V5,
+        MqttVersion::V5,
         Err("a broker gives a client without a clientid one of its own"),
     );
     check(
         "{ clientid: c }",
         "{ authenticate: right, deny: default }",
-        Version::V3,
+        MqttVersion::V3,
         Err("MQTT 3.1.1 carries no password without a username"),
     );
-    check("{ clientid: c }", "{ authenticate: right, deny: default }", Version::V5, Ok(false));
+    check("{ clientid: c }", "{ authenticate: right, deny: default }", MqttVersion::V5, Ok(false));
     check(
         "{ clientid: \"c\\0\" }",
         "{ publish: f, allow: all }",
-        Version::V5,
+        MqttVersion::V5,
         Err("MQTT carries no NUL in a clientid"),
     );
     let long = format!("{{ authenticate: {}, deny: known }}", "x".repeat(65_536));
-    check(named, &long, Version::V5, Err("MQTT carries no password of 65536 bytes"));
+    check(named, &long, MqttVersion::V5, Err("MQTT carries no password of 65536 bytes"));
     let no_name = "this is no topic name, and a broker disconnects who publishes to it";
-    check(named, "{ publish: \"a/+\", deny: invalid-topic }", Version::V5, Err(no_name));
+    check(named, "{ publish: \"a/+\", deny: invalid-topic }", MqttVersion::V5, Err(no_name));
     let no_filter = "this is no topic filter, and a broker disconnects who subscribes to it";
-    check(named, "{ subscribe: \"a/#/b\", deny: invalid-topic }", Version::V3, Err(no_filter));
+    check(named, "{ subscribe: \"a/#/b\", deny: invalid-topic }", MqttVersion::V3, Err(no_filter));
     let delayed = "{ publish: $delayed/5/f, allow: all }";
-    check(named, delayed, Version::V5, Ok(true));
+    check(named, delayed, MqttVersion::V5, Ok(true));
     let unseen = "in MQTT 3.1.1 only its arrival would show it, and nobody can subscribe to this name";
-    check(named, delayed, Version::V3, Err(unseen));
-    check(named, "{ subscribe: f, allow: all }", Version::V3, Ok(true));
-    check(named, "{ subscribe: g, deny: default }", Version::V3, Ok(false));
+    check(named, delayed, MqttVersion::V3, Err(unseen));
+    check(named, "{ subscribe: f, allow: all }", MqttVersion::V3, Ok(true));
+    check(named, "{ subscribe: g, deny: default }", MqttVersion::V3, Ok(false));
 }

@@ -4,9 +4,9 @@ use std::io;
 
 use super::human::asker;
 use super::{File, Results, Run};
+use crate::broker_tests::{BrokerOutcome, TriedCase};
 use crate::cli::test::human::said;
 use crate::cli::test::junit::{Problem, Testcase, Testsuite, allowed, class, unusable, write_suites};
-use crate::live::{Outcome, Tried};
 
 /// Writes one document, with a line end. Whether the broker enforces the policy at all is a test of its own.
 pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Result<()> {
@@ -36,8 +36,8 @@ fn testcases(file: &str, run: &Run<'_>) -> Vec<Testcase> {
     cases
 }
 
-fn testcase(file: &str, tried: &Tried<'_>) -> Testcase {
-    let Tried { test, case, version, outcome } = tried;
+fn testcase(file: &str, tried: &TriedCase<'_>) -> Testcase {
+    let TriedCase { test, case, version, outcome } = tried;
     let problem = |element, kind| {
         let expected = said(case.expected.verdict, &case.expected.rule);
         let message = allowed(&format!("expected {expected}: {outcome}"));
@@ -49,9 +49,11 @@ fn testcase(file: &str, tried: &Tried<'_>) -> Testcase {
         file: file.to_owned(),
         line: case.line,
         problem: match outcome {
-            Outcome::Passed => None,
-            Outcome::LetThrough | Outcome::Refused(_) | Outcome::Broken(_) => problem("failure", "broker"),
-            Outcome::Skipped(_) => problem("skipped", "unseen"),
+            BrokerOutcome::Passed => None,
+            BrokerOutcome::LetThrough | BrokerOutcome::Refused(_) | BrokerOutcome::Broken(_) => {
+                problem("failure", "broker")
+            }
+            BrokerOutcome::Skipped(_) => problem("skipped", "unseen"),
         },
     }
 }

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{File, Results};
+use crate::broker_tests::{BrokerOutcome, TriedCase};
 use crate::cli::check::json::{Checked, checked};
-use crate::live::{Outcome, Tried};
-use crate::mqtt::Version;
+use crate::mqtt::MqttVersion;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::Action;
 use exhook_policy_core::suite::Question;
@@ -100,8 +100,8 @@ fn file<'a>(file: &'a File<'_>) -> TestFile<'a> {
     }
 }
 
-fn case<'a>(tried: &'a Tried<'_>) -> OneCase<'a> {
-    let Tried { test, case, version, outcome } = tried;
+fn case<'a>(tried: &'a TriedCase<'_>) -> OneCase<'a> {
+    let TriedCase { test, case, version, outcome } = tried;
     let topic = |wanted| match &case.question {
         Question::Acl(action, topic) if *action == wanted => Some(topic.as_str()),
         Question::Acl(..) | Question::Authenticate(_) => None,
@@ -110,8 +110,8 @@ fn case<'a>(tried: &'a Tried<'_>) -> OneCase<'a> {
         test: &test.name,
         line: case.line,
         mqtt: match version {
-            Version::V3 => "3.1.1",
-            Version::V5 => "5",
+            MqttVersion::V3 => "3.1.1",
+            MqttVersion::V5 => "5",
         },
         clientid: &case.client.clientid,
         username: &case.client.username,
@@ -124,9 +124,9 @@ fn case<'a>(tried: &'a Tried<'_>) -> OneCase<'a> {
         expected: case.expected.verdict,
         rule: &case.expected.rule,
         outcome: match outcome {
-            Outcome::Passed => "passed",
-            Outcome::LetThrough | Outcome::Refused(_) | Outcome::Broken(_) => "failed",
-            Outcome::Skipped(_) => "skipped",
+            BrokerOutcome::Passed => "passed",
+            BrokerOutcome::LetThrough | BrokerOutcome::Refused(_) | BrokerOutcome::Broken(_) => "failed",
+            BrokerOutcome::Skipped(_) => "skipped",
         },
         message: outcome.to_string(),
     }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::Format;
-use crate::live::{self, Broker, Observer, Summary, Tried};
-use crate::mqtt::Version;
+use crate::broker_tests::{self, BrokerSummary, Observer, TestedBroker, TriedCase};
+use crate::mqtt::MqttVersion;
 use exhook_policy_core::policy::diag::Report;
 use exhook_policy_core::policy::parse_duration;
 use exhook_policy_core::suite::{Secret, Suite, Test};
@@ -22,7 +22,7 @@ use exhook_policy_runtime::files::input;
 /// How a live broker is asked.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Testing a live broker")]
-pub(super) struct LiveArgs {
+pub(super) struct BrokerTestArgs {
     /// Ask this broker instead of the policy. Clients of the names in the tests log in, which throws those off who have
     /// them, and messages are published; TLS is not spoken
     #[arg(long, value_name = "HOST:PORT", conflicts_with_all = ["coverage", "min_coverage"])]
@@ -75,8 +75,8 @@ fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-impl LiveArgs {
-    fn broker(&self, name: &str) -> Result<Broker, String> {
+impl BrokerTestArgs {
+    fn broker(&self, name: &str) -> Result<TestedBroker, String> {
         let observer = self.observer.as_ref().map(|clientid| {
             let password = self.observer_password_file.as_ref().map_or(Ok(String::new()), |file| {
                 let text = input::read_text(file, LONGEST_PASSWORD_FILE)
@@ -86,12 +86,12 @@ impl LiveArgs {
             let username = self.observer_username.clone();
             Ok::<_, String>(Observer { clientid: clientid.clone(), username, password: Secret::new(password) })
         });
-        Ok(Broker {
+        Ok(TestedBroker {
             name: name.to_owned(),
             versions: match self.mqtt {
-                Mqtt::Three => vec![Version::V3],
-                Mqtt::Five => vec![Version::V5],
-                Mqtt::Both => vec![Version::V3, Version::V5],
+                Mqtt::Three => vec![MqttVersion::V3],
+                Mqtt::Five => vec![MqttVersion::V5],
+                Mqtt::Both => vec![MqttVersion::V3, MqttVersion::V5],
             },
             patience: self.timeout,
             settle: self.settle,
@@ -110,7 +110,7 @@ struct File<'s> {
 struct Run<'s> {
     suite: &'s Suite,
     /// In the order in which they were tried.
-    tried: Vec<Tried<'s>>,
+    tried: Vec<TriedCase<'s>>,
     /// Why it did not go on to the end.
     ended: Option<String>,
 }
@@ -118,7 +118,7 @@ struct Run<'s> {
 struct Results<'s> {
     broker: &'s str,
     files: Vec<File<'s>>,
-    summary: Summary,
+    summary: BrokerSummary,
 }
 
 impl Results<'_> {
@@ -129,7 +129,7 @@ impl Results<'_> {
             Err(reports) => unreadable(reports),
         });
         let has_errors = self.files.iter().any(|file| file.outcome.is_err());
-        let Summary { passed, failed, .. } = self.summary;
+        let BrokerSummary { passed, failed, .. } = self.summary;
         if could_not_look || (passed == 0 && failed == 0 && !has_errors) {
             2
         } else {
@@ -140,7 +140,7 @@ impl Results<'_> {
 
 /// Tries the tests on the broker and prints what came of them.
 pub(super) fn test<'s>(
-    args: &LiveArgs,
+    args: &BrokerTestArgs,
     broker: &str,
     suites: &'s [(&PathBuf, Result<Suite, Vec<Report>>)],
     runs: impl Fn(&Test) -> bool,
@@ -148,7 +148,7 @@ pub(super) fn test<'s>(
     out: &mut impl Write,
 ) -> Result<ExitCode, String> {
     let asked = args.broker(broker)?;
-    let mut summary = Summary::default();
+    let mut summary = BrokerSummary::default();
     let files = suites.iter().map(|(path, suite)| File {
         name: path.display().to_string(),
         outcome: suite.as_ref().map_err(Vec::as_slice).map(|suite| {
@@ -167,9 +167,9 @@ pub(super) fn test<'s>(
     Ok(ExitCode::from(results.code()))
 }
 
-fn run<'s>(suite: &'s Suite, tests: &[&'s Test], broker: &Broker, summary: &mut Summary) -> Run<'s> {
+fn run<'s>(suite: &'s Suite, tests: &[&'s Test], broker: &TestedBroker, summary: &mut BrokerSummary) -> Run<'s> {
     let mut tried = Vec::new();
-    let ended = live::run(suite, tests, broker, |one| {
+    let ended = broker_tests::run(suite, tests, broker, |one| {
         summary.add(one.case, &one.outcome);
         tried.push(one);
     });

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::mqtt::Version;
+use crate::mqtt::MqttVersion;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::emqx::Fact;
 use exhook_policy_core::event::Action;
@@ -15,7 +15,7 @@ use exhook_policy_core::topic::{PREFIXES, Request};
 use exhook_policy_runtime::clock::now_ms;
 
 /// The suite, and where its clients come from.
-pub(super) struct Here<'s> {
+pub(super) struct Expectations<'s> {
     pub(super) suite: &'s Suite,
     pub(super) addresses: Vec<SocketAddr>,
     /// Where this program connects from, as far as it knows: behind a translation of addresses the broker sees another.
@@ -26,7 +26,7 @@ pub(super) struct Here<'s> {
 }
 
 /// A case that the broker can show.
-pub(super) struct Shown {
+pub(super) struct ExpectedAnswer {
     /// Its client as the broker will see it.
     pub(super) client: OwnedClient,
     /// Whether the broker must allow it.
@@ -34,71 +34,71 @@ pub(super) struct Shown {
 }
 
 /// A field of a client that the client has no say in.
-struct Field {
+struct BrokerField {
     name: &'static str,
     /// Makes it what it will be at the broker, or may be.
-    set: fn(&Here<'_>, &mut OwnedClient),
+    set: fn(&Expectations<'_>, &mut OwnedClient),
     show: fn(&OwnedClient) -> String,
 }
 
 /// The fields of which it is known what they will be.
-const KNOWN: [Field; 8] = [
-    Field {
+const KNOWN: [BrokerField; 8] = [
+    BrokerField {
         name: "peerhost",
-        set: |here, client| client.peerhost = OwnedPeerhost::Addr(here.local.ip()),
+        set: |expectations, client| client.peerhost = OwnedPeerhost::Addr(expectations.local.ip()),
         show: |client| client.peerhost.as_peerhost().to_string(),
     },
-    Field {
+    BrokerField {
         name: "sockport",
-        set: |here, client| client.sockport = here.port,
+        set: |expectations, client| client.sockport = expectations.port,
         show: |client| client.sockport.to_string(),
     },
-    Field {
+    BrokerField {
         name: "protocol",
         set: |_, client| client.protocol = "mqtt".into(),
         show: |client| format!("{:?}", client.protocol),
     },
-    Field {
+    BrokerField {
         name: "mountpoint",
         set: |_, client| client.mountpoint = "".into(),
         show: |client| format!("{:?}", client.mountpoint),
     },
-    Field {
+    BrokerField {
         name: "is_superuser",
         set: |_, client| client.is_superuser = false,
         show: |client| client.is_superuser.to_string(),
     },
     // This client has no certificate.
-    Field {
+    BrokerField {
         name: "cn",
         set: |_, client| client.extra.cn = client.extra.cn.take().map(|_| "".into()),
         show: |client| told(client.extra.cn.as_ref()),
     },
-    Field {
+    BrokerField {
         name: "dn",
         set: |_, client| client.extra.dn = client.extra.dn.take().map(|_| "".into()),
         show: |client| told(client.extra.dn.as_ref()),
     },
-    Field {
+    BrokerField {
         name: "at",
-        set: |here, client| client.extra.at = here.at.or(client.extra.at),
+        set: |expectations, client| client.extra.at = expectations.at.or(client.extra.at),
         show: |client| client.extra.at.map_or_else(|| "no time".to_owned(), |at| Zone::utc().exactly(at)),
     },
 ];
 
 /// The fields that may be anything.
-const UNKNOWN: [Field; 8] = [
-    Field {
+const UNKNOWN: [BrokerField; 8] = [
+    BrokerField {
         name: "node",
         set: |_, client| client.node = format!("{}-or-another", client.node).into(),
         show: |client| format!("{:?}", client.node),
     },
-    Field {
+    BrokerField {
         name: "anonymous",
         set: |_, client| client.anonymous = !client.anonymous,
         show: |client| client.anonymous.to_string(),
     },
-    Field {
+    BrokerField {
         name: "cluster",
         set: |_, client| {
             let another = |name: &str| format!("{name}-or-another").into();
@@ -106,30 +106,30 @@ const UNKNOWN: [Field; 8] = [
         },
         show: |client| told(client.extra.cluster.as_ref()),
     },
-    Field {
+    BrokerField {
         name: "peerport",
         set: |_, client| client.extra.peerport = client.extra.peerport.map(|port| port ^ 1),
         show: |client| told(client.extra.peerport.as_ref()),
     },
     // Whether the broker tells them, and so all that only some do.
-    Field {
+    BrokerField {
         name: "cluster",
-        set: |here, client| here.not_told(Fact::TellsCluster, &mut client.extra.cluster),
+        set: |expectations, client| expectations.not_told(Fact::TellsCluster, &mut client.extra.cluster),
         show: |client| told(client.extra.cluster.as_ref()),
     },
-    Field {
+    BrokerField {
         name: "peerport",
-        set: |here, client| here.not_told(Fact::TellsPeerport, &mut client.extra.peerport),
+        set: |expectations, client| expectations.not_told(Fact::TellsPeerport, &mut client.extra.peerport),
         show: |client| told(client.extra.peerport.as_ref()),
     },
-    Field {
+    BrokerField {
         name: "cn",
-        set: |here, client| here.not_told(Fact::TellsCertificate, &mut client.extra.cn),
+        set: |expectations, client| expectations.not_told(Fact::TellsCertificate, &mut client.extra.cn),
         show: |client| told(client.extra.cn.as_ref()),
     },
-    Field {
+    BrokerField {
         name: "dn",
-        set: |here, client| here.not_told(Fact::TellsCertificate, &mut client.extra.dn),
+        set: |expectations, client| expectations.not_told(Fact::TellsCertificate, &mut client.extra.dn),
         show: |client| told(client.extra.dn.as_ref()),
     },
 ];
@@ -142,7 +142,7 @@ fn told<T: fmt::Debug>(value: Option<&T>) -> String {
 /// The longest text that MQTT carries, in bytes.
 const MAX_TEXT: usize = u16::MAX as usize;
 
-impl<'s> Here<'s> {
+impl<'s> Expectations<'s> {
     /// Connects once, to know from where.
     pub(super) fn find(suite: &'s Suite, addresses: &[SocketAddr], patience: Duration) -> Result<Self, String> {
         let mut tried = Vec::new();
@@ -151,7 +151,7 @@ impl<'s> Here<'s> {
             match local {
                 Ok(local) => {
                     let at = suite.policy.asks_time().then(now_ms);
-                    return Ok(Here { suite, addresses: vec![*address], local, port: address.port(), at });
+                    return Ok(Expectations { suite, addresses: vec![*address], local, port: address.port(), at });
                 }
                 Err(error) => tried.push(format!("{address}: {error}")),
             }
@@ -169,7 +169,7 @@ impl<'s> Here<'s> {
     }
 
     /// What the broker must do, where it can show what the case asks; else why it cannot.
-    pub(super) fn shows(&self, case: &Case, version: Version) -> Result<Shown, String> {
+    pub(super) fn expected(&self, case: &Case, version: MqttVersion) -> Result<ExpectedAnswer, String> {
         if case.would {
             return Err("it is about rules in audit mode, which the broker is told nothing of".to_owned());
         }
@@ -184,9 +184,10 @@ impl<'s> Here<'s> {
         if self.suite.answer(&seen, &case.question).verdict != written {
             return Err(self.what_differs(case, written));
         }
-        let decides = |field: &&Field| self.suite.answer(&self.with(field, &seen), &case.question).verdict != written;
+        let decides =
+            |field: &&BrokerField| self.suite.answer(&self.with(field, &seen), &case.question).verdict != written;
         match UNKNOWN.iter().find(decides) {
-            None => Ok(Shown { client: seen, allowed }),
+            None => Ok(ExpectedAnswer { client: seen, allowed }),
             Some(field) => {
                 let value = (field.show)(&seen);
                 Err(format!("it is so where `{}` is {value}, which is not known of this broker", field.name))
@@ -202,7 +203,7 @@ impl<'s> Here<'s> {
         }
     }
 
-    fn with(&self, field: &Field, client: &OwnedClient) -> OwnedClient {
+    fn with(&self, field: &BrokerField, client: &OwnedClient) -> OwnedClient {
         let mut client = client.clone();
         (field.set)(self, &mut client);
         client
@@ -215,8 +216,9 @@ impl<'s> Here<'s> {
         let decides = |client: &OwnedClient| self.suite.answer(client, &case.question).verdict != written;
         let alone = changed.iter().any(|(_, client)| decides(client));
         let deciding = changed.iter().filter(|(_, client)| !alone || decides(client));
-        let told = deciding
-            .map(|(Field { name, show, .. }, client)| format!("`{name}` {}, not {}", show(client), show(&case.client)));
+        let told = deciding.map(|(BrokerField { name, show, .. }, client)| {
+            format!("`{name}` {}, not {}", show(client), show(&case.client))
+        });
         let told = told.collect::<Vec<_>>().join(", ");
         format!("from here the client has {told}, and the policy decides otherwise")
     }
@@ -257,7 +259,7 @@ impl<'s> Here<'s> {
 }
 
 /// Whether a client can ask this at all.
-fn can_be_sent(case: &Case, version: Version) -> Result<(), String> {
+fn can_be_sent(case: &Case, version: MqttVersion) -> Result<(), String> {
     let client = &case.client;
     let text = |what: &str, text: &str| match text {
         text if text.contains('\0') => Err(format!("MQTT carries no NUL in a {what}")),
@@ -271,7 +273,7 @@ fn can_be_sent(case: &Case, version: Version) -> Result<(), String> {
     text("username", &client.username)?;
     match &case.question {
         Question::Authenticate(password) => {
-            if version == Version::V3 && client.username.is_empty() && !password.is_empty() {
+            if version == MqttVersion::V3 && client.username.is_empty() && !password.is_empty() {
                 return Err("MQTT 3.1.1 carries no password without a username".to_owned());
             }
             text("password", password.expose())
@@ -285,7 +287,9 @@ fn can_be_sent(case: &Case, version: Version) -> Result<(), String> {
                 (None, Action::Subscribe, _) => {
                     Err("this is no topic filter, and a broker disconnects who subscribes to it".to_owned())
                 }
-                (Some(_), Action::Publish, Version::V3) if PREFIXES.iter().any(|prefix| topic.starts_with(prefix)) => {
+                (Some(_), Action::Publish, MqttVersion::V3)
+                    if PREFIXES.iter().any(|prefix| topic.starts_with(prefix)) =>
+                {
                     Err("in MQTT 3.1.1 only its arrival would show it, and nobody can subscribe to this name"
                         .to_owned())
                 }
@@ -296,5 +300,5 @@ fn can_be_sent(case: &Case, version: Version) -> Result<(), String> {
 }
 
 #[cfg(test)]
-#[path = "here_tests.rs"]
+#[path = "expected_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
 //! What a client can do of which some fields are known.
 
-use super::settle::{Known, Left};
+use super::known_client::{KnownClient, PartialMatch};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::Action;
 use exhook_policy_core::policy::model::Who;
@@ -14,22 +14,22 @@ use exhook_policy_core::topic::{Pattern, Request, Syntax};
 pub struct WhatCan<'p> {
     /// The login rules that can be about it, in order, up to one that surely decides; `None`
     /// without an `auth` section.
-    pub logins: Option<Vec<Login<'p>>>,
+    pub logins: Option<Vec<LoginRule<'p>>>,
     /// What becomes of a login that none of these decides; `None` where the last of them surely
     /// does.
     pub login_default: Option<Verdict>,
     /// The topic rules that can be about it and a publish, in order; `None` without an `acl`
     /// section.
-    pub publish: Option<Vec<Topics<'p>>>,
+    pub publish: Option<Vec<TopicRules<'p>>>,
     /// The same of a subscription.
-    pub subscribe: Option<Vec<Topics<'p>>>,
+    pub subscribe: Option<Vec<TopicRules<'p>>>,
     /// What becomes of topics that none of these is about.
     pub acl_default: Option<Verdict>,
 }
 
 /// A login rule that can be about the client.
 #[derive(Debug)]
-pub struct Login<'p> {
+pub struct LoginRule<'p> {
     /// The rule.
     pub rule: &'p str,
     /// Its line in the file, from 1.
@@ -45,7 +45,7 @@ pub struct Login<'p> {
 
 /// A topic rule that can be about the client.
 #[derive(Debug)]
-pub struct Topics<'p> {
+pub struct TopicRules<'p> {
     /// The rule.
     pub rule: &'p str,
     /// Its line in the file, from 1.
@@ -55,7 +55,7 @@ pub struct Topics<'p> {
     /// What must hold of what is not known; `None` where it surely is about the client.
     pub if_: Option<Who>,
     /// Its patterns, the client's values in them.
-    pub patterns: Vec<Filled>,
+    pub patterns: Vec<FilledPattern>,
     /// Of a rule that allows, the ids of the earlier rules that deny or ignore some of these
     /// topics, or may.
     pub except: Vec<&'p str>,
@@ -63,7 +63,7 @@ pub struct Topics<'p> {
 
 /// A pattern with the client's values in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filled {
+pub struct FilledPattern {
     /// How it is written.
     pub syntax: Syntax,
     /// The pattern. A placeholder whose value is not known stands in it as it is written.
@@ -72,18 +72,18 @@ pub struct Filled {
 
 impl<'p> WhatCan<'p> {
     /// Asks the policy.
-    pub fn ask(policy: &'p Policy, known: &Known<'_>) -> Self {
+    pub fn ask(policy: &'p Policy, known: &KnownClient<'_>) -> Self {
         let mut logins = Vec::new();
         let mut login_default = policy.auth_default();
         for rule in policy.auth_rules() {
-            let if_ = match known.settle(&rule.who) {
-                Left::No => continue,
-                Left::Open(who) => Some(who),
-                Left::Yes => None,
+            let if_ = match known.match_kind(&rule.who) {
+                PartialMatch::No => continue,
+                PartialMatch::Open(who) => Some(who),
+                PartialMatch::Yes => None,
             };
             let password = rule.password.and_then(|id| policy.passwords().get(id.0)).map(|source| source.name.as_str());
             let surely = if_.is_none() && password.is_none();
-            logins.push(Login { rule: &rule.id, line: rule.line, verdict: rule.verdict, password, if_ });
+            logins.push(LoginRule { rule: &rule.id, line: rule.line, verdict: rule.verdict, password, if_ });
             if surely {
                 login_default = None;
                 break;
@@ -100,49 +100,51 @@ impl<'p> WhatCan<'p> {
     }
 }
 
-fn topics<'p>(policy: &'p Policy, known: &Known<'_>, action: Action) -> Vec<Topics<'p>> {
-    let mut found: Vec<Topics<'p>> = Vec::new();
-    let mut takes: Vec<(&TopicRule, bool)> = Vec::new();
+fn topics<'p>(policy: &'p Policy, known: &KnownClient<'_>, action: Action) -> Vec<TopicRules<'p>> {
+    let mut found: Vec<TopicRules<'p>> = Vec::new();
+    let mut earlier: Vec<(&TopicRule, bool)> = Vec::new();
     for rule in policy.acl_rules().iter().filter(|rule| !rule.patterns(action).is_empty()) {
-        let if_ = match known.settle(&rule.who) {
-            Left::No => continue,
-            Left::Open(who) => Some(who),
-            Left::Yes => None,
+        let if_ = match known.match_kind(&rule.who) {
+            PartialMatch::No => continue,
+            PartialMatch::Open(who) => Some(who),
+            PartialMatch::Yes => None,
         };
-        // Whoever is not such a client does not meet the rule.
+        // A client of another kind does not meet the rule.
         let known = known.and(if_.as_ref());
         let mut except = Vec::new();
         let mut patterns = Vec::new();
         for pattern in rule.written(action) {
-            let Some(filled) = Filled::of(pattern, rule.verdict, &known) else { continue };
+            let Some(filled) = FilledPattern::of(pattern, rule.verdict, &known) else { continue };
             if rule.verdict == Verdict::Allow {
-                let cut: Vec<_> = takes
+                let taken: Vec<_> = earlier
                     .iter()
-                    .map(|(taking, surely)| (taking, cuts(taking, *surely, action, &filled, &known)))
+                    .map(|(taking, surely)| (taking, taken_topics(taking, *surely, action, &filled, &known)))
                     .collect();
-                if cut.iter().any(|(_, cut)| *cut == Cut::All) {
+                if taken.iter().any(|(_, taken)| *taken == TakenTopics::All) {
                     continue;
                 }
-                except.extend(cut.iter().filter(|(_, cut)| *cut == Cut::Some).map(|(taking, _)| taking.id.as_str()));
+                except.extend(
+                    taken.iter().filter(|(_, taken)| *taken == TakenTopics::Some).map(|(taking, _)| taking.id.as_str()),
+                );
             }
             patterns.push(filled);
         }
         if patterns.is_empty() {
             continue;
         }
-        except.sort_by_key(|id| takes.iter().position(|(taking, _)| taking.id == **id));
+        except.sort_by_key(|id| earlier.iter().position(|(taking, _)| taking.id == **id));
         except.dedup();
         if rule.verdict != Verdict::Allow {
-            takes.push((rule, if_.is_none()));
+            earlier.push((rule, if_.is_none()));
         }
-        found.push(Topics { rule: &rule.id, line: rule.line, verdict: rule.verdict, if_, patterns, except });
+        found.push(TopicRules { rule: &rule.id, line: rule.line, verdict: rule.verdict, if_, patterns, except });
     }
     found
 }
 
 /// How much of a pattern's topics an earlier rule takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
+enum TakenTopics {
     None,
     /// Some, or perhaps some.
     Some,
@@ -150,27 +152,33 @@ enum Cut {
     All,
 }
 
-fn cuts(taking: &TopicRule, surely: bool, action: Action, filled: &Filled, known: &Known<'_>) -> Cut {
-    let Some(wide) = filled.as_filter() else { return Cut::Some };
-    let Some(request) = Request::parse(Action::Subscribe, &wide) else { return Cut::Some };
+fn taken_topics(
+    taking: &TopicRule,
+    surely: bool,
+    action: Action,
+    filled: &FilledPattern,
+    known: &KnownClient<'_>,
+) -> TakenTopics {
+    let Some(wide) = filled.as_filter() else { return TakenTopics::Some };
+    let Some(request) = Request::parse(Action::Subscribe, &wide) else { return TakenTopics::Some };
     let unknown = |one| taking.written(action).iter().any(|pattern| pattern.has(one)) && known.value(one).is_none();
     if Placeholder::ALL.into_iter().any(unknown) {
-        return Cut::Some;
+        return TakenTopics::Some;
     }
     let identity =
         Identity { clientid: known.clientid.unwrap_or_default(), username: known.username.unwrap_or_default() };
     if !taking.patterns(action).touch(&request, identity) {
-        Cut::None
+        TakenTopics::None
     } else if surely && taking.patterns(action).cover(&request, identity) {
-        Cut::All
+        TakenTopics::All
     } else {
-        Cut::Some
+        TakenTopics::Some
     }
 }
 
-impl Filled {
+impl FilledPattern {
     /// `None` where the pattern matches nothing for this client.
-    fn of(pattern: &Pattern, verdict: Verdict, known: &Known<'_>) -> Option<Self> {
+    fn of(pattern: &Pattern, verdict: Verdict, known: &KnownClient<'_>) -> Option<Self> {
         // A value that is not known is taken for one that fits.
         let value = |one| known.value(one).unwrap_or("x");
         let identity = Identity { clientid: value(Placeholder::Clientid), username: value(Placeholder::Username) };
@@ -192,7 +200,7 @@ impl Filled {
             }
         }
         // The empty topic is none.
-        (!text.is_empty()).then(|| Filled { syntax: pattern.syntax(), text })
+        (!text.is_empty()).then(|| FilledPattern { syntax: pattern.syntax(), text })
     }
 
     /// A filter that receives every topic of it, where there is one.

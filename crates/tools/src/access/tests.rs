@@ -19,17 +19,17 @@ fn is(who: Option<&Who>, client: &Client<'_>, lists: &Lists) -> bool {
     who.is_none_or(|who| who.holds(client, lists) == Holds::Yes)
 }
 
-fn matches(case: &Case<'_>, client: &Client<'_>, lists: &Lists) -> bool {
+fn matches(case: &ClientCase<'_>, client: &Client<'_>, lists: &Lists) -> bool {
     let value = |wanted: &Option<String>, value: &str| wanted.as_ref().is_none_or(|wanted| wanted == value);
-    value(&case.way.clientid, client.clientid)
-        && value(&case.way.username, client.username)
+    value(&case.identity.clientid, client.clientid)
+        && value(&case.identity.username, client.username)
         && is(case.rest.as_ref(), client, lists)
 }
 
 /// Whether the answer says that the client can.
 fn says(answer: &WhoCan<'_>, client: &Client<'_>, lists: &Lists, found: impl Fn(&str) -> Found) -> bool {
     answer.allowed.iter().any(|answer| {
-        let taken = |except: &Except<'_>| {
+        let taken = |except: &ExceptedClients<'_>| {
             matches(&except.case, client, lists) && except.password.is_none_or(|name| found(name) != Found::Unknown)
         };
         matches(&answer.case, client, lists)
@@ -79,9 +79,9 @@ fn asked() -> impl Strategy<Value = (Action, String)> {
 }
 
 /// A client of whom some fields are hidden.
-fn hidden<'a>(client: &Client<'a>, hide: [bool; 7]) -> Known<'a> {
-    let all = Known::from(*client);
-    Known {
+fn hidden<'a>(client: &Client<'a>, hide: [bool; 7]) -> KnownClient<'a> {
+    let all = KnownClient::from(*client);
+    KnownClient {
         clientid: all.clientid.filter(|_| !hide[0]),
         username: all.username.filter(|_| !hide[1]),
         peerhost: all.peerhost.filter(|_| !hide[2]),
@@ -100,10 +100,10 @@ proptest! {
     fn what_is_left_holds_where_the_whole_does(who in who(), client in someone(), hide in any::<[bool; 7]>(), lists in contents(), others in contents()) {
         let lists = build(&filled(&lists, &others));
         let holds = who.holds(&client, &lists) == Holds::Yes;
-        match hidden(&client, hide).settle(&who) {
-            Left::No => prop_assert!(!holds),
-            Left::Yes => prop_assert!(holds),
-            Left::Open(left) => prop_assert_eq!(left.holds(&client, &lists) == Holds::Yes, holds, "{:?}", left),
+        match hidden(&client, hide).match_kind(&who) {
+            PartialMatch::No => prop_assert!(!holds),
+            PartialMatch::Yes => prop_assert!(holds),
+            PartialMatch::Open(left) => prop_assert_eq!(left.holds(&client, &lists) == Holds::Yes, holds, "{:?}", left),
         }
     }
 
@@ -115,7 +115,7 @@ proptest! {
         let policy = acl(default, rules);
         let lists = build(&filled(&lists, &others));
         for client in clients {
-            let answer = WhoCan::ask(&policy, Question::Topic(action, &topic), client.extra.at.unwrap());
+            let answer = WhoCan::ask(&policy, AccessQuestion::Topic(action, &topic), client.extra.at.unwrap());
             if answer.unsettled && (client.clientid.is_empty() || client.username.is_empty()) {
                 continue;
             }
@@ -133,7 +133,7 @@ proptest! {
         let policy = login_policy(&rules);
         let lists = build(&filled(&lists, &others));
         let decision = policy.login(&client, &lists, |source| answers[source.0]);
-        let answer = WhoCan::ask(&policy, Question::Connect, client.extra.at.unwrap());
+        let answer = WhoCan::ask(&policy, AccessQuestion::Connect, client.extra.at.unwrap());
         let said = says(&answer, &client, &lists, |name| answers[name.parse::<usize>().unwrap()]);
         prop_assert_eq!(said, decision.verdict == Verdict::Allow, "{:?} {:?}", decision, answer);
     }
@@ -148,7 +148,7 @@ proptest! {
         let answer = WhatCan::ask(&policy, &hidden(&client, hide));
         for topic in every_topic().iter().step_by(3) {
             let decision = policy.check_acl(&client, Action::Publish, topic, &lists);
-            let about = |step: &&Topics<'_>| is(step.if_.as_ref(), &client, &lists) && reaches(step, &client, topic);
+            let about = |step: &&TopicRules<'_>| is(step.if_.as_ref(), &client, &lists) && reaches(step, &client, topic);
             let steps = answer.publish.as_ref().unwrap();
             let first = steps.iter().find(about);
             prop_assert_eq!(first.map_or(DEFAULT, |step| step.rule), decision.rule, "{}: {:?}", topic, answer);
@@ -182,8 +182,8 @@ fn login_policy(rules: &[Login1]) -> Policy {
 }
 
 /// Whether the patterns of a step, as they are told, reach a topic name.
-fn reaches(step: &Topics<'_>, client: &Client<'_>, topic: &str) -> bool {
-    let pattern = |filled: &Filled| match filled.syntax {
+fn reaches(step: &TopicRules<'_>, client: &Client<'_>, topic: &str) -> bool {
+    let pattern = |filled: &FilledPattern| match filled.syntax {
         Syntax::Filter => Pattern::filter(&filled.text).unwrap(),
         Syntax::Glob => Pattern::glob(&filled.text).unwrap(),
         Syntax::Regex => Pattern::regex(&filled.text).unwrap(),

@@ -11,7 +11,7 @@ use exhook_policy_core::text::{Placeholder, Template, Work};
 /// A client of which some fields are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are those of `Client` and `Extra`")]
-pub struct Known<'a> {
+pub struct KnownClient<'a> {
     pub clientid: Option<&'a str>,
     pub username: Option<&'a str>,
     pub peerhost: Option<Peerhost<'a>>,
@@ -30,7 +30,7 @@ pub struct Known<'a> {
 
 /// What is left to ask.
 #[derive(Debug, Clone)]
-pub enum Left<T> {
+pub enum PartialMatch<T> {
     /// It does not hold, whatever the other fields are.
     No,
     /// This.
@@ -39,9 +39,9 @@ pub enum Left<T> {
     Yes,
 }
 
-impl<'a> From<Client<'a>> for Known<'a> {
+impl<'a> From<Client<'a>> for KnownClient<'a> {
     fn from(client: Client<'a>) -> Self {
-        Known {
+        KnownClient {
             clientid: Some(client.clientid),
             username: Some(client.username),
             peerhost: Some(client.peerhost),
@@ -60,7 +60,7 @@ impl<'a> From<Client<'a>> for Known<'a> {
     }
 }
 
-impl<'a> Known<'a> {
+impl<'a> KnownClient<'a> {
     fn text(&self, field: TextField) -> Option<&'a str> {
         match field {
             TextField::Clientid => self.clientid,
@@ -119,20 +119,24 @@ impl<'a> Known<'a> {
     /// What is left of a kind of client. Whether a list holds a value is left open, also where the
     /// value is known: lists are named and not told. A kind with a name of which nothing is settled
     /// keeps its name.
-    pub fn settle(&self, who: &Who) -> Left<Who> {
+    pub fn match_kind(&self, who: &Who) -> PartialMatch<Who> {
         match who {
-            Who::Everyone => Left::Yes,
-            Who::Named(named) => match self.settle(&named.who) {
-                Left::Open(_) if !self.says_of(&named.who) => Left::Open(who.clone()),
-                left @ (Left::No | Left::Open(_) | Left::Yes) => left,
+            Who::Everyone => PartialMatch::Yes,
+            Who::Named(named) => match self.match_kind(&named.who) {
+                PartialMatch::Open(_) if !self.says_of(&named.who) => PartialMatch::Open(who.clone()),
+                left @ (PartialMatch::No | PartialMatch::Open(_) | PartialMatch::Yes) => left,
             },
-            Who::Any(each) => any(each.iter().map(|who| self.settle(who)), Who::Any),
-            Who::All(conditions) => all(conditions.iter().map(|one| self.settle_condition(one))).map(Who::All),
-            Who::During(when, who) => match (when.holds(self.at), self.settle(who)) {
-                (Holds::No, _) | (_, Left::No) => Left::No,
-                (Holds::Yes, left @ (Left::Open(_) | Left::Yes)) => left,
-                (Holds::CannotTell, Left::Open(who)) => Left::Open(Who::During(Arc::clone(when), Box::new(who))),
-                (Holds::CannotTell, Left::Yes) => Left::Open(Who::During(Arc::clone(when), Box::new(Who::Everyone))),
+            Who::Any(each) => any(each.iter().map(|who| self.match_kind(who)), Who::Any),
+            Who::All(conditions) => all(conditions.iter().map(|one| self.match_condition(one))).map(Who::All),
+            Who::During(when, who) => match (when.holds(self.at), self.match_kind(who)) {
+                (Holds::No, _) | (_, PartialMatch::No) => PartialMatch::No,
+                (Holds::Yes, left @ (PartialMatch::Open(_) | PartialMatch::Yes)) => left,
+                (Holds::CannotTell, PartialMatch::Open(who)) => {
+                    PartialMatch::Open(Who::During(Arc::clone(when), Box::new(who)))
+                }
+                (Holds::CannotTell, PartialMatch::Yes) => {
+                    PartialMatch::Open(Who::During(Arc::clone(when), Box::new(Who::Everyone)))
+                }
             },
         }
     }
@@ -166,24 +170,26 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn settle_condition(&self, condition: &Condition) -> Left<Condition> {
+    fn match_condition(&self, condition: &Condition) -> PartialMatch<Condition> {
         let of_port = |port: &PortCondition, known: Option<u16>| match known {
             Some(known) => decided(port.holds(known)),
-            None => Left::Open(condition.clone()),
+            None => PartialMatch::Open(condition.clone()),
         };
         let flag = |known: Option<bool>, expected: bool| match known {
             Some(known) => decided(known == expected),
-            None => Left::Open(condition.clone()),
+            None => PartialMatch::Open(condition.clone()),
         };
         match condition {
-            Condition::Text(field, text) => match (self.text(*field), self.settle_text(text, self.text(*field))) {
+            Condition::Text(field, text) => match (self.text(*field), self.match_text(text, self.text(*field))) {
                 // What is known of one field may be asked of the other.
-                (Some(value), Left::Open(TextCondition::Equals(template))) if template.as_placeholder().is_some() => {
+                (Some(value), PartialMatch::Open(TextCondition::Equals(template)))
+                    if template.as_placeholder().is_some() =>
+                {
                     other_field(&template, value)
                 }
                 (_, left) => left.map(|left| Condition::Text(*field, left)),
             },
-            Condition::Peerhost(host) => self.settle_host(host).map(Condition::Peerhost),
+            Condition::Peerhost(host) => self.match_host(host).map(Condition::Peerhost),
             Condition::Sockport(port) => of_port(port, self.sockport),
             Condition::Peerport(port) => of_port(port, self.peerport),
             Condition::IsSuperuser(expected) => flag(self.is_superuser, *expected),
@@ -191,104 +197,106 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn settle_text(&self, condition: &TextCondition, value: Option<&str>) -> Left<TextCondition> {
+    fn match_text(&self, condition: &TextCondition, value: Option<&str>) -> PartialMatch<TextCondition> {
         match condition {
             TextCondition::Equals(template) => {
-                let Some(filled) = template.fill(|placeholder| self.value(placeholder)) else { return Left::No };
+                let Some(filled) = template.fill(|placeholder| self.value(placeholder)) else {
+                    return PartialMatch::No;
+                };
                 match (filled.as_literal(), value) {
                     (Some(text), Some(value)) => decided(text == value),
-                    (_, Some("")) => Left::No,
-                    _ => Left::Open(TextCondition::Equals(filled)),
+                    (_, Some("")) => PartialMatch::No,
+                    _ => PartialMatch::Open(TextCondition::Equals(filled)),
                 }
             }
             TextCondition::Matches(matcher) => match value {
                 Some(value) => match matcher.matches(value, &Work::of_question()) {
                     Some(holds) => decided(holds),
-                    None => Left::Open(condition.clone()),
+                    None => PartialMatch::Open(condition.clone()),
                 },
-                None => Left::Open(condition.clone()),
+                None => PartialMatch::Open(condition.clone()),
             },
-            TextCondition::In(_) => Left::Open(condition.clone()),
-            TextCondition::Not(inner) => match self.settle_text(inner, value) {
-                Left::No => Left::Yes,
-                Left::Open(inner) => Left::Open(TextCondition::Not(Box::new(inner))),
-                Left::Yes => Left::No,
+            TextCondition::In(_) => PartialMatch::Open(condition.clone()),
+            TextCondition::Not(inner) => match self.match_text(inner, value) {
+                PartialMatch::No => PartialMatch::Yes,
+                PartialMatch::Open(inner) => PartialMatch::Open(TextCondition::Not(Box::new(inner))),
+                PartialMatch::Yes => PartialMatch::No,
             },
-            TextCondition::Any(each) => any(each.iter().map(|one| self.settle_text(one, value)), TextCondition::Any),
+            TextCondition::Any(each) => any(each.iter().map(|one| self.match_text(one, value)), TextCondition::Any),
         }
     }
 
-    fn settle_host(&self, condition: &HostCondition) -> Left<HostCondition> {
+    fn match_host(&self, condition: &HostCondition) -> PartialMatch<HostCondition> {
         match condition {
             HostCondition::Address(_) | HostCondition::Network(_) | HostCondition::Matches(_) => match self.peerhost {
                 Some(peerhost) => match condition.holds(peerhost, &Lists::default()) {
-                    Holds::Yes => Left::Yes,
-                    Holds::No => Left::No,
-                    Holds::CannotTell => Left::Open(condition.clone()),
+                    Holds::Yes => PartialMatch::Yes,
+                    Holds::No => PartialMatch::No,
+                    Holds::CannotTell => PartialMatch::Open(condition.clone()),
                 },
-                None => Left::Open(condition.clone()),
+                None => PartialMatch::Open(condition.clone()),
             },
-            HostCondition::In(_) => Left::Open(condition.clone()),
-            HostCondition::Not(inner) => match self.settle_host(inner) {
-                Left::No => Left::Yes,
-                Left::Open(inner) => Left::Open(HostCondition::Not(Box::new(inner))),
-                Left::Yes => Left::No,
+            HostCondition::In(_) => PartialMatch::Open(condition.clone()),
+            HostCondition::Not(inner) => match self.match_host(inner) {
+                PartialMatch::No => PartialMatch::Yes,
+                PartialMatch::Open(inner) => PartialMatch::Open(HostCondition::Not(Box::new(inner))),
+                PartialMatch::Yes => PartialMatch::No,
             },
-            HostCondition::Any(each) => any(each.iter().map(|one| self.settle_host(one)), HostCondition::Any),
+            HostCondition::Any(each) => any(each.iter().map(|one| self.match_host(one)), HostCondition::Any),
         }
     }
 }
 
 /// `clientid: "${username}"` of a known clientid is a condition on the username.
-fn other_field(template: &Template, value: &str) -> Left<Condition> {
+fn other_field(template: &Template, value: &str) -> PartialMatch<Condition> {
     let field = match template.as_placeholder() {
         Some(Placeholder::Clientid) => TextField::Clientid,
         Some(Placeholder::Username) | None => TextField::Username,
     };
-    Left::Open(Condition::Text(field, TextCondition::Equals(Template::literal(value))))
+    PartialMatch::Open(Condition::Text(field, TextCondition::Equals(Template::literal(value))))
 }
 
-impl<T> Left<T> {
-    fn map<U>(self, map: impl FnOnce(T) -> U) -> Left<U> {
+impl<T> PartialMatch<T> {
+    fn map<U>(self, map: impl FnOnce(T) -> U) -> PartialMatch<U> {
         match self {
-            Left::No => Left::No,
-            Left::Open(left) => Left::Open(map(left)),
-            Left::Yes => Left::Yes,
+            PartialMatch::No => PartialMatch::No,
+            PartialMatch::Open(left) => PartialMatch::Open(map(left)),
+            PartialMatch::Yes => PartialMatch::Yes,
         }
     }
 }
 
-fn decided<T>(holds: bool) -> Left<T> {
-    if holds { Left::Yes } else { Left::No }
+fn decided<T>(holds: bool) -> PartialMatch<T> {
+    if holds { PartialMatch::Yes } else { PartialMatch::No }
 }
 
-fn any<T>(each: impl Iterator<Item = Left<T>>, join: impl FnOnce(Vec<T>) -> T) -> Left<T> {
+fn any<T>(each: impl Iterator<Item = PartialMatch<T>>, join: impl FnOnce(Vec<T>) -> T) -> PartialMatch<T> {
     let mut open = Vec::new();
     for one in each {
         match one {
-            Left::No => {}
-            Left::Open(one) => open.push(one),
-            Left::Yes => return Left::Yes,
+            PartialMatch::No => {}
+            PartialMatch::Open(one) => open.push(one),
+            PartialMatch::Yes => return PartialMatch::Yes,
         }
     }
     match open.pop() {
-        None => Left::No,
-        Some(only) if open.is_empty() => Left::Open(only),
+        None => PartialMatch::No,
+        Some(only) if open.is_empty() => PartialMatch::Open(only),
         Some(last) => {
             open.push(last);
-            Left::Open(join(open))
+            PartialMatch::Open(join(open))
         }
     }
 }
 
-fn all<T>(each: impl Iterator<Item = Left<T>>) -> Left<Vec<T>> {
+fn all<T>(each: impl Iterator<Item = PartialMatch<T>>) -> PartialMatch<Vec<T>> {
     let mut open = Vec::new();
     for one in each {
         match one {
-            Left::No => return Left::No,
-            Left::Open(one) => open.push(one),
-            Left::Yes => {}
+            PartialMatch::No => return PartialMatch::No,
+            PartialMatch::Open(one) => open.push(one),
+            PartialMatch::Yes => {}
         }
     }
-    if open.is_empty() { Left::Yes } else { Left::Open(open) }
+    if open.is_empty() { PartialMatch::Yes } else { PartialMatch::Open(open) }
 }

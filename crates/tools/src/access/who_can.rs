@@ -1,7 +1,7 @@
 //! Who can log in, publish to a topic or subscribe to a filter.
 
-use super::settle::{Known, Left};
-use super::solve::{Way, When};
+use super::identities::{RequiredIdentities, RequiredIdentity};
+use super::known_client::{KnownClient, PartialMatch};
 use exhook_policy_core::decision::{DEFAULT, INVALID_TOPIC, Verdict};
 use exhook_policy_core::event::{Action, Shown};
 use exhook_policy_core::policy::Policy;
@@ -12,7 +12,7 @@ use exhook_policy_core::topic::Request;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question<'a> {
+pub enum AccessQuestion<'a> {
     /// To log in.
     Connect,
     /// To publish to a topic name or subscribe to a topic filter.
@@ -24,10 +24,10 @@ pub enum Question<'a> {
 pub struct WhoCan<'p> {
     /// Whom the policy allows it, in the order of the rules. A client of any case that no exception
     /// takes can do it, and nobody else.
-    pub allowed: Vec<Answer<'p>>,
+    pub allowed: Vec<AllowedClients<'p>>,
     /// To whom something else happens than to everyone else: the rules that deny or ignore where
     /// that is not what is said of everyone else, unless an earlier rule decides.
-    pub others: Vec<Except<'p>>,
+    pub others: Vec<ExceptedClients<'p>>,
     /// What becomes of those of whom no rule says anything, and the rule that says so or one of the
     /// reserved ids; `None` where a rule allows it to whomever the rules before it leave.
     pub otherwise: Option<(Verdict, &'p str)>,
@@ -38,22 +38,22 @@ pub struct WhoCan<'p> {
 
 /// Some clients that are allowed it.
 #[derive(Debug)]
-pub struct Answer<'p> {
+pub struct AllowedClients<'p> {
     /// The rule that allows it, or [`DEFAULT`].
     pub rule: &'p str,
     /// The rule's line in the file, from 1; `None` for the default.
     pub line: Option<usize>,
     /// Who they are.
-    pub case: Case<'p>,
+    pub case: ClientCase<'p>,
     /// The password source by which they must log in.
     pub password: Option<&'p str>,
     /// Who of them are not, because of earlier rules.
-    pub except: Vec<Except<'p>>,
+    pub except: Vec<ExceptedClients<'p>>,
 }
 
 /// Clients that an earlier rule takes out.
 #[derive(Debug, Clone)]
-pub struct Except<'p> {
+pub struct ExceptedClients<'p> {
     /// The rule.
     pub rule: &'p str,
     /// Its line in the file, from 1.
@@ -61,35 +61,35 @@ pub struct Except<'p> {
     /// What it says.
     pub verdict: Verdict,
     /// Whom it takes.
-    pub case: Case<'p>,
+    pub case: ClientCase<'p>,
     /// It takes those whom this password source knows: by its password they get in or do not.
     pub password: Option<&'p str>,
 }
 
 /// Clients of one kind.
 #[derive(Debug, Clone)]
-pub struct Case<'p> {
+pub struct ClientCase<'p> {
     /// The name of the kind that the rule is about, where it has one.
     pub kind: Option<&'p str>,
     /// The values that the topic asks for.
-    pub way: Way,
+    pub identity: RequiredIdentity,
     /// What else must hold of them; `None` where nothing does.
     pub rest: Option<Who>,
 }
 
 /// What one rule says, of whom.
-struct Entry<'p> {
+struct RuleCases<'p> {
     rule: &'p str,
     line: usize,
     verdict: Verdict,
     password: Option<&'p str>,
-    cases: Vec<Case<'p>>,
+    cases: Vec<ClientCase<'p>>,
 }
 
-impl<'p> Entry<'p> {
-    fn takes(&self, case: &Case<'p>) -> Except<'p> {
-        let Entry { rule, line, verdict, password, .. } = *self;
-        Except { rule, line, verdict, case: case.clone(), password }
+impl<'p> RuleCases<'p> {
+    fn takes(&self, case: &ClientCase<'p>) -> ExceptedClients<'p> {
+        let RuleCases { rule, line, verdict, password, .. } = *self;
+        ExceptedClients { rule, line, verdict, case: case.clone(), password }
     }
 }
 
@@ -104,14 +104,14 @@ enum Overlap {
 impl<'p> WhoCan<'p> {
     /// Asks the policy who can at this moment, Unix milliseconds. Without the section that decides
     /// it is the broker's matter.
-    pub fn ask(policy: &'p Policy, question: Question<'_>, at: i64) -> Self {
-        let mut rules = Rules { entries: Vec::new(), takes_everyone: None, unsettled: false };
+    pub fn ask(policy: &'p Policy, question: AccessQuestion<'_>, at: i64) -> Self {
+        let mut rules = RulesInOrder { entries: Vec::new(), takes_everyone: None, unsettled: false };
         let default = match question {
-            Question::Connect => {
+            AccessQuestion::Connect => {
                 rules.logins(policy, at);
                 policy.auth_default()
             }
-            Question::Topic(action, topic) => {
+            AccessQuestion::Topic(action, topic) => {
                 let Some(request) = Request::parse(action, topic) else {
                     let otherwise = if policy.acl_default().is_some() { (Verdict::Deny, INVALID_TOPIC) } else { LEFT };
                     return WhoCan {
@@ -135,19 +135,19 @@ impl<'p> WhoCan<'p> {
 const LEFT: (Verdict, &str) = (Verdict::Ignore, DEFAULT);
 
 /// What the rules say, in their order.
-struct Rules<'p> {
-    entries: Vec<Entry<'p>>,
+struct RulesInOrder<'p> {
+    entries: Vec<RuleCases<'p>>,
     /// The last entry, where no client comes past it.
     takes_everyone: Option<(Verdict, &'p str)>,
     unsettled: bool,
 }
 
-impl<'p> Rules<'p> {
+impl<'p> RulesInOrder<'p> {
     fn logins(&mut self, policy: &'p Policy, at: i64) {
         for rule in policy.auth_rules() {
             let password = rule.password.and_then(|id| policy.passwords().get(id.0)).map(|source| source.name.as_str());
-            let cases = cases(&rule.who, &When::always(), at);
-            let entry = Entry { rule: &rule.id, line: rule.line, verdict: rule.verdict, password, cases };
+            let cases = cases(&rule.who, &RequiredIdentities::always(), at);
+            let entry = RuleCases { rule: &rule.id, line: rule.line, verdict: rule.verdict, password, cases };
             if self.add(entry, false) {
                 return;
             }
@@ -156,13 +156,13 @@ impl<'p> Rules<'p> {
 
     fn topics(&mut self, policy: &'p Policy, action: Action, request: &Request<'_>, at: i64) {
         for rule in policy.acl_rules().iter().filter(|rule| !rule.patterns(action).is_empty()) {
-            let when = When::of(rule, action, request);
+            let when = RequiredIdentities::of(rule, action, request);
             self.unsettled |= when.unsettled;
             let cases = cases(&rule.who, &when, at);
             // What leaves a part to the broker leaves the whole to later rules, which cannot allow
             // it.
             let part = rule.verdict == Verdict::Ignore && request.is_wildcard();
-            let entry = Entry { rule: &rule.id, line: rule.line, verdict: rule.verdict, password: None, cases };
+            let entry = RuleCases { rule: &rule.id, line: rule.line, verdict: rule.verdict, password: None, cases };
             if self.add(entry, part) {
                 return;
             }
@@ -170,9 +170,9 @@ impl<'p> Rules<'p> {
     }
 
     /// True where no client comes past the entry.
-    fn add(&mut self, entry: Entry<'p>, part: bool) -> bool {
+    fn add(&mut self, entry: RuleCases<'p>, part: bool) -> bool {
         let surely = entry.password.is_none() && !self.unsettled && !part;
-        let everyone = surely && entry.cases.iter().any(Case::is_everyone);
+        let everyone = surely && entry.cases.iter().any(ClientCase::is_everyone);
         if everyone {
             self.takes_everyone = Some((entry.verdict, entry.rule));
         }
@@ -186,7 +186,7 @@ impl<'p> Rules<'p> {
             for case in &entry.cases {
                 let Some(except) = self.except(case, at) else { continue };
                 let (rule, line, password) = (entry.rule, Some(entry.line), entry.password);
-                allowed.push(Answer { rule, line, case: case.clone(), password, except });
+                allowed.push(AllowedClients { rule, line, case: case.clone(), password, except });
             }
         }
         let mut otherwise = match self.takes_everyone {
@@ -195,13 +195,15 @@ impl<'p> Rules<'p> {
             None => Some((default, DEFAULT)),
         };
         if otherwise == Some((Verdict::Allow, DEFAULT)) {
-            let case = Case::everyone();
+            let case = ClientCase::everyone();
             match self.except(&case, self.entries.len()) {
-                Some(except) => allowed.push(Answer { rule: DEFAULT, line: None, case, password: None, except }),
+                Some(except) => {
+                    allowed.push(AllowedClients { rule: DEFAULT, line: None, case, password: None, except });
+                }
                 None => otherwise = None,
             }
         }
-        let usual = |entry: &Entry<'_>| match otherwise {
+        let usual = |entry: &RuleCases<'_>| match otherwise {
             // The exceptions have told of them.
             Some((Verdict::Allow, _)) => true,
             Some((verdict, _)) => verdict == entry.verdict,
@@ -213,7 +215,7 @@ impl<'p> Rules<'p> {
     }
 
     /// Whom the entries before this place take out of a case; `None` where that is everyone.
-    fn except(&self, case: &Case<'p>, before: usize) -> Option<Vec<Except<'p>>> {
+    fn except(&self, case: &ClientCase<'p>, before: usize) -> Option<Vec<ExceptedClients<'p>>> {
         let mut except = Vec::new();
         for entry in self.entries.iter().take(before) {
             if entry.verdict == Verdict::Allow && entry.password.is_none() {
@@ -233,7 +235,7 @@ impl<'p> Rules<'p> {
 }
 
 /// The cases in which a rule about these clients is about them.
-fn cases<'p>(who: &'p Who, when: &When, at: i64) -> Vec<Case<'p>> {
+fn cases<'p>(who: &'p Who, when: &RequiredIdentities, at: i64) -> Vec<ClientCase<'p>> {
     let who = match who {
         Who::During(times, _) if times.holds(Some(at)) == Holds::No => return Vec::new(),
         Who::During(_, who) => who,
@@ -244,14 +246,14 @@ fn cases<'p>(who: &'p Who, when: &When, at: i64) -> Vec<Case<'p>> {
         Who::Everyone | Who::Named(_) | Who::All(_) | Who::During(..) => std::slice::from_ref(who),
     };
     let mut cases = Vec::new();
-    for way in &when.ways {
+    for identity in &when.identities {
         for who in each {
-            let rest = match way.known().settle(who) {
-                Left::No => continue,
-                Left::Open(rest) => Some(rest),
-                Left::Yes => None,
+            let rest = match identity.known().match_kind(who) {
+                PartialMatch::No => continue,
+                PartialMatch::Open(rest) => Some(rest),
+                PartialMatch::Yes => None,
             };
-            cases.push(Case { kind: kind(who), way: way.clone(), rest });
+            cases.push(ClientCase { kind: kind(who), identity: identity.clone(), rest });
         }
     }
     cases
@@ -264,49 +266,49 @@ fn kind(who: &Who) -> Option<&str> {
     }
 }
 
-impl Way {
-    fn known(&self) -> Known<'_> {
-        Known { clientid: self.clientid.as_deref(), username: self.username.as_deref(), ..Known::default() }
+impl RequiredIdentity {
+    fn known(&self) -> KnownClient<'_> {
+        KnownClient { clientid: self.clientid.as_deref(), username: self.username.as_deref(), ..KnownClient::default() }
     }
 }
 
-impl Case<'_> {
+impl ClientCase<'_> {
     fn everyone() -> Self {
-        Case { kind: None, way: Way { clientid: None, username: None }, rest: None }
+        ClientCase { kind: None, identity: RequiredIdentity { clientid: None, username: None }, rest: None }
     }
 
     /// Whether every client is of this case.
     pub fn is_everyone(&self) -> bool {
-        self.way.is_any() && self.rest.is_none()
+        self.identity.is_any() && self.rest.is_none()
     }
 
     /// What every client of the case has.
-    fn known(&self) -> Known<'_> {
-        self.way.known().and(self.rest.as_ref())
+    fn known(&self) -> KnownClient<'_> {
+        self.identity.known().and(self.rest.as_ref())
     }
 
     /// Whether clients of this case are of the other.
-    fn overlap(&self, other: &Case<'_>) -> Overlap {
+    fn overlap(&self, other: &ClientCase<'_>) -> Overlap {
         let (own, others) = (self.known(), other.known());
         let rest = self.rest.as_ref().unwrap_or(&Who::Everyone);
-        if matches!(others.settle(rest), Left::No)
+        if matches!(others.match_kind(rest), PartialMatch::No)
             || differ(own.clientid, others.clientid)
             || differ(own.username, others.username)
         {
             return Overlap::None;
         }
-        let same_way =
-            has(own.clientid, other.way.clientid.as_deref()) && has(own.username, other.way.username.as_deref());
-        match own.settle(other.rest.as_ref().unwrap_or(&Who::Everyone)) {
-            Left::No => Overlap::None,
-            Left::Yes if same_way => Overlap::All,
-            Left::Open(_) | Left::Yes => Overlap::Some,
+        let same_way = has(own.clientid, other.identity.clientid.as_deref())
+            && has(own.username, other.identity.username.as_deref());
+        match own.match_kind(other.rest.as_ref().unwrap_or(&Who::Everyone)) {
+            PartialMatch::No => Overlap::None,
+            PartialMatch::Yes if same_way => Overlap::All,
+            PartialMatch::Open(_) | PartialMatch::Yes => Overlap::Some,
         }
     }
 
     /// Who they are, in words.
     pub fn words(&self, words: Words<'_>) -> String {
-        let values = [("clientid", &self.way.clientid), ("username", &self.way.username)];
+        let values = [("clientid", &self.identity.clientid), ("username", &self.identity.username)];
         let values: Vec<String> =
             values.iter().filter_map(|(name, value)| Some(format!("{name} {}", Shown(value.as_ref()?)))).collect();
         let values = values.join(" and ");
