@@ -7,14 +7,15 @@
 //! - [`launch`]: by which name the program was called: the broker's `python3` or `java`, or a person's
 //!   `exhook-policy`.
 //! - [`replay`]: recorded events, JSON lines or frames, put to a policy again.
-//! - [`mqtt`], [`live`]: a small MQTT client, and the tests of a policy tried on a live broker with it.
+//! - [`mqtt`]: a small MQTT client.
+//! - [`broker_tests`]: the tests of a policy, tried on a live broker with that client.
 //! - [`doctor`]: reads a broker's settings for what fails open.
 //! - [`cli`]: the commands.
 
+pub mod broker_tests;
 pub mod cli;
 pub mod doctor;
 pub mod launch;
-pub mod live;
 pub mod mqtt;
 pub mod replay;
 

@@ -21,7 +21,7 @@ use exhook_policy_core::policy::show::Words;
 use exhook_policy_core::policy::when::moment::{self, Edge};
 use exhook_policy_core::policy::{Loaded, Policy};
 use exhook_policy_runtime::files::policies;
-use exhook_policy_tools::reverse::Question;
+use exhook_policy_tools::access::AccessQuestion;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,11 +56,11 @@ struct QuestionArgs {
 
 impl QuestionArgs {
     /// `None` where a topic stands behind `connect`.
-    fn question(&self) -> Option<Question<'_>> {
+    fn question(&self) -> Option<AccessQuestion<'_>> {
         match (self.asked, self.topic.as_deref()) {
-            (Asked::Connect, None) => Some(Question::Connect),
-            (Asked::Publish, Some(topic)) => Some(Question::Topic(Action::Publish, topic)),
-            (Asked::Subscribe, Some(topic)) => Some(Question::Topic(Action::Subscribe, topic)),
+            (Asked::Connect, None) => Some(AccessQuestion::Connect),
+            (Asked::Publish, Some(topic)) => Some(AccessQuestion::Topic(Action::Publish, topic)),
+            (Asked::Subscribe, Some(topic)) => Some(AccessQuestion::Topic(Action::Subscribe, topic)),
             (Asked::Connect, Some(_)) | (Asked::Publish | Asked::Subscribe, None) => None,
         }
     }
@@ -121,10 +121,10 @@ fn no_rule(id: &str, section: &str) -> String {
 }
 
 /// The section that a question is about.
-fn section(question: Question<'_>) -> &'static str {
+fn section(question: AccessQuestion<'_>) -> &'static str {
     match question {
-        Question::Connect => "auth",
-        Question::Topic(..) => "acl",
+        AccessQuestion::Connect => "auth",
+        AccessQuestion::Topic(..) => "acl",
     }
 }
 

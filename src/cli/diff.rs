@@ -13,7 +13,7 @@ use exhook_policy_runtime::clock::now_ms;
 use exhook_policy_runtime::files::policies;
 use exhook_policy_tools::analysis::Budget;
 use exhook_policy_tools::analysis::diff::diff;
-use show::Report;
+use show::DiffReport;
 
 mod events;
 mod show;
@@ -73,18 +73,18 @@ fn compare(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
         (Ok(old), Ok(new)) => (old, new),
         (old, new) => return Err([old.err(), new.err()].into_iter().flatten().collect()),
     };
-    let show = |report: &Report<'_>, out: &mut _| {
+    let show = |report: &DiffReport<'_>, out: &mut _| {
         show(args, report, out).map_err(|error| format!("error: the report cannot be printed: {error}"))
     };
     if args.events.is_empty() {
         let mut budget = Budget::new(STEPS.saturating_mul(args.effort.into()));
         let found = diff(&old, &new, now_ms(), &mut budget);
-        let report = Report::of_all(&args.old, &args.new, &found);
+        let report = DiffReport::of_all(&args.old, &args.new, &found);
         show(&report, out)?;
         return Ok(ExitCode::from(u8::from(report.is_alarming(args.allow_narrowing))));
     }
     let found = events::compare(&args.events, &args.world, [&old, &new])?;
-    let report = Report::of_events(&args.old, &args.new, &found);
+    let report = DiffReport::of_events(&args.old, &args.new, &found);
     show(&report, out)?;
     if found.events.questions == 0 {
         return Err("error: none of the events is a question".to_owned());
@@ -99,7 +99,7 @@ fn load(path: &Path) -> Result<Policy, String> {
     policies::load(path).map(|loaded| Policy::compile(loaded.model)).map_err(|report| report.to_string())
 }
 
-fn show(args: &Args, report: &Report<'_>, out: &mut impl Write) -> io::Result<()> {
+fn show(args: &Args, report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
     match args.format {
         Format::Human => report.human(out)?,
         Format::Json => report.json(out)?,

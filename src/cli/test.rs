@@ -1,10 +1,10 @@
 //! `exhook-policy test`: whether policies do what their tests say.
 
+mod broker;
 mod find;
 mod human;
 mod json;
 mod junit;
-mod live;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     min_coverage: Option<u8>,
     #[command(flatten)]
-    live: live::LiveArgs,
+    broker: broker::BrokerTestArgs,
 }
 
 /// One document for all files.
@@ -172,8 +172,8 @@ pub fn run(args: &Args) -> ExitCode {
 fn test(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
     let files = find::find(&args.files)?;
     let suites: Vec<_> = files.iter().map(|file| (file, policies::load_suite(file))).collect();
-    if let Some(broker) = &args.live.broker {
-        return live::test(&args.live, broker, &suites, |test| args.runs(test), args.format, out);
+    if let Some(broker) = &args.broker.broker {
+        return broker::test(&args.broker, broker, &suites, |test| args.runs(test), args.format, out);
     }
     let results = results(&suites, args);
     let count = results.count();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Finding;
-use crate::mqtt::{Connected, Connection, Login, Refusal, Version, resolve};
+use crate::mqtt::{LoginResult, MqttConnection, MqttLogin, MqttRefusal, MqttVersion, resolve};
 use exhook_policy_core::decision::{Mode, Verdict};
 use exhook_policy_core::event::{Client, Extra, Peerhost};
 use exhook_policy_core::policy::lists::Lists;
@@ -25,10 +25,11 @@ pub fn probe(broker: &str, patience: Duration, policy: Option<(&Policy, &Lists)>
             return Finding::fine(about, "not tried: the policy does not refuse a stranger");
         }
     }
-    let login = Login { clientid: &name, username: &name, password: &name };
-    let answer = resolve(broker).and_then(|addresses| Connection::login(&addresses, Version::V3, login, patience));
+    let login = MqttLogin { clientid: &name, username: &name, password: &name };
+    let answer =
+        resolve(broker).and_then(|addresses| MqttConnection::login(&addresses, MqttVersion::V3, login, patience));
     match answer {
-        Ok(Connected::In(connection)) => {
+        Ok(LoginResult::In(connection)) => {
             connection.disconnect();
             let message = format!(
                 "a client of an unknown name, {name}, gets in with a password that nobody gave it: the policy is not enforced"
@@ -38,10 +39,10 @@ pub fn probe(broker: &str, patience: Duration, policy: Option<(&Policy, &Lists)>
                 .fix("from EMQX 5 on, the dashboard's page of ExHook says whether the provider is connected")
                 .fix("the broker's log says why a plugin or a driver did not start")
         }
-        Ok(Connected::Refused(refusal @ Refusal::NotAuthorized(_))) => {
+        Ok(LoginResult::Refused(refusal @ MqttRefusal::NotAuthorized(_))) => {
             Finding::fine(about, format!("a client of an unknown name is refused: {refusal}"))
         }
-        Ok(Connected::Refused(refusal @ (Refusal::Other(_) | Refusal::Closed))) => {
+        Ok(LoginResult::Refused(refusal @ (MqttRefusal::Other(_) | MqttRefusal::Closed))) => {
             Finding::unseen(about, format!("it was refused, but not for its name: {refusal}"))
         }
         Err(error) => Finding::unseen(about, error.to_string()),

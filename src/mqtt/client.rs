@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 
-use super::packet::{self, Ack, Incoming, MAX_TEXT, Outgoing};
-use super::{Error, Refusal, Version};
+use super::packet::{self, Ack, IncomingPacket, MAX_TEXT, OutgoingPacket};
+use super::{MqttError, MqttRefusal, MqttVersion};
 
 /// Whom to log in as. An empty username or password is not sent.
 #[derive(Clone, Copy)]
-pub struct Login<'a> {
+pub struct MqttLogin<'a> {
     /// The clientid, of up to 65,535 bytes.
     pub clientid: &'a str,
     /// The username, of up to 65,535 bytes.
@@ -21,36 +21,36 @@ pub struct Login<'a> {
 }
 
 /// What the broker said to a login.
-pub enum Connected {
+pub enum LoginResult {
     /// The client is in.
-    In(Box<Connection>),
+    In(Box<MqttConnection>),
     /// It is not.
-    Refused(Refusal),
+    Refused(MqttRefusal),
 }
 
 /// What the broker said to a subscription or a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reply {
+pub enum MqttReply {
     /// It did what it was asked for; of a message in 3.1.1, that it has come.
     Done,
-    /// It did not. With [`Refusal::Closed`], and after a DISCONNECT, the connection is gone.
-    Refused(Refusal),
+    /// It did not. With [`MqttRefusal::Closed`], and after a DISCONNECT, the connection is gone.
+    Refused(MqttRefusal),
 }
 
 /// A client that is logged in, with a clean session.
-pub struct Connection {
+pub struct MqttConnection {
     stream: TcpStream,
-    version: Version,
+    version: MqttVersion,
     /// How long the broker may take to answer.
     patience: Duration,
     received: BytesMut,
     last_pkid: u16,
     open: bool,
-    watched: Option<Watched>,
+    watched: Option<ExpectedMessage>,
 }
 
 /// The one message that is looked out for.
-struct Watched {
+struct ExpectedMessage {
     topic: String,
     payload: Vec<u8>,
     arrived: bool,
@@ -60,14 +60,14 @@ struct Watched {
 ///
 /// # Errors
 /// Where it is none, or the name has no address.
-pub fn resolve(broker: &str) -> Result<Vec<SocketAddr>, Error> {
+pub fn resolve(broker: &str) -> Result<Vec<SocketAddr>, MqttError> {
     match broker.to_socket_addrs() {
         Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(Error::new(format!("{broker} is no address of a broker, HOST:PORT: {error}"))),
+        Err(error) => Err(MqttError::new(format!("{broker} is no address of a broker, HOST:PORT: {error}"))),
     }
 }
 
-impl Connection {
+impl MqttConnection {
     /// Logs in, with a clean session, at the first of the addresses that takes a connection. Every wait for the broker
     /// ends after `patience`.
     ///
@@ -75,12 +75,12 @@ impl Connection {
     /// Where no address takes a connection, and where the broker is silent or sends what is no CONNACK.
     pub fn login(
         addresses: &[SocketAddr],
-        version: Version,
-        login: Login<'_>,
+        version: MqttVersion,
+        login: MqttLogin<'_>,
         patience: Duration,
-    ) -> Result<Connected, Error> {
+    ) -> Result<LoginResult, MqttError> {
         let stream = dial(addresses, patience)?;
-        let mut connection = Connection {
+        let mut connection = MqttConnection {
             stream,
             version,
             patience,
@@ -89,17 +89,17 @@ impl Connection {
             open: true,
             watched: None,
         };
-        let Login { clientid, username, password } = login;
+        let MqttLogin { clientid, username, password } = login;
         check_texts([clientid, username, password])?;
-        connection.send(Outgoing::Connect { clientid, username, password })?;
+        connection.send(OutgoingPacket::Connect { clientid, username, password })?;
         match connection.receive(Instant::now() + patience, Ack::Connect)? {
-            Some(Incoming::Ack(Ack::Connect, _, None)) => Ok(Connected::In(Box::new(connection))),
-            Some(Incoming::Ack(Ack::Connect, _, Some(refusal)) | Incoming::Disconnect(refusal)) => {
-                Ok(Connected::Refused(refusal))
+            Some(IncomingPacket::Ack(Ack::Connect, _, None)) => Ok(LoginResult::In(Box::new(connection))),
+            Some(IncomingPacket::Ack(Ack::Connect, _, Some(refusal)) | IncomingPacket::Disconnect(refusal)) => {
+                Ok(LoginResult::Refused(refusal))
             }
-            None => Ok(Connected::Refused(Refusal::Closed)),
-            Some(Incoming::Ack(..) | Incoming::Publish(_)) => {
-                Err(Error::new("the broker answered the CONNECT with another packet than a CONNACK"))
+            None => Ok(LoginResult::Refused(MqttRefusal::Closed)),
+            Some(IncomingPacket::Ack(..) | IncomingPacket::Publish(_)) => {
+                Err(MqttError::new("the broker answered the CONNECT with another packet than a CONNACK"))
             }
         }
     }
@@ -121,35 +121,35 @@ impl Connection {
     ///
     /// # Errors
     /// Where the broker is silent, or sends what is no packet.
-    pub fn subscribe(&mut self, filter: &str) -> Result<Reply, Error> {
+    pub fn subscribe(&mut self, filter: &str) -> Result<MqttReply, MqttError> {
         check_texts([filter])?;
         let pkid = self.next_pkid();
-        self.ask(Outgoing::Subscribe(pkid, filter), Ack::Subscribe, pkid)
+        self.ask(OutgoingPacket::Subscribe(pkid, filter), Ack::Subscribe, pkid)
     }
 
     /// Ends a subscription.
     ///
     /// # Errors
     /// Where the broker is silent, or sends what is no packet.
-    pub fn unsubscribe(&mut self, filter: &str) -> Result<Reply, Error> {
+    pub fn unsubscribe(&mut self, filter: &str) -> Result<MqttReply, MqttError> {
         check_texts([filter])?;
         let pkid = self.next_pkid();
-        self.ask(Outgoing::Unsubscribe(pkid, filter), Ack::Unsubscribe, pkid)
+        self.ask(OutgoingPacket::Unsubscribe(pkid, filter), Ack::Unsubscribe, pkid)
     }
 
     /// Publishes a message with quality of service 1, not retained.
     ///
     /// # Errors
     /// Where the broker is silent, or sends what is no packet.
-    pub fn publish(&mut self, topic: &str, payload: &[u8]) -> Result<Reply, Error> {
+    pub fn publish(&mut self, topic: &str, payload: &[u8]) -> Result<MqttReply, MqttError> {
         check_texts([topic])?;
         let pkid = self.next_pkid();
-        self.ask(Outgoing::Publish(pkid, topic, payload), Ack::Publish, pkid)
+        self.ask(OutgoingPacket::Publish(pkid, topic, payload), Ack::Publish, pkid)
     }
 
     /// From now on looks out for this message, among what the client's subscriptions bring.
     pub fn watch(&mut self, topic: &str, payload: &[u8]) {
-        self.watched = Some(Watched { topic: topic.to_owned(), payload: payload.to_owned(), arrived: false });
+        self.watched = Some(ExpectedMessage { topic: topic.to_owned(), payload: payload.to_owned(), arrived: false });
     }
 
     /// Whether the message that is looked out for has come, or comes within this time. That it has not is said only
@@ -157,28 +157,28 @@ impl Connection {
     ///
     /// # Errors
     /// Where the broker has closed the connection, is silent, or sends what is no packet.
-    pub fn arrived(&mut self, within: Duration) -> Result<bool, Error> {
+    pub fn arrived(&mut self, within: Duration) -> Result<bool, MqttError> {
         let until = Instant::now() + within;
         while self.open && !self.has_arrived() && Instant::now() < until {
-            if self.take()?.is_none() && self.fill(until)? == Filled::Closed {
+            if self.take()?.is_none() && self.fill(until)? == ReadResult::Closed {
                 self.open = false;
             }
         }
         // What the broker sent before its answer to a PINGREQ has been seen then.
         if self.open && !self.has_arrived() {
-            self.ask(Outgoing::Ping, Ack::Ping, 0)?;
+            self.ask(OutgoingPacket::Ping, Ack::Ping, 0)?;
         }
         match (self.has_arrived(), self.open) {
             (true, _) => Ok(true),
             (false, true) => Ok(false),
-            (false, false) => Err(Error::new("the broker closed the connection of the observer")),
+            (false, false) => Err(MqttError::new("the broker closed the connection of the observer")),
         }
     }
 
     /// Says goodbye, so that the broker keeps nothing of this client.
     pub fn disconnect(mut self) {
         // The connection is closed either way.
-        let _ = self.send(Outgoing::Disconnect);
+        let _ = self.send(OutgoingPacket::Disconnect);
     }
 
     fn has_arrived(&self) -> bool {
@@ -191,52 +191,52 @@ impl Connection {
     }
 
     /// Sends a packet and reads until its answer. A connection that the broker closes is an answer too.
-    fn ask(&mut self, packet: Outgoing<'_>, wanted: Ack, number: u16) -> Result<Reply, Error> {
+    fn ask(&mut self, packet: OutgoingPacket<'_>, wanted: Ack, number: u16) -> Result<MqttReply, MqttError> {
         self.send(packet)?;
         let deadline = Instant::now() + self.patience;
         loop {
             match self.receive(deadline, wanted)? {
-                None => return Ok(Reply::Refused(Refusal::Closed)),
-                Some(Incoming::Disconnect(refusal)) => return Ok(Reply::Refused(refusal)),
-                Some(Incoming::Ack(of, pkid, refusal)) if of == wanted && pkid == number => {
-                    return Ok(refusal.map_or(Reply::Done, Reply::Refused));
+                None => return Ok(MqttReply::Refused(MqttRefusal::Closed)),
+                Some(IncomingPacket::Disconnect(refusal)) => return Ok(MqttReply::Refused(refusal)),
+                Some(IncomingPacket::Ack(of, pkid, refusal)) if of == wanted && pkid == number => {
+                    return Ok(refusal.map_or(MqttReply::Done, MqttReply::Refused));
                 }
                 // Messages, and answers that nobody waits for.
-                Some(Incoming::Ack(..) | Incoming::Publish(_)) => {}
+                Some(IncomingPacket::Ack(..) | IncomingPacket::Publish(_)) => {}
             }
         }
     }
 
-    fn send(&mut self, packet: Outgoing<'_>) -> Result<(), Error> {
+    fn send(&mut self, packet: OutgoingPacket<'_>) -> Result<(), MqttError> {
         let mut bytes = BytesMut::new();
         packet::write(self.version, packet, &mut bytes)?;
         match self.stream.write_all(&bytes) {
             Ok(()) => Ok(()),
             // What the broker said before it closed the connection is still to be read.
             Err(error) if is_closed(&error) => Ok(()),
-            Err(error) => Err(Error::new(format!("the broker takes nothing: {error}"))),
+            Err(error) => Err(MqttError::new(format!("the broker takes nothing: {error}"))),
         }
     }
 
     /// The next packet; `None` where the broker closed the connection.
-    fn receive(&mut self, deadline: Instant, wanted: Ack) -> Result<Option<Incoming>, Error> {
+    fn receive(&mut self, deadline: Instant, wanted: Ack) -> Result<Option<IncomingPacket>, MqttError> {
         while Instant::now() < deadline {
             if let Some(packet) = self.take()? {
                 return Ok(Some(packet));
             }
-            if self.fill(deadline)? == Filled::Closed {
+            if self.fill(deadline)? == ReadResult::Closed {
                 self.open = false;
                 return Ok(None);
             }
         }
-        Err(Error::new(format!("the broker sent no {} within {:?}", wanted.name(), self.patience)))
+        Err(MqttError::new(format!("the broker sent no {} within {:?}", wanted.name(), self.patience)))
     }
 
     /// Takes a packet that has been read, and compares it with the one that is looked out for.
-    fn take(&mut self) -> Result<Option<Incoming>, Error> {
+    fn take(&mut self) -> Result<Option<IncomingPacket>, MqttError> {
         let packet = packet::read(self.version, &mut self.received)?;
-        self.open &= !matches!(packet, Some(Incoming::Disconnect(_)));
-        if let (Some(Incoming::Publish(message)), Some(watched)) = (&packet, &mut self.watched) {
+        self.open &= !matches!(packet, Some(IncomingPacket::Disconnect(_)));
+        if let (Some(IncomingPacket::Publish(message)), Some(watched)) = (&packet, &mut self.watched) {
             // A message that the broker had kept is no proof that this one came through.
             watched.arrived |=
                 !message.retained && message.topic == watched.topic && message.payload == watched.payload;
@@ -245,25 +245,25 @@ impl Connection {
     }
 
     /// Waits for bytes of the broker.
-    fn fill(&mut self, deadline: Instant) -> Result<Filled, Error> {
+    fn fill(&mut self, deadline: Instant) -> Result<ReadResult, MqttError> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Ok(Filled::Late);
+            return Ok(ReadResult::Late);
         }
-        let failed = |error: io::Error| Error::new(format!("nothing can be read from the broker: {error}"));
+        let failed = |error: io::Error| MqttError::new(format!("nothing can be read from the broker: {error}"));
         self.stream.set_read_timeout(Some(left)).map_err(failed)?;
         let mut bytes = [0; 16 * 1024];
         match self.stream.read(&mut bytes) {
-            Ok(0) => Ok(Filled::Closed),
+            Ok(0) => Ok(ReadResult::Closed),
             Ok(read) => {
                 self.received.extend_from_slice(bytes.get(..read).unwrap_or_default());
-                Ok(Filled::Some)
+                Ok(ReadResult::Some)
             }
-            Err(error) if is_closed(&error) => Ok(Filled::Closed),
+            Err(error) if is_closed(&error) => Ok(ReadResult::Closed),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Ok(Filled::Late)
+                Ok(ReadResult::Late)
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Filled::Some),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(ReadResult::Some),
             Err(error) => Err(failed(error)),
         }
     }
@@ -271,24 +271,24 @@ impl Connection {
 
 /// What came of waiting for bytes.
 #[derive(Debug, PartialEq, Eq)]
-enum Filled {
+enum ReadResult {
     Some,
     Closed,
     Late,
 }
 
-fn dial(addresses: &[SocketAddr], patience: Duration) -> Result<TcpStream, Error> {
+fn dial(addresses: &[SocketAddr], patience: Duration) -> Result<TcpStream, MqttError> {
     let mut tried = Vec::new();
     for address in addresses {
         match TcpStream::connect_timeout(address, patience) {
             Ok(stream) => {
                 let set = stream.set_nodelay(true).and_then(|()| stream.set_write_timeout(Some(patience)));
-                return set.map(|()| stream).map_err(|error| Error::new(format!("{address}: {error}")));
+                return set.map(|()| stream).map_err(|error| MqttError::new(format!("{address}: {error}")));
             }
             Err(error) => tried.push(format!("{address}: {error}")),
         }
     }
-    Err(Error::new(format!("no connection to the broker: {}", tried.join("; "))))
+    Err(MqttError::new(format!("no connection to the broker: {}", tried.join("; "))))
 }
 
 fn is_closed(error: &io::Error) -> bool {
@@ -298,9 +298,9 @@ fn is_closed(error: &io::Error) -> bool {
     )
 }
 
-fn check_texts<const N: usize>(texts: [&str; N]) -> Result<(), Error> {
+fn check_texts<const N: usize>(texts: [&str; N]) -> Result<(), MqttError> {
     if texts.iter().any(|text| text.len() > MAX_TEXT) {
-        return Err(Error::new(format!("a text is longer than the {MAX_TEXT} bytes that MQTT carries")));
+        return Err(MqttError::new(format!("a text is longer than the {MAX_TEXT} bytes that MQTT carries")));
     }
     Ok(())
 }

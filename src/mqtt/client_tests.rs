@@ -4,7 +4,7 @@ use std::thread::{self, JoinHandle};
 use super::*;
 
 const PATIENCE: Duration = Duration::from_millis(400);
-const NOBODY: Login<'static> = Login { clientid: "c", username: "u", password: "p" };
+const NOBODY: MqttLogin<'static> = MqttLogin { clientid: "c", username: "u", password: "p" };
 
 /// A broker that answers each packet with the next of these, and then hangs up, or says nothing more.
 fn broker(answers: Vec<Vec<u8>>, hangs_up: bool) -> (Vec<SocketAddr>, JoinHandle<()>) {
@@ -27,15 +27,20 @@ fn broker(answers: Vec<Vec<u8>>, hangs_up: bool) -> (Vec<SocketAddr>, JoinHandle
 const IN_V5: &[u8] = &[0x20, 3, 0, 0, 0];
 
 /// Logs in, asks, and gives what was answered, as text.
-fn asked(answers: &[&[u8]], hangs_up: bool, ask: impl FnOnce(&mut Connection) -> Result<Reply, Error>) -> String {
+fn asked(
+    answers: &[&[u8]],
+    hangs_up: bool,
+    ask: impl FnOnce(&mut MqttConnection) -> Result<MqttReply, MqttError>,
+) -> String {
     let answers = std::iter::once(IN_V5).chain(answers.iter().copied()).map(<[u8]>::to_vec).collect();
     let (addresses, thread) = broker(answers, hangs_up);
-    let Connected::In(mut connection) = Connection::login(&addresses, Version::V5, NOBODY, PATIENCE).unwrap() else {
+    let LoginResult::In(mut connection) = MqttConnection::login(&addresses, MqttVersion::V5, NOBODY, PATIENCE).unwrap()
+    else {
         panic!("refused");
     };
     let said = match ask(&mut connection) {
-        Ok(Reply::Done) => "done".to_owned(),
-        Ok(Reply::Refused(refusal)) => format!("{refusal}; open: {}", connection.is_open()),
+        Ok(MqttReply::Done) => "done".to_owned(),
+        Ok(MqttReply::Refused(refusal)) => format!("{refusal}; open: {}", connection.is_open()),
         Err(error) => format!("error: {error}"),
     };
     connection.disconnect();
@@ -46,9 +51,9 @@ fn asked(answers: &[&[u8]], hangs_up: bool, ask: impl FnOnce(&mut Connection) ->
 #[track_caller]
 fn login(answers: &[&[u8]], hangs_up: bool, expected: &str) {
     let (addresses, thread) = broker(answers.iter().map(|answer| answer.to_vec()).collect(), hangs_up);
-    let said = match Connection::login(&addresses, Version::V5, NOBODY, PATIENCE) {
-        Ok(Connected::In(_)) => "in".to_owned(),
-        Ok(Connected::Refused(refusal)) => refusal.to_string(),
+    let said = match MqttConnection::login(&addresses, MqttVersion::V5, NOBODY, PATIENCE) {
+        Ok(LoginResult::In(_)) => "in".to_owned(),
+        Ok(LoginResult::Refused(refusal)) => refusal.to_string(),
         Err(error) => format!("error: {error}"),
     };
     thread.join().unwrap();
@@ -72,7 +77,7 @@ fn a_broker_that_is_not_there_is_told_apart() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let error = Connection::login(&[address], Version::V3, NOBODY, PATIENCE).err().unwrap();
+    let error = MqttConnection::login(&[address], MqttVersion::V3, NOBODY, PATIENCE).err().unwrap();
     assert_eq!(error.to_string(), format!("no connection to the broker: {address}: Connection refused (os error 111)"));
     assert!(
         resolve("localhost").unwrap_err().to_string().starts_with("localhost is no address of a broker, HOST:PORT")
@@ -82,7 +87,7 @@ fn a_broker_that_is_not_there_is_told_apart() {
 
 #[test]
 fn an_answer_is_the_one_to_the_question() {
-    let subscribe = |connection: &mut Connection| connection.subscribe("a");
+    let subscribe = |connection: &mut MqttConnection| connection.subscribe("a");
     assert_eq!(asked(&[&[0x90, 4, 0, 1, 0, 0]], false, subscribe), "done");
     // Messages and answers to other questions come before it.
     let late = [0x30, 4, 0, 1, b'a', 0, 0x40, 2, 0, 1, 0x90, 4, 0, 9, 0, 0, 0x90, 4, 0, 1, 0, 0x87];
@@ -90,12 +95,12 @@ fn an_answer_is_the_one_to_the_question() {
     assert_eq!(asked(&[&[0xe0, 1, 0x87]], true, subscribe), "not authorized (code 0x87); open: false");
     assert_eq!(asked(&[&[]], true, subscribe), "the broker closed the connection; open: false");
     assert_eq!(asked(&[&[0x90, 4, 0, 9, 0, 0]], false, subscribe), "error: the broker sent no SUBACK within 400ms");
-    let publish = |connection: &mut Connection| connection.publish("a", b"x");
+    let publish = |connection: &mut MqttConnection| connection.publish("a", b"x");
     assert_eq!(asked(&[&[0x40, 3, 0, 1, 0x87]], false, publish), "not authorized (code 0x87); open: true");
     assert_eq!(asked(&[], false, publish), "error: the broker sent no PUBACK within 400ms");
-    let unsubscribe = |connection: &mut Connection| connection.unsubscribe("a");
+    let unsubscribe = |connection: &mut MqttConnection| connection.unsubscribe("a");
     assert_eq!(asked(&[&[0xb0, 4, 0, 1, 0, 0]], false, unsubscribe), "done");
-    let long = |connection: &mut Connection| connection.publish(&"a".repeat(65_536), b"");
+    let long = |connection: &mut MqttConnection| connection.publish(&"a".repeat(65_536), b"");
     assert_eq!(asked(&[], false, long), "error: a text is longer than the 65535 bytes that MQTT carries");
 }
 
@@ -109,7 +114,8 @@ fn a_flood_does_not_hold_the_client_up() {
         let flood = [0x30, 4, 0, 1, b'a', 0].repeat(1000);
         while stream.write_all(&flood).is_ok() {}
     });
-    let Connected::In(mut connection) = Connection::login(&[address], Version::V5, NOBODY, PATIENCE).unwrap() else {
+    let LoginResult::In(mut connection) = MqttConnection::login(&[address], MqttVersion::V5, NOBODY, PATIENCE).unwrap()
+    else {
         panic!("refused");
     };
     let began = Instant::now();
@@ -128,16 +134,17 @@ fn sees(messages: &[u8], pongs: bool, expected: Result<bool, &str>) {
         answers.push(vec![0xd0, 0]);
     }
     let (addresses, thread) = broker(answers, false);
-    let Connected::In(mut connection) = Connection::login(&addresses, Version::V5, NOBODY, PATIENCE).unwrap() else {
+    let LoginResult::In(mut connection) = MqttConnection::login(&addresses, MqttVersion::V5, NOBODY, PATIENCE).unwrap()
+    else {
         panic!("refused");
     };
     connection.watch("a", b"x");
-    assert_eq!(connection.subscribe("a").unwrap(), Reply::Done);
+    assert_eq!(connection.subscribe("a").unwrap(), MqttReply::Done);
     let seen = connection.arrived(Duration::from_millis(50)).map_err(|error| error.to_string());
     assert_eq!(seen, expected.map_err(str::to_owned));
     if seen == Ok(true) && pongs {
         // The broker waits for one packet more.
-        assert_eq!(connection.ask(Outgoing::Ping, Ack::Ping, 0).unwrap(), Reply::Done);
+        assert_eq!(connection.ask(OutgoingPacket::Ping, Ack::Ping, 0).unwrap(), MqttReply::Done);
     }
     drop(connection);
     thread.join().unwrap();

@@ -9,23 +9,23 @@ mod packet;
 
 use std::fmt;
 
-pub use client::{Connected, Connection, Login, Reply, resolve};
-pub use packet::Message;
+pub use client::{LoginResult, MqttConnection, MqttLogin, MqttReply, resolve};
+pub use packet::MqttMessage;
 
 /// A version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Version {
+pub enum MqttVersion {
     /// MQTT 3.1.1, protocol level 4. Its PUBACK does not say whether a message was taken.
     V3,
     /// MQTT 5, protocol level 5.
     V5,
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for MqttVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Version::V3 => "MQTT 3.1.1",
-            Version::V5 => "MQTT 5",
+            MqttVersion::V3 => "MQTT 3.1.1",
+            MqttVersion::V5 => "MQTT 5",
         })
     }
 }
@@ -33,7 +33,7 @@ impl fmt::Display for Version {
 /// Why the broker did not do what it was asked for: the code of a CONNACK, SUBACK, PUBACK or DISCONNECT, whose
 /// meaning depends on the version and the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum MqttRefusal {
     /// Nobody of this name may, or not with this password. A SUBACK of 3.1.1 has only one code for all failures.
     NotAuthorized(u8),
     /// Something else, which says nothing about who may do what.
@@ -42,14 +42,14 @@ pub enum Refusal {
     Closed,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for MqttRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::NotAuthorized(code) | Refusal::Other(code) => match meaning(*code) {
+            MqttRefusal::NotAuthorized(code) | MqttRefusal::Other(code) => match meaning(*code) {
                 Some(meaning) => write!(f, "{meaning} (code {code:#04x})"),
                 None => write!(f, "code {code:#04x}"),
             },
-            Refusal::Closed => f.write_str("the broker closed the connection"),
+            MqttRefusal::Closed => f.write_str("the broker closed the connection"),
         }
     }
 }
@@ -85,18 +85,18 @@ fn meaning(code: u8) -> Option<&'static str> {
 
 /// The broker could not be reached, was silent, or sent what is no MQTT.
 #[derive(Debug)]
-pub struct Error(String);
+pub struct MqttError(String);
 
-impl Error {
+impl MqttError {
     fn new(message: impl Into<String>) -> Self {
-        Error(message.into())
+        MqttError(message.into())
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for MqttError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for MqttError {}

@@ -3,14 +3,14 @@ use proptest::prelude::*;
 use super::*;
 
 /// What is read from these bytes, and how many are left.
-fn read_all(version: Version, bytes: &[u8]) -> (Result<Option<Incoming>, String>, usize) {
+fn read_all(version: MqttVersion, bytes: &[u8]) -> (Result<Option<IncomingPacket>, String>, usize) {
     let mut buffer = BytesMut::from(bytes);
     let read = read(version, &mut buffer).map_err(|error| error.to_string());
     (read, buffer.len())
 }
 
 #[track_caller]
-fn check(version: Version, bytes: &[u8], expected: Incoming) {
+fn check(version: MqttVersion, bytes: &[u8], expected: IncomingPacket) {
     for end in 0..bytes.len() {
         assert_eq!(read_all(version, bytes.get(..end).unwrap()), (Ok(None), end), "{end} bytes");
     }
@@ -20,52 +20,52 @@ fn check(version: Version, bytes: &[u8], expected: Incoming) {
 }
 
 #[track_caller]
-fn refuses(version: Version, bytes: &[u8], expected: &str) {
+fn refuses(version: MqttVersion, bytes: &[u8], expected: &str) {
     assert_eq!(read_all(version, bytes).0, Err(expected.to_owned()));
 }
 
-fn message(retained: bool) -> Incoming {
-    Incoming::Publish(Message { topic: "a/é".to_owned(), payload: b"xy".to_vec(), retained })
+fn message(retained: bool) -> IncomingPacket {
+    IncomingPacket::Publish(MqttMessage { topic: "a/é".to_owned(), payload: b"xy".to_vec(), retained })
 }
 
 #[test]
 fn packets_of_both_versions_are_read() {
-    use Refusal::{Closed, NotAuthorized, Other};
-    use Version::{V3, V5};
-    check(V3, &[0x20, 2, 0, 0], Incoming::Ack(Ack::Connect, 0, None));
-    check(V3, &[0x20, 2, 0, 5], Incoming::Ack(Ack::Connect, 0, Some(NotAuthorized(5))));
-    check(V3, &[0x20, 2, 0, 4], Incoming::Ack(Ack::Connect, 0, Some(NotAuthorized(4))));
-    check(V3, &[0x20, 2, 0, 3], Incoming::Ack(Ack::Connect, 0, Some(Other(3))));
-    check(V3, &[0x90, 3, 0, 7, 1], Incoming::Ack(Ack::Subscribe, 7, None));
-    check(V3, &[0x90, 3, 0, 7, 0x80], Incoming::Ack(Ack::Subscribe, 7, Some(NotAuthorized(0x80))));
-    check(V3, &[0x40, 2, 1, 2], Incoming::Ack(Ack::Publish, 258, None));
-    check(V3, &[0xb0, 2, 0, 1], Incoming::Ack(Ack::Unsubscribe, 1, None));
+    use MqttRefusal::{Closed, NotAuthorized, Other};
+    use MqttVersion::{V3, V5};
+    check(V3, &[0x20, 2, 0, 0], IncomingPacket::Ack(Ack::Connect, 0, None));
+    check(V3, &[0x20, 2, 0, 5], IncomingPacket::Ack(Ack::Connect, 0, Some(NotAuthorized(5))));
+    check(V3, &[0x20, 2, 0, 4], IncomingPacket::Ack(Ack::Connect, 0, Some(NotAuthorized(4))));
+    check(V3, &[0x20, 2, 0, 3], IncomingPacket::Ack(Ack::Connect, 0, Some(Other(3))));
+    check(V3, &[0x90, 3, 0, 7, 1], IncomingPacket::Ack(Ack::Subscribe, 7, None));
+    check(V3, &[0x90, 3, 0, 7, 0x80], IncomingPacket::Ack(Ack::Subscribe, 7, Some(NotAuthorized(0x80))));
+    check(V3, &[0x40, 2, 1, 2], IncomingPacket::Ack(Ack::Publish, 258, None));
+    check(V3, &[0xb0, 2, 0, 1], IncomingPacket::Ack(Ack::Unsubscribe, 1, None));
     check(V3, &[0x30, 8, 0, 4, b'a', b'/', 0xc3, 0xa9, b'x', b'y'], message(false));
     check(V3, &[0x31, 8, 0, 4, b'a', b'/', 0xc3, 0xa9, b'x', b'y'], message(true));
-    check(V3, &[0xd0, 0], Incoming::Ack(Ack::Ping, 0, None));
+    check(V3, &[0xd0, 0], IncomingPacket::Ack(Ack::Ping, 0, None));
 
-    check(V5, &[0x20, 3, 0, 0, 0], Incoming::Ack(Ack::Connect, 0, None));
-    check(V5, &[0x20, 3, 0, 0x87, 0], Incoming::Ack(Ack::Connect, 0, Some(NotAuthorized(0x87))));
-    check(V5, &[0x20, 3, 0, 0x8a, 0], Incoming::Ack(Ack::Connect, 0, Some(Other(0x8a))));
-    check(V5, &[0x20, 2, 0, 1], Incoming::Ack(Ack::Connect, 0, Some(Other(1))));
-    check(V5, &[0x90, 4, 0, 7, 0, 0], Incoming::Ack(Ack::Subscribe, 7, None));
-    check(V5, &[0x90, 4, 0, 7, 0, 0x87], Incoming::Ack(Ack::Subscribe, 7, Some(NotAuthorized(0x87))));
-    check(V5, &[0x90, 4, 0, 7, 0, 0x8f], Incoming::Ack(Ack::Subscribe, 7, Some(Other(0x8f))));
-    check(V5, &[0x40, 2, 0, 1], Incoming::Ack(Ack::Publish, 1, None));
-    check(V5, &[0x40, 3, 0, 1, 0x10], Incoming::Ack(Ack::Publish, 1, None));
-    check(V5, &[0x40, 3, 0, 1, 0x87], Incoming::Ack(Ack::Publish, 1, Some(NotAuthorized(0x87))));
-    check(V5, &[0x40, 4, 0, 1, 0x87, 0], Incoming::Ack(Ack::Publish, 1, Some(NotAuthorized(0x87))));
-    check(V5, &[0xb0, 4, 0, 1, 0, 0], Incoming::Ack(Ack::Unsubscribe, 1, None));
+    check(V5, &[0x20, 3, 0, 0, 0], IncomingPacket::Ack(Ack::Connect, 0, None));
+    check(V5, &[0x20, 3, 0, 0x87, 0], IncomingPacket::Ack(Ack::Connect, 0, Some(NotAuthorized(0x87))));
+    check(V5, &[0x20, 3, 0, 0x8a, 0], IncomingPacket::Ack(Ack::Connect, 0, Some(Other(0x8a))));
+    check(V5, &[0x20, 2, 0, 1], IncomingPacket::Ack(Ack::Connect, 0, Some(Other(1))));
+    check(V5, &[0x90, 4, 0, 7, 0, 0], IncomingPacket::Ack(Ack::Subscribe, 7, None));
+    check(V5, &[0x90, 4, 0, 7, 0, 0x87], IncomingPacket::Ack(Ack::Subscribe, 7, Some(NotAuthorized(0x87))));
+    check(V5, &[0x90, 4, 0, 7, 0, 0x8f], IncomingPacket::Ack(Ack::Subscribe, 7, Some(Other(0x8f))));
+    check(V5, &[0x40, 2, 0, 1], IncomingPacket::Ack(Ack::Publish, 1, None));
+    check(V5, &[0x40, 3, 0, 1, 0x10], IncomingPacket::Ack(Ack::Publish, 1, None));
+    check(V5, &[0x40, 3, 0, 1, 0x87], IncomingPacket::Ack(Ack::Publish, 1, Some(NotAuthorized(0x87))));
+    check(V5, &[0x40, 4, 0, 1, 0x87, 0], IncomingPacket::Ack(Ack::Publish, 1, Some(NotAuthorized(0x87))));
+    check(V5, &[0xb0, 4, 0, 1, 0, 0], IncomingPacket::Ack(Ack::Unsubscribe, 1, None));
     check(V5, &[0x30, 9, 0, 4, b'a', b'/', 0xc3, 0xa9, 0, b'x', b'y'], message(false));
-    check(V5, &[0xd0, 0], Incoming::Ack(Ack::Ping, 0, None));
-    check(V5, &[0xe0, 0], Incoming::Disconnect(Closed));
-    check(V5, &[0xe0, 1, 0x87], Incoming::Disconnect(NotAuthorized(0x87)));
-    check(V5, &[0xe0, 2, 0x8e, 0], Incoming::Disconnect(Other(0x8e)));
+    check(V5, &[0xd0, 0], IncomingPacket::Ack(Ack::Ping, 0, None));
+    check(V5, &[0xe0, 0], IncomingPacket::Disconnect(Closed));
+    check(V5, &[0xe0, 1, 0x87], IncomingPacket::Disconnect(NotAuthorized(0x87)));
+    check(V5, &[0xe0, 2, 0x8e, 0], IncomingPacket::Disconnect(Other(0x8e)));
 }
 
 #[test]
 fn what_is_no_packet_of_a_broker_is_refused() {
-    use Version::{V3, V5};
+    use MqttVersion::{V3, V5};
     refuses(V3, b"HTTP/1.1 400", "the broker sent what is no packet of a broker (it begins with byte 0x48)");
     refuses(V5, &[0xa2, 5, 0, 1, 0, 0, 0], "the broker sent what is no packet of a broker (it begins with byte 0xa2)");
     refuses(V3, &[0xe0, 0], "the broker sent what is no packet of a broker (it begins with byte 0xe0)");
@@ -88,7 +88,7 @@ proptest! {
     fn nothing_that_a_broker_sends_brings_the_reader_down(
         first: u8, body in proptest::collection::vec(any::<u8>(), 0..100), five: bool,
     ) {
-        let version = if five { Version::V5 } else { Version::V3 };
+        let version = if five { MqttVersion::V5 } else { MqttVersion::V3 };
         let length = u8::try_from(body.len()).unwrap();
         let (_, left) = read_all(version, &[&[first, length], body.as_slice()].concat());
         prop_assert!(left == 0 || left == body.len() + 2);
@@ -108,7 +108,7 @@ proptest! {
             _ => &[code],
         };
         let body = [begin, &[length, property], rest.as_slice()].concat();
-        let (_, left) = read_all(Version::V5, &[&[kind << 4, u8::try_from(body.len()).unwrap()], body.as_slice()].concat());
+        let (_, left) = read_all(MqttVersion::V5, &[&[kind << 4, u8::try_from(body.len()).unwrap()], body.as_slice()].concat());
         prop_assert_eq!(left, 0);
     }
 }
@@ -117,15 +117,15 @@ proptest! {
 #[test]
 fn what_is_sent_is_what_was_asked_for() {
     let packets = [
-        Outgoing::Connect { clientid: "c", username: "u", password: "pw" },
-        Outgoing::Connect { clientid: "c", username: "u", password: "" },
-        Outgoing::Connect { clientid: "c", username: "", password: "" },
-        Outgoing::Subscribe(1, "a/+/#"),
-        Outgoing::Unsubscribe(2, "a/+/#"),
-        Outgoing::Publish(3, "a/b", b"xy"),
-        Outgoing::Publish(3, "a/b", b""),
-        Outgoing::Ping,
-        Outgoing::Disconnect,
+        OutgoingPacket::Connect { clientid: "c", username: "u", password: "pw" },
+        OutgoingPacket::Connect { clientid: "c", username: "u", password: "" },
+        OutgoingPacket::Connect { clientid: "c", username: "", password: "" },
+        OutgoingPacket::Subscribe(1, "a/+/#"),
+        OutgoingPacket::Unsubscribe(2, "a/+/#"),
+        OutgoingPacket::Publish(3, "a/b", b"xy"),
+        OutgoingPacket::Publish(3, "a/b", b""),
+        OutgoingPacket::Ping,
+        OutgoingPacket::Disconnect,
     ];
     let v3: &[&[u8]] = &[
         b"\x10\x14\0\x04MQTT\x04\xc2\0\x78\0\x01c\0\x01u\0\x02pw",
@@ -149,7 +149,7 @@ fn what_is_sent_is_what_was_asked_for() {
         b"\xc0\0",
         b"\xe0\0",
     ];
-    for (version, expected) in [(Version::V3, v3), (Version::V5, v5)] {
+    for (version, expected) in [(MqttVersion::V3, v3), (MqttVersion::V5, v5)] {
         for (packet, expected) in packets.iter().zip(expected) {
             let mut bytes = BytesMut::new();
             write(version, *packet, &mut bytes).unwrap();

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use exhook_policy::live::Observer;
-use exhook_policy::mqtt::Version;
+use exhook_policy::broker_tests::Observer;
+use exhook_policy::mqtt::MqttVersion as Version;
 use exhook_policy_core::suite::Secret;
 use stand_in::Does;
 

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::program::{program, said};
-use exhook_policy::live::{self, Broker, Outcome, Summary};
+use exhook_policy::broker_tests::{
+    self as live, BrokerOutcome as Outcome, BrokerSummary as Summary, TestedBroker as Broker,
+};
 use exhook_policy::mqtt::Version;
 use exhook_policy_core::suite::Test;
 use exhook_policy_runtime::files::policies;

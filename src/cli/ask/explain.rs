@@ -21,7 +21,7 @@ use exhook_policy_core::text::Identity;
 use exhook_policy_core::topic::Request;
 use exhook_policy_runtime::clock::now_ms;
 use exhook_policy_runtime::files::input;
-use exhook_policy_tools::reverse::Known;
+use exhook_policy_tools::access::KnownClient;
 
 /// Say what a policy decides, and why.
 ///
@@ -347,11 +347,11 @@ impl<'a> Explained<'a> {
     }
 
     /// The client, without the fields that are as they are where nothing is said of them.
-    fn known(&self) -> Known<'_> {
+    fn known(&self) -> KnownClient<'_> {
         let nobody = OwnedClient::named("");
         let (client, nobody) = (self.question.client.as_client(), nobody.as_client());
         let (extra, usual) = (client.extra, self.policy.usual_extra());
-        Known {
+        KnownClient {
             clientid: Some(client.clientid),
             username: Some(client.username),
             peerhost: Some(client.peerhost).filter(|value| *value != nobody.peerhost),
@@ -381,7 +381,7 @@ impl<'a> Explained<'a> {
             What::Connect { .. } => json!({ "action": "connect" }),
             What::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
         };
-        let all = Known::from(self.question.client.as_client());
+        let all = KnownClient::from(self.question.client.as_client());
         let client: Map<String, Value> =
             fields(&all).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mut told = json!({

@@ -14,7 +14,7 @@ use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::model::Who;
 use exhook_policy_core::policy::show::Words;
 use exhook_policy_runtime::clock::now_ms;
-use exhook_policy_tools::reverse::{Filled, Known, Login, Topics, WhatCan};
+use exhook_policy_tools::access::{FilledPattern, KnownClient, LoginRule, TopicRules, WhatCan};
 
 /// Say what a client can do, from the rules.
 ///
@@ -112,8 +112,8 @@ impl ClientArgs {
         client.anonymous = self.anonymous.unwrap_or(client.anonymous);
     }
 
-    pub(super) fn known(&self) -> Known<'_> {
-        Known {
+    pub(super) fn known(&self) -> KnownClient<'_> {
+        KnownClient {
             clientid: self.clientid.as_deref(),
             username: self.username.as_deref(),
             peerhost: self.peerhost.map(|address| Peerhost::Addr(address.to_canonical())),
@@ -137,12 +137,12 @@ pub fn run(args: &Args) -> ExitCode {
     let Some(loaded) = load(&args.policy) else { return ExitCode::from(2) };
     let policy = Policy::compile(loaded.model);
     let known = args.client.known();
-    let known = Known { at: known.at.or_else(|| Some(now_ms())), ..known };
+    let known = KnownClient { at: known.at.or_else(|| Some(now_ms())), ..known };
     print(&told(&policy, &args.policy.display().to_string(), &known, args.format))
 }
 
 /// The answer as it is printed.
-pub(super) fn told(policy: &Policy, file: &str, known: &Known<'_>, format: Format) -> String {
+pub(super) fn told(policy: &Policy, file: &str, known: &KnownClient<'_>, format: Format) -> String {
     let answer = WhatCan::ask(policy, known);
     match format {
         Format::Human => human(policy, file, known, &answer),
@@ -150,7 +150,7 @@ pub(super) fn told(policy: &Policy, file: &str, known: &Known<'_>, format: Forma
     }
 }
 
-fn human(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>) -> String {
+fn human(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCan<'_>) -> String {
     let words = Words::of(policy);
     let mut rows = Rows::default();
     rows.section("login", "auth", answer.logins.as_deref(), answer.login_default, |rows, login| {
@@ -171,7 +171,7 @@ fn human(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>) -
 }
 
 /// The known fields by name; when it asks is told beside them.
-pub(super) fn fields(known: &Known<'_>) -> Vec<(&'static str, Value)> {
+pub(super) fn fields(known: &KnownClient<'_>) -> Vec<(&'static str, Value)> {
     let fields = [
         ("clientid", known.clientid.map(Value::from)),
         ("username", known.username.map(Value::from)),
@@ -191,7 +191,7 @@ pub(super) fn fields(known: &Known<'_>) -> Vec<(&'static str, Value)> {
 }
 
 /// The known fields in words.
-pub(super) fn told_fields(known: &Known<'_>) -> String {
+pub(super) fn told_fields(known: &KnownClient<'_>) -> String {
     let field = |(name, value): (&str, Value)| match value.as_str() {
         Some(text) if name != "peerhost" => format!("{name} {}", Shown(text)),
         Some(text) => format!("{name} {text}"),
@@ -201,7 +201,7 @@ pub(super) fn told_fields(known: &Known<'_>) -> String {
     fields.join(", ")
 }
 
-fn told_client(known: &Known<'_>) -> String {
+fn told_client(known: &KnownClient<'_>) -> String {
     match told_fields(known).as_str() {
         "" => "of which nothing is known".to_owned(),
         fields => format!("with {fields}"),
@@ -238,7 +238,7 @@ impl Rows {
     }
 }
 
-fn said_login(words: Words<'_>, login: &Login<'_>) -> String {
+fn said_login(words: Words<'_>, login: &LoginRule<'_>) -> String {
     let condition = condition(words, login.if_.as_ref());
     match login.password {
         None => format!("{}{condition}", past(login.verdict)),
@@ -247,8 +247,8 @@ fn said_login(words: Words<'_>, login: &Login<'_>) -> String {
     }
 }
 
-fn said_topics(words: Words<'_>, topics: &Topics<'_>) -> String {
-    let patterns = topics.patterns.iter().map(Filled::words).collect::<Vec<_>>().join(", ");
+fn said_topics(words: Words<'_>, topics: &TopicRules<'_>) -> String {
+    let patterns = topics.patterns.iter().map(FilledPattern::words).collect::<Vec<_>>().join(", ");
     let except = match topics.except.as_slice() {
         [] => String::new(),
         ids => format!(", less what {} takes", ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" or ")),
@@ -269,10 +269,10 @@ fn condition(words: Words<'_>, who: Option<&Who>) -> String {
     }
 }
 
-fn to_json(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>) -> Value {
+fn to_json(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCan<'_>) -> Value {
     let words = Words::of(policy);
     let condition = |who: &Option<Who>| who.as_ref().map(|who| words.who_json(who));
-    let login = |login: &Login<'_>| {
+    let login = |login: &LoginRule<'_>| {
         json!({
             "rule": login.rule,
             "line": login.line,
@@ -281,17 +281,18 @@ fn to_json(policy: &Policy, file: &str, known: &Known<'_>, answer: &WhatCan<'_>)
             "if": condition(&login.if_),
         })
     };
-    let topics = |topics: &Topics<'_>| {
+    let topics = |topics: &TopicRules<'_>| {
         json!({
             "rule": topics.rule,
             "line": topics.line,
             "verdict": topics.verdict.as_str(),
             "if": condition(&topics.if_),
-            "patterns": topics.patterns.iter().map(Filled::json).collect::<Vec<_>>(),
+            "patterns": topics.patterns.iter().map(FilledPattern::json).collect::<Vec<_>>(),
             "except": topics.except,
         })
     };
-    let all = |each: &Option<Vec<Topics<'_>>>| each.as_ref().map(|each| each.iter().map(topics).collect::<Vec<_>>());
+    let all =
+        |each: &Option<Vec<TopicRules<'_>>>| each.as_ref().map(|each| each.iter().map(topics).collect::<Vec<_>>());
     let client: Map<String, Value> = fields(known).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let mut told = json!({
         "policy": file,

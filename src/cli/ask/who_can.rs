@@ -15,7 +15,7 @@ use exhook_policy_core::event::Shown;
 use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::show::Words;
 use exhook_policy_runtime::clock::now_ms;
-use exhook_policy_tools::reverse::{Answer, Case, Except, Question, WhoCan};
+use exhook_policy_tools::access::{AccessQuestion, AllowedClients, ClientCase, ExceptedClients, WhoCan};
 
 /// Say who can do something, from the rules.
 ///
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// The answer as it is printed.
-pub(super) fn told(policy: &Policy, file: &str, question: Question<'_>, at: i64, format: Format) -> String {
+pub(super) fn told(policy: &Policy, file: &str, question: AccessQuestion<'_>, at: i64, format: Format) -> String {
     let answer = WhoCan::ask(policy, question, at);
     match format {
         Format::Human => human(policy, file, question, at, &answer),
@@ -56,10 +56,10 @@ pub(super) fn told(policy: &Policy, file: &str, question: Question<'_>, at: i64,
     }
 }
 
-fn human(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer: &WhoCan<'_>) -> String {
+fn human(policy: &Policy, file: &str, question: AccessQuestion<'_>, at: i64, answer: &WhoCan<'_>) -> String {
     let mut asked = match question {
-        Question::Connect => "to log in".to_owned(),
-        Question::Topic(action, topic) => format!("to {} to {}", action.as_str(), Shown(topic)),
+        AccessQuestion::Connect => "to log in".to_owned(),
+        AccessQuestion::Topic(action, topic) => format!("to {} to {}", action.as_str(), Shown(topic)),
     };
     if let Some(moment) = told_moment(policy, Some(at)) {
         asked = format!("{asked} {moment}");
@@ -74,7 +74,7 @@ fn human(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer: &
     for allowed in &answer.allowed {
         told_of(&mut out, words, file, question, allowed);
     }
-    for Except { rule: id, line: at, verdict, case, .. } in &answer.others {
+    for ExceptedClients { rule: id, line: at, verdict, case, .. } in &answer.others {
         let by = rule(id, file, *at);
         line(
             &mut out,
@@ -112,8 +112,8 @@ fn human(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer: &
         .flat_map(|allowed| [allowed.rule].into_iter().chain(allowed.except.iter().map(|except| except.rule)));
     for id in allowed.chain(answer.others.iter().map(|other| other.rule)) {
         match question {
-            Question::Connect => kinds.of_login(policy, id),
-            Question::Topic(..) => kinds.of_topics(policy, id),
+            AccessQuestion::Connect => kinds.of_login(policy, id),
+            AccessQuestion::Topic(..) => kinds.of_topics(policy, id),
         }
     }
     out.push_str(&kinds.told(words));
@@ -121,7 +121,7 @@ fn human(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer: &
     out
 }
 
-fn told_of(out: &mut String, words: Words<'_>, file: &str, question: Question<'_>, allowed: &Answer<'_>) {
+fn told_of(out: &mut String, words: Words<'_>, file: &str, question: AccessQuestion<'_>, allowed: &AllowedClients<'_>) {
     let by = match allowed.line {
         Some(line) => format!("by {}", rule(allowed.rule, file, line)),
         None => no_rule(DEFAULT, section(question)),
@@ -129,7 +129,7 @@ fn told_of(out: &mut String, words: Words<'_>, file: &str, question: Question<'_
     let password = allowed.password.map(|source| format!(", with the password of `{source}`")).unwrap_or_default();
     line(out, format_args!("\n  {}{password}", allowed.case.words(words)));
     line(out, format_args!("    {by}"));
-    for Except { rule: id, line: at, verdict, case, password } in &allowed.except {
+    for ExceptedClients { rule: id, line: at, verdict, case, password } in &allowed.except {
         let of = case.words(words);
         let by = rule(id, file, *at);
         match password {
@@ -147,34 +147,34 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }
 
-fn default_of(policy: &Policy, question: Question<'_>) -> Option<Verdict> {
+fn default_of(policy: &Policy, question: AccessQuestion<'_>) -> Option<Verdict> {
     match question {
-        Question::Connect => policy.auth_default(),
-        Question::Topic(..) => policy.acl_default(),
+        AccessQuestion::Connect => policy.auth_default(),
+        AccessQuestion::Topic(..) => policy.acl_default(),
     }
 }
 
-fn rules<'p>(policy: &'p Policy, question: Question<'_>) -> Box<dyn Iterator<Item = (&'p str, usize)> + 'p> {
+fn rules<'p>(policy: &'p Policy, question: AccessQuestion<'_>) -> Box<dyn Iterator<Item = (&'p str, usize)> + 'p> {
     match question {
-        Question::Connect => Box::new(policy.auth_rules().iter().map(|rule| (rule.id.as_str(), rule.line))),
-        Question::Topic(..) => Box::new(policy.acl_rules().iter().map(|rule| (rule.id.as_str(), rule.line))),
+        AccessQuestion::Connect => Box::new(policy.auth_rules().iter().map(|rule| (rule.id.as_str(), rule.line))),
+        AccessQuestion::Topic(..) => Box::new(policy.acl_rules().iter().map(|rule| (rule.id.as_str(), rule.line))),
     }
 }
 
-fn to_json(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer: &WhoCan<'_>) -> Value {
+fn to_json(policy: &Policy, file: &str, question: AccessQuestion<'_>, at: i64, answer: &WhoCan<'_>) -> Value {
     let words = Words::of(policy);
     let mut asked = match question {
-        Question::Connect => json!({ "action": "connect" }),
-        Question::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
+        AccessQuestion::Connect => json!({ "action": "connect" }),
+        AccessQuestion::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
     };
     if let (Some(_), Value::Object(asked)) = (policy.zone(), &mut asked) {
         asked.insert("at".to_owned(), at.into());
     }
-    let except = |except: &Except<'_>| {
-        let Except { rule, line, verdict, case: taken, password } = except;
+    let except = |except: &ExceptedClients<'_>| {
+        let ExceptedClients { rule, line, verdict, case: taken, password } = except;
         json!({ "rule": rule, "line": line, "verdict": verdict.as_str(), "who": case(taken, words), "password": password })
     };
-    let allowed = |allowed: &Answer<'_>| {
+    let allowed = |allowed: &AllowedClients<'_>| {
         json!({
             "rule": allowed.rule,
             "line": allowed.line,
@@ -195,12 +195,12 @@ fn to_json(policy: &Policy, file: &str, question: Question<'_>, at: i64, answer:
     })
 }
 
-fn case(case: &Case<'_>, words: Words<'_>) -> Value {
+fn case(case: &ClientCase<'_>, words: Words<'_>) -> Value {
     json!({
         "words": case.words(words),
         "kind": case.kind,
-        "clientid": case.way.clientid,
-        "username": case.way.username,
+        "clientid": case.identity.clientid,
+        "username": case.identity.username,
         "where": case.rest.as_ref().map(|rest| words.who_json(rest)),
     })
 }

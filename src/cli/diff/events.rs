@@ -9,26 +9,26 @@ use crate::replay::{Comparison, Place, Side};
 use exhook_policy_core::event::owned::OwnedEvent;
 use exhook_policy_core::policy::Policy;
 use exhook_policy_runtime::files::input;
-use exhook_policy_tools::analysis::diff::{Difference, Question, differ};
+use exhook_policy_tools::analysis::diff::{Difference, QuestionKind, differ};
 
 /// What differs on the events.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct EventDifferences {
     /// The events that were read.
     pub(super) events: Comparison,
     /// With how many questions are answered so, and the first of them.
-    pub(super) groups: BTreeMap<Difference, Group>,
+    pub(super) groups: BTreeMap<Difference, DifferenceGroup>,
 }
 
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct DifferenceGroup {
     pub(super) count: u64,
     pub(super) place: Place,
     pub(super) event: OwnedEvent,
 }
 
 /// Puts the events of the files to both policies; the error is for stderr.
-pub(super) fn compare(files: &[PathBuf], args: &WorldArgs, policies: [&Policy; 2]) -> Result<Found, String> {
+pub(super) fn compare(files: &[PathBuf], args: &WorldArgs, policies: [&Policy; 2]) -> Result<EventDifferences, String> {
     let [old, new] = policies;
     let (old_world, new_world) = (world(args, old)?, world(args, new)?);
     let old_found = |source, username: &str, given| old_world.found(source, username, given);
@@ -37,7 +37,7 @@ pub(super) fn compare(files: &[PathBuf], args: &WorldArgs, policies: [&Policy; 2
         Side { policy: old, lists: old_world.lists(), found: &old_found },
         Side { policy: new, lists: new_world.lists(), found: &new_found },
     ];
-    let mut found = Found::default();
+    let mut found = EventDifferences::default();
     for file in files {
         let name = if file == Path::new("-") { "<stdin>".to_owned() } else { file.display().to_string() };
         let added = if file == Path::new("-") {
@@ -59,18 +59,18 @@ fn world(args: &WorldArgs, policy: &Policy) -> Result<World, String> {
     Ok(world)
 }
 
-impl Found {
+impl EventDifferences {
     fn add(&mut self, name: &str, input: impl BufRead, sides: [Side<'_>; 2]) -> io::Result<()> {
         let policies = sides.map(|side| side.policy);
-        let Found { events, groups } = self;
+        let EventDifferences { events, groups } = self;
         events.add(name, input, sides, |place, event, decisions| {
             let question = if let OwnedEvent::CheckAcl { action, .. } = &event {
-                Question::from(*action)
+                QuestionKind::from(*action)
             } else {
-                Question::Connect
+                QuestionKind::Connect
             };
             if let Some(difference) = differ(policies, question, decisions) {
-                let group = groups.entry(difference).or_insert(Group { count: 0, place, event });
+                let group = groups.entry(difference).or_insert(DifferenceGroup { count: 0, place, event });
                 group.count += 1;
             }
         })

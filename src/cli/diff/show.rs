@@ -9,22 +9,24 @@ use super::events;
 use crate::cli::check::github::{data, property};
 use crate::cli::replay::{counted, placed, question};
 use exhook_policy_core::decision::{DEFAULT, ERROR, INVALID_TOPIC, Verdict};
-use exhook_policy_tools::analysis::diff::{Answer, Diff, Difference, Direction, RuleName, Unknown, Version};
+use exhook_policy_tools::analysis::diff::{
+    ChangeDirection, Difference, PolicyAnswer, PolicyDiff, PolicyVersion, RuleName, UnsettledChanges,
+};
 
 /// What is shown.
 #[derive(Debug)]
-pub(super) struct Report<'a> {
+pub(super) struct DiffReport<'a> {
     pub(super) old: &'a Path,
     pub(super) new: &'a Path,
-    changes: Vec<Change<'a>>,
-    unknown: &'a [Unknown],
+    changes: Vec<ShownChange<'a>>,
+    unknown: &'a [UnsettledChanges],
     notes: Vec<String>,
     /// The recorded questions that were asked; `None` where all were.
     questions: Option<u64>,
 }
 
 #[derive(Debug)]
-struct Change<'a> {
+struct ShownChange<'a> {
     difference: &'a Difference,
     example: String,
     /// How many recorded questions are answered so.
@@ -33,22 +35,22 @@ struct Change<'a> {
     object: Map<String, Value>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> DiffReport<'a> {
     /// Of all clients and topics.
-    pub(super) fn of_all(old: &'a Path, new: &'a Path, diff: &'a Diff) -> Self {
-        let change = |change: &'a exhook_policy_tools::analysis::diff::Change| Change {
+    pub(super) fn of_all(old: &'a Path, new: &'a Path, diff: &'a PolicyDiff) -> Self {
+        let change = |change: &'a exhook_policy_tools::analysis::diff::PolicyChange| ShownChange {
             difference: &change.difference,
             example: change.witness.to_string(),
             count: None,
             object: Map::from_iter([("witness".to_owned(), json!(change.witness))]),
         };
         let changes = diff.changes.iter().map(change).collect();
-        Report { old, new, changes, unknown: &diff.unknown, notes: diff.notes.clone(), questions: None }
+        DiffReport { old, new, changes, unknown: &diff.unknown, notes: diff.notes.clone(), questions: None }
     }
 
     /// Of recorded events.
-    pub(super) fn of_events(old: &'a Path, new: &'a Path, found: &'a events::Found) -> Self {
-        let change = |(difference, group): (&'a Difference, &'a events::Group)| Change {
+    pub(super) fn of_events(old: &'a Path, new: &'a Path, found: &'a events::EventDifferences) -> Self {
+        let change = |(difference, group): (&'a Difference, &'a events::DifferenceGroup)| ShownChange {
             difference,
             example: format!("{}: {}", group.place, question(&group.event)),
             count: Some(group.count),
@@ -72,32 +74,32 @@ impl<'a> Report<'a> {
         if let Some(more) = events.unreadable.count.checked_sub(SHOWN as u64).filter(|more| *more > 0) {
             notes.push(format!("{more} more cannot be read"));
         }
-        Report { old, new, changes, unknown: &[], notes, questions: Some(events.questions) }
+        DiffReport { old, new, changes, unknown: &[], notes, questions: Some(events.questions) }
     }
 
     /// Whether anything is wider, narrower without leave, or not known: what is not known may be wider.
     pub(super) fn is_alarming(&self, allow_narrowing: bool) -> bool {
         let is = |direction| self.changes.iter().any(|change| change.difference.direction == direction);
-        !self.unknown.is_empty() || is(Direction::Widened) || (!allow_narrowing && is(Direction::Narrowed))
+        !self.unknown.is_empty() || is(ChangeDirection::Widened) || (!allow_narrowing && is(ChangeDirection::Narrowed))
     }
 
-    fn file(&self, version: Version) -> &'a Path {
+    fn file(&self, version: PolicyVersion) -> &'a Path {
         match version {
-            Version::Old => self.old,
-            Version::New => self.new,
+            PolicyVersion::Old => self.old,
+            PolicyVersion::New => self.new,
         }
     }
 
-    fn place(&self, version: Version, rule: &RuleName) -> String {
+    fn place(&self, version: PolicyVersion, rule: &RuleName) -> String {
         let file = self.file(version).display();
         rule.line.map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
     }
 
     pub(super) fn human(&self, out: &mut impl Write) -> io::Result<()> {
-        for Change { difference, example, count, object: _ } in &self.changes {
+        for ShownChange { difference, example, count, object: _ } in &self.changes {
             let count = count.map(|count| format!(", {}", counted(count, "event"))).unwrap_or_default();
             writeln!(out, "{}{count}", title(difference))?;
-            for (version, answer) in [(Version::Old, &difference.old), (Version::New, &difference.new)] {
+            for (version, answer) in [(PolicyVersion::Old, &difference.old), (PolicyVersion::New, &difference.new)] {
                 writeln!(out, "  {}: {}", self.place(version, &answer.rule), said(answer))?;
             }
             writeln!(out, "  as in: {example}\n")?;
@@ -111,7 +113,7 @@ impl<'a> Report<'a> {
         writeln!(out, "{}", self.summary())
     }
 
-    fn not_known(&self, unknown: &Unknown) -> String {
+    fn not_known(&self, unknown: &UnsettledChanges) -> String {
         let named = unknown.rules.iter().take(NAMED);
         let mut rules: Vec<String> =
             named.map(|one| format!("`{}` ({})", one.rule.id, self.place(one.version, &one.rule))).collect();
@@ -129,7 +131,8 @@ impl<'a> Report<'a> {
 
     fn summary(&self) -> String {
         let count = |direction| self.changes.iter().filter(|change| change.difference.direction == direction).count();
-        let (widened, narrowed, unknown) = (count(Direction::Widened), count(Direction::Narrowed), self.unknown.len());
+        let (widened, narrowed, unknown) =
+            (count(ChangeDirection::Widened), count(ChangeDirection::Narrowed), self.unknown.len());
         let changes = match (widened, narrowed, unknown) {
             (0, 0, 0) => "no decision differs".to_owned(),
             (_, _, 0) => format!("{widened} widened, {narrowed} narrowed"),
@@ -142,7 +145,7 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn json(&self, out: &mut impl Write) -> io::Result<()> {
-        let change = |change: &Change<'_>| {
+        let change = |change: &ShownChange<'_>| {
             let mut object = change.object.clone();
             if let Value::Object(difference) = json!(change.difference) {
                 object.extend(difference);
@@ -163,13 +166,13 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn github(&self, allow_narrowing: bool, out: &mut impl Write) -> io::Result<()> {
-        for Change { difference, example, .. } in &self.changes {
+        for ShownChange { difference, example, .. } in &self.changes {
             let Difference { direction, old, new, .. } = difference;
-            let severity = if *direction == Direction::Narrowed && allow_narrowing { "notice" } else { "error" };
-            let place = self.place(Version::Old, &old.rule);
+            let severity = if *direction == ChangeDirection::Narrowed && allow_narrowing { "notice" } else { "error" };
+            let place = self.place(PolicyVersion::Old, &old.rule);
             let (was, is) = (said(old), said(new));
             let text = format!("{}\nnow {is}\nbefore {was} ({place})\nas in: {example}", title(difference));
-            self.command(out, severity, Some((Version::New, &new.rule)), &text)?;
+            self.command(out, severity, Some((PolicyVersion::New, &new.rule)), &text)?;
         }
         for unknown in self.unknown {
             let rule = unknown.rules.first().map(|one| (one.version, &one.rule));
@@ -185,10 +188,10 @@ impl<'a> Report<'a> {
         &self,
         out: &mut impl Write,
         severity: &str,
-        rule: Option<(Version, &RuleName)>,
+        rule: Option<(PolicyVersion, &RuleName)>,
         text: &str,
     ) -> io::Result<()> {
-        let file = self.file(rule.map_or(Version::New, |(version, _)| version)).display().to_string();
+        let file = self.file(rule.map_or(PolicyVersion::New, |(version, _)| version)).display().to_string();
         let line = rule.and_then(|(_, rule)| rule.line).map(|line| format!(",line={line}")).unwrap_or_default();
         writeln!(out, "::{severity} file={}{line}::{}", property(&file), data(text))
     }
@@ -212,7 +215,7 @@ fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn said(answer: &Answer) -> String {
+fn said(answer: &PolicyAnswer) -> String {
     let RuleName { id, line: _, who } = &answer.rule;
     let by = match (id.as_str(), who) {
         (_, Some(who)) => format!("by `{id}` ({who})"),

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::sample::{Sample, Samples};
-use super::witness::{Asked, PasswordSays, Witness};
+use super::witness::{ClientQuestion, PasswordAnswer, Witness};
 use exhook_policy_core::decision::Decision;
 use exhook_policy_core::event::Action;
 use exhook_policy_core::policy::model::PasswordSource;
@@ -14,11 +14,12 @@ use exhook_policy_core::topic::{Budget, Patterns, representatives};
 /// Steps that one decision counts for, beside those of its rules.
 const DECIDE: usize = 40;
 
-/// Asks the policies, in the order of the [`Space`](super::Space), about topics that stand for all, as far as these sets
-/// of patterns tell them apart. Superusers are left out: the broker asks nothing about their topics.
+/// Asks the policies, in the order of the [`AnalysisContext`](super::AnalysisContext), about topics
+/// that stand for all, as far as these sets of patterns tell them apart. Superusers are left out:
+/// the broker asks nothing about their topics.
 ///
-/// `each` gets every question with the decision of each policy, and may end the walk. True where the questions were
-/// complete, also if `each` ended it.
+/// `each` gets every question with the decision of each policy, and may end the walk. True where
+/// the questions were complete, also if `each` ended it.
 pub fn topics<'p>(
     policies: &[&'p Policy],
     samples: &Samples,
@@ -44,7 +45,7 @@ pub fn topics<'p>(
                 policy.check_acl(&client, action, &topic, sample.lists(number))
             };
             let decisions: Vec<Decision<'p>> = policies.iter().enumerate().map(decide).collect();
-            let witness = Witness { sample: sample.clone(), asked: Asked::Topic { action, topic } };
+            let witness = Witness { sample: sample.clone(), asked: ClientQuestion::Topic { action, topic } };
             if each(&witness, &decisions).is_break() {
                 return complete;
             }
@@ -53,8 +54,8 @@ pub fn topics<'p>(
     complete
 }
 
-/// Asks the policies about logins of each sample, with everything that password sources may say of it. Sources are
-/// taken to be readable. `each` and the result are as of [`topics`].
+/// Asks the policies about logins of each sample, with everything that password sources may say of
+/// it. Sources are taken to be readable. `each` and the result are as of [`topics`].
 pub fn logins<'p>(
     policies: &[&'p Policy],
     samples: &Samples,
@@ -63,14 +64,15 @@ pub fn logins<'p>(
 ) -> bool {
     let rules: usize = policies.iter().map(|policy| policy.auth_rules().len()).sum();
     for sample in &samples.samples {
-        // What is tried of the sources that are asked, in that order; the last one that can be is changed next.
+        // What is tried of the sources that are asked, in that order; the last one that can be is
+        // changed next.
         let mut tried: Vec<Found> = Vec::new();
         loop {
             if !budget.spend(DECIDE + rules) {
                 return false;
             }
             let (passwords, decisions) = login(policies, sample, &mut tried);
-            let witness = Witness { sample: sample.clone(), asked: Asked::Login { passwords } };
+            let witness = Witness { sample: sample.clone(), asked: ClientQuestion::Login { passwords } };
             if each(&witness, &decisions).is_break() {
                 return samples.complete;
             }
@@ -93,12 +95,13 @@ fn after(found: Found) -> Found {
     }
 }
 
-/// One login. The sources that are asked beyond those in `tried` know the password as right, and are added.
+/// One login. The sources that are asked beyond those in `tried` know the password as right, and
+/// are added.
 fn login<'p>(
     policies: &[&'p Policy],
     sample: &Sample,
     tried: &mut Vec<Found>,
-) -> (Vec<PasswordSays>, Vec<Decision<'p>>) {
+) -> (Vec<PasswordAnswer>, Vec<Decision<'p>>) {
     let mut asked: Vec<(&'p str, &'p PasswordSource)> = Vec::new();
     let client = sample.client();
     let decisions = policies.iter().enumerate().map(|(number, policy)| {
@@ -117,10 +120,11 @@ fn login<'p>(
     });
     let decisions = decisions.collect();
     let says = asked.iter().zip(tried.iter());
-    (says.map(|((name, _), found)| PasswordSays { source: (*name).to_owned(), found: *found }).collect(), decisions)
+    (says.map(|((name, _), found)| PasswordAnswer { source: (*name).to_owned(), found: *found }).collect(), decisions)
 }
 
-/// Two versions of a policy may stand in two folders, and mean the same source by the same name in the same file.
+/// Two versions of a policy may stand in two folders, and mean the same source by the same name in
+/// the same file.
 pub(super) fn is_same(one: &PasswordSource, other: &PasswordSource) -> bool {
     match (one, other) {
         (PasswordSource::File { path: one }, PasswordSource::File { path: other }) => {

@@ -26,7 +26,7 @@ fn policy(text: &str) -> Policy {
 fn check(text: &str, complete: bool, expected: &[&str]) {
     let policy = policy(text);
     let whos: Vec<&Who> = policy.auth_rules().iter().map(|rule| &rule.who).collect();
-    let found = Space::new(&[&policy], 0).samples_about(whos[0], &whos[1..], &[], &mut Budget::new(WORK));
+    let found = AnalysisContext::new(&[&policy], 0).samples_about(whos[0], &whos[1..], &[], &mut Budget::new(WORK));
     for sample in &found.samples {
         assert_eq!(whos[0].holds(&sample.client(), sample.lists(0)), Holds::Yes, "{sample}");
     }

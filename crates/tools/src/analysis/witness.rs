@@ -16,17 +16,17 @@ pub struct Witness {
     pub sample: Sample,
     /// What is asked.
     #[serde(flatten)]
-    pub asked: Asked,
+    pub asked: ClientQuestion,
 }
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Asked {
+pub enum ClientQuestion {
     /// To log in.
     Login {
         /// What the password sources say of it that the policy asks, in that order.
-        passwords: Vec<PasswordSays>,
+        passwords: Vec<PasswordAnswer>,
     },
     /// To publish to a topic name, or to subscribe to a topic filter.
     Topic {
@@ -39,7 +39,7 @@ pub enum Asked {
 
 /// What one password source says of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PasswordSays {
+pub struct PasswordAnswer {
     /// The name of the source.
     pub source: String,
     /// What it says.
@@ -62,13 +62,13 @@ impl fmt::Display for Witness {
     }
 }
 
-impl fmt::Display for Asked {
+impl fmt::Display for ClientQuestion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Asked::Topic { action, topic } => write!(f, "{} {}", action.as_str(), Shown(topic)),
-            Asked::Login { passwords } => {
+            ClientQuestion::Topic { action, topic } => write!(f, "{} {}", action.as_str(), Shown(topic)),
+            ClientQuestion::Login { passwords } => {
                 f.write_str("login")?;
-                for (count, PasswordSays { source, found }) in passwords.iter().enumerate() {
+                for (count, PasswordAnswer { source, found }) in passwords.iter().enumerate() {
                     f.write_str(if count == 0 { ", " } else { " and " })?;
                     match found {
                         Found::Right => write!(f, "with the right password of `{source}`")?,
@@ -83,7 +83,7 @@ impl fmt::Display for Asked {
     }
 }
 
-impl Serialize for PasswordSays {
+impl Serialize for PasswordAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Object<'a> {
@@ -94,7 +94,8 @@ impl Serialize for PasswordSays {
     }
 }
 
-/// The client in the form of an event in JSON with the time, where that matters, and under `lists` what is assumed of lists.
+/// The client in the form of an event in JSON with the time, where that matters, and under `lists`
+/// what is assumed of lists.
 impl Serialize for Sample {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]

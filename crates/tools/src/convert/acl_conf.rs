@@ -215,8 +215,8 @@ fn pattern(
     Ok(patterns)
 }
 
-/// What a topic of a rule is about for clients without a username, where it has `%u`: the broker leaves the level as it is. No filter
-/// of a policy may have it.
+/// What a topic of a rule is about for clients without a username, where it has `%u`: the broker
+/// leaves the level as it is. No filter of a policy may have it.
 fn without_username(term: &Term) -> Vec<draft::Pattern> {
     let Value::Text(topic) = &term.value else { return Vec::new() };
     if !topic.split('/').any(|level| level == "%u") {
@@ -233,8 +233,8 @@ fn without_username(term: &Term) -> Vec<draft::Pattern> {
     all.map(draft::Pattern::Regex).collect()
 }
 
-/// The topics of a filter that begin with `$`, as a regex: a wildcard in the first level does not reach them here, and
-/// does in the broker's rules.
+/// The topics of a filter that begin with `$`, as a regex: a wildcard in the first level does not
+/// reach them here, and does in the broker's rules.
 fn below_dollar(levels: &[&str]) -> Option<String> {
     let (first, rest) = levels.split_first()?;
     let first = match *first {
@@ -295,7 +295,8 @@ fn change(topic: &str, filter: &str, literally: bool, verdict: Verdict) -> Optio
     }
 }
 
-/// Any of these, of each of which all must hold; without alternatives nobody, an empty one is everyone.
+/// Any of these, of each of which all must hold; without alternatives nobody, an empty one is
+/// everyone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Kinds(Vec<Vec<Test>>);
 

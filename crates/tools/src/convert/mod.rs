@@ -1,8 +1,8 @@
 //! Rules of other brokers as a policy to start from.
 //!
-//! Each reader makes a [`Draft`], which is written as YAML with comments. Nothing is carried over in
-//! silence: where a rule means something else here, a comment above it says how. Where a file cannot be
-//! read to the end there is no draft, only what is wrong with it, by line.
+//! Each reader makes a [`Draft`], which is written as YAML with comments. Nothing is carried over
+//! in silence: where a rule means something else here, a comment above it says how. Where a file
+//! cannot be read to the end there is no draft, only what is wrong with it, by line.
 
 mod acl_conf;
 mod draft;

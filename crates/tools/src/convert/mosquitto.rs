@@ -164,7 +164,8 @@ impl Block {
         }
     }
 
-    /// mosquitto looks at what is denied before it looks at what is allowed, wherever the lines stand.
+    /// mosquitto looks at what is denied before it looks at what is allowed, wherever the lines
+    /// stand.
     fn items(self) -> Vec<Item> {
         let (id, who) = match &self.subject {
             Subject::Anonymous => ("anonymous".to_owned(), username("")),

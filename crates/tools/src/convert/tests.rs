@@ -125,8 +125,9 @@ fn mosquitto_allows(lines: &[Line], client: (&str, &str), action: Action, name: 
 }
 
 proptest! {
-    /// But for topics that begin with `$`, which wildcards of rules that allow do not reach here, and what rules with `%u` are to clients
-    /// without a username: here they may be those that give the empty one.
+    /// But for topics that begin with `$`, which wildcards of rules that allow do not reach here,
+    /// and what rules with `%u` are to clients without a username: here they may be those that give
+    /// the empty one.
     #[test]
     fn an_acl_conf_decides_single_topics_as_before(
         lines in prop::collection::vec(acl_conf_line(), 1..6),
@@ -175,7 +176,8 @@ proptest! {
     }
 }
 
-/// The broker compares the levels of a rule with those of a topic, and `$` is nothing special to it there.
+/// The broker compares the levels of a rule with those of a topic, and `$` is nothing special to it
+/// there.
 #[test]
 fn a_wildcard_of_acl_conf_that_denies_reaches_dollar_topics() {
     #[track_caller]
@@ -200,7 +202,8 @@ fn a_wildcard_of_acl_conf_that_denies_reaches_dollar_topics() {
     check("a/#", &["a", "a/b"], &["$SYS/a"]);
 }
 
-/// The broker leaves a level `%u` as it is for them, so what it denies is a topic with these letters.
+/// The broker leaves a level `%u` as it is for them, so what it denies is a topic with these
+/// letters.
 #[test]
 fn what_is_denied_to_clients_without_a_username_stays_denied() {
     #[track_caller]

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 
-use super::alike::{self, Sayings};
-use super::{Change, Difference, Question, RuleName, Unknown, Version, VersionRule, differ};
+use super::changes::{
+    Difference, PolicyChange, PolicyVersion, QuestionKind, RuleName, UnsettledChanges, VersionRule, differ,
+};
+use super::common_rules::{self, RuleMeanings};
+use crate::analysis::client_kind::ClientKind;
+use crate::analysis::context::AnalysisContext;
 use crate::analysis::questions::{logins, topics};
 use crate::analysis::sample::{Sample, Samples};
-use crate::analysis::space::{Kind, Space};
-use crate::analysis::witness::{Asked, Witness};
+use crate::analysis::witness::{ClientQuestion, Witness};
 use exhook_policy_core::decision::{Decision, Verdict};
 use exhook_policy_core::event::Action;
 use exhook_policy_core::policy::model::Who;
@@ -21,30 +24,35 @@ const ASK: usize = 10;
 /// How many clients a guess is about.
 const GUESSED: usize = 2;
 
-pub(super) fn compare(old: &Policy, new: &Policy, now: i64, budget: &mut Budget) -> (Vec<Change>, Vec<Unknown>) {
+pub(super) fn compare(
+    old: &Policy,
+    new: &Policy,
+    now: i64,
+    budget: &mut Budget,
+) -> (Vec<PolicyChange>, Vec<UnsettledChanges>) {
     let policies = [old, new];
-    let space = Space::new(&policies, now);
-    let mut found = Found { policies, changes: BTreeMap::new() };
-    let mut unknown: Vec<Unknown> = Vec::new();
-    for (at, question) in Question::ALL.into_iter().enumerate() {
-        let share = budget.left() / (Question::ALL.len() - at);
+    let context = AnalysisContext::new(&policies, now);
+    let mut found = FoundChanges { policies, changes: BTreeMap::new() };
+    let mut unknown: Vec<UnsettledChanges> = Vec::new();
+    for (at, question) in QuestionKind::ALL.into_iter().enumerate() {
+        let share = budget.left() / (QuestionKind::ALL.len() - at);
         budget.within(share, |budget| {
-            let comparison = Comparison::new(policies, &space, question, budget);
+            let comparison = QuestionComparison::new(policies, &context, question, budget);
             unknown.extend(comparison.run(&mut found, budget));
         });
     }
-    let changes = found.changes.into_iter().map(|(difference, witness)| Change { difference, witness });
+    let changes = found.changes.into_iter().map(|(difference, witness)| PolicyChange { difference, witness });
     (changes.collect(), unknown)
 }
 
 /// The changes that were found, each with the first witness.
-struct Found<'p> {
+struct FoundChanges<'p> {
     policies: [&'p Policy; 2],
     changes: BTreeMap<Difference, Witness>,
 }
 
-impl Found<'_> {
-    fn take(&mut self, question: Question, witness: &Witness, decisions: &[Decision<'_>]) {
+impl FoundChanges<'_> {
+    fn take(&mut self, question: QuestionKind, witness: &Witness, decisions: &[Decision<'_>]) {
         let &[old, new] = decisions else { return };
         if let Some(difference) = differ(self.policies, question, [old, new]) {
             self.changes.entry(difference).or_insert_with(|| witness.clone());
@@ -54,47 +62,53 @@ impl Found<'_> {
 
 /// A rule of one of the policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Place {
-    version: Version,
+struct RulePlace {
+    version: PolicyVersion,
     rule: usize,
 }
 
-struct Comparison<'p, 's> {
+struct QuestionComparison<'p, 's> {
     policies: [&'p Policy; 2],
-    space: &'s Space,
-    question: Question,
+    context: &'s AnalysisContext,
+    question: QuestionKind,
     /// What the rules of each policy say of the question, in their order.
     rules: [BTreeMap<usize, String>; 2],
-    changed: Vec<Place>,
+    changed: Vec<RulePlace>,
     /// The answer may differ where no rule decides, or wherever it comes from.
     everywhere: bool,
 }
 
-impl<'p, 's> Comparison<'p, 's> {
-    fn new(policies: [&'p Policy; 2], space: &'s Space, question: Question, budget: &mut Budget) -> Self {
+impl<'p, 's> QuestionComparison<'p, 's> {
+    fn new(
+        policies: [&'p Policy; 2],
+        context: &'s AnalysisContext,
+        question: QuestionKind,
+        budget: &mut Budget,
+    ) -> Self {
         let [old, new] = policies;
-        let sayings = Sayings::new(space, policies);
-        let rules = [0, 1].map(|policy| sayings.of(policy, question));
+        let meanings = RuleMeanings::new(context, policies);
+        let rules = [0, 1].map(|policy| meanings.of(policy, question));
         let modes = old.mode() != new.mode();
         let [old_rules, new_rules] = rules.each_ref().map(|side| side.values().map(String::as_str).collect::<Vec<_>>());
         let changed = if modes {
             [vec![true; old_rules.len()], vec![true; new_rules.len()]]
         } else {
-            budget.within(budget.left() / 4, |budget| alike::changed(&old_rules, &new_rules, budget))
+            budget.within(budget.left() / 4, |budget| common_rules::changed(&old_rules, &new_rules, budget))
         };
         let mut places = Vec::new();
-        for ((version, side), changed) in [Version::Old, Version::New].into_iter().zip(&rules).zip(changed) {
+        for ((version, side), changed) in [PolicyVersion::Old, PolicyVersion::New].into_iter().zip(&rules).zip(changed)
+        {
             let changed = side.keys().zip(changed).filter(|(_, changed)| *changed);
-            places.extend(changed.map(|(rule, _)| Place { version, rule: *rule }));
+            places.extend(changed.map(|(rule, _)| RulePlace { version, rule: *rule }));
         }
         let everywhere = modes || question.default_of(old) != question.default_of(new);
-        Comparison { policies, space, question, rules, changed: places, everywhere }
+        QuestionComparison { policies, context, question, rules, changed: places, everywhere }
     }
 
     /// Asks everything, and says what is not known then.
-    fn run(&self, found: &mut Found<'_>, budget: &mut Budget) -> Option<Unknown> {
+    fn run(&self, found: &mut FoundChanges<'_>, budget: &mut Budget) -> Option<UnsettledChanges> {
         // Every client comes last, and is the most work.
-        let foci: Vec<Option<Place>> =
+        let foci: Vec<Option<RulePlace>> =
             self.changed.iter().copied().map(Some).chain(self.everywhere.then_some(None)).collect();
         budget.within(budget.left() / 4, |budget| {
             for focus in &self.changed {
@@ -113,22 +127,22 @@ impl<'p, 's> Comparison<'p, 's> {
                 (Some(_), true) => {}
                 // That was about every question of the kind.
                 (None, true) => return None,
-                (None, false) => return Some(Unknown { question: self.question, rules: Vec::new() }),
+                (None, false) => return Some(UnsettledChanges { question: self.question, rules: Vec::new() }),
             }
         }
         let rules = unsettled.iter().map(|place| VersionRule { version: place.version, rule: self.name(*place) });
-        (!unsettled.is_empty()).then(|| Unknown { question: self.question, rules: rules.collect() })
+        (!unsettled.is_empty()).then(|| UnsettledChanges { question: self.question, rules: rules.collect() })
     }
 
-    fn policy(&self, version: Version) -> &'p Policy {
+    fn policy(&self, version: PolicyVersion) -> &'p Policy {
         let [old, new] = self.policies;
         match version {
-            Version::Old => old,
-            Version::New => new,
+            PolicyVersion::Old => old,
+            PolicyVersion::New => new,
         }
     }
 
-    fn name(&self, place: Place) -> RuleName {
+    fn name(&self, place: RulePlace) -> RuleName {
         let policy = self.policy(place.version);
         let id = match self.question.action() {
             None => policy.auth_rules().get(place.rule).map(|rule| rule.id.as_str()),
@@ -137,11 +151,11 @@ impl<'p, 's> Comparison<'p, 's> {
         RuleName::of(policy, self.question, id.unwrap_or_default())
     }
 
-    fn topic_rule(&self, place: Place) -> Option<&'p TopicRule> {
+    fn topic_rule(&self, place: RulePlace) -> Option<&'p TopicRule> {
         self.policy(place.version).acl_rules().get(place.rule)
     }
 
-    fn who(&self, place: Place) -> &'p Who {
+    fn who(&self, place: RulePlace) -> &'p Who {
         let policy = self.policy(place.version);
         let who = match self.question.action() {
             None => policy.auth_rules().get(place.rule).map(|rule| &rule.who),
@@ -150,27 +164,28 @@ impl<'p, 's> Comparison<'p, 's> {
         who.unwrap_or(&Who::Everyone)
     }
 
-    fn kind(&self, place: Place) -> Kind<'p> {
-        Kind { policy: place.version.number(), who: self.who(place) }
+    fn kind(&self, place: RulePlace) -> ClientKind<'p> {
+        ClientKind { policy: place.version.number(), who: self.who(place) }
     }
 
     /// All rules that say anything of the question.
-    fn places(&self) -> impl Iterator<Item = Place> {
-        let sides = [Version::Old, Version::New].into_iter().zip(&self.rules);
-        sides.flat_map(|(version, side)| side.keys().map(move |rule| Place { version, rule: *rule }))
+    fn places(&self) -> impl Iterator<Item = RulePlace> {
+        let sides = [PolicyVersion::Old, PolicyVersion::New].into_iter().zip(&self.rules);
+        sides.flat_map(|(version, side)| side.keys().map(move |rule| RulePlace { version, rule: *rule }))
     }
 
     /// Clients of the focus, told apart by these rules.
-    fn samples(&self, focus: Option<Place>, relevant: &[Place], budget: &mut Budget) -> Samples {
-        let kinds: Vec<Kind<'_>> = relevant.iter().map(|place| self.kind(*place)).collect();
-        let focus = focus.map_or(Kind { policy: 0, who: &Who::Everyone }, |place| self.kind(place));
-        let rules = relevant.iter().filter(|_| self.question != Question::Connect);
+    fn samples(&self, focus: Option<RulePlace>, relevant: &[RulePlace], budget: &mut Budget) -> Samples {
+        let kinds: Vec<ClientKind<'_>> = relevant.iter().map(|place| self.kind(*place)).collect();
+        let focus = focus.map_or(ClientKind { policy: 0, who: &Who::Everyone }, |place| self.kind(place));
+        let rules = relevant.iter().filter(|_| self.question != QuestionKind::Connect);
         let rules = rules.filter_map(|place| self.topic_rule(*place));
-        self.space.samples_about(focus, &kinds, rules, budget)
+        self.context.samples_about(focus, &kinds, rules, budget)
     }
 
-    /// Asks what one rule alone suggests, so that something is found where all of it is too much work.
-    fn guess(&self, focus: Place, found: &mut Found<'_>, budget: &mut Budget) {
+    /// Asks what one rule alone suggests, so that something is found where all of it is too much
+    /// work.
+    fn guess(&self, focus: RulePlace, found: &mut FoundChanges<'_>, budget: &mut Budget) {
         let mut take = |witness: &Witness, decisions: &[Decision<'_>]| {
             found.take(self.question, witness, decisions);
             ControlFlow::Continue(())
@@ -187,8 +202,8 @@ impl<'p, 's> Comparison<'p, 's> {
         });
     }
 
-    fn logins(&self, focus: Option<Place>, found: &mut Found<'_>, budget: &mut Budget) -> bool {
-        let relevant: Vec<Place> = self.places().collect();
+    fn logins(&self, focus: Option<RulePlace>, found: &mut FoundChanges<'_>, budget: &mut Budget) -> bool {
+        let relevant: Vec<RulePlace> = self.places().collect();
         // Half of it, so that those that are found are asked about.
         let samples = budget.within(budget.left() / 2, |budget| self.samples(focus, &relevant, budget));
         logins(&self.policies, &samples, budget, |witness, decisions| {
@@ -197,7 +212,13 @@ impl<'p, 's> Comparison<'p, 's> {
         })
     }
 
-    fn topics(&self, focus: Option<Place>, action: Action, found: &mut Found<'_>, budget: &mut Budget) -> bool {
+    fn topics(
+        &self,
+        focus: Option<RulePlace>,
+        action: Action,
+        found: &mut FoundChanges<'_>,
+        budget: &mut Budget,
+    ) -> bool {
         let Some(relevant) = self.relevant(focus, action, budget) else { return false };
         let samples = budget.within(budget.left() / 2, |budget| self.samples(focus, &relevant, budget));
         if focus.is_none() {
@@ -236,8 +257,9 @@ impl<'p, 's> Comparison<'p, 's> {
         complete
     }
 
-    /// The rules that can be about a question that the focus is about too; `None` where finding them is too much work.
-    fn relevant(&self, focus: Option<Place>, action: Action, budget: &mut Budget) -> Option<Vec<Place>> {
+    /// The rules that can be about a question that the focus is about too; `None` where finding
+    /// them is too much work.
+    fn relevant(&self, focus: Option<RulePlace>, action: Action, budget: &mut Budget) -> Option<Vec<RulePlace>> {
         let Some(focus) = focus.and_then(|focus| self.topic_rule(focus)) else {
             return Some(self.places().collect());
         };
@@ -258,29 +280,32 @@ impl<'p, 's> Comparison<'p, 's> {
     }
 
     /// Of these rules, those that are about the client.
-    fn applicable(&self, sample: &Sample, relevant: &[Place]) -> Vec<Place> {
-        let holds = |place: &Place| self.who(*place).holds(&sample.client(), sample.lists(place.version.number()));
+    fn applicable(&self, sample: &Sample, relevant: &[RulePlace]) -> Vec<RulePlace> {
+        let holds = |place: &RulePlace| self.who(*place).holds(&sample.client(), sample.lists(place.version.number()));
         relevant.iter().copied().filter(|place| holds(place) != Holds::No).collect()
     }
 
     /// Whether rules of both policies say the same in the same order.
-    fn same(&self, applicable: &[Place]) -> bool {
-        let of = |version: Version| {
+    fn same(&self, applicable: &[RulePlace]) -> bool {
+        let of = |version: PolicyVersion| {
             let own = applicable.iter().filter(move |place| place.version == version);
             own.map(move |place| self.rules.get(version.number()).and_then(|rules| rules.get(&place.rule)))
         };
-        of(Version::Old).eq(of(Version::New))
+        of(PolicyVersion::Old).eq(of(PolicyVersion::New))
     }
 
     /// The patterns of these rules, each once.
-    fn sets(&self, applicable: &[Place], action: Action) -> Vec<&'p Patterns> {
+    fn sets(&self, applicable: &[RulePlace], action: Action) -> Vec<&'p Patterns> {
         let mut known = HashSet::new();
         let rules = applicable.iter().filter_map(|place| self.topic_rule(*place));
-        rules.filter(|rule| known.insert(alike::patterns(action, rule))).map(|rule| rule.patterns(action)).collect()
+        rules
+            .filter(|rule| known.insert(common_rules::patterns(action, rule)))
+            .map(|rule| rule.patterns(action))
+            .collect()
     }
 
     /// A topic that is none is denied; but the broker is left with it where there is no section.
-    fn invalid_topic(&self, sample: Option<&Sample>, action: Action, found: &mut Found<'_>) {
+    fn invalid_topic(&self, sample: Option<&Sample>, action: Action, found: &mut FoundChanges<'_>) {
         let Some(sample) = sample else { return };
         let topic = match action {
             Action::Publish => "+",
@@ -290,7 +315,8 @@ impl<'p, 's> Comparison<'p, 's> {
             let policy = self.policies.get(number);
             policy.map(|policy| policy.check_acl(&sample.client(), action, topic, sample.lists(number)))
         });
-        let witness = Witness { sample: sample.whoever(), asked: Asked::Topic { action, topic: topic.to_owned() } };
+        let witness =
+            Witness { sample: sample.whoever(), asked: ClientQuestion::Topic { action, topic: topic.to_owned() } };
         if let [Some(old), Some(new)] = decisions {
             found.take(self.question, &witness, &[old, new]);
         }

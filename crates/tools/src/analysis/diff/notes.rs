@@ -65,7 +65,8 @@ fn sections(notes: &mut Vec<String>, old: &Policy, new: &Policy) {
     }
 }
 
-/// Rules that are in audit mode, or were. What one of them does once it is carried out is among the changes.
+/// Rules that are in audit mode, or were. What one of them does once it is carried out is among the
+/// changes.
 fn trials(notes: &mut Vec<String>, old: &Policy, new: &Policy) {
     for (name, old, new) in [("auth", logins(old), logins(new)), ("acl", topics(old), topics(new))] {
         for (id, mode) in &new {

@@ -18,10 +18,10 @@ fn policy(text: &str) -> Policy {
 }
 
 /// The changes, each on one line with the rules and the witness.
-fn shown(found: &Diff) -> Vec<String> {
-    let rule = |answer: &Answer| format!("{} by {}", answer.verdict.as_str(), answer.rule.id);
-    let line = |change: &Change| {
-        let Change { difference: Difference { direction, question: _, old, new }, witness } = change;
+fn shown(found: &PolicyDiff) -> Vec<String> {
+    let rule = |answer: &PolicyAnswer| format!("{} by {}", answer.verdict.as_str(), answer.rule.id);
+    let line = |change: &PolicyChange| {
+        let PolicyChange { difference: Difference { direction, question: _, old, new }, witness } = change;
         format!("{}: {} -> {}: {witness}", direction.as_str(), rule(old), rule(new))
     };
     found.changes.iter().map(line).collect()
@@ -63,7 +63,8 @@ fn a_change_is_told_with_a_time_at_which_it_is_one() {
     );
     check(week, week, &[]);
     check(week, ", when: { days: [mon-wed, thu-fri], zone: Europe/Berlin }", &[]);
-    // What differs in another zone only now and then: Berlin and Kaliningrad, an hour apart in winter.
+    // What differs in another zone only now and then: Berlin and Kaliningrad, an hour apart in
+    // winter.
     check(
         week,
         ", when: { days: mon-fri, zone: Europe/Kaliningrad }",
@@ -181,8 +182,8 @@ fn a_list_that_is_read_from_elsewhere_may_hold_anything() {
     let old =
         "lists: { fleet: { file: a.txt } }\nauth: { rules: [ { id: fleet, allow: { clientid: { in: fleet } } } ] }";
     let found = diff(&policy(old), &policy(&old.replace("a.txt", "b.txt")), 0, &mut Budget::new(STEPS));
-    let directions: Vec<Direction> = found.changes.iter().map(|change| change.difference.direction).collect();
-    assert_eq!(directions, [Direction::Widened, Direction::Narrowed]);
+    let directions: Vec<ChangeDirection> = found.changes.iter().map(|change| change.difference.direction).collect();
+    assert_eq!(directions, [ChangeDirection::Widened, ChangeDirection::Narrowed]);
     assert_eq!(found.notes, ["lists: `fleet` is read from elsewhere, and may hold anything"]);
 }
 
@@ -229,7 +230,8 @@ fn a_wildcard_that_is_cut_is_found() {
     );
 }
 
-/// Compares two policies within a bound of time, and says how many changes there are and whether that is all.
+/// Compares two policies within a bound of time, and says how many changes there are and whether
+/// that is all.
 #[track_caller]
 fn bounded(old: &str, new: &str) -> (usize, bool) {
     let (old, new) = (policy(old), policy(new));

@@ -1,7 +1,7 @@
 //! Patterns that nobody can subscribe to as they are written, because an earlier deny touches them.
 
-use super::contain::covers;
-use super::cx::{Cx, asked, named, takes};
+use super::containment::covers;
+use super::context::{FindingContext, asked, named, takes};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::Action;
 use exhook_policy_core::policy::TopicRule;
@@ -11,7 +11,7 @@ use exhook_policy_core::policy::model::Who;
 use exhook_policy_core::text::{Identity, Placeholder};
 use exhook_policy_core::topic::{Pattern, Request, Syntax, Touch};
 
-pub(super) fn find(cx: &mut Cx<'_>) {
+pub(super) fn find(cx: &mut FindingContext<'_>) {
     for (place, rule) in cx.rules().iter().enumerate() {
         if rule.verdict != Verdict::Allow || cx.told.contains(&place) {
             continue;
@@ -36,7 +36,8 @@ pub(super) fn find(cx: &mut Cx<'_>) {
 struct Refusal {
     /// The place of the rule that denies.
     deny: usize,
-    /// What the filter would receive that it denies; `None` where that is the filter itself, or not known.
+    /// What the filter would receive that it denies; `None` where that is the filter itself, or not
+    /// known.
     topic: Option<String>,
     /// Who asks for what, in a line.
     example: String,
@@ -44,7 +45,7 @@ struct Refusal {
 
 /// The refusal of the first client that is refused, if all are.
 fn refusal(
-    cx: &mut Cx<'_>,
+    cx: &mut FindingContext<'_>,
     (place, rule): (usize, &TopicRule),
     pattern: &Pattern,
     near: &[(usize, &TopicRule)],
@@ -101,7 +102,7 @@ fn is_plain(rule: &TopicRule, pattern: &Pattern, near: &[(usize, &TopicRule)]) -
     })
 }
 
-fn diagnostic(cx: &Cx<'_>, place: usize, at: usize, refusal: &Refusal) -> Option<Diagnostic> {
+fn diagnostic(cx: &FindingContext<'_>, place: usize, at: usize, refusal: &Refusal) -> Option<Diagnostic> {
     let pattern = *cx.pattern_places(place, Action::Subscribe).get(at)?;
     let deny = cx.rules().get(refusal.deny)?;
     let message = format!(

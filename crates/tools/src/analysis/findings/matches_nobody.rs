@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::cx::Cx;
+use super::context::FindingContext;
 use exhook_policy_core::policy::codes::Code;
 use exhook_policy_core::policy::diag::Diagnostic;
 use exhook_policy_core::policy::model::{
@@ -10,7 +10,7 @@ use exhook_policy_core::policy::model::{
 };
 use exhook_policy_core::policy::span::Span;
 
-pub(super) fn find(cx: &mut Cx<'_>) {
+pub(super) fn find(cx: &mut FindingContext<'_>) {
     let mut named = HashSet::new();
     let auth = cx.auth_rules().iter().zip(&cx.places.auth.rules).map(|(rule, at)| (&rule.who, at.who, rule.line));
     let acl = cx.rules().iter().zip(&cx.places.acl.rules).map(|(rule, at)| (&rule.who, at.who, rule.line));
@@ -20,7 +20,7 @@ pub(super) fn find(cx: &mut Cx<'_>) {
 }
 
 /// Looks at each kind by itself, those with a name once.
-fn kind(cx: &mut Cx<'_>, who: &Who, at: Span, line: usize, named: &mut HashSet<String>) {
+fn kind(cx: &mut FindingContext<'_>, who: &Who, at: Span, line: usize, named: &mut HashSet<String>) {
     match who {
         Who::Everyone => {}
         Who::Named(entry) => {
@@ -40,7 +40,7 @@ fn kind(cx: &mut Cx<'_>, who: &Who, at: Span, line: usize, named: &mut HashSet<S
     }
 }
 
-fn is_nobody(cx: &mut Cx<'_>, who: &Who, line: usize) -> bool {
+fn is_nobody(cx: &mut FindingContext<'_>, who: &Who, line: usize) -> bool {
     let clients = cx.clients(who, &[], &[]);
     if clients.superusers || clients.each.iter().any(|someone| someone.is(who)) {
         return false;
@@ -52,7 +52,7 @@ fn is_nobody(cx: &mut Cx<'_>, who: &Who, line: usize) -> bool {
 }
 
 /// Whether a list without entries takes part, of which another warning tells.
-fn asks_empty(cx: &Cx<'_>, conditions: &[Condition]) -> bool {
+fn asks_empty(cx: &FindingContext<'_>, conditions: &[Condition]) -> bool {
     let empty = |list: &ListId| {
         let list = cx.policy.lists().get(list.0);
         list.is_some_and(|list| matches!(&list.source, ListSource::Inline(entries) if entries.is_empty()))

@@ -1,21 +1,21 @@
 //! What in a policy is suspicious, by what its rules mean together. Each file knows one such thing.
 //!
-//! A finding with an example was tried: the policy itself decides so. That something never happens is said only where every
-//! question that could be asked was, up to what rules can tell apart; where the bound of work comes first, nothing is
-//! said but that it did.
+//! A finding with an example was tried: the policy itself decides so. That something never happens
+//! is said only where every question that could be asked was, up to what rules can tell apart;
+//! where the bound of work comes first, nothing is said but that it did.
 
-mod contain;
+mod containment;
+mod context;
 mod crossing_topics;
-mod cuts;
-mod cx;
 mod denied_as_written;
 mod late_deny;
 mod matches_nobody;
-mod narrow;
-mod near;
+mod narrowed_clients;
 mod never_decides;
+mod overruled_denies;
 mod password_bypass;
 mod reaches_other_clients;
+mod rule_index;
 mod unverified_clientid;
 mod window_is_over;
 
@@ -25,7 +25,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use cx::Cx;
+use context::FindingContext;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::policy::codes::Code;
 use exhook_policy_core::policy::diag::Diagnostic;
@@ -36,7 +36,7 @@ use exhook_policy_core::policy::{Loaded, Policy};
 use exhook_policy_core::topic::Budget;
 
 /// Adds what it finds.
-type Find = fn(&mut Cx<'_>);
+type Find = fn(&mut FindingContext<'_>);
 
 /// What there is to find, and what it raises. Later ones leave out what earlier ones told.
 const ALL: &[(Code, Find)] = &[
@@ -125,7 +125,7 @@ pub fn findings(loaded: &Loaded, now: i64, budget: &mut Budget) -> Findings {
 }
 
 fn run(policy: &Policy, places: &Places, now: i64, budget: &mut Budget) -> Findings {
-    let mut cx = Cx::new(policy, places, now);
+    let mut cx = FindingContext::new(policy, places, now);
     for (done, (_, find)) in ALL.iter().enumerate() {
         let share = budget.left() / (ALL.len() - done);
         budget.within(share, |budget| cx.run(find, budget));
@@ -148,7 +148,8 @@ fn rules(model: &Model, places: &Places) -> Vec<RuleAt> {
     all.map(|((mode, line), places)| RuleAt { mode, whole: places.whole, line }).collect()
 }
 
-/// Adds what is found in a policy to its report, and then what `accept` names in vain, as far as it was looked for.
+/// Adds what is found in a policy to its report, and then what `accept` names in vain, as far as it
+/// was looked for.
 pub fn report(loaded: &mut Loaded, now: i64, budget: &mut Budget, looked_for: impl Fn(Code) -> bool) {
     let Findings { diagnostics, unsettled } = findings(loaded, now, budget);
     loaded.add(diagnostics);

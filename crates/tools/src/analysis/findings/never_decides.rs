@@ -1,8 +1,8 @@
 //! Rules that can never decide, because rules before them decide everything that they are about.
 
-use super::contain::{covers, decides_all};
-use super::cx::{ACTIONS, Clients, Cx, asked, named, takes};
-use super::near::literals;
+use super::containment::{covers, decides_all};
+use super::context::{ACTIONS, FindingContext, SampleClients, asked, named, takes};
+use super::rule_index::literals;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::Action;
 use exhook_policy_core::policy::TopicRule;
@@ -18,7 +18,7 @@ const NAMED: usize = 3;
 /// What it costs to ask a rule about a topic, in steps.
 const RULE: usize = 20;
 
-pub(super) fn find(cx: &mut Cx<'_>) {
+pub(super) fn find(cx: &mut FindingContext<'_>) {
     for place in 0..cx.auth_rules().len() {
         login(cx, place);
     }
@@ -31,12 +31,12 @@ pub(super) fn find(cx: &mut Cx<'_>) {
 
 /// A rule that decides before, with an example where there is one.
 #[derive(Default)]
-struct Takers {
+struct EarlierRules {
     places: Vec<usize>,
     example: Option<String>,
 }
 
-impl Takers {
+impl EarlierRules {
     fn add(&mut self, place: usize, example: impl FnOnce() -> Option<String>) {
         if !self.places.contains(&place) {
             self.places.push(place);
@@ -45,26 +45,27 @@ impl Takers {
     }
 }
 
-fn login(cx: &mut Cx<'_>, place: usize) {
+fn login(cx: &mut FindingContext<'_>, place: usize) {
     let Some(rule) = cx.auth_rules().get(place) else { return };
-    // A rule with a password passes on whom its source does not know, and another rule with that source does too.
+    // A rule with a password passes on whom its source does not know, and another rule with that
+    // source does too.
     let counts = |earlier: &AuthRule| earlier.password.is_none() || earlier.password == rule.password;
     let near: Vec<_> = cx.near_logins(place, place).into_iter().filter(|(_, earlier)| counts(earlier)).collect();
     if near.is_empty() {
         return;
     }
-    let mut takers = Takers::default();
+    let mut takers = EarlierRules::default();
     if let Some((place, _)) = near.iter().find(|(_, earlier)| covers(&earlier.who, &rule.who)) {
         takers.places.push(*place);
     } else {
-        let first = |clients: &Clients, takers: &mut Takers| {
+        let first = |clients: &SampleClients, takers: &mut EarlierRules| {
             clients.each.iter().filter(|someone| someone.is(&rule.who)).all(|someone| {
                 let taker = near.iter().find(|(_, earlier)| someone.is(&earlier.who));
                 taker.inspect(|(place, _)| takers.add(*place, || Some(someone.sample.to_string()))).is_some()
             })
         };
         let alone = cx.clients(&rule.who, &[], &[]);
-        if !alone.each.iter().any(|someone| someone.is(&rule.who)) || !first(&alone, &mut Takers::default()) {
+        if !alone.each.iter().any(|someone| someone.is(&rule.who)) || !first(&alone, &mut EarlierRules::default()) {
             return;
         }
         let whos: Vec<&Who> = near.iter().map(|(_, earlier)| &earlier.who).collect();
@@ -87,7 +88,7 @@ fn login(cx: &mut Cx<'_>, place: usize) {
     cx.found.push(diagnostic(at.head, &earlier, takers.example));
 }
 
-fn rule(cx: &mut Cx<'_>, place: usize) {
+fn rule(cx: &mut FindingContext<'_>, place: usize) {
     let Some(rule) = cx.rules().get(place) else { return };
     let mut questions: Vec<(Action, Vec<(usize, &TopicRule)>)> = Vec::new();
     for action in ACTIONS.into_iter().filter(|action| !rule.patterns(*action).is_empty()) {
@@ -103,14 +104,14 @@ fn rule(cx: &mut Cx<'_>, place: usize) {
         return;
     }
     for (action, near) in &questions {
-        let question = Question { rule, action: *action, topics: Action::Publish, earlier: near, alone: true };
-        if question.ask(cx, &clients, &mut Takers::default()).is_none() {
+        let question = CoverageQuestion { rule, action: *action, topics: Action::Publish, earlier: near, alone: true };
+        if question.ask(cx, &clients, &mut EarlierRules::default()).is_none() {
             return;
         }
     }
-    let mut takers = Takers::default();
+    let mut takers = EarlierRules::default();
     if !questions.iter().all(|(action, near)| wholly(rule, *action, near, &mut takers)) {
-        takers = Takers::default();
+        takers = EarlierRules::default();
         match all_taken(cx, place, rule, &questions, &mut takers) {
             None => return,
             Some(true) => {}
@@ -143,27 +144,29 @@ fn is_plain(pattern: &Pattern, who: &Who) -> bool {
 }
 
 /// Whether one earlier rule plainly decides all of it.
-fn wholly(rule: &TopicRule, action: Action, near: &[(usize, &TopicRule)], takers: &mut Takers) -> bool {
+fn wholly(rule: &TopicRule, action: Action, near: &[(usize, &TopicRule)], takers: &mut EarlierRules) -> bool {
     let taker = near.iter().find(|(_, earlier)| covers(&earlier.who, &rule.who) && decides_all(earlier, rule, action));
     taker.inspect(|(place, _)| takers.add(*place, || None)).is_some()
 }
 
-/// Whether earlier rules decide every question; `None` where one is left to the rule, and false where that is not known.
+/// Whether earlier rules decide every question; `None` where one is left to the rule, and false
+/// where that is not known.
 fn all_taken(
-    cx: &mut Cx<'_>,
+    cx: &mut FindingContext<'_>,
     place: usize,
     rule: &TopicRule,
     questions: &[(Action, Vec<(usize, &TopicRule)>)],
-    takers: &mut Takers,
+    takers: &mut EarlierRules,
 ) -> Option<bool> {
     let mut complete = true;
     for (action, near) in questions {
         let clients = cx.clients(&rule.who, &whos(near), &places(near, place));
-        let question = Question { rule, action: *action, topics: Action::Publish, earlier: near, alone: false };
+        let question = CoverageQuestion { rule, action: *action, topics: Action::Publish, earlier: near, alone: false };
         complete &= question.ask(cx, &clients, takers)?;
     }
     for (action, near) in questions.iter().filter(|(action, _)| *action == Action::Subscribe) {
-        // A filter touches what it is denied for, and may be taken by a rule about other topics in it.
+        // A filter touches what it is denied for, and may be taken by a rule about other topics in
+        // it.
         let every: Vec<(usize, &TopicRule)>;
         let earlier = match rule.verdict {
             Verdict::Allow => near,
@@ -177,7 +180,7 @@ fn all_taken(
             }
         };
         let clients = cx.clients(&rule.who, &whos(earlier), &places(earlier, place));
-        let question = Question { rule, action: *action, topics: Action::Subscribe, earlier, alone: false };
+        let question = CoverageQuestion { rule, action: *action, topics: Action::Subscribe, earlier, alone: false };
         complete &= question.ask(cx, &clients, takers)?;
     }
     Some(complete)
@@ -193,7 +196,7 @@ fn places(rules: &[(usize, &TopicRule)], rule: usize) -> Vec<usize> {
 }
 
 /// Whether something of an action is left to a rule by those before it.
-struct Question<'r> {
+struct CoverageQuestion<'r> {
     rule: &'r TopicRule,
     action: Action,
     /// Topic names or topic filters.
@@ -203,9 +206,9 @@ struct Question<'r> {
     alone: bool,
 }
 
-impl Question<'_> {
+impl CoverageQuestion<'_> {
     /// `None` where the rule decides something; else whether all that could be asked was.
-    fn ask(&self, cx: &mut Cx<'_>, clients: &Clients, takers: &mut Takers) -> Option<bool> {
+    fn ask(&self, cx: &mut FindingContext<'_>, clients: &SampleClients, takers: &mut EarlierRules) -> Option<bool> {
         let mut complete = clients.complete;
         let own = self.rule.patterns(self.action);
         for someone in clients.each.iter().filter(|someone| someone.is(&self.rule.who)) {

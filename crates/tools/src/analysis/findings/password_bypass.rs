@@ -1,6 +1,6 @@
 //! A later rule lets in without a password whom a password rule was meant to check.
 
-use super::cx::{Cx, Someone};
+use super::context::{FindingContext, SampleClient};
 use exhook_policy_core::decision::{Decision, Verdict};
 use exhook_policy_core::policy::Found;
 use exhook_policy_core::policy::codes::Code;
@@ -10,7 +10,7 @@ use exhook_policy_core::policy::model::{AuthRule, Who};
 /// What it costs to look at a rule, in steps.
 const LOOK: usize = 20;
 
-pub(super) fn find(cx: &mut Cx<'_>) {
+pub(super) fn find(cx: &mut FindingContext<'_>) {
     for asked in 0..cx.auth_rules().len() {
         if cx.auth_rules().get(asked).is_some_and(|rule| rule.password.is_some()) {
             let found = bypass(cx, asked);
@@ -20,7 +20,7 @@ pub(super) fn find(cx: &mut Cx<'_>) {
 }
 
 /// The rule that lets in all whom this one asks for a password, if its source does not know them.
-fn bypass(cx: &mut Cx<'_>, place: usize) -> Option<Diagnostic> {
+fn bypass(cx: &mut FindingContext<'_>, place: usize) -> Option<Diagnostic> {
     let asked = cx.auth_rules().get(place)?;
     let near = cx.near_logins(place, usize::MAX);
     let opens = |later: &AuthRule| later.password.is_none() && later.verdict == Verdict::Allow;
@@ -35,7 +35,7 @@ fn bypass(cx: &mut Cx<'_>, place: usize) -> Option<Diagnostic> {
         let whos: Vec<&Who> = before.map(|(_, rule)| &rule.who).chain([&later.who]).collect();
         let clients = cx.clients(&asked.who, &whos, &[]);
         let lets_in = Decision { verdict: Verdict::Allow, rule: &later.id };
-        let walks = |someone: &&Someone| {
+        let walks = |someone: &&SampleClient| {
             someone.is(&asked.who) && cx.policy.login(&someone.client(), &someone.lists, |_| Found::Unknown) == lets_in
         };
         let Some(someone) = clients.each.iter().find(walks) else { continue };

@@ -1,12 +1,13 @@
-//! Rules by which a client reaches the topics that another rule gives to each client by its clientid.
+//! Rules by which a client reaches the topics that another rule gives to each client by its
+//! clientid.
 //!
-//! It is about clients of one kind: whoever reads all branches and owns none, an operator say, is meant to. And it is
-//! about one action: what one client may publish others may be meant to read.
+//! It is about clients of one kind: whoever reads all branches and owns none, an operator say, is
+//! meant to. And it is about one action: what one client may publish others may be meant to read.
 
 use std::collections::BTreeMap;
 
-use super::cx::{ACTIONS, Clients, Cx, Someone, asked, named};
-use super::narrow::{goes_on, is, is_not, narrowed};
+use super::context::{ACTIONS, FindingContext, SampleClient, SampleClients, asked, named};
+use super::narrowed_clients::{goes_on, is, is_not, narrowed};
 use exhook_policy_core::decision::{Decision, Verdict};
 use exhook_policy_core::event::{Action, Shown};
 use exhook_policy_core::policy::TopicRule;
@@ -21,7 +22,7 @@ const TRIED: usize = 4;
 /// What it costs to ask a rule, in steps.
 const RULE: usize = 20;
 
-pub(super) fn find(cx: &mut Cx<'_>) {
+pub(super) fn find(cx: &mut FindingContext<'_>) {
     let mut reached: BTreeMap<usize, Diagnostic> = BTreeMap::new();
     for action in ACTIONS {
         for (place, owner) in cx.rules().iter().enumerate().filter(|(_, rule)| rule.verdict == Verdict::Allow) {
@@ -39,7 +40,7 @@ pub(super) fn find(cx: &mut Cx<'_>) {
                 }
                 for (at, branch) in &branches {
                     if let Some((pattern, example)) =
-                        (Reach { owner, branch, rule, action, about: [place, other] }).look(cx)
+                        (TopicReach { owner, branch, rule, action, about: [place, other] }).look(cx)
                     {
                         let found = diagnostic(cx, (place, *at), (other, pattern), action, &example);
                         reached.extend(found.map(|found| (other, found)));
@@ -53,7 +54,7 @@ pub(super) fn find(cx: &mut Cx<'_>) {
 }
 
 /// Whether all owners of branches are among the clients of the rule.
-fn is_same_kind(cx: &mut Cx<'_>, owner: &TopicRule, rule: &TopicRule) -> bool {
+fn is_same_kind(cx: &mut FindingContext<'_>, owner: &TopicRule, rule: &TopicRule) -> bool {
     let within = cx.within(&owner.who, &rule.who);
     if within.is_none() {
         cx.unsettled.insert(rule.line);
@@ -61,7 +62,7 @@ fn is_same_kind(cx: &mut Cx<'_>, owner: &TopicRule, rule: &TopicRule) -> bool {
     within == Some(true)
 }
 
-struct Reach<'r> {
+struct TopicReach<'r> {
     owner: &'r TopicRule,
     branch: &'r Pattern,
     rule: &'r TopicRule,
@@ -71,14 +72,14 @@ struct Reach<'r> {
 }
 
 /// One client in the branch of another.
-struct Example {
+struct ReachExample {
     reaches: String,
     owner: String,
 }
 
-impl Reach<'_> {
+impl TopicReach<'_> {
     /// The pattern by which one client reaches the branch of another, by its place, and an example.
-    fn look(&self, cx: &mut Cx<'_>) -> Option<(usize, Example)> {
+    fn look(&self, cx: &mut FindingContext<'_>) -> Option<(usize, ReachExample)> {
         let patterns = self.rule.written(self.action).iter().enumerate();
         for (at, pattern) in patterns.filter(|(_, pattern)| !self.is_own_branch(pattern)) {
             if let Some(example) = self.by(cx, pattern) {
@@ -94,7 +95,7 @@ impl Reach<'_> {
             && pattern.source() == self.branch.source()
     }
 
-    fn by(&self, cx: &mut Cx<'_>, pattern: &Pattern) -> Option<Example> {
+    fn by(&self, cx: &mut FindingContext<'_>, pattern: &Pattern) -> Option<ReachExample> {
         let kind = &self.owner.who;
         let clients = cx.clients(kind, &[&self.rule.who], &self.about);
         for one in plainest(cx, &clients, kind) {
@@ -127,7 +128,13 @@ impl Reach<'_> {
     }
 
     /// Whether the rule lets one client into the branch of the other.
-    fn test(&self, cx: &mut Cx<'_>, pattern: &Pattern, one: &Someone, other: &Someone) -> Option<Example> {
+    fn test(
+        &self,
+        cx: &mut FindingContext<'_>,
+        pattern: &Pattern,
+        one: &SampleClient,
+        other: &SampleClient,
+    ) -> Option<ReachExample> {
         let branch = Patterns::new(vec![self.branch.clone()]);
         let topics = match self.branch.filled(other.identity()) {
             Some(filter) => {
@@ -150,10 +157,10 @@ impl Reach<'_> {
                 return None;
             }
             let decide =
-                |someone: &Someone| cx.policy.check_acl(&someone.client(), self.action, &topic, &someone.lists);
+                |someone: &SampleClient| cx.policy.check_acl(&someone.client(), self.action, &topic, &someone.lists);
             if decide(one) == allows && decide(other).verdict == Verdict::Allow {
                 let owner = format!("clientid {}", Shown(other.client().clientid));
-                return Some(Example { reaches: asked(&one.sample, self.action, &topic), owner });
+                return Some(ReachExample { reaches: asked(&one.sample, self.action, &topic), owner });
             }
         }
         None
@@ -161,19 +168,19 @@ impl Reach<'_> {
 }
 
 /// Some clients of the kind, those first that make good examples.
-fn plainest<'c>(cx: &Cx<'_>, clients: &'c Clients, kind: &Who) -> Vec<&'c Someone> {
-    let mut own: Vec<&Someone> = clients.each.iter().filter(|someone| someone.is(kind)).collect();
+fn plainest<'c>(cx: &FindingContext<'_>, clients: &'c SampleClients, kind: &Who) -> Vec<&'c SampleClient> {
+    let mut own: Vec<&SampleClient> = clients.each.iter().filter(|someone| someone.is(kind)).collect();
     own.sort_by_cached_key(|someone| someone.oddity(cx.policy));
     own.truncate(TRIED);
     own
 }
 
 fn diagnostic(
-    cx: &Cx<'_>,
+    cx: &FindingContext<'_>,
     branch: (usize, usize),
     reach: (usize, usize),
     action: Action,
-    example: &Example,
+    example: &ReachExample,
 ) -> Option<Diagnostic> {
     let (owner, rule) = (cx.rules().get(branch.0)?, cx.rules().get(reach.0)?);
     let own = *cx.pattern_places(branch.0, action).get(branch.1)?;

@@ -25,7 +25,8 @@ const NAMES: [&str; 5] = ["a", "b", "n", "nn", ""];
 const PORTS: [u16; 3] = [1, 2, 3];
 const PEERS: [&str; 3] = ["10.0.0.1", "10.0.0.2", "odd"];
 
-/// Where the policies begin to decide, in the night to a Thursday of 1970, by day, on a Saturday and ten years later.
+/// Where the policies begin to decide, in the night to a Thursday of 1970, by day, on a Saturday
+/// and ten years later.
 const TIMES: [i64; 4] = [0, 43_200_000, 216_000_000, 315_576_000_000];
 
 /// Whom a rule is about, and now and then when.
@@ -193,7 +194,7 @@ struct Truth {
     deciding: BTreeSet<String>,
     deciding_logins: BTreeSet<String>,
     /// Pairs of an allow that decided and a later deny about the same topic name.
-    cut: BTreeSet<(usize, usize)>,
+    overruled: BTreeSet<(usize, usize)>,
 }
 
 fn is(who: &Who, client: &Client<'_>, lists: &Lists) -> bool {
@@ -205,7 +206,7 @@ fn identity<'a>(client: &Client<'a>) -> Identity<'a> {
 }
 
 fn truth(policy: &Policy, world: &[(Client<'static>, Lists)]) -> Truth {
-    let mut truth = Truth { deciding: BTreeSet::new(), deciding_logins: BTreeSet::new(), cut: BTreeSet::new() };
+    let mut truth = Truth { deciding: BTreeSet::new(), deciding_logins: BTreeSet::new(), overruled: BTreeSet::new() };
     let asked = [Action::Publish, Action::Subscribe].map(|action| (action, topics(action)));
     let mut known: BTreeSet<(String, String, Vec<bool>)> = BTreeSet::new();
     let mut logins: BTreeSet<Vec<bool>> = BTreeSet::new();
@@ -237,7 +238,7 @@ fn truth(policy: &Policy, world: &[(Client<'static>, Lists)]) -> Truth {
                         && holds[deny]
                         && rule.patterns(*action).touch(&request, identity(client))
                     {
-                        truth.cut.insert((allow, deny));
+                        truth.overruled.insert((allow, deny));
                     }
                 }
             }
@@ -246,8 +247,8 @@ fn truth(policy: &Policy, world: &[(Client<'static>, Lists)]) -> Truth {
     truth
 }
 
-/// Whether somebody in the world is asked and refused whoever subscribes to each pattern, as far as they can: for each
-/// pattern of the rule by its place, whether all are denied.
+/// Whether somebody in the world is asked and refused whoever subscribes to each pattern, as far as
+/// they can: for each pattern of the rule by its place, whether all are denied.
 fn denied(policy: &Policy, rule: &TopicRule, world: &[(Client<'static>, Lists)]) -> Vec<Option<bool>> {
     let all = rule.written(Action::Subscribe).iter().map(|pattern| {
         let mut asked = None;
@@ -302,8 +303,8 @@ fn check(text: &str, met: &mut Met) -> Result<(), TestCaseError> {
         let decides = truth.deciding.contains(&rule.id);
         prop_assert!(!decides || !told(Code::NeverDecides, rule.line), "{} decides:\n{text}", rule.id);
         let late = told(Code::LateDeny, rule.line) || told(Code::CrossingTopics, rule.line);
-        let cut = truth.cut.iter().any(|(_, deny)| *deny == place);
-        prop_assert!(!late || cut || odd_topics, "{} is not cut:\n{text}", rule.id);
+        let overruled = truth.overruled.iter().any(|(_, deny)| *deny == place);
+        prop_assert!(!late || overruled || odd_topics, "{} is not cut:\n{text}", rule.id);
         let told_of = [Code::NeverDecides, Code::MatchesNobody, Code::LateDeny];
         prop_assert!(
             decides || ignores || !settled_topics || told_of.iter().any(|code| told(*code, rule.line)),
@@ -336,7 +337,8 @@ fn what_is_found_is_so_and_what_is_so_is_found() {
     let cases = std::env::var("PROPTEST_CASES").map_or(64, |cases| cases.parse().unwrap());
     let met = RefCell::new(Met::default());
     let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(cases) };
-    // The same policies each time: the world is finite, and now and then a policy tells apart what it does not hold.
+    // The same policies each time: the world is finite, and now and then a policy tells apart what
+    // it does not hold.
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let result = runner.run(&policies(), |text| check(&text, &mut met.borrow_mut()));
     result.unwrap_or_else(|error| panic!("{error}"));

@@ -1,10 +1,10 @@
 //! Topics by `${clientid}` for clients whose clientid nobody proves.
 //!
-//! A password proves the username, and a certificate the names in it. Either ties the clientid where each clientid has one
-//! such name.
+//! A password proves the username, and a certificate the names in it. Either ties the clientid
+//! where each clientid has one such name.
 
-use super::cx::{Cx, Someone, named};
-use super::narrow::{is, is_not, narrowed};
+use super::context::{FindingContext, SampleClient, named};
+use super::narrowed_clients::{is, is_not, narrowed};
 use exhook_policy_core::decision::{Decision, Verdict};
 use exhook_policy_core::emqx::Fact;
 use exhook_policy_core::event::Shown;
@@ -20,7 +20,7 @@ use exhook_policy_core::text::Identity;
 /// What it costs to look at a pair of rules, in steps.
 const LOOK: usize = 20;
 
-pub(super) fn find(cx: &mut Cx<'_>) {
+pub(super) fn find(cx: &mut FindingContext<'_>) {
     for (rule, places) in cx.rules().iter().zip(&cx.places.acl.rules) {
         let own = places.patterns.iter().find(|pattern| pattern.clientid);
         if let Some(pattern) = own.filter(|_| rule.verdict == Verdict::Allow) {
@@ -32,7 +32,7 @@ pub(super) fn find(cx: &mut Cx<'_>) {
 
 /// A rule that knows who its clients are.
 #[derive(Clone, Copy)]
-struct Proving<'r> {
+struct LoginProof<'r> {
     who: &'r Who,
     /// The login rule; `None` of a rule about topics.
     login: Option<&'r AuthRule>,
@@ -41,7 +41,7 @@ struct Proving<'r> {
     dn: bool,
 }
 
-impl<'r> Proving<'r> {
+impl<'r> LoginProof<'r> {
     /// Without a password, each kind of client may prove something else.
     fn of_login(login: &'r AuthRule, nothing: &Lists) -> Vec<Self> {
         let kinds = match (login.verdict, login.password) {
@@ -49,24 +49,24 @@ impl<'r> Proving<'r> {
             (Verdict::Allow, None) => alternatives(&login.who),
             (Verdict::Deny | Verdict::Ignore, _) => Vec::new(),
         };
-        let proving = kinds.into_iter().filter_map(|who| Proving::of(who, login.password.is_some(), nothing));
-        proving.map(|proving| Proving { login: Some(login), ..proving }).collect()
+        let proving = kinds.into_iter().filter_map(|who| LoginProof::of(who, login.password.is_some(), nothing));
+        proving.map(|proving| LoginProof { login: Some(login), ..proving }).collect()
     }
 
     /// Of a rule about topics; `None` where some of its clients prove nothing.
     fn of_topics(rule: &'r TopicRule, nothing: &Lists) -> Option<Vec<Self>> {
-        alternatives(&rule.who).into_iter().map(|who| Proving::of(who, false, nothing)).collect()
+        alternatives(&rule.who).into_iter().map(|who| LoginProof::of(who, false, nothing)).collect()
     }
 
     /// Behind one certificate there may be many users, unless it names each.
     fn of(who: &'r Who, password: bool, nothing: &Lists) -> Option<Self> {
         let proves = |field| if password { names(who, field) } else { demands(who, field, nothing) };
         let (cn, dn) = (proves(TextField::Cn), proves(TextField::Dn));
-        (password || cn || dn).then_some(Proving { who, login: None, username: password, cn, dn })
+        (password || cn || dn).then_some(LoginProof { who, login: None, username: password, cn, dn })
     }
 
     /// What is proved of somebody: names, and the subject of the certificate.
-    fn proved<'c>(self, someone: &'c Someone) -> (Vec<&'c str>, Option<&'c str>) {
+    fn proved<'c>(self, someone: &'c SampleClient) -> (Vec<&'c str>, Option<&'c str>) {
         let client = someone.client();
         let name = |proved: bool, name: Option<&'c str>| name.filter(|name| proved && !name.is_empty());
         let names = name(self.username, Some(client.username)).into_iter().chain(name(self.cn, client.extra.cn));
@@ -74,7 +74,7 @@ impl<'r> Proving<'r> {
     }
 
     /// Whether somebody gets in by it with what it proves.
-    fn lets_in(self, cx: &Cx<'_>, someone: &Someone) -> bool {
+    fn lets_in(self, cx: &FindingContext<'_>, someone: &SampleClient) -> bool {
         let Some(login) = self.login else { return true };
         let found = |source: PasswordId| if Some(source) == login.password { Found::Right } else { Found::Unknown };
         let decision = cx.policy.login(&someone.client(), &someone.lists, found);
@@ -128,32 +128,33 @@ fn each_has(who: &Who, field: TextField, has: &impl Fn(&TextCondition) -> bool) 
 }
 
 /// How a rule that knows who its clients are stands to the clients of a rule about topics.
-enum Tie {
+enum ClientidTie {
     /// It is about none of them.
     None,
     /// Each clientid of these has one user.
     Tied,
-    /// These two users can have the same clientid, or are one certificate with two clientids, which many may share.
+    /// These two users can have the same clientid, or are one certificate with two clientids, which
+    /// many may share.
     Loose([String; 2]),
     Unknown,
 }
 
-fn look(cx: &mut Cx<'_>, rule: &TopicRule, pattern: &PatternPlace) -> Option<Diagnostic> {
+fn look(cx: &mut FindingContext<'_>, rule: &TopicRule, pattern: &PatternPlace) -> Option<Diagnostic> {
     let nothing = cx.no_entries();
-    if let Some(own) = Proving::of_topics(rule, &nothing)
-        && own.iter().all(|kind| matches!(tie(cx, *kind, &own, rule), Tie::Tied))
+    if let Some(own) = LoginProof::of_topics(rule, &nothing)
+        && own.iter().all(|kind| matches!(tie(cx, *kind, &own, rule), ClientidTie::Tied))
     {
         return None;
     }
-    let logins: Vec<Proving<'_>> =
-        cx.auth_rules().iter().flat_map(|login| Proving::of_login(login, &nothing)).collect();
+    let logins: Vec<LoginProof<'_>> =
+        cx.auth_rules().iter().flat_map(|login| LoginProof::of_login(login, &nothing)).collect();
     let (mut tied, mut known, mut loose) = (false, true, None);
     for proving in &logins {
         match tie(cx, *proving, &logins, rule) {
-            Tie::None => {}
-            Tie::Tied => tied = true,
-            Tie::Loose(users) => loose = loose.or(proving.login.map(|login| (login, users))),
-            Tie::Unknown => known = false,
+            ClientidTie::None => {}
+            ClientidTie::Tied => tied = true,
+            ClientidTie::Loose(users) => loose = loose.or(proving.login.map(|login| (login, users))),
+            ClientidTie::Unknown => known = false,
         }
     }
     if !known {
@@ -183,12 +184,17 @@ fn look(cx: &mut Cx<'_>, rule: &TopicRule, pattern: &PatternPlace) -> Option<Dia
 }
 
 /// `others` are all rules by which somebody else may take the clientid.
-fn tie(cx: &mut Cx<'_>, proving: Proving<'_>, others: &[Proving<'_>], rule: &TopicRule) -> Tie {
+fn tie(
+    cx: &mut FindingContext<'_>,
+    proving: LoginProof<'_>,
+    others: &[LoginProof<'_>],
+    rule: &TopicRule,
+) -> ClientidTie {
     if !cx.spend(LOOK, rule.line) {
-        return Tie::Unknown;
+        return ClientidTie::Unknown;
     }
     let clients = cx.clients(proving.who, &[&rule.who], &[]);
-    let is_proved = |one: &Someone| proving.proved(one) != (Vec::new(), None);
+    let is_proved = |one: &SampleClient| proving.proved(one) != (Vec::new(), None);
     let users = clients.each.iter().filter(|one| one.is(proving.who) && one.is(&rule.who) && is_proved(one));
     let mut any = false;
     let mut known = clients.complete;
@@ -199,26 +205,32 @@ fn tie(cx: &mut Cx<'_>, proving: Proving<'_>, others: &[Proving<'_>], rule: &Top
         }
         for other in others {
             match twin(cx, one, proving, *other, rule) {
-                Ok(Some(twin)) => return Tie::Loose([told(one), twin]),
+                Ok(Some(twin)) => return ClientidTie::Loose([told(one), twin]),
                 Ok(None) => {}
                 Err(()) => known = false,
             }
         }
         match shared(cx, one, proving, rule) {
-            Ok(Some(other)) => return Tie::Loose([told(one), other]),
+            Ok(Some(other)) => return ClientidTie::Loose([told(one), other]),
             Ok(None) => {}
             Err(()) => known = false,
         }
     }
     match (known, any) {
-        (false, _) => Tie::Unknown,
-        (true, true) => Tie::Tied,
-        (true, false) => Tie::None,
+        (false, _) => ClientidTie::Unknown,
+        (true, true) => ClientidTie::Tied,
+        (true, false) => ClientidTie::None,
     }
 }
 
-/// The certificate that proves who this is, with another clientid; an error where that is not known.
-fn shared(cx: &mut Cx<'_>, one: &Someone, proving: Proving<'_>, rule: &TopicRule) -> Result<Option<String>, ()> {
+/// The certificate that proves who this is, with another clientid; an error where that is not
+/// known.
+fn shared(
+    cx: &mut FindingContext<'_>,
+    one: &SampleClient,
+    proving: LoginProof<'_>,
+    rule: &TopicRule,
+) -> Result<Option<String>, ()> {
     if proving.username {
         return Ok(None);
     }
@@ -230,20 +242,20 @@ fn shared(cx: &mut Cx<'_>, one: &Someone, proving: Proving<'_>, rule: &TopicRule
         }
     }
     let others = cx.clients(&kind, &[&rule.who], &[]);
-    let lets_in = |other: &&Someone| other.is(&kind) && other.is(&rule.who) && proving.lets_in(cx, other);
+    let lets_in = |other: &&SampleClient| other.is(&kind) && other.is(&rule.who) && proving.lets_in(cx, other);
     match others.each.iter().find(lets_in) {
         None if !others.complete => Err(()),
         other => Ok(other.map(told)),
     }
 }
 
-/// Another user with the same clientid whom this other rule lets in; an error where that is not known. Names are compared
-/// with names, and subjects with subjects.
+/// Another user with the same clientid whom this other rule lets in; an error where that is not
+/// known. Names are compared with names, and subjects with subjects.
 fn twin(
-    cx: &mut Cx<'_>,
-    one: &Someone,
-    proving: Proving<'_>,
-    other: Proving<'_>,
+    cx: &mut FindingContext<'_>,
+    one: &SampleClient,
+    proving: LoginProof<'_>,
+    other: LoginProof<'_>,
     rule: &TopicRule,
 ) -> Result<Option<String>, ()> {
     let (names, subject) = proving.proved(one);
@@ -273,7 +285,7 @@ fn twin(
 }
 
 /// The client in words, with its clientid even where no rule asks about it.
-fn told(someone: &Someone) -> String {
+fn told(someone: &SampleClient) -> String {
     let told = someone.sample.to_string();
     if told.starts_with("clientid ") || told.starts_with("no clientid") {
         return told;

@@ -1,10 +1,10 @@
 //! Windows of time that will not open again.
 
-use super::cx::Cx;
+use super::context::FindingContext;
 use exhook_policy_core::policy::codes::Code;
 use exhook_policy_core::policy::diag::Diagnostic;
 
-pub(super) fn find(cx: &mut Cx<'_>) {
+pub(super) fn find(cx: &mut FindingContext<'_>) {
     let auth = cx.auth_rules().iter().zip(&cx.places.auth.rules).map(|(rule, at)| (&rule.who, at));
     let acl = cx.rules().iter().zip(&cx.places.acl.rules).map(|(rule, at)| (&rule.who, at));
     let mut found = Vec::new();

@@ -159,7 +159,7 @@ proptest! {
         let text = format!("{LISTS}auth: {{ rules: [{}] }}", rules.join(", "));
         let policy = policy(&text);
         let whos: Vec<&Who> = policy.auth_rules().iter().map(|rule| &rule.who).collect();
-        let found = Space::new(&[&policy], 0).samples_about(whos[0], &whos[1..], &[], &mut Budget::new(WORK));
+        let found = AnalysisContext::new(&[&policy], 0).samples_about(whos[0], &whos[1..], &[], &mut Budget::new(WORK));
         let answers = |client: &Client<'_>, lists: &Lists| -> Vec<Holds> {
             whos.iter().map(|who| who.holds(client, lists)).collect()
         };
@@ -239,7 +239,8 @@ fn all_topics() -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// Where the questions are complete, two policies answer nothing that they do not answer to one of them.
+    /// Where the questions are complete, two policies answer nothing that they do not answer to one
+    /// of them.
     #[test]
     fn each_topic_of_each_client_is_like_a_question(
         old in rules(),
@@ -252,15 +253,15 @@ proptest! {
         };
         let (old, new) = (policy(&text(&old)), policy(&text(&new)));
         let policies = [&old, &new];
-        let space = Space::new(&policies, 0);
+        let context = AnalysisContext::new(&policies, 0);
         let mut kinds = Vec::new();
         let mut sets = Vec::new();
         for (policy, rules) in [old.acl_rules(), new.acl_rules()].into_iter().enumerate() {
-            kinds.extend(rules.iter().map(|rule| Kind { policy, who: &rule.who }));
+            kinds.extend(rules.iter().map(|rule| ClientKind { policy, who: &rule.who }));
             sets.extend(rules.iter().map(|rule| rule.patterns(Action::Publish)));
         }
         let mut budget = Budget::new(WORK);
-        let samples = space.samples(&Who::Everyone, &kinds, &mut budget);
+        let samples = context.samples(&Who::Everyone, &kinds, &mut budget);
         let mut known = HashSet::new();
         let mut wrong = None;
         let complete = topics(&policies, &samples, Action::Publish, &sets, &mut budget, |witness, decisions| {

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::*;
-use crate::analysis::Asked;
-use exhook_policy_core::event::{Client, Extra, Peerhost};
+use crate::analysis::ClientQuestion;
+use exhook_policy_core::event::{Action, Client, Extra, Peerhost};
 use exhook_policy_core::policy::Found;
 use exhook_policy_core::policy::lists::{List, Lists};
 use exhook_policy_core::policy::model::{ListSource, PasswordId};
@@ -279,7 +279,7 @@ fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Difference, &dyn
             {
                 let found = |source: PasswordId| says[source.0];
                 let decisions = [old.login(&client, &known[0], found), new.login(&client, &known[1], found)];
-                differs(Question::Connect, decisions, "login");
+                differs(QuestionKind::Connect, decisions, "login");
             }
             for (action, topics) in [(Action::Publish, &publish), (Action::Subscribe, &subscribe)] {
                 for topic in topics {
@@ -295,16 +295,16 @@ fn each_difference(policies: [&Policy; 2], mut each: impl FnMut(Difference, &dyn
 }
 
 /// What both policies say to a witness, asked again.
-fn asked_again(policies: [&Policy; 2], change: &Change) -> Option<Difference> {
-    let Change { difference, witness } = change;
+fn asked_again(policies: [&Policy; 2], change: &PolicyChange) -> Option<Difference> {
+    let PolicyChange { difference, witness } = change;
     let client = witness.sample.client();
     let mut number = 0;
     let decisions = policies.map(|policy| {
         let lists = witness.sample.lists(number);
         number += 1;
         match &witness.asked {
-            Asked::Topic { action, topic } => policy.check_acl(&client, *action, topic, lists),
-            Asked::Login { passwords } => policy.login(&client, lists, |source| {
+            ClientQuestion::Topic { action, topic } => policy.check_acl(&client, *action, topic, lists),
+            ClientQuestion::Login { passwords } => policy.login(&client, lists, |source| {
                 let name = &policy.passwords()[source.0].name;
                 passwords.iter().find(|says| says.source == *name).map_or(Found::Unreadable, |says| says.found)
             }),
