@@ -2,8 +2,9 @@ use clap::Parser;
 
 use super::*;
 use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
-use exhook_policy_runtime::history::{History, Recorder};
+use exhook_policy_runtime::history::History;
 use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::process::Recorder;
 
 #[derive(Parser)]
 struct Program {

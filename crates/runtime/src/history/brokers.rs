@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Params, Result, params};
 
-use super::process::{Process, Recorder};
 use super::queue::Unsure;
+use crate::process::{Process, Recorder};
 
 /// A broker of another pid namespace that was not heard of for so long is gone: milliseconds.
 const SILENT: i64 = 60_000;

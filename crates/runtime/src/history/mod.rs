@@ -12,7 +12,6 @@
 //! - [`registry`]: under which broker's row an event is written, and whether it is written here.
 //! - [`brokers`]: which broker process and which drivers are alive, and what they missed.
 //! - [`servers`]: the same where brokers call a server.
-//! - [`process`]: how one process is told from a later one.
 //! - [`denials`]: refusals, folded by the minute.
 //! - [`budget`]: what strangers can have written within a minute.
 //! - [`long_names`]: those that an older version wrote whole.
@@ -30,7 +29,6 @@ mod budget;
 mod denials;
 mod long_names;
 mod origins;
-mod process;
 mod queue;
 mod record;
 mod registry;
@@ -49,13 +47,13 @@ use std::time::{Duration, Instant};
 pub use bans::{Whom, lift};
 pub use budget::LeftOut;
 pub use denials::{Asked, Denial};
-pub use process::{Process, Recorder, Serves};
 pub use queue::Lapses;
 pub use store::open_read_only;
 
 use crate::clock::now_ms;
 use crate::limits::{Ban, Limits};
 use crate::log::Log;
+pub use crate::process::{Process, Recorder, Serves};
 use exhook_policy_core::answer_sink::{Sink, Token};
 use exhook_policy_core::event::{BrokerLoaded, Client, Event, Origin};
 use exhook_policy_core::policy::model::{HistoryDef, Record};

@@ -4,9 +4,9 @@ use rusqlite::{Connection, Result};
 
 use super::brokers::{self, Place, Role};
 use super::origins::{Named, OriginId};
-use super::process::{Recorder, Serves};
 use super::queue::{Item, Unsure};
 use super::servers::Callers;
+use crate::process::{Recorder, Serves};
 
 /// The brokers that this process records.
 pub(super) enum Registry {

@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::brokers;
 use super::now_ms;
 use super::origins::{Named, OriginId};
-use super::process::{Process, Recorder};
 use super::queue::Unsure;
+use crate::process::{Process, Recorder};
 use exhook_policy_core::event::Shown;
 
 /// `broker_processes.id` of none.

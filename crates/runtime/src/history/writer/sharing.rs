@@ -9,10 +9,10 @@ use super::{BEAT, CHECK, Complaint, Recording, Running, Stage, answer};
 use crate::clock::Moment;
 use crate::history::bans::Exchange;
 use crate::history::budget::LeftOut;
-use crate::history::process::Serves;
 use crate::history::queue::MAX_BANS;
 use crate::history::store::{Fault, Store};
 use crate::log::Log;
+use crate::process::Serves;
 use exhook_policy_core::answer_sink::Token;
 
 /// Bans that wait, or were dropped, are worth a line, this often.
