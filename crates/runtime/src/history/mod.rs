@@ -6,36 +6,27 @@
 //! that reads the broker's calls never waits for a disk.
 //!
 //! - [`record`]: what is kept of an event. No password can get in: logins are not kept at all.
+//! - [`denials`]: refusals, folded.
 //! - [`queue`]: the bounded queue, and when an event is no longer waited for.
-//! - [`apply`]: what an event does to the rows; here are the rules of take-overs.
 //! - [`origins`]: the brokers that events come from, each by a small number.
-//! - [`registry`]: under which broker's row an event is written, and whether it is written here.
-//! - [`brokers`]: which broker process and which drivers are alive, and what they missed.
-//! - [`servers`]: the same where brokers call a server.
-//! - [`denials`]: refusals, folded by the minute.
 //! - [`budget`]: what strangers can have written within a minute.
-//! - [`long_names`]: those that an older version wrote whole.
-//! - [`bans`]: who is kept out for a while, shared with all that use the file.
-//! - [`retention`]: old rows go.
+//! - [`latch`]: whether the bans that stand in the database are known.
+//! - [`writer`]: the thread that writes, and when it does what.
+//! - [`sqlite`]: the database, and all that is written to it.
 //! - [`resync`]: what is unsure is settled by the broker's list of its clients.
-//! - [`store`]: the file, its schema and its WAL.
+//! - [`read`]: who is online, who was, and who was refused, for people.
 //!
 //! The tables are described in `schema/`. Times are Unix milliseconds.
 
-mod apply;
-mod bans;
-mod brokers;
 mod budget;
 mod denials;
-mod long_names;
+mod latch;
 mod origins;
 mod queue;
+pub mod read;
 mod record;
-mod registry;
 pub mod resync;
-mod retention;
-mod servers;
-mod store;
+mod sqlite;
 mod writer;
 
 use std::fmt;
@@ -44,11 +35,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use bans::{Whom, lift};
 pub use budget::LeftOut;
 pub use denials::{Asked, Denial};
 pub use queue::Lapses;
-pub use store::open_read_only;
+pub use sqlite::bans::{Whom, lift};
 
 use crate::clock::now_ms;
 use crate::limits::{Ban, Limits};
@@ -67,7 +57,7 @@ const LAST_TRIES: Duration = Duration::from_secs(9);
 /// A running history. Dropped, it ends as with [`History::finish`].
 pub struct History {
     queue: Arc<queue::Queue>,
-    bans_read: Arc<bans::Latch>,
+    bans_read: Arc<latch::Latch>,
     /// [`Record::bits`], which a new definition changes.
     record: AtomicU8,
 }
@@ -98,7 +88,7 @@ impl History {
         log: &Log,
         limits: Arc<Limits>,
     ) -> Self {
-        let bans_read: Arc<bans::Latch> = Arc::default();
+        let bans_read: Arc<latch::Latch> = Arc::default();
         let queue = Arc::new(queue::Queue::new(OVERDUE.min(deadline), matches!(recorder.serves, Serves::Callers)));
         let writer = writer::Writer {
             queue: Arc::clone(&queue),
@@ -107,7 +97,7 @@ impl History {
             deadline,
             sink,
             log: log.clone(),
-            bans: bans::Exchange::new(limits),
+            bans: sqlite::bans::Exchange::new(limits),
             bans_read: Arc::clone(&bans_read),
         };
         let started = thread::Builder::new().name("history".to_owned()).spawn(move || writer.run());
