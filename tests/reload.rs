@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use exhook_policy_core::answer_sink::Token;
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost};
 use exhook_policy_core::handler::{Caller, Handler, Told};
@@ -248,7 +249,7 @@ fn a_hook_that_the_broker_was_not_told_of_is_said_loudly() {
     let bench = Bench::new(&allows("a"));
     let told = |hooks: &[Hook]| Told {
         caller: Caller {
-            broker: "the broker".to_owned(),
+            broker: BrokerId::Port,
             version: None,
             refused_if_ignored: HookSet::EMPTY,
             mend: "mend it".to_owned(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answer_sink::{Sink, Token};
+use crate::broker_id::BrokerId;
 use crate::decision::{Answer, Mode, Weight};
 use crate::event::{BrokerLoaded, Event, Origin};
 use crate::hook::{Hook, HookSet, Kind};
@@ -11,8 +12,8 @@ use crate::hook::{Hook, HookSet, Kind};
 /// A broker, and what its version makes of hooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Which broker, in words.
-    pub broker: String,
+    /// Which broker.
+    pub broker: BrokerId,
     /// The version of EMQX, if the broker said it.
     pub version: Option<String>,
     /// The hooks of which the broker takes "no opinion" for a refusal.
@@ -76,8 +77,8 @@ pub trait Handler: Send + 'static {
     /// Takes note that a broker calls, at its first call after it had no connection. It registered
     /// its hooks before: with this process, with an earlier one, or with another server.
     fn calls(&self, _: Caller) {}
-    /// Takes note of what became of a broker, by the words of [`Caller::broker`].
-    fn whereabouts(&self, _broker: &str, _: Whereabouts) {}
+    /// Takes note of what became of a broker.
+    fn whereabouts(&self, _: &BrokerId, _: Whereabouts) {}
     /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not known, they may not.
     fn brokers_tell_certificates(&self) -> bool {
         false

@@ -42,6 +42,7 @@ use crate::state::status::Fault;
 use crate::state::trusted::Unusable;
 use crate::state::{Folder, brokers, last_good};
 use exhook_policy_core::answer_sink::{Sink, Token};
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode, Verdict, Weight};
 use exhook_policy_core::emqx::Fact;
 use exhook_policy_core::event::{BrokerLoaded, Event, Origin};
@@ -308,7 +309,7 @@ impl Handler for Engine {
         self.shared.brokers.calls(caller, now_ms());
     }
 
-    fn whereabouts(&self, broker: &str, whereabouts: Whereabouts) {
+    fn whereabouts(&self, broker: &BrokerId, whereabouts: Whereabouts) {
         self.shared.brokers.mark(broker, whereabouts, now_ms());
     }
 

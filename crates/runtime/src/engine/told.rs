@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::log::Log;
-use crate::state::brokers::{LONGEST_NAME, LONGEST_VERSION, MOST, Presence, Record};
+use crate::state::brokers::{LONGEST_VERSION, MOST, Presence, Record, cut, shown};
 use crate::state::status::Mistold;
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::handler::{Caller, Told, Whereabouts};
 use exhook_policy_core::hook::HookSet;
@@ -27,7 +28,7 @@ pub(super) struct Brokers {
 
 #[derive(Debug, Default)]
 struct State {
-    known: BTreeMap<String, Known>,
+    known: BTreeMap<BrokerId, Known>,
     /// Whether there was no place for a broker, and whether that was said.
     overflow: Overflow,
     /// What was written down cannot be used, and no broker has called or loaded the provider since.
@@ -77,7 +78,7 @@ impl Known {
             (wanted.without(hooks), hooks.and(refused).without(wanted))
         });
         let wrong = Mistold {
-            broker: caller.broker.clone(),
+            broker: shown(&caller.broker),
             missing: names(missing),
             unwanted: names(unwanted),
             unknown: hooks.is_none(),
@@ -90,7 +91,7 @@ impl Known {
 
 impl State {
     /// Whether there is a place for this broker, if need be that of one which is not connected.
-    fn has_place(&mut self, broker: &str) -> bool {
+    fn has_place(&mut self, broker: &BrokerId) -> bool {
         if self.known.len() >= MOST && !self.known.contains_key(broker) {
             self.known.retain(|_, known| known.is_here() && known.is_heard);
         }
@@ -162,9 +163,9 @@ impl Brokers {
     }
 
     /// Takes note of what became of a broker.
-    pub(super) fn mark(&self, broker: &str, whereabouts: Whereabouts, now: i64) {
+    pub(super) fn mark(&self, broker: &BrokerId, whereabouts: Whereabouts, now: i64) {
         let state = &mut *self.state();
-        let Some(known) = state.known.get_mut(cut(broker, LONGEST_NAME)) else { return };
+        let Some(known) = state.known.get_mut(broker) else { return };
         let record = &mut known.record;
         match whereabouts {
             // One that unloaded the provider lets go of its connections then.
@@ -244,16 +245,21 @@ impl Brokers {
     /// for each broker and change.
     pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<Mistold> {
         let State { known: all, overflow, is_lost, .. } = &mut *self.state();
-        let mut mistold = Vec::new();
+        let (mut mistold, mut unsaid) = (Vec::new(), Vec::new());
         for known in all.values_mut().filter(|known| known.is_here()) {
             let wrong = known.wrong(needed, mode);
             if known.said != wrong {
-                if let Some(wrong) = &wrong {
-                    say(wrong, mode, log);
-                }
+                unsaid.extend(wrong.clone());
                 known.said.clone_from(&wrong);
             }
             mistold.extend(wrong);
+        }
+        // As people look them up.
+        for wrong in [&mut mistold, &mut unsaid] {
+            wrong.sort_by(|one, other| one.broker.cmp(&other.broker));
+        }
+        for wrong in &unsaid {
+            say(wrong, mode, log);
         }
         if *is_lost {
             // The log says at the start that the record is not used.
@@ -287,18 +293,10 @@ fn say(wrong: &Mistold, mode: Mode, log: &Log) {
     }
 }
 
-/// Without more bytes than are kept. No broker has such a name.
+/// Without more bytes than are kept. No broker has such a version.
 fn bounded(caller: Caller) -> Caller {
-    let Caller { broker, version, refused_if_ignored, mend } = caller;
-    let broker = cut(&broker, LONGEST_NAME).to_owned();
-    let version = version.map(|version| cut(&version, LONGEST_VERSION).to_owned());
-    Caller { broker, version, refused_if_ignored, mend }
-}
-
-/// The beginning of a text, at most so many bytes.
-fn cut(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
+    let version = caller.version.map(|version| cut(&version, LONGEST_VERSION).to_owned());
+    Caller { version, ..caller }
 }
 
 #[cfg(test)]

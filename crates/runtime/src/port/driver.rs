@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::log::Log;
 use exhook_policy_core::answer_sink::Token;
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode};
 use exhook_policy_core::handler::{Caller, Handler, Load, Refused, Told};
 use exhook_policy_core::hook::{Hook, HookSet, Kind};
@@ -510,7 +511,7 @@ impl<H: Handler> Driver<H> {
                 let outcome = reply::hooks(&module, &hooks, mode);
                 let told = if self.inits.is_empty() { self.handed_back } else { Some(hooks.iter().copied().collect()) };
                 let caller = Caller {
-                    broker: "the broker".to_owned(),
+                    broker: BrokerId::Port,
                     version: None,
                     refused_if_ignored: HookSet::EMPTY,
                     mend: MEND.to_owned(),

@@ -12,12 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use super::trusted::{self, Unusable};
 use super::{Folder, name_of};
+use exhook_policy_core::broker_id::BrokerId;
+use exhook_policy_core::event::Origin;
 use exhook_policy_core::handler::Caller;
 use exhook_policy_core::hook::{Hook, HookSet};
 
 /// Brokers that are kept. A server has few of them: more are no brokers.
 pub const MOST: usize = 1024;
-/// The longest name of a broker, and the longest command that mends it, in bytes.
+/// What shows a broker, and the command that mends it, have so many bytes at most.
 pub const LONGEST_NAME: usize = 512;
 /// The longest version, in bytes.
 pub const LONGEST_VERSION: usize = 64;
@@ -27,7 +29,7 @@ const ENDING: &str = "brokers";
 /// The form of the file.
 const FORM: u32 = 1;
 /// A file of [`MOST`] brokers has fewer bytes, whatever their names.
-const LARGEST: u64 = 8 << 20;
+const LARGEST: u64 = 16 << 20;
 
 /// What is known of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +68,11 @@ struct Contents {
 
 #[derive(Serialize, Deserialize)]
 struct Row {
+    /// As people see it. Of most brokers it says all: version 0.5.1 has nothing else.
     broker: String,
+    /// Where it does not, as it is cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    names: Option<Names>,
     emqx: Option<String>,
     hooks: Option<Vec<String>>,
     refused_if_ignored: Vec<String>,
@@ -76,12 +82,23 @@ struct Row {
     mend: String,
 }
 
+#[derive(Serialize, Deserialize)]
+struct Names {
+    cluster: Option<String>,
+    node: String,
+}
+
 impl Row {
     fn of(record: &Record) -> Self {
         let Record { caller, hooks, presence, at, seen } = record;
+        let broker = shown(&caller.broker);
+        let is_all = broker_of_shown(&broker).as_ref() == Some(&caller.broker);
+        let cut = caller.broker.origin().filter(|_| !is_all);
         let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
         Row {
-            broker: caller.broker.clone(),
+            broker,
+            names: cut
+                .map(|Origin { cluster, node }| Names { cluster: cluster.map(str::to_owned), node: node.to_owned() }),
             emqx: caller.version.clone(),
             hooks: hooks.map(names),
             refused_if_ignored: names(caller.refused_if_ignored),
@@ -92,9 +109,24 @@ impl Row {
         }
     }
 
+    /// Which broker.
+    fn broker(&self) -> Option<BrokerId> {
+        match &self.names {
+            Some(Names { cluster, node }) => BrokerId::of(Origin { cluster: cluster.as_deref(), node }),
+            None => broker_of_shown(&self.broker),
+        }
+    }
+
+    /// Version 0.5.1 wrote no more of the broker than its beginning. Which one it is cannot be told.
+    fn is_cut(&self) -> bool {
+        let longest = LONGEST_NAME - 3..=LONGEST_NAME;
+        self.names.is_none() && longest.contains(&self.broker.len()) && self.broker().is_none()
+    }
+
     /// `None` where this program did not write it.
     fn into_record(self) -> Option<Record> {
-        let Row { broker, emqx, hooks, refused_if_ignored, presence, at, seen, mend } = self;
+        let id = self.broker()?;
+        let Row { broker, names: _, emqx, hooks, refused_if_ignored, presence, at, seen, mend } = self;
         let is_text = |text: &str, longest| text.len() <= longest && !text.contains(char::is_control);
         let is_ours = is_text(&broker, LONGEST_NAME)
             && is_text(&mend, LONGEST_NAME)
@@ -103,9 +135,59 @@ impl Row {
         // A hook of a later version of this program: what the broker registered is not known here.
         let hooks = hooks.and_then(set);
         let refused_if_ignored = set(refused_if_ignored)?;
-        let caller = Caller { broker, version: emqx, refused_if_ignored, mend };
+        let caller = Caller { broker: id, version: emqx, refused_if_ignored, mend };
         is_ours.then_some(Record { caller, hooks, presence, at, seen })
     }
+}
+
+/// A broker as people see it, without more than [`LONGEST_NAME`] bytes.
+pub fn shown(broker: &BrokerId) -> String {
+    cut(&broker.to_string(), LONGEST_NAME).to_owned()
+}
+
+/// The beginning of a text, at most so many bytes.
+pub fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// The broker that is shown so; `None` where none is.
+fn broker_of_shown(text: &str) -> Option<BrokerId> {
+    let broker = if let Some(names) = text.strip_prefix("node=\"").and_then(|names| names.strip_suffix('"')) {
+        // A quote within a name has a backslash before it.
+        let (node, cluster) = names.split_once("\" cluster=\"").map_or((names, None), |(node, k)| (node, Some(k)));
+        let cluster = match cluster {
+            Some(cluster) => Some(unescaped(cluster)?),
+            None => None,
+        };
+        BrokerId::of(Origin { cluster: cluster.as_deref(), node: &unescaped(node)? })?
+    } else if let Some(address) = text.strip_prefix("the broker at ") {
+        BrokerId::At(address.parse().ok()?)
+    } else {
+        BrokerId::Port
+    };
+    (broker.to_string() == text).then_some(broker)
+}
+
+/// A text that `{:?}` escaped, between the quotes.
+fn unescaped(text: &str) -> Option<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let c = match (c, if c == '\\' { rest.next()? } else { c }) {
+            ('\\', 'n') => '\n',
+            ('\\', 'r') => '\r',
+            ('\\', 't') => '\t',
+            ('\\', '0') => '\0',
+            ('\\', 'u') => {
+                let digits: String = rest.by_ref().take_while(|c| *c != '}').filter(|c| *c != '{').collect();
+                char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?
+            }
+            (_, c) => c,
+        };
+        plain.push(c);
+    }
+    Some(plain)
 }
 
 /// Keeps the records, on the disk when this returns.
@@ -133,7 +215,8 @@ pub fn recall(folder: &Folder, policy: &Path) -> Result<Vec<Record>, Unusable> {
     if contents.brokers.len() > MOST {
         return Err(damaged(format!("it has more than {MOST} brokers")));
     }
-    let records = contents.brokers.into_iter().map(Row::into_record).collect::<Option<_>>();
+    let known = contents.brokers.into_iter().filter(|row| !row.is_cut());
+    let records = known.map(Row::into_record).collect::<Option<_>>();
     records.ok_or_else(|| damaged("it has a broker that this program did not write".to_owned()))
 }
 
@@ -145,9 +228,13 @@ mod tests {
 
     use super::*;
 
-    fn record(broker: &str) -> Record {
+    fn named(node: &str) -> BrokerId {
+        BrokerId::of(Origin { cluster: None, node }).unwrap()
+    }
+
+    fn record(node: &str) -> Record {
         let caller = Caller {
-            broker: broker.to_owned(),
+            broker: named(node),
             version: Some("5.8.8".to_owned()),
             refused_if_ignored: [Hook::ClientAuthenticate].into_iter().collect(),
             mend: "mend it".to_owned(),
@@ -203,6 +290,46 @@ mod tests {
         assert!(matches!(recall(&place.folder, Path::new("/other/rules.yaml")), Err(Unusable::None)));
     }
 
+    /// What version 0.5.1 wrote.
+    const RECORDED: &str = include_str!("brokers_0_5_1.json");
+
+    #[test]
+    fn the_record_of_an_earlier_version_is_read_and_written_as_it_is() {
+        let place = Place::new();
+        keep(&place.folder, &place.policy, &[]).unwrap();
+        fs::write(place.file(), RECORDED).unwrap();
+        let records = place.recall().unwrap();
+        let brokers: Vec<_> = records.iter().map(|record| record.caller.broker.clone()).collect();
+        let in_cluster = Origin { cluster: Some("emqxcl"), node: "emqx@10.0.0.1" };
+        let expected = [
+            BrokerId::of(in_cluster).unwrap(),
+            named("n\u{e9}\"\\\t\u{1}"),
+            BrokerId::At([127, 0, 0, 1].into()),
+            BrokerId::At(std::net::Ipv6Addr::LOCALHOST.into()),
+        ];
+        assert_eq!(brokers, expected);
+        let hooks: Vec<_> = records.iter().map(|record| record.hooks.map(|hooks| hooks.iter().count())).collect();
+        assert_eq!(hooks, [Some(2), Some(1), None, Some(0)]);
+        keep(&place.folder, &place.policy, &records).unwrap();
+        assert_eq!(fs::read_to_string(place.file()).unwrap(), RECORDED);
+    }
+
+    #[test]
+    fn names_that_are_cut_where_people_see_them_are_kept_whole() {
+        let place = Place::new();
+        let longest = "n".repeat(255);
+        let cluster = BrokerId::of(Origin { cluster: Some(&longest), node: &longest }).unwrap();
+        let cluster = Record { caller: Caller { broker: cluster, ..record("").caller }, ..record("") };
+        let records = [cluster, record("one")];
+        keep(&place.folder, &place.policy, &records).unwrap();
+        assert_eq!(place.recall().unwrap(), records);
+        // Version 0.5.1 had only the beginning: it is known of no broker.
+        let text = fs::read_to_string(place.file()).unwrap();
+        let (before, rest) = text.split_once(",\"names\":{").unwrap();
+        fs::write(place.file(), format!("{before}{}", rest.split_once('}').unwrap().1)).unwrap();
+        assert_eq!(place.recall().unwrap(), [record("one")]);
+    }
+
     #[test]
     fn a_damaged_foreign_or_large_file_is_refused() {
         let place = Place::new();
@@ -213,11 +340,12 @@ mod tests {
         place.check_text("{}", &format!("{unreadable}missing field `version` at line 1 column 2"));
         place.check_text(&good.replace(":1,", ":2,"), &format!("{unreadable}its form is 2, and not 1"));
         let strange = format!("{unreadable}it has a broker that this program did not write");
-        place.check_text(&good.replace("\"one\"", "\"one\\n\""), &strange);
-        place.check_text(&good.replace("\"one\"", &format!("\"{}\"", "x".repeat(513))), &strange);
+        for shown in ["one", "node=\\\"one\\n\\\"", "node=\\\"o\\\\ne\\\" node=1", &"x".repeat(513)] {
+            place.check_text(&good.replace("node=\\\"one\\\"", shown), &strange);
+        }
         place.check_text(&good.replace("5.8.8", &"8".repeat(65)), &strange);
         place.check_text(&good.replace("ignored\":[\"client.authenticate", "ignored\":[\"client.nothing"), &strange);
-        place.check_text(&" ".repeat(8_388_609), "it has more than 8388608 bytes");
+        place.check_text(&" ".repeat(16_777_217), "it has more than 16777216 bytes");
         let row = good.split_once('[').unwrap().1.rsplit_once(']').unwrap().0;
         let many = format!("{{\"version\":1,\"brokers\":[{}]}}", vec![row; 1025].join(","));
         place.check_text(&many, &format!("{unreadable}it has more than 1024 brokers"));
@@ -243,7 +371,7 @@ mod tests {
         let place = Place::new();
         let longest = |n: usize| {
             let caller = Caller {
-                broker: format!("{n:04}{}", "\"".repeat(LONGEST_NAME - 4)),
+                broker: named(&format!("{n:04}{}", "\u{1}".repeat(Origin::LONGEST - 4))),
                 version: Some("\"".repeat(LONGEST_VERSION)),
                 refused_if_ignored: Hook::ALL.iter().copied().collect(),
                 mend: "\\".repeat(LONGEST_NAME),

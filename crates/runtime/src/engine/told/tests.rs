@@ -1,4 +1,6 @@
 use super::*;
+use crate::state::brokers::LONGEST_NAME;
+use exhook_policy_core::event::Origin;
 use exhook_policy_core::hook::Hook::{self, ClientAuthenticate as Login, ClientCheckAcl as Topic, ClientConnected};
 
 const DAY: i64 = 24 * 3_600_000;
@@ -7,9 +9,13 @@ fn set(hooks: &[Hook]) -> HookSet {
     hooks.iter().copied().collect()
 }
 
+fn named(node: &str) -> BrokerId {
+    BrokerId::of(Origin { cluster: None, node }).unwrap()
+}
+
 fn caller(broker: &str) -> Caller {
     let version = Some("5.8.8".to_owned());
-    Caller { broker: broker.to_owned(), version, refused_if_ignored: set(&[Login]), mend: "mend it".to_owned() }
+    Caller { broker: named(broker), version, refused_if_ignored: set(&[Login]), mend: "mend it".to_owned() }
 }
 
 fn told(broker: &str, hooks: &[Hook]) -> Told {
@@ -26,6 +32,7 @@ fn report(brokers: &Brokers, needed: &[Hook], mode: Mode) -> Vec<String> {
     let all = brokers.compare(set(needed), mode, &Log::stderr());
     let text = |wrong: Mistold| {
         let Mistold { broker, missing, unwanted, unknown, last_seen, .. } = wrong;
+        let broker = broker.trim_start_matches("node=").trim_matches('"');
         let unknown = if unknown { " unknown" } else { "" };
         let seen = last_seen.map(|at| format!(" seen {at}")).unwrap_or_default();
         format!("{broker} -{} +{}{unknown}{seen}", missing.join(","), unwanted.join(","))
@@ -94,17 +101,17 @@ fn each_problem_of_a_broker_is_logged_once() {
     let said = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
     assert_eq!(
         said,
-        "exhook-policy: NOT IN FORCE: one did not register client.connected, which the policy needs now, and does not call it \
+        "exhook-policy: NOT IN FORCE: node=\"one\" did not register client.connected, which the policy needs now, and does not call it \
          until: mend it\n\
-         exhook-policy: NOT IN FORCE: three (as last seen at 1970-01-01T00:00:00Z; it has not called since this start of the \
+         exhook-policy: NOT IN FORCE: node=\"three\" (as last seen at 1970-01-01T00:00:00Z; it has not called since this start of the \
          server) did not register client.connected, which the policy needs now, and does not call it until: mend it\n\
-         exhook-policy: NOT KNOWN: it is not known which hooks four registered: there is no valid record of them. What the \
+         exhook-policy: NOT KNOWN: it is not known which hooks node=\"four\" registered: there is no valid record of them. What the \
          broker does not call, the policy does not decide, until: mend it\n\
-         exhook-policy: NOT IN FORCE: three did not register client.connected, which the policy needs now, and does not call \
+         exhook-policy: NOT IN FORCE: node=\"three\" did not register client.connected, which the policy needs now, and does not call \
          it until: mend it\n\
-         exhook-policy: REFUSED: one calls client.authenticate, which the policy does not decide, as it has no such section: \
+         exhook-policy: REFUSED: node=\"one\" calls client.authenticate, which the policy does not decide, as it has no such section: \
          the broker refuses every login that none of its own authenticators lets in, until: mend it\n\
-         exhook-policy: REFUSED: two calls client.authenticate, which the policy does not decide, as it has no such section: \
+         exhook-policy: REFUSED: node=\"two\" calls client.authenticate, which the policy does not decide, as it has no such section: \
          the broker refuses every login that none of its own authenticators lets in, until: mend it\n"
     );
 }
@@ -144,14 +151,14 @@ fn a_broker_that_is_not_connected_is_left_out() {
     let wrong = || report(&brokers, &[ClientConnected], Mode::Enforce).len();
     brokers.put(told("one", &[]), 1);
     assert_eq!(wrong(), 1);
-    brokers.mark("one", Whereabouts::Away, 2);
-    brokers.mark("two", Whereabouts::Away, 2);
+    brokers.mark(&named("one"), Whereabouts::Away, 2);
+    brokers.mark(&named("two"), Whereabouts::Away, 2);
     assert_eq!(wrong(), 0);
     // It asks what it asked before.
     brokers.calls(caller("one"), 3);
     assert_eq!(report(&brokers, &[ClientConnected], Mode::Enforce), ["one -client.connected +"]);
-    brokers.mark("one", Whereabouts::Unloaded, 4);
-    brokers.mark("one", Whereabouts::Away, 5);
+    brokers.mark(&named("one"), Whereabouts::Unloaded, 4);
+    brokers.mark(&named("one"), Whereabouts::Away, 5);
     assert_eq!(wrong(), 0);
     // Another server may have given it its hooks since.
     brokers.calls(caller("one"), 6);
@@ -188,7 +195,7 @@ fn brokers_are_written_down_when_they_change_and_each_hour() {
     // Only of one that is connected.
     let seen = brokers.to_write(hour).iter().map(|record| record.seen).collect::<Vec<_>>();
     assert_eq!(seen, [5, hour]);
-    brokers.mark("two", Whereabouts::Away, hour);
+    brokers.mark(&named("two"), Whereabouts::Away, hour);
     brokers.to_write(hour);
     assert!(!brokers.is_changed(hour + SEEN, false));
     // A week later.
@@ -217,7 +224,7 @@ fn the_later_of_two_servers_records_counts() {
 }
 
 /// What each is written down with: when it loaded, and whether it registered the hook of logins.
-fn written(brokers: &Brokers, now: i64) -> Vec<(String, i64, Option<bool>)> {
+fn written(brokers: &Brokers, now: i64) -> Vec<(BrokerId, i64, Option<bool>)> {
     let of = |record: Record| {
         let asks = record.hooks.map(|hooks| hooks.iter().any(|hook| hook == Login));
         (record.caller.broker, record.at, asks)
@@ -239,13 +246,13 @@ fn a_load_that_was_heard_is_not_undone_by_an_older_record() {
         }
         // What is written is newer for another server too, and so is what that one hears later.
         let at = hour + 11;
-        assert_eq!(written(&brokers, 20), [("one".to_owned(), at, Some(false))]);
+        assert_eq!(written(&brokers, 20), [(named("one"), at, Some(false))]);
         let other = Brokers::recalled(ahead());
         other.merge(brokers.to_write(20));
         assert_eq!(report(&other, &[Login], Mode::Enforce).len(), 1);
         other.put(told("one", &[Login]), 30);
         other.merge(brokers.to_write(30));
-        assert_eq!(written(&other, 30), [("one".to_owned(), at + 1, Some(true))]);
+        assert_eq!(written(&other, 30), [(named("one"), at + 1, Some(true))]);
         brokers.merge(other.to_write(30));
         assert_eq!(report(&brokers, &[Login], Mode::Enforce), [""; 0]);
     }
@@ -256,12 +263,12 @@ fn an_unload_that_was_heard_is_not_undone_by_an_older_record() {
     let brokers = Brokers::default();
     brokers.put(told("one", &[Login]), 10);
     brokers.merge(Vec::new());
-    brokers.mark("one", Whereabouts::Unloaded, 11);
+    brokers.mark(&named("one"), Whereabouts::Unloaded, 11);
     brokers.merge(vec![record("one", &[Login], 50)]);
     brokers.calls(caller("one"), 12);
     brokers.merge(vec![record("one", &[Login], 50)]);
     assert_eq!(report(&brokers, &[Login], Mode::Enforce), ["one - + unknown"]);
-    assert_eq!(written(&brokers, 13), [("one".to_owned(), 51, None)]);
+    assert_eq!(written(&brokers, 13), [(named("one"), 51, None)]);
 }
 
 #[test]
@@ -299,7 +306,7 @@ fn a_full_table_is_reported_and_drops_brokers_that_are_away() {
     assert_eq!(wrong().len(), MOST);
     // The first place is that of the one that has not called, the second of one that went.
     put(MOST);
-    brokers.mark("00007", Whereabouts::Away, 3);
+    brokers.mark(&named("00007"), Whereabouts::Away, 3);
     put(MOST + 1);
     assert_eq!((wrong().len(), said()), (MOST, 0));
     for number in [MOST + 2, MOST + 3] {
@@ -315,13 +322,34 @@ fn a_full_table_is_reported_and_drops_brokers_that_are_away() {
 #[test]
 fn names_and_versions_without_end_are_cut() {
     let brokers = Brokers::default();
-    let long = Caller { version: Some("9".repeat(1 << 20)), ..caller(&"é".repeat(1 << 20)) };
+    let long = Caller { version: Some("9".repeat(1 << 20)), ..caller(&"é".repeat(Origin::LONGEST / 2)) };
     brokers.calls(long.clone(), 1);
+    let wrong = brokers.compare(set(&[Login]), Mode::Enforce, &Log::stderr());
+    assert_eq!(wrong.first().map(|wrong| wrong.broker.len()), Some(LONGEST_NAME));
     brokers.put(Told { caller: long.clone(), hooks: set(&[Login]) }, 2);
     let written = brokers.to_write(3);
-    let lengths = |record: &Record| (record.caller.broker.len(), record.caller.version.as_ref().map(String::len));
-    assert_eq!(written.iter().map(lengths).collect::<Vec<_>>(), [(LONGEST_NAME, Some(LONGEST_VERSION))]);
+    let length = |record: &Record| record.caller.version.as_ref().map(String::len);
+    assert_eq!(written.iter().map(length).collect::<Vec<_>>(), [Some(LONGEST_VERSION)]);
     assert_eq!(report(&brokers, &[Login], Mode::Enforce), [""; 0]);
     brokers.mark(&long.broker, Whereabouts::Unloaded, 4);
     assert_eq!(brokers.to_write(5).first().map(|record| record.presence), Some(Presence::Unloaded));
+}
+
+/// As they were sorted when the texts were what told them apart.
+#[test]
+fn brokers_are_reported_in_the_order_of_their_texts() {
+    let brokers = Brokers::default();
+    let of = |cluster, node| BrokerId::of(Origin { cluster, node }).unwrap();
+    let mut expected = Vec::new();
+    for address in [[10, 0, 0, 9], [10, 0, 0, 10]] {
+        expected.push(BrokerId::At(address.into()));
+    }
+    expected.extend([of(None, "b"), of(Some("c"), "a"), of(Some("a"), "b"), of(None, "a!"), BrokerId::Port]);
+    for broker in &expected {
+        brokers.calls(Caller { broker: broker.clone(), ..caller("") }, 1);
+    }
+    let mut expected: Vec<String> = expected.iter().map(BrokerId::to_string).collect();
+    expected.sort();
+    let reported = brokers.compare(set(&[]), Mode::Enforce, &Log::stderr());
+    assert_eq!(reported.into_iter().map(|wrong| wrong.broker).collect::<Vec<_>>(), expected);
 }
