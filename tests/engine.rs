@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use exhook_policy_core::answer_sink::{Sink, Token};
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost};
-use exhook_policy_core::handler::Handler;
+use exhook_policy_core::handler::Decider;
 use exhook_policy_core::hook::Kind;
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::history::Recorder;

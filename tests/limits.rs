@@ -12,7 +12,7 @@ use std::{env, thread};
 use exhook_policy_core::answer_sink::{Sink, Token};
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Client, Event, Extra, Password, Peerhost};
-use exhook_policy_core::handler::Handler;
+use exhook_policy_core::handler::Decider;
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::history::Recorder;
 use exhook_policy_runtime::log::Log;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost};
-use exhook_policy_core::handler::Handler;
+use exhook_policy_core::handler::{CallObserver, Decider};
 use exhook_policy_core::hook::Hook;
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::history::Recorder;

@@ -10,7 +10,7 @@
 //! - [`lobby`]: logins whose answers may have to wait for one another.
 //! - [`reload`]: the thread that watches the file.
 //! - [`report`]: how it is, as metrics.
-//! - [`told`]: which hooks the brokers registered.
+//! - [`registered_hooks`]: which hooks the brokers registered.
 //! - [`counts`], [`outlet`]: what was decided; late answers.
 
 mod core;
@@ -19,9 +19,9 @@ mod limits;
 mod lobby;
 mod login;
 mod outlet;
+mod registered_hooks;
 mod reload;
 mod report;
-mod told;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -32,6 +32,7 @@ use arc_swap::ArcSwapOption;
 
 use self::core::{Core, Surroundings};
 use self::outlet::Outlet;
+use self::registered_hooks::HookRegistry;
 use self::reload::{Beginning, Bell, Standing, Text};
 use crate::clock::now_ms;
 use crate::files::stamp::Stamp;
@@ -46,7 +47,7 @@ use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode, Verdict, Weight};
 use exhook_policy_core::emqx::Fact;
 use exhook_policy_core::event::{BrokerLoaded, Event, Origin};
-use exhook_policy_core::handler::{Caller, Handler, Told, Whereabouts};
+use exhook_policy_core::handler::{BrokerRegistry, CallObserver, CallingBroker, Decider, RegisteredHooks, Whereabouts};
 use exhook_policy_core::hook::{Hook, Kind};
 use exhook_policy_core::policy::Policy;
 
@@ -68,7 +69,7 @@ struct Shared {
     folder: Folder,
     /// The policy in force; without one everything is denied.
     core: ArcSwapOption<Core>,
-    brokers: told::Brokers,
+    brokers: HookRegistry,
     bell: Arc<Bell>,
     standing: Mutex<Standing>,
     meter: Meter,
@@ -218,22 +219,22 @@ fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Pol
 }
 
 /// What brokers registered before this process started. To a driver its broker says that itself.
-fn registered(around: &Surroundings, folder: &Folder) -> told::Brokers {
+fn registered(around: &Surroundings, folder: &Folder) -> HookRegistry {
     let Surroundings { file, recorder, log, .. } = around;
     match recorder.serves {
-        Serves::Parent { .. } => return told::Brokers::default(),
+        Serves::Parent { .. } => return HookRegistry::default(),
         Serves::Callers => {}
     }
     match brokers::recall(folder, file) {
-        Ok(records) => told::Brokers::recalled(records),
-        Err(Unusable::None) => told::Brokers::default(),
+        Ok(records) => HookRegistry::recalled(records),
+        Err(Unusable::None) => HookRegistry::default(),
         Err(unusable) => {
             log.line(format_args!(
                 "the record of the brokers' hooks in {} is not used: {unusable}. It is not known which hooks a broker \
                  registered until the broker loads the provider again",
                 folder.path().display()
             ));
-            told::Brokers::lost()
+            HookRegistry::lost()
         }
     }
 }
@@ -258,7 +259,7 @@ impl Drop for Engine {
     }
 }
 
-impl Handler for Engine {
+impl Decider for Engine {
     fn hooks(&self) -> Vec<Hook> {
         let asking = || Hook::ALL.iter().copied().filter(|hook| hook.kind() == Kind::Asks).collect();
         self.ask(None, |core| Some(core.policy.hooks())).unwrap_or_else(asking)
@@ -297,27 +298,35 @@ impl Handler for Engine {
         self.ask(denied, |core| core.handle(event, token))
     }
 
+    fn error_answer(&self, kind: Kind) -> Answer {
+        error_answer(self.mode(), kind)
+    }
+
+    fn finish(&self) {
+        self.shared.bell.stop();
+        if let Some(core) = self.shared.core.load_full() {
+            core.finish();
+        }
+    }
+}
+
+impl CallObserver for Engine {
     fn answered(&self, hook: Hook, answer: Answer, took: Duration, count: u64) {
         self.shared.meter.answered(hook, answer, took, count);
     }
+}
 
-    fn told(&self, told: Told) {
-        self.shared.brokers.put(told, now_ms());
+impl BrokerRegistry for Engine {
+    fn hooks_registered(&self, registered: RegisteredHooks) {
+        self.shared.brokers.put(registered, now_ms());
     }
 
-    fn calls(&self, caller: Caller) {
+    fn broker_calls(&self, caller: CallingBroker) {
         self.shared.brokers.calls(caller, now_ms());
     }
 
     fn whereabouts(&self, broker: &BrokerId, whereabouts: Whereabouts) {
         self.shared.brokers.mark(broker, whereabouts, now_ms());
-    }
-
-    fn brokers_tell_certificates(&self) -> bool {
-        self.ask(false, |core| {
-            let brokers = core.policy.brokers();
-            !brokers.versions().is_empty() && brokers.all_have(Fact::TellsCertificate)
-        })
     }
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
@@ -328,14 +337,10 @@ impl Handler for Engine {
         self.ask((), |core| core.history.iter().for_each(|history| history.broker_away(origin)));
     }
 
-    fn error_answer(&self, kind: Kind) -> Answer {
-        error_answer(self.mode(), kind)
-    }
-
-    fn finish(&self) {
-        self.shared.bell.stop();
-        if let Some(core) = self.shared.core.load_full() {
-            core.finish();
-        }
+    fn brokers_tell_certificates(&self) -> bool {
+        self.ask(false, |core| {
+            let brokers = core.policy.brokers();
+            !brokers.versions().is_empty() && brokers.all_have(Fact::TellsCertificate)
+        })
     }
 }

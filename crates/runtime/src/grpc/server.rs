@@ -24,7 +24,7 @@ use super::places::Places;
 use super::service::Provider;
 use crate::log::Log;
 use exhook_policy_core::answer_sink::Sink;
-use exhook_policy_core::handler::{Handler, Whereabouts};
+use exhook_policy_core::handler::{Decider, Handler, Whereabouts};
 
 /// Connections that were accepted and are not yet served.
 const ACCEPTED: usize = 64;
@@ -159,8 +159,8 @@ async fn drain(server: JoinHandle<()>, places: &Places, deadline: Duration, log:
     }
 }
 
-fn health_of(handler: &impl Handler) -> ServingStatus {
-    if handler.serves() { ServingStatus::Serving } else { ServingStatus::NotServing }
+fn health_of(decider: &impl Decider) -> ServingStatus {
+    if decider.serves() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 async fn report(reporter: &HealthReporter, status: ServingStatus) {

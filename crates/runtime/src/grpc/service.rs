@@ -32,7 +32,7 @@ use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode, Weight};
 use exhook_policy_core::emqx::Package;
 use exhook_policy_core::event::{BrokerLoaded, Origin, Shown};
-use exhook_policy_core::handler::{Caller, Handler, Told, Whereabouts};
+use exhook_policy_core::handler::{CallingBroker, Handler, RegisteredHooks, Whereabouts};
 use exhook_policy_core::hook::{Hook, Kind};
 
 /// The answer goes out so much before the deadline, or a twentieth of it.
@@ -440,7 +440,10 @@ impl<H: Handler + Sync> Call<H> {
             ));
         }
         if let Some(broker) = self.loader(origin) {
-            handler.told(Told { caller: self.caller(broker, version), hooks: hooks.iter().copied().collect() });
+            handler.hooks_registered(RegisteredHooks {
+                caller: self.caller(broker, version),
+                hooks: hooks.iter().copied().collect(),
+            });
         }
         let hook = |hook| proto::Hook { name: dialect::name(self.package, hook).to_owned(), topics: Vec::new() };
         proto::Hooks { hooks: hooks.into_iter().map(hook).collect() }
@@ -469,13 +472,13 @@ impl<H: Handler + Sync> Call<H> {
                 None => (self.at_its_address(), None),
             };
             if let Some(broker) = broker {
-                self.shared.handler.calls(self.caller(broker, version));
+                self.shared.handler.broker_calls(self.caller(broker, version));
             }
         }
     }
 
     /// A broker as the handler knows it.
-    fn caller(&self, broker: BrokerId, version: Option<&str>) -> Caller {
+    fn caller(&self, broker: BrokerId, version: Option<&str>) -> CallingBroker {
         let mend = match self.package {
             Package::V1 => "emqx_ctl exhook server disable NAME && emqx_ctl exhook server enable NAME",
             Package::V2 | Package::V3 => {
@@ -484,7 +487,7 @@ impl<H: Handler + Sync> Call<H> {
             }
         };
         let refused = Hook::ALL.iter().copied().filter(|hook| !should_call(self.package, *hook, Mode::Audit));
-        Caller {
+        CallingBroker {
             broker,
             version: version.filter(|version| !version.is_empty()).map(str::to_owned),
             refused_if_ignored: refused.collect(),

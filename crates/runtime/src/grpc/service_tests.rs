@@ -20,7 +20,7 @@ use exhook_policy_core::answer_sink::{Sink, Token};
 use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode, Weight};
 use exhook_policy_core::event::{BrokerLoaded, Event, Origin};
-use exhook_policy_core::handler::{Handler, Whereabouts};
+use exhook_policy_core::handler::{BrokerRegistry, CallObserver, Decider, Whereabouts};
 use exhook_policy_core::hook::{Hook, Kind};
 
 /// What a handler does with a call.
@@ -82,7 +82,7 @@ struct Fake {
     heard: Arc<Mutex<Vec<(BrokerId, Whereabouts)>>>,
 }
 
-impl Handler for Fake {
+impl Decider for Fake {
     fn hooks(&self) -> Vec<Hook> {
         Hook::ALL.to_vec()
     }
@@ -122,12 +122,6 @@ impl Handler for Fake {
         self.does.says
     }
 
-    fn whereabouts(&self, broker: &BrokerId, whereabouts: Whereabouts) {
-        self.heard.lock().unwrap().push((broker.clone(), whereabouts));
-    }
-
-    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
-
     fn error_answer(&self, kind: Kind) -> Answer {
         match (self.mode, kind) {
             (Mode::Enforce, Kind::Asks) => Answer::Deny,
@@ -136,6 +130,16 @@ impl Handler for Fake {
     }
 
     fn finish(&self) {}
+}
+
+impl CallObserver for Fake {}
+
+impl BrokerRegistry for Fake {
+    fn whereabouts(&self, broker: &BrokerId, whereabouts: Whereabouts) {
+        self.heard.lock().unwrap().push((broker.clone(), whereabouts));
+    }
+
+    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
 }
 
 /// Asks in this mode, and gives the answer; and then whether the next call is answered as well.

@@ -14,7 +14,7 @@ use super::trusted::{self, Unusable};
 use super::{Folder, name_of};
 use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::event::Origin;
-use exhook_policy_core::handler::Caller;
+use exhook_policy_core::handler::CallingBroker;
 use exhook_policy_core::hook::{Hook, HookSet};
 
 /// Brokers that are kept. A server has few of them: more are no brokers.
@@ -33,9 +33,9 @@ const LARGEST: u64 = 16 << 20;
 
 /// What is known of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct BrokerRecord {
     /// Which broker.
-    pub caller: Caller,
+    pub caller: CallingBroker,
     /// The hooks that it registered; `None` where that is not known.
     pub hooks: Option<HookSet>,
     /// Where it was when it was last seen.
@@ -61,18 +61,18 @@ pub enum Presence {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Contents {
+struct BrokersFile {
     version: u32,
-    brokers: Vec<Row>,
+    brokers: Vec<BrokerRow>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Row {
+struct BrokerRow {
     /// As people see it. Of most brokers it says all: version 0.5.1 has nothing else.
     broker: String,
     /// Where it does not, as it is cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    names: Option<Names>,
+    names: Option<BrokerNames>,
     emqx: Option<String>,
     hooks: Option<Vec<String>>,
     refused_if_ignored: Vec<String>,
@@ -83,22 +83,24 @@ struct Row {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Names {
+struct BrokerNames {
     cluster: Option<String>,
     node: String,
 }
 
-impl Row {
-    fn of(record: &Record) -> Self {
-        let Record { caller, hooks, presence, at, seen } = record;
+impl BrokerRow {
+    fn of(record: &BrokerRecord) -> Self {
+        let BrokerRecord { caller, hooks, presence, at, seen } = record;
         let broker = shown(&caller.broker);
         let is_all = broker_of_shown(&broker).as_ref() == Some(&caller.broker);
         let cut = caller.broker.origin().filter(|_| !is_all);
         let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
-        Row {
+        BrokerRow {
             broker,
-            names: cut
-                .map(|Origin { cluster, node }| Names { cluster: cluster.map(str::to_owned), node: node.to_owned() }),
+            names: cut.map(|Origin { cluster, node }| BrokerNames {
+                cluster: cluster.map(str::to_owned),
+                node: node.to_owned(),
+            }),
             emqx: caller.version.clone(),
             hooks: hooks.map(names),
             refused_if_ignored: names(caller.refused_if_ignored),
@@ -112,7 +114,7 @@ impl Row {
     /// Which broker.
     fn broker(&self) -> Option<BrokerId> {
         match &self.names {
-            Some(Names { cluster, node }) => BrokerId::of(Origin { cluster: cluster.as_deref(), node }),
+            Some(BrokerNames { cluster, node }) => BrokerId::of(Origin { cluster: cluster.as_deref(), node }),
             None => broker_of_shown(&self.broker),
         }
     }
@@ -124,9 +126,9 @@ impl Row {
     }
 
     /// `None` where this program did not write it.
-    fn into_record(self) -> Option<Record> {
+    fn into_record(self) -> Option<BrokerRecord> {
         let id = self.broker()?;
-        let Row { broker, names: _, emqx, hooks, refused_if_ignored, presence, at, seen, mend } = self;
+        let BrokerRow { broker, names: _, emqx, hooks, refused_if_ignored, presence, at, seen, mend } = self;
         let is_text = |text: &str, longest| text.len() <= longest && !text.contains(char::is_control);
         let is_ours = is_text(&broker, LONGEST_NAME)
             && is_text(&mend, LONGEST_NAME)
@@ -135,8 +137,8 @@ impl Row {
         // A hook of a later version of this program: what the broker registered is not known here.
         let hooks = hooks.and_then(set);
         let refused_if_ignored = set(refused_if_ignored)?;
-        let caller = Caller { broker: id, version: emqx, refused_if_ignored, mend };
-        is_ours.then_some(Record { caller, hooks, presence, at, seen })
+        let caller = CallingBroker { broker: id, version: emqx, refused_if_ignored, mend };
+        is_ours.then_some(BrokerRecord { caller, hooks, presence, at, seen })
     }
 }
 
@@ -194,8 +196,8 @@ fn unescaped(text: &str) -> Option<String> {
 ///
 /// # Errors
 /// The folder or the file cannot be written.
-pub fn keep(folder: &Folder, policy: &Path, records: &[Record]) -> io::Result<()> {
-    let contents = Contents { version: FORM, brokers: records.iter().map(Row::of).collect() };
+pub fn keep(folder: &Folder, policy: &Path, records: &[BrokerRecord]) -> io::Result<()> {
+    let contents = BrokersFile { version: FORM, brokers: records.iter().map(BrokerRow::of).collect() };
     let mut text = serde_json::to_vec(&contents)?;
     text.push(b'\n');
     folder.put(&name_of(policy, ENDING), &text, true)
@@ -205,10 +207,10 @@ pub fn keep(folder: &Folder, policy: &Path, records: &[Record]) -> io::Result<()
 ///
 /// # Errors
 /// There are none, they are damaged, or they are not to be trusted.
-pub fn recall(folder: &Folder, policy: &Path) -> Result<Vec<Record>, Unusable> {
+pub fn recall(folder: &Folder, policy: &Path) -> Result<Vec<BrokerRecord>, Unusable> {
     let text = trusted::read(folder, &name_of(policy, ENDING), LARGEST)?;
     let damaged = |why: String| Unusable::Unreadable(io::Error::new(io::ErrorKind::InvalidData, why));
-    let contents: Contents = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    let contents: BrokersFile = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
     if contents.version != FORM {
         return Err(damaged(format!("its form is {}, and not {FORM}", contents.version)));
     }
@@ -216,7 +218,7 @@ pub fn recall(folder: &Folder, policy: &Path) -> Result<Vec<Record>, Unusable> {
         return Err(damaged(format!("it has more than {MOST} brokers")));
     }
     let known = contents.brokers.into_iter().filter(|row| !row.is_cut());
-    let records = known.map(Row::into_record).collect::<Option<_>>();
+    let records = known.map(BrokerRow::into_record).collect::<Option<_>>();
     records.ok_or_else(|| damaged("it has a broker that this program did not write".to_owned()))
 }
 
@@ -232,15 +234,15 @@ mod tests {
         BrokerId::of(Origin { cluster: None, node }).unwrap()
     }
 
-    fn record(node: &str) -> Record {
-        let caller = Caller {
+    fn record(node: &str) -> BrokerRecord {
+        let caller = CallingBroker {
             broker: named(node),
             version: Some("5.8.8".to_owned()),
             refused_if_ignored: [Hook::ClientAuthenticate].into_iter().collect(),
             mend: "mend it".to_owned(),
         };
         let hooks = Some([Hook::ClientAuthenticate, Hook::SessionTakenOver].into_iter().collect());
-        Record { caller, hooks, presence: Presence::Here, at: 5, seen: 7 }
+        BrokerRecord { caller, hooks, presence: Presence::Here, at: 5, seen: 7 }
     }
 
     struct Place {
@@ -260,7 +262,7 @@ mod tests {
             self.folder.path().join(name_of(&self.policy, ENDING))
         }
 
-        fn recall(&self) -> Result<Vec<Record>, String> {
+        fn recall(&self) -> Result<Vec<BrokerRecord>, String> {
             recall(&self.folder, &self.policy).map_err(|unusable| unusable.to_string())
         }
 
@@ -280,9 +282,9 @@ mod tests {
     fn what_was_kept_is_recalled() {
         let place = Place::new();
         place.check_refused("there is none");
-        let unknown = Record { hooks: None, presence: Presence::Away, at: 0, ..record("two") };
-        let nameless = Caller { version: None, ..record("three").caller };
-        let unloaded = Record { presence: Presence::Unloaded, caller: nameless, ..record("three") };
+        let unknown = BrokerRecord { hooks: None, presence: Presence::Away, at: 0, ..record("two") };
+        let nameless = CallingBroker { version: None, ..record("three").caller };
+        let unloaded = BrokerRecord { presence: Presence::Unloaded, caller: nameless, ..record("three") };
         let records = [record("one"), unknown, unloaded];
         keep(&place.folder, &place.policy, &records).unwrap();
         assert_eq!(place.recall().unwrap(), records);
@@ -319,7 +321,7 @@ mod tests {
         let place = Place::new();
         let longest = "n".repeat(255);
         let cluster = BrokerId::of(Origin { cluster: Some(&longest), node: &longest }).unwrap();
-        let cluster = Record { caller: Caller { broker: cluster, ..record("").caller }, ..record("") };
+        let cluster = BrokerRecord { caller: CallingBroker { broker: cluster, ..record("").caller }, ..record("") };
         let records = [cluster, record("one")];
         keep(&place.folder, &place.policy, &records).unwrap();
         assert_eq!(place.recall().unwrap(), records);
@@ -351,7 +353,7 @@ mod tests {
         place.check_text(&many, &format!("{unreadable}it has more than 1024 brokers"));
         // What a later version knows, and this one does not.
         fs::write(place.file(), good.replace("session.takeovered", "session.later")).unwrap();
-        assert_eq!(place.recall().unwrap(), [Record { hooks: None, ..record("one") }]);
+        assert_eq!(place.recall().unwrap(), [BrokerRecord { hooks: None, ..record("one") }]);
     }
 
     #[test]
@@ -370,13 +372,13 @@ mod tests {
     fn the_most_brokers_with_the_longest_names_fit() {
         let place = Place::new();
         let longest = |n: usize| {
-            let caller = Caller {
+            let caller = CallingBroker {
                 broker: named(&format!("{n:04}{}", "\u{1}".repeat(Origin::LONGEST - 4))),
                 version: Some("\"".repeat(LONGEST_VERSION)),
                 refused_if_ignored: Hook::ALL.iter().copied().collect(),
                 mend: "\\".repeat(LONGEST_NAME),
             };
-            Record {
+            BrokerRecord {
                 caller,
                 hooks: Some(Hook::ALL.iter().copied().collect()),
                 at: i64::MIN,
@@ -384,7 +386,7 @@ mod tests {
                 ..record("")
             }
         };
-        let records: Vec<Record> = (0..MOST).map(longest).collect();
+        let records: Vec<BrokerRecord> = (0..MOST).map(longest).collect();
         keep(&place.folder, &place.policy, &records).unwrap();
         assert_eq!(place.recall().unwrap(), records);
     }

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::log::Log;
-use crate::state::brokers::{LONGEST_VERSION, MOST, Presence, Record, cut, shown};
+use crate::state::brokers::{BrokerRecord, LONGEST_VERSION, MOST, Presence, cut, shown};
 use crate::state::status::Mistold;
 use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::Mode;
-use exhook_policy_core::handler::{Caller, Told, Whereabouts};
+use exhook_policy_core::handler::{CallingBroker, RegisteredHooks, Whereabouts};
 use exhook_policy_core::hook::HookSet;
 
 /// A broker that is not connected is forgotten so long after it was last seen: milliseconds.
@@ -22,13 +22,13 @@ const SEEN: i64 = 3_600_000;
 
 /// By broker.
 #[derive(Debug, Default)]
-pub(super) struct Brokers {
-    state: Mutex<State>,
+pub(super) struct HookRegistry {
+    state: Mutex<HookRegistryState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    known: BTreeMap<BrokerId, Known>,
+struct HookRegistryState {
+    known: BTreeMap<BrokerId, RegisteredBroker>,
     /// Whether there was no place for a broker, and whether that was said.
     overflow: Overflow,
     /// What was written down cannot be used, and no broker has called or loaded the provider since.
@@ -48,8 +48,8 @@ enum Overflow {
 }
 
 #[derive(Debug)]
-struct Known {
-    record: Record,
+struct RegisteredBroker {
+    record: BrokerRecord,
     /// It called, or loaded the provider, since this process started.
     is_heard: bool,
     /// This process heard of a load or an unload that is not compared with the file yet. Whatever
@@ -59,14 +59,14 @@ struct Known {
     said: Option<Mistold>,
 }
 
-impl Known {
+impl RegisteredBroker {
     /// It calls, or could, as far as is known.
     fn is_here(&self) -> bool {
         self.record.presence == Presence::Here
     }
 
     fn wrong(&self, needed: HookSet, mode: Mode) -> Option<Mistold> {
-        let Record { caller, hooks, seen, .. } = &self.record;
+        let BrokerRecord { caller, hooks, seen, .. } = &self.record;
         let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
         let (missing, unwanted) = hooks.map_or((HookSet::EMPTY, HookSet::EMPTY), |hooks| {
             let refused = caller.refused_if_ignored;
@@ -89,7 +89,7 @@ impl Known {
     }
 }
 
-impl State {
+impl HookRegistryState {
     /// Whether there is a place for this broker, if need be that of one which is not connected.
     fn has_place(&mut self, broker: &BrokerId) -> bool {
         if self.known.len() >= MOST && !self.known.contains_key(broker) {
@@ -102,11 +102,11 @@ impl State {
         has_place
     }
 
-    fn put(&mut self, record: Record, is_new: bool) {
+    fn put(&mut self, record: BrokerRecord, is_new: bool) {
         self.is_lost = false;
         let broker = record.caller.broker.clone();
         if self.has_place(&broker) {
-            self.known.insert(broker, Known { record, is_heard: true, is_new, said: None });
+            self.known.insert(broker, RegisteredBroker { record, is_heard: true, is_new, said: None });
             self.is_changed = true;
         }
     }
@@ -118,46 +118,47 @@ fn after(before: i64, now: i64) -> i64 {
     now.max(before.saturating_add(1))
 }
 
-impl Brokers {
+impl HookRegistry {
     /// With what was written down before this process started.
-    pub(super) fn recalled(records: Vec<Record>) -> Self {
-        let brokers = Brokers::default();
+    pub(super) fn recalled(records: Vec<BrokerRecord>) -> Self {
+        let brokers = HookRegistry::default();
         brokers.merge(records);
         brokers
     }
 
     /// Where what was written down before this process started cannot be used.
     pub(super) fn lost() -> Self {
-        let brokers = Brokers::default();
+        let brokers = HookRegistry::default();
         brokers.state().is_lost = true;
         brokers
     }
 
     /// A broker loaded the provider.
-    pub(super) fn put(&self, told: Told, now: i64) {
-        let caller = bounded(told.caller);
+    pub(super) fn put(&self, registered: RegisteredHooks, now: i64) {
+        let caller = bounded(registered.caller);
         let state = &mut *self.state();
         let at = state.known.get(&caller.broker).map_or(now, |known| after(known.record.at, now));
-        state.put(Record { caller, hooks: Some(told.hooks), presence: Presence::Here, at, seen: now }, true);
+        state
+            .put(BrokerRecord { caller, hooks: Some(registered.hooks), presence: Presence::Here, at, seen: now }, true);
     }
 
     /// A broker calls. Where its load is not on record, or another version loaded the provider, its
     /// hooks are not known.
-    pub(super) fn calls(&self, caller: Caller, now: i64) {
+    pub(super) fn calls(&self, caller: CallingBroker, now: i64) {
         let caller = bounded(caller);
         let state = &mut *self.state();
         let Some(known) = state.known.get_mut(&caller.broker) else {
-            let record = Record { caller, hooks: None, presence: Presence::Here, at: 0, seen: now };
+            let record = BrokerRecord { caller, hooks: None, presence: Presence::Here, at: 0, seen: now };
             return state.put(record, false);
         };
         state.is_lost = false;
-        let Record { caller: before, hooks, presence, seen, .. } = &mut known.record;
+        let BrokerRecord { caller: before, hooks, presence, seen, .. } = &mut known.record;
         let is_other = matches!((&before.version, &caller.version), (Some(before), Some(now)) if before != now);
         if is_other || *presence == Presence::Unloaded {
             *hooks = None;
         }
         let version = caller.version.or(before.version.take());
-        *before = Caller { version, ..caller };
+        *before = CallingBroker { version, ..caller };
         (*presence, *seen, known.is_heard) = (Presence::Here, now, true);
         state.is_changed = true;
     }
@@ -180,14 +181,14 @@ impl Brokers {
         state.is_changed = true;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HookRegistryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what was written down, by this process or another of the same policy, where that
     /// is newer. What this process heard since the last time is newer than all that is written down.
-    pub(super) fn merge(&self, records: Vec<Record>) {
-        let State { known: all, .. } = &mut *self.state();
+    pub(super) fn merge(&self, records: Vec<BrokerRecord>) {
+        let HookRegistryState { known: all, .. } = &mut *self.state();
         for record in records {
             let has_place = all.len() < MOST;
             match all.get_mut(&record.caller.broker) {
@@ -197,7 +198,7 @@ impl Brokers {
                     (known.record.hooks, known.record.at) = (record.hooks, record.at);
                 }
                 None if has_place => {
-                    let known = Known { is_heard: false, is_new: false, said: None, record };
+                    let known = RegisteredBroker { is_heard: false, is_new: false, said: None, record };
                     all.insert(known.record.caller.broker.clone(), known);
                 }
                 Some(_) | None => {}
@@ -212,7 +213,7 @@ impl Brokers {
     /// down. At the end that includes when the connected brokers were last seen, which is written
     /// every hour otherwise.
     pub(super) fn is_changed(&self, now: i64, at_end: bool) -> bool {
-        let State { known: all, is_changed, written, .. } = &mut *self.state();
+        let HookRegistryState { known: all, is_changed, written, .. } = &mut *self.state();
         let before = all.len();
         all.retain(|_, known| {
             (known.is_here() && known.is_heard) || now.saturating_sub(known.record.seen) <= FORGOTTEN
@@ -224,10 +225,10 @@ impl Brokers {
 
     /// All that is to be written down. It is taken to be, unless [`unwritten`](Self::unwritten) is
     /// called.
-    pub(super) fn to_write(&self, now: i64) -> Vec<Record> {
-        let State { known: all, is_changed, written, .. } = &mut *self.state();
+    pub(super) fn to_write(&self, now: i64) -> Vec<BrokerRecord> {
+        let HookRegistryState { known: all, is_changed, written, .. } = &mut *self.state();
         (*is_changed, *written) = (false, now);
-        let current = |known: &mut Known| {
+        let current = |known: &mut RegisteredBroker| {
             if known.is_here() && known.is_heard {
                 known.record.seen = now;
             }
@@ -244,7 +245,7 @@ impl Brokers {
     /// Says which brokers do not call the hooks that the policy in force wants, or may not: once
     /// for each broker and change.
     pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<Mistold> {
-        let State { known: all, overflow, is_lost, .. } = &mut *self.state();
+        let HookRegistryState { known: all, overflow, is_lost, .. } = &mut *self.state();
         let (mut mistold, mut unsaid) = (Vec::new(), Vec::new());
         for known in all.values_mut().filter(|known| known.is_here()) {
             let wrong = known.wrong(needed, mode);
@@ -294,9 +295,9 @@ fn say(wrong: &Mistold, mode: Mode, log: &Log) {
 }
 
 /// Without more bytes than are kept. No broker has such a version.
-fn bounded(caller: Caller) -> Caller {
+fn bounded(caller: CallingBroker) -> CallingBroker {
     let version = caller.version.map(|version| cut(&version, LONGEST_VERSION).to_owned());
-    Caller { version, ..caller }
+    CallingBroker { version, ..caller }
 }
 
 #[cfg(test)]
