@@ -8,13 +8,17 @@
 //! - [`login`]: a login that waits for its password to be checked.
 //! - [`limits`]: logins that are refused whatever the rules say.
 //! - [`lobby`]: logins whose answers may have to wait for one another.
-//! - [`reload`]: the thread that watches the file.
+//! - [`background`]: the thread beside the calls, which does the next two.
+//! - [`reload`]: watches the policy file, and puts what it says in force.
+//! - [`housekeeping`]: the status file, the exporter, the record of brokers, policies of before.
 //! - [`report`]: how it is, as metrics.
 //! - [`registered_hooks`]: which hooks the brokers registered.
 //! - [`counts`], [`outlet`]: what was decided; late answers.
 
+mod background;
 mod core;
 mod counts;
+mod housekeeping;
 mod limits;
 mod lobby;
 mod login;
@@ -30,10 +34,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
+use self::background::Bell;
 use self::core::{Core, Surroundings};
+use self::housekeeping::EngineStanding;
 use self::outlet::Outlet;
 use self::registered_hooks::HookRegistry;
-use self::reload::{Beginning, Bell, Standing, Text};
+use self::reload::{PolicyAtStart, PolicyStanding, PolicyText};
 use crate::clock::now_ms;
 use crate::files::stamp::Stamp;
 use crate::history::{Recorder, Serves};
@@ -71,7 +77,7 @@ struct Shared {
     core: ArcSwapOption<Core>,
     brokers: HookRegistry,
     bell: Arc<Bell>,
-    standing: Mutex<Standing>,
+    standing: Mutex<EngineStanding>,
     meter: Meter,
 }
 
@@ -110,14 +116,14 @@ impl Engine {
     /// The diagnostics as `check` prints them, where the policy's text is at fault and there is no copy to go by. Sources that
     /// cannot be read are no error: they are logged and tried again.
     pub fn load(setup: Setup) -> Result<Engine, String> {
-        let (engine, beginning) = Engine::begin(setup);
-        match beginning.fault {
+        let (engine, at_start) = Engine::begin(setup);
+        match at_start.fault {
             Some(fault) if engine.shared.core.load().is_none() => {
-                reload::leave_word(&engine.shared, &fault);
+                background::leave_word(&engine.shared, &fault);
                 Err(fault.text)
             }
             _ => {
-                reload::watch(&engine.shared, beginning);
+                background::start(&engine.shared, at_start);
                 Ok(engine)
             }
         }
@@ -125,10 +131,10 @@ impl Engine {
 
     /// As [`load`](Self::load). Without a policy everything is denied until the file has one. What is wrong with it is logged.
     pub fn load_or_deny(setup: Setup) -> Engine {
-        let (engine, beginning) = Engine::begin(setup);
+        let (engine, at_start) = Engine::begin(setup);
         let Surroundings { file, log, .. } = &engine.shared.around;
-        match (&*engine.shared.core.load(), &beginning.fault) {
-            (Some(_), _) if beginning.is_last_good => {}
+        match (&*engine.shared.core.load(), &at_start.fault) {
+            (Some(_), _) if at_start.is_last_good => {}
             (Some(core), _) => {
                 let mode = core.policy.mode().as_str();
                 log.line(format_args!("the policy {} is in force, mode {mode}", file.display()));
@@ -141,11 +147,11 @@ impl Engine {
                 ));
             }
         }
-        reload::watch(&engine.shared, beginning);
+        background::start(&engine.shared, at_start);
         engine
     }
 
-    fn begin(setup: Setup) -> (Engine, Beginning) {
+    fn begin(setup: Setup) -> (Engine, PolicyAtStart) {
         let Setup { file, state, recorder, sink, log } = setup;
         let limits = Arc::default();
         let around =
@@ -177,10 +183,13 @@ impl Engine {
             core: ArcSwapOption::from(core),
             brokers,
             bell: Arc::default(),
-            standing: Mutex::new(Standing { is_last_good, ..Standing::default() }),
+            standing: Mutex::new(EngineStanding {
+                policy: PolicyStanding { is_last_good, ..PolicyStanding::default() },
+                brokers: Vec::new(),
+            }),
             meter: Meter::default(),
         };
-        (Engine { shared: Arc::new(shared) }, Beginning { stamp: known, text, is_last_good, fault })
+        (Engine { shared: Arc::new(shared) }, PolicyAtStart { stamp: known, text, is_last_good, fault })
     }
 
     /// The policy in force; `otherwise` where there is none.
@@ -203,7 +212,7 @@ fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Pol
             return None;
         }
     };
-    let text = Text { hash: crate::state::hash_of(&bytes), bytes };
+    let text = PolicyText { hash: crate::state::hash_of(&bytes), bytes };
     let Ok(compiled) = reload::compile(file, &text.bytes) else {
         log.line(format_args!("the last good policy in {} does not load any more", folder.path().display()));
         return None;
@@ -278,7 +287,7 @@ impl Decider for Engine {
     }
 
     fn is_last_good(&self) -> bool {
-        self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).is_last_good
+        self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).policy.is_last_good
     }
 
     fn may_wait(&self, hook: Hook) -> bool {
