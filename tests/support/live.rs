@@ -8,7 +8,7 @@ use super::program::{program, said};
 use exhook_policy::broker_tests::{
     self as live, BrokerOutcome as Outcome, BrokerSummary as Summary, TestedBroker as Broker,
 };
-use exhook_policy::mqtt::Version;
+use exhook_policy::mqtt::MqttVersion as Version;
 use exhook_policy_core::suite::Test;
 use exhook_policy_runtime::files::policies;
 
