@@ -1,6 +1,7 @@
 //! What is asked is answered, whatever stands around it.
 
 use super::vm::{Place, RULES};
+use crate::support::history::Kept as _;
 
 #[test]
 fn every_way_of_starting_the_driver_works() {

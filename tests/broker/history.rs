@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::TransactionBehavior;
 
 use super::vm::{Place, RULES};
+use crate::support::history::Kept as _;
 
 #[test]
 fn a_client_that_takes_its_session_over_stays_online() {

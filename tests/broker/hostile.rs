@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use eetf::{Atom, Binary, FixInteger, List, Term, Tuple};
+use eetf::Term;
 
 use super::vm::{Place, RULES};
+use crate::support::program;
+use crate::support::terms::{self, atom, binary, clientinfo, encoded, framed, integer, list, reply, tuple};
+use crate::support::wait::PATIENCE;
 
 /// Enough for the driver with its threads and SQLite, too little for any of the frames unfolded.
 const MEMORY_KIB: u64 = 96 * 1024;
@@ -27,9 +30,7 @@ struct Driver {
 impl Driver {
     fn start() -> Self {
         let place = Place::new(RULES, 1);
-        let mut child = Command::new(place.path("bin/python3"))
-            .args(["-u", "-m", "erlport.cli", "--packet=4", "--use_stdio", "--compressed=0", "--buffer_size=65536"])
-            .env("PYTHONPATH", place.path("policy"))
+        let mut child = program::driver(&place.path("bin/python3"), &place.path("policy"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(place.path("logs/console")).unwrap())
@@ -51,8 +52,8 @@ impl Driver {
             }
         });
         let mut driver = Driver { stdin: child.stdin.take(), child, frames, reading, place };
-        driver.frame(&term(&call(1, "init", vec![])));
-        let init = term(&driver.answer());
+        driver.frame(&frame(1, "init", vec![]));
+        let init = encoded(&driver.answer());
         let registered = b"on_client_authenticate";
         assert!(init.windows(registered.len()).any(|window| window == registered), "{}", init.escape_ascii());
         driver
@@ -63,12 +64,11 @@ impl Driver {
     }
 
     fn frame(&mut self, bytes: &[u8]) {
-        self.bytes(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
-        self.bytes(bytes);
+        self.bytes(&framed(bytes));
     }
 
     fn answer(&mut self) -> Term {
-        let frame = self.frames.recv_timeout(Duration::from_secs(20)).expect("no answer");
+        let frame = self.frames.recv_timeout(PATIENCE).expect("no answer");
         Term::decode(&frame[..]).unwrap()
     }
 
@@ -77,13 +77,9 @@ impl Driver {
     #[track_caller]
     fn is_well(&mut self, after: &str) {
         for (id, password, expected) in [(1001, "right", "true"), (1002, "wrong", "false")] {
-            self.frame(&term(&call(id, "on_client_authenticate", vec![clientinfo(password), atom("true")])));
-            let answered = tuple(vec![
-                atom("r"),
-                Term::from(FixInteger::from(id)),
-                tuple(vec![Term::from(FixInteger::from(0)), atom(expected)]),
-            ]);
-            let end = Instant::now() + Duration::from_secs(20);
+            self.frame(&login(id, password));
+            let answered = reply(id, tuple([integer(0), atom(expected)]));
+            let end = Instant::now() + PATIENCE;
             while self.answer() != answered {
                 assert!(Instant::now() < end, "after {after}: no {expected}");
             }
@@ -94,9 +90,7 @@ impl Driver {
 
     /// The most that the process ever had in memory; 0 where it has ended.
     fn memory_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        line.map_or(0, |line| line.split_whitespace().nth(1).unwrap().parse().unwrap())
+        program::memory_kib(self.child.id(), "VmHWM:")
     }
 
     /// Ends the input; the driver must go, and soon.
@@ -119,44 +113,17 @@ impl Drop for Driver {
     }
 }
 
-fn atom(name: &str) -> Term {
-    Term::from(Atom::from(name))
+/// A call of the policy `rules`.
+fn frame(id: i32, function: &str, arguments: Vec<Term>) -> Vec<u8> {
+    terms::call(id, "rules", function, arguments)
 }
 
-fn binary(bytes: &[u8]) -> Term {
-    Term::from(Binary::from(bytes.to_vec()))
+fn login(id: i32, password: &str) -> Vec<u8> {
+    frame(id, "on_client_authenticate", vec![of_dev_1(password), atom("true")])
 }
 
-fn tuple(elements: Vec<Term>) -> Term {
-    Term::from(Tuple::from(elements))
-}
-
-fn list(elements: Vec<Term>) -> Term {
-    Term::from(List::from(elements))
-}
-
-fn call(id: i32, function: &str, args: Vec<Term>) -> Term {
-    tuple(vec![atom("C"), Term::from(FixInteger::from(id)), atom("rules"), atom(function), list(args)])
-}
-
-fn clientinfo(password: &str) -> Term {
-    let texts = [("clientid", "dev-1"), ("username", "dev-1"), ("password", password), ("peerhost", "127.0.0.1")];
-    let mut fields: Vec<Term> =
-        texts.iter().map(|(key, value)| tuple(vec![atom(key), binary(value.as_bytes())])).collect();
-    fields.push(tuple(vec![atom("sockport"), Term::from(FixInteger::from(1883))]));
-    for (key, value) in
-        [("node", "emqx@127.0.0.1"), ("protocol", "mqtt"), ("is_superuser", "false"), ("anonymous", "true")]
-    {
-        fields.push(tuple(vec![atom(key), atom(value)]));
-    }
-    fields.push(tuple(vec![atom("mountpoint"), binary(b"")]));
-    list(fields)
-}
-
-fn term(term: &Term) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    term.encode(&mut bytes).unwrap();
-    bytes
+fn of_dev_1(password: &str) -> Term {
+    clientinfo("dev-1", "dev-1", password)
 }
 
 /// The start of `{'C', 5, rules, on_client_authenticate, Args}`, up to the arguments.
@@ -228,7 +195,7 @@ impl Bits {
 #[test]
 fn frames_that_no_broker_sends_do_no_harm() {
     let huge_list = [108, 255, 255, 255, 255, 106];
-    let good = term(&call(5, "on_client_authenticate", vec![clientinfo("right"), atom("true")]));
+    let good = login(5, "right");
     let mut trailing = good.clone();
     trailing.extend_from_slice(b"and more");
     let cases: Vec<(&str, Vec<u8>)> = vec![
@@ -274,22 +241,17 @@ fn a_call_of_unknown_shape_is_answered_and_logged() {
     let odd = [
         list(vec![]),
         atom("undefined"),
-        list(vec![clientinfo("right"), atom("true"), atom("extra"), atom("extra"), atom("extra")]),
-        list(vec![list(vec![tuple(vec![atom("clientid"), Term::from(FixInteger::from(7))])]), atom("true")]),
-        list(vec![list(vec![tuple(vec![atom("clientid"), binary(&[0xff])])]), atom("true")]),
+        list(vec![of_dev_1("right"), atom("true"), atom("extra"), atom("extra"), atom("extra")]),
+        list(vec![list(vec![tuple([atom("clientid"), integer(7)])]), atom("true")]),
+        list(vec![list(vec![tuple([atom("clientid"), binary([0xff])])]), atom("true")]),
     ];
     for (n, args) in odd.into_iter().enumerate() {
         let id = 10 + i32::try_from(n).unwrap();
         let shown = format!("{args:?}");
-        driver.frame(&term(&tuple(vec![
-            atom("C"),
-            Term::from(FixInteger::from(id)),
-            atom("rules"),
-            atom("on_client_authenticate"),
-            args,
-        ])));
-        let denied = tuple(vec![Term::from(FixInteger::from(0)), atom("false")]);
-        assert_eq!(driver.answer(), tuple(vec![atom("r"), Term::from(FixInteger::from(id)), denied]), "{shown}");
+        let call = tuple([atom("C"), integer(id), atom("rules"), atom("on_client_authenticate"), args]);
+        driver.frame(&encoded(&call));
+        let denied = tuple([integer(0), atom("false")]);
+        assert_eq!(driver.answer(), reply(id, denied), "{shown}");
     }
     driver.is_well("calls of unknown shape");
     let console = driver.goes("the end of input");
@@ -317,24 +279,22 @@ fn a_broker_that_reads_no_replies_can_go_on_writing() {
     let mut driver = Driver::start();
     let reading = Arc::clone(&driver.reading);
     let stopped = reading.lock().unwrap();
-    let args = [clientinfo(""), atom("publish"), binary(b"dev/dev-1/up/t"), atom("true"), tuple(vec![])];
+    let args = [of_dev_1(""), atom("publish"), binary(b"dev/dev-1/up/t"), atom("true"), tuple([])];
     let calls: i32 = 20_000;
     let mut stdin = driver.stdin.take().unwrap();
     let (send, written) = channel();
     // Replies to all of these are several times what a pipe holds.
     std::thread::spawn(move || {
         for id in 1..=calls {
-            let frame = term(&call(id, "on_client_check_acl", args.to_vec()));
-            stdin.write_all(&u32::try_from(frame.len()).unwrap().to_be_bytes()).unwrap();
-            stdin.write_all(&frame).unwrap();
+            stdin.write_all(&framed(&frame(id, "on_client_check_acl", args.to_vec()))).unwrap();
         }
         send.send(stdin).unwrap();
     });
-    driver.stdin = Some(written.recv_timeout(Duration::from_secs(60)).expect("the driver stopped reading"));
+    driver.stdin = Some(written.recv_timeout(PATIENCE).expect("the driver stopped reading"));
     drop(stopped);
-    let allowed = tuple(vec![Term::from(FixInteger::from(0)), atom("true")]);
+    let allowed = tuple([integer(0), atom("true")]);
     for id in 1..=calls {
-        assert_eq!(driver.answer(), tuple(vec![atom("r"), Term::from(FixInteger::from(id)), allowed.clone()]));
+        assert_eq!(driver.answer(), reply(id, allowed.clone()));
     }
     driver.is_well("replies that were not read");
 }

@@ -1,32 +1,33 @@
 //! Clients that are kept out, before and after the driver dies.
 
 use std::fs;
-use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use super::vm::{Place, RULES};
+use crate::support::history::Kept as _;
+use crate::support::program::{self, said};
+use crate::support::wait::until_or;
 
 #[test]
 fn who_is_kept_out_stays_out_when_the_driver_is_killed_until_that_is_lifted() {
     let lockout = "auth:\n  lockout: { by: [[username, peerhost]], failures: 3, within: 5m, ban: 15m }\n";
     let place = Place::new(&RULES.replace("auth:\n", lockout), 9);
     let mut running = place.start("locked_out", &[]);
-    let end = Instant::now() + Duration::from_secs(120);
     let ban = "SELECT username, peerhost, why FROM bans WHERE lifted IS NULL";
-    while !place.path("policy/data/history.db").exists() || !is_banned(&place) {
-        assert!(Instant::now() < end, "no ban is written");
-        sleep(Duration::from_millis(10));
-    }
+    until_or(|| !place.rows_so_far(ban).is_empty(), || "no ban is written".to_owned());
     assert_eq!(place.rows(ban), ["dev-1 127.0.0.1 lockout"]);
     fs::write(place.path("policy/banned"), "").unwrap();
     running.wait_ready();
-    let lift = Command::new(env!("CARGO_BIN_EXE_exhook-policy"))
-        .args(["history", "lift", "--username", "dev-1", "--peerhost", "127.0.0.1", "--policy"])
-        .arg(place.path("policy/rules.yaml"))
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8(lift.stdout).unwrap(), "1 ban is lifted\n");
+    let mut lift = program::program();
+    lift.args(["history", "lift", "--username", "dev-1", "--peerhost", "127.0.0.1", "--policy"]);
+    assert_eq!(
+        said(lift.arg(place.path("policy/rules.yaml"))),
+        (
+            "1 ban is lifted
+"
+            .to_owned(),
+            0
+        )
+    );
     running.finish();
     assert_eq!(place.rows(ban), Vec::<String>::new());
     let refused = place.rows("SELECT sum(count) FROM denials WHERE rule = 'lockout'");
@@ -46,9 +47,4 @@ fn guesses_sent_at_once_are_not_all_tried() {
     assert_eq!(place.rows("SELECT username, peerhost, why FROM bans"), ["dev-1 192.0.2.1 lockout"]);
     let refused = place.rows("SELECT sum(count) > 0 FROM denials WHERE rule = 'lockout' AND peerhost = '192.0.2.1'");
     assert_eq!(refused, ["1"]);
-}
-
-/// The table may not be there yet.
-fn is_banned(place: &Place) -> bool {
-    place.database().query_row("SELECT 1 FROM bans", [], |_| Ok(())).is_ok()
 }

@@ -1,5 +1,7 @@
-//! The driver under a real Erlang VM: `tests/erlang/` is the broker's end of the port, these tests
-//! start it, and look afterwards at its report, at the driver's log and at the database.
+//! The program with others: under a real Erlang VM, and before mosquitto.
+//!
+//! `tests/erlang/` is the broker's end of the port. These tests start it, and look afterwards at
+//! its report, at the driver's log and at the database.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,11 +11,16 @@
     reason = "a test fails by a panic"
 )]
 
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "what the other test programs need")]
+mod support;
+
 mod decisions;
 mod faults;
 mod history;
 mod hostile;
 mod limits;
+mod mosquitto;
 mod recorded;
 mod secrets;
 mod vm;

@@ -1,10 +1,11 @@
 //! The recorded traffic of two broker versions, byte for byte.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
-use super::vm::{Place, Played, mosquitto_hash, recording};
+use super::vm::{Place, Played};
+use crate::support::history::Kept as _;
+use crate::support::passwords::mosquitto_hash;
+use crate::support::recordings::{PARTS, recorded};
 
 /// A policy under which the recorded situations come out differently from each other.
 pub(crate) const RULES: &str = r#"version: 1
@@ -75,8 +76,8 @@ pub(crate) fn place() -> Place {
 
 #[track_caller]
 pub(crate) fn play(place: &Place, scenario: &str, version: &str) -> Played {
-    let files = recording(version);
-    let files: Vec<&OsStr> = files.iter().map(|file| file.as_os_str()).collect();
+    let files = PARTS.map(|part| recorded(version).join(part));
+    let files = files.each_ref().map(|file| file.as_os_str());
     place.play(scenario, &files)
 }
 
@@ -117,8 +118,7 @@ fn short(name: &str) -> String {
 }
 
 fn sections(version: &str) -> Vec<(usize, String)> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/captures").join(version).join("sections.txt");
-    let text = fs::read_to_string(file).unwrap();
+    let text = fs::read_to_string(recorded(version).join("sections.txt")).unwrap();
     let mut sections = Vec::new();
     for line in text.lines() {
         let mut words = line.split(' ');

@@ -1,10 +1,10 @@
 //! A password that a client sent is nowhere to be found afterwards.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use super::recorded;
 use super::vm::Played;
+use crate::support::files::files_below;
 
 #[test]
 fn no_recorded_password_is_in_any_output_log_or_database() {
@@ -19,8 +19,7 @@ fn no_recorded_password_is_in_any_output_log_or_database() {
             assert!(!find(&report.concat(), secret));
         }
     }
-    let mut files = Vec::new();
-    all_files(&place.path("policy"), &mut files);
+    let files = files_below(&place.path("policy"));
     assert!(files.iter().any(|file| file.ends_with("data/history.db")));
     for file in files {
         let bytes = fs::read(&file).unwrap();
@@ -32,15 +31,4 @@ fn no_recorded_password_is_in_any_output_log_or_database() {
 
 fn find(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
-}
-
-fn all_files(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all_files(&path, files);
-        } else {
-            files.push(path);
-        }
-    }
 }

@@ -9,10 +9,10 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use rusqlite::Connection;
-use rusqlite::types::ValueRef;
+use crate::support::history::Kept;
+use crate::support::passwords::password_file;
+use crate::support::program::PROGRAM;
+use crate::support::wait::until_or;
 use tempfile::TempDir;
 
 /// No scenario takes a fifth of it.
@@ -69,40 +69,17 @@ impl Place {
             fs::create_dir(place.path(folder)).unwrap();
         }
         for slot in ["python3", "java"] {
-            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_exhook-policy"), place.path("bin").join(slot)).unwrap();
+            std::os::unix::fs::symlink(PROGRAM, place.path("bin").join(slot)).unwrap();
         }
         fs::write(place.path("policy/rules.yaml"), rules).unwrap();
-        let hash = mosquitto_hash(b"right");
-        let passwords: Vec<String> = (0..=devices).map(|n| format!("dev-{n}:{hash}")).collect();
-        fs::write(place.path("policy/devices.passwd"), passwords.join("\n")).unwrap();
+        let users: Vec<String> = (0..=devices).map(|n| format!("dev-{n}")).collect();
+        let passwords = password_file(users.iter().map(String::as_str), b"right");
+        fs::write(place.path("policy/devices.passwd"), passwords).unwrap();
         place
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
-    }
-
-    pub(crate) fn database(&self) -> Connection {
-        Connection::open(self.path("policy/data/history.db")).unwrap()
-    }
-
-    /// The rows of a query, the columns of each joined by a space.
-    pub(crate) fn rows(&self, query: &str) -> Vec<String> {
-        let database = self.database();
-        let mut statement = database.prepare(query).unwrap();
-        let columns = statement.column_count();
-        let rows = statement.query_map([], |row| {
-            let mut text = Vec::new();
-            for column in 0..columns {
-                text.push(match row.get_ref(column)? {
-                    ValueRef::Null => "-".to_owned(),
-                    ValueRef::Integer(n) => n.to_string(),
-                    value @ (ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_)) => value.as_str()?.to_owned(),
-                });
-            }
-            Ok(text.join(" "))
-        });
-        rows.unwrap().collect::<Result<_, _>>().unwrap()
     }
 
     /// Plays a scenario to its end.
@@ -134,6 +111,12 @@ impl Place {
     }
 }
 
+impl Kept for Place {
+    fn database_file(&self) -> PathBuf {
+        self.path("policy/data/history.db")
+    }
+}
+
 /// A VM that plays a scenario.
 pub(crate) struct Running {
     scenario: String,
@@ -153,15 +136,11 @@ impl Running {
     /// Waits until a line is on the console so many times.
     #[track_caller]
     pub(crate) fn wait_for_lines(&self, line: &str, count: usize) {
-        let end = Instant::now() + LONGEST;
-        loop {
-            let console = String::from_utf8_lossy(&fs::read(&self.console).unwrap()).into_owned();
-            if console.matches(line).count() >= count {
-                return;
-            }
-            assert!(Instant::now() < end, "{line} is not there {count} times:\n{console}");
-            sleep(Duration::from_millis(20));
-        }
+        let console = || String::from_utf8_lossy(&fs::read(&self.console).unwrap()).into_owned();
+        until_or(
+            || console().matches(line).count() >= count,
+            || format!("{line} is not there {count} times:\n{}", console()),
+        );
     }
 
     /// Waits for the end, which must be a good one.
@@ -227,18 +206,4 @@ fn compiled() -> &'static Path {
         dir
     })
     .path()
-}
-
-/// A hash as `mosquitto_passwd` makes it, with few rounds so that many logins take no time.
-pub(crate) fn mosquitto_hash(password: &[u8]) -> String {
-    let salt = b"twelve bytes";
-    let mut hash = [0; 64];
-    pbkdf2::pbkdf2_hmac::<sha2::Sha512>(password, salt, 101, &mut hash);
-    format!("$7$101${}${}", STANDARD.encode(salt), STANDARD.encode(hash))
-}
-
-/// The files of a recording, whole.
-pub(crate) fn recording(version: &str) -> Vec<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/captures").join(version);
-    vec![dir.join("ordinary.bin"), dir.join("long.bin")]
 }

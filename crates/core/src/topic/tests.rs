@@ -1,4 +1,4 @@
-//! Cases of what patterns match and cover; the properties are in `tests/topic_sets.rs`.
+//! Cases of what patterns match and cover; the properties are in `tests/it/topic_sets.rs`.
 
 use super::*;
 use crate::event::Action;
