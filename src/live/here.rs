@@ -1,14 +1,14 @@
 //! What the broker will see of a client that logs in from here, and what it can therefore show.
 
-use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::mqtt::Version;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::emqx::Fact;
-use exhook_policy_core::event::Action;
-use exhook_policy_core::event::owned::{OwnedClient, OwnedPeerhost};
+use exhook_policy_core::event::owned::OwnedClient;
+use exhook_policy_core::event::{Action, Peerhost};
+use exhook_policy_core::policy::model::{ClientField, FieldValue, HostField, PortField, TextField};
 use exhook_policy_core::policy::when::Zone;
 use exhook_policy_core::suite::{Case, Question, Secret, Suite};
 use exhook_policy_core::topic::{PREFIXES, Request};
@@ -37,106 +37,91 @@ pub(super) struct Shown {
 struct Field {
     name: &'static str,
     /// Makes it what it will be at the broker, or may be.
-    set: fn(&Here<'_>, &mut OwnedClient),
-    show: fn(&OwnedClient) -> String,
+    set: Box<Setter>,
+    show: Box<dyn Fn(&OwnedClient) -> String>,
 }
 
+type Setter = dyn Fn(&Here<'_>, &mut OwnedClient);
+
 /// The fields of which it is known what they will be.
-const KNOWN: [Field; 8] = [
-    Field {
-        name: "peerhost",
-        set: |here, client| client.peerhost = OwnedPeerhost::Addr(here.local.ip()),
-        show: |client| client.peerhost.as_peerhost().to_string(),
-    },
-    Field {
-        name: "sockport",
-        set: |here, client| client.sockport = here.port,
-        show: |client| client.sockport.to_string(),
-    },
-    Field {
-        name: "protocol",
-        set: |_, client| client.protocol = "mqtt".into(),
-        show: |client| format!("{:?}", client.protocol),
-    },
-    Field {
-        name: "mountpoint",
-        set: |_, client| client.mountpoint = "".into(),
-        show: |client| format!("{:?}", client.mountpoint),
-    },
-    Field {
-        name: "is_superuser",
-        set: |_, client| client.is_superuser = false,
-        show: |client| client.is_superuser.to_string(),
-    },
-    // This client has no certificate.
-    Field {
-        name: "cn",
-        set: |_, client| client.extra.cn = client.extra.cn.take().map(|_| "".into()),
-        show: |client| told(client.extra.cn.as_ref()),
-    },
-    Field {
-        name: "dn",
-        set: |_, client| client.extra.dn = client.extra.dn.take().map(|_| "".into()),
-        show: |client| told(client.extra.dn.as_ref()),
-    },
+fn known() -> Vec<Field> {
+    let fields = ClientField::in_events().filter_map(|field| {
+        let set: Box<Setter> = match field {
+            ClientField::Text(text) => {
+                let value = text.traits().plain?;
+                // What the broker does not tell, it does not tell of this client either.
+                Box::new(move |_, client| {
+                    if text.of(&client.as_client()).is_some() {
+                        text.set(client, value);
+                    }
+                })
+            }
+            ClientField::Host(host) if host == HostField::Peerhost => {
+                Box::new(move |here, client| host.set(client, Peerhost::Addr(here.local.ip())))
+            }
+            ClientField::Port(port) if port == PortField::Sockport => {
+                Box::new(move |here, client| port.set(client, here.port))
+            }
+            ClientField::Flag(flag) => {
+                let value = flag.traits().plain?;
+                Box::new(move |_, client| flag.set(client, value))
+            }
+            ClientField::Host(_) | ClientField::Port(_) => return None,
+        };
+        Some(Field { name: field.name(), set, show: Box::new(move |client| shown(field, client)) })
+    });
+    fields.chain([time()]).collect()
+}
+
+fn time() -> Field {
     Field {
         name: "at",
-        set: |here, client| client.extra.at = here.at.or(client.extra.at),
-        show: |client| client.extra.at.map_or_else(|| "no time".to_owned(), |at| Zone::utc().exactly(at)),
-    },
-];
+        set: Box::new(|here, client| client.extra.at = here.at.or(client.extra.at)),
+        show: Box::new(|client| client.extra.at.map_or_else(|| "no time".to_owned(), |at| Zone::utc().exactly(at))),
+    }
+}
 
-/// The fields that may be anything.
-const UNKNOWN: [Field; 8] = [
-    Field {
-        name: "node",
-        set: |_, client| client.node = format!("{}-or-another", client.node).into(),
-        show: |client| format!("{:?}", client.node),
-    },
-    Field {
-        name: "anonymous",
-        set: |_, client| client.anonymous = !client.anonymous,
-        show: |client| client.anonymous.to_string(),
-    },
-    Field {
-        name: "cluster",
-        set: |_, client| {
-            let another = |name: &str| format!("{name}-or-another").into();
-            client.extra.cluster = client.extra.cluster.as_deref().map(another);
-        },
-        show: |client| told(client.extra.cluster.as_ref()),
-    },
-    Field {
-        name: "peerport",
-        set: |_, client| client.extra.peerport = client.extra.peerport.map(|port| port ^ 1),
-        show: |client| told(client.extra.peerport.as_ref()),
-    },
-    // Whether the broker tells them, and so all that only some do.
-    Field {
-        name: "cluster",
-        set: |here, client| here.not_told(Fact::TellsCluster, &mut client.extra.cluster),
-        show: |client| told(client.extra.cluster.as_ref()),
-    },
-    Field {
-        name: "peerport",
-        set: |here, client| here.not_told(Fact::TellsPeerport, &mut client.extra.peerport),
-        show: |client| told(client.extra.peerport.as_ref()),
-    },
-    Field {
-        name: "cn",
-        set: |here, client| here.not_told(Fact::TellsCertificate, &mut client.extra.cn),
-        show: |client| told(client.extra.cn.as_ref()),
-    },
-    Field {
-        name: "dn",
-        set: |here, client| here.not_told(Fact::TellsCertificate, &mut client.extra.dn),
-        show: |client| told(client.extra.dn.as_ref()),
-    },
-];
+/// The fields that may be anything, and whether the broker tells those that only some do.
+fn unknown() -> Vec<Field> {
+    let anything = ClientField::in_events().filter_map(|field| {
+        let set: Box<Setter> = match field {
+            // These are what the test says.
+            ClientField::Text(TextField::Clientid | TextField::Username) => return None,
+            ClientField::Text(text) if text.traits().plain.is_none() => Box::new(move |_, client| {
+                let another = text.of(&client.as_client()).map(|name| format!("{name}-or-another"));
+                another.into_iter().for_each(|another| text.set(client, &another));
+            }),
+            ClientField::Host(host) if host != HostField::Peerhost => Box::new(move |_, client| {
+                let is_told = host.of(&client.as_client()).is_some();
+                is_told.then_some(Peerhost::Other("another")).into_iter().for_each(|another| host.set(client, another));
+            }),
+            ClientField::Port(port) if port != PortField::Sockport => Box::new(move |_, client| {
+                let another = port.of(&client.as_client()).map(|port| port ^ 1);
+                another.into_iter().for_each(|another| port.set(client, another));
+            }),
+            ClientField::Flag(flag) if flag.traits().plain.is_none() => Box::new(move |_, client| {
+                let another = flag.of(&client.as_client()).map(|flag| !flag);
+                another.into_iter().for_each(|another| flag.set(client, another));
+            }),
+            ClientField::Text(_) | ClientField::Host(_) | ClientField::Port(_) | ClientField::Flag(_) => return None,
+        };
+        Some(Field { name: field.name(), set, show: Box::new(move |client| shown(field, client)) })
+    });
+    let untold = ClientField::in_events().filter_map(|field| {
+        let fact = field.told_by()?;
+        let set: Box<Setter> = Box::new(move |here, client| here.not_told(fact, field, client));
+        Some(Field { name: field.name(), set, show: Box::new(move |client| shown(field, client)) })
+    });
+    anything.chain(untold).collect()
+}
 
-/// What is known of a field that only some brokers tell.
-fn told<T: fmt::Debug>(value: Option<&T>) -> String {
-    value.map_or_else(|| "not told".to_owned(), |value| format!("{value:?}"))
+/// A field's value.
+fn shown(field: ClientField, client: &OwnedClient) -> String {
+    match field.of(&client.as_client()) {
+        None => "not told".to_owned(),
+        Some(FieldValue::Text(text)) => format!("{text:?}"),
+        Some(value @ (FieldValue::Host(_) | FieldValue::Port(_) | FieldValue::Flag(_))) => value.to_string(),
+    }
 }
 
 /// The longest text that MQTT carries, in bytes.
@@ -162,7 +147,7 @@ impl<'s> Here<'s> {
     /// The client as the broker will see it.
     pub(super) fn seen(&self, client: &OwnedClient) -> OwnedClient {
         let mut seen = client.clone();
-        for field in &KNOWN {
+        for field in &known() {
             (field.set)(self, &mut seen);
         }
         seen
@@ -185,7 +170,7 @@ impl<'s> Here<'s> {
             return Err(self.what_differs(case, written));
         }
         let decides = |field: &&Field| self.suite.answer(&self.with(field, &seen), &case.question).verdict != written;
-        match UNKNOWN.iter().find(decides) {
+        match unknown().iter().find(decides) {
             None => Ok(Shown { client: seen, allowed }),
             Some(field) => {
                 let value = (field.show)(&seen);
@@ -195,10 +180,10 @@ impl<'s> Here<'s> {
     }
 
     /// Takes the value away, unless the brokers that the policy is for surely tell it.
-    fn not_told<T>(&self, fact: Fact, value: &mut Option<T>) {
+    fn not_told(&self, fact: Fact, field: ClientField, client: &mut OwnedClient) {
         let brokers = self.suite.policy.brokers();
         if brokers.versions().is_empty() || !brokers.all_have(fact) {
-            *value = None;
+            field.unset(client);
         }
     }
 
@@ -210,7 +195,8 @@ impl<'s> Here<'s> {
 
     /// The fields that make the policy decide otherwise, by themselves or else together.
     fn what_differs(&self, case: &Case, written: Verdict) -> String {
-        let changed = KNOWN.iter().map(|field| (field, self.with(field, &case.client)));
+        let known = known();
+        let changed = known.iter().map(|field| (field, self.with(field, &case.client)));
         let changed: Vec<_> = changed.filter(|(_, client)| *client != case.client).collect();
         let decides = |client: &OwnedClient| self.suite.answer(client, &case.question).verdict != written;
         let alone = changed.iter().any(|(_, client)| decides(client));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::sample::{Field, Fields};
 use super::space::{Kind, Origin, SharedLists};
-use exhook_policy_core::policy::model::{Condition, HostCondition, ListId, TextCondition, TextField, Who};
+use exhook_policy_core::policy::model::{
+    Condition, HostCondition, HostField, HostFields, ListId, TextCondition, TextField, TextFields, Who,
+};
 use exhook_policy_core::policy::when::When;
 use exhook_policy_core::policy::who::Holds;
 use exhook_policy_core::text::{Identity, Matcher, Template};
@@ -14,8 +16,8 @@ use exhook_policy_core::text::{Identity, Matcher, Template};
 /// What kinds of client ask about.
 #[derive(Debug, Default)]
 pub(super) struct Facts<'w> {
-    texts: [TextFacts<'w>; 8],
-    pub(super) hosts: HostFacts<'w>,
+    texts: TextFields<TextFacts<'w>>,
+    hosts: HostFields<HostFacts<'w>>,
     /// The times that are asked about.
     pub(super) whens: Vec<&'w Arc<When>>,
     /// The fields that are asked about.
@@ -47,7 +49,7 @@ struct Plain<'w> {
     any: Vec<&'w TextCondition>,
 }
 
-/// What `peerhost` is compared with.
+/// What an address is compared with.
 #[derive(Debug, Default)]
 pub(super) struct HostFacts<'w> {
     pub(super) conditions: Vec<&'w HostCondition>,
@@ -57,26 +59,14 @@ pub(super) struct HostFacts<'w> {
     pub(super) elsewhere: Vec<usize>,
 }
 
-fn place(field: TextField) -> usize {
-    match field {
-        TextField::Clientid => 0,
-        TextField::Username => 1,
-        TextField::Protocol => 2,
-        TextField::Mountpoint => 3,
-        TextField::Node => 4,
-        TextField::Cluster => 5,
-        TextField::Cn => 6,
-        TextField::Dn => 7,
-    }
-}
-
 impl<'w> Facts<'w> {
     pub(super) fn of(kinds: &[Kind<'w>], lists: &SharedLists) -> Self {
         let mut facts = Facts::default();
         for kind in kinds {
             facts.who(kind.policy, kind.who, lists);
         }
-        for text in &mut facts.texts {
+        for field in TextField::ALL {
+            let text = facts.texts.get_mut(*field);
             for (number, plain) in (0..).zip(&text.plain) {
                 if let [TextCondition::Equals(template)] = plain.any.as_slice()
                     && let Some(literal) = template.as_literal()
@@ -88,23 +78,20 @@ impl<'w> Facts<'w> {
             sort(&mut text.inline);
             sort(&mut text.elsewhere);
         }
-        sort(&mut facts.hosts.inline);
-        sort(&mut facts.hosts.elsewhere);
+        for field in HostField::ALL {
+            let host = facts.hosts.get_mut(*field);
+            sort(&mut host.inline);
+            sort(&mut host.elsewhere);
+        }
         facts
     }
 
     pub(super) fn text(&self, field: TextField) -> &TextFacts<'w> {
-        let [clientid, username, protocol, mountpoint, node, cluster, cn, dn] = &self.texts;
-        match field {
-            TextField::Clientid => clientid,
-            TextField::Username => username,
-            TextField::Protocol => protocol,
-            TextField::Mountpoint => mountpoint,
-            TextField::Node => node,
-            TextField::Cluster => cluster,
-            TextField::Cn => cn,
-            TextField::Dn => dn,
-        }
+        self.texts.get(field)
+    }
+
+    pub(super) fn host(&self, field: HostField) -> &HostFacts<'w> {
+        self.hosts.get(field)
     }
 
     fn who(&mut self, policy: usize, who: &'w Who, lists: &SharedLists) {
@@ -134,15 +121,11 @@ impl<'w> Facts<'w> {
     }
 
     fn condition(&mut self, policy: usize, condition: &'w Condition, lists: &SharedLists) {
-        self.fields.insert(Field::of(condition));
+        self.fields.insert(condition.field().into());
         match condition {
-            Condition::Text(field, condition) => {
-                if let Some(text) = self.texts.get_mut(place(*field)) {
-                    text.add(policy, condition, lists);
-                }
-            }
-            Condition::Peerhost(condition) => self.hosts.add(policy, condition, lists),
-            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {}
+            Condition::Text(field, condition) => self.texts.get_mut(*field).add(policy, condition, lists),
+            Condition::Host(field, condition) => self.hosts.get_mut(*field).add(policy, condition, lists),
+            Condition::Port(..) | Condition::Flag(..) => {}
         }
     }
 }

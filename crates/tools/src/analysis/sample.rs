@@ -6,7 +6,7 @@ use std::sync::Arc;
 use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::event::{Client, Shown};
 use exhook_policy_core::policy::lists::Lists;
-use exhook_policy_core::policy::model::{Condition, TextField};
+use exhook_policy_core::policy::model::{ClientField, EmptyText, FlagField, HostField, PortField, TextField};
 use exhook_policy_core::policy::when::Zone;
 
 /// Clients of which every real one of the focus is treated as one of them is.
@@ -46,62 +46,40 @@ pub(super) struct Member {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Field {
     Text(TextField),
-    Peerhost,
-    Sockport,
-    Peerport,
-    IsSuperuser,
-    Anonymous,
+    Host(HostField),
+    Port(PortField),
+    Flag(FlagField),
     /// When the client asks.
     At,
 }
 
-impl Field {
-    pub(super) const TEXTS: [TextField; 8] = [
-        TextField::Clientid,
-        TextField::Username,
-        TextField::Protocol,
-        TextField::Mountpoint,
-        TextField::Node,
-        TextField::Cluster,
-        TextField::Cn,
-        TextField::Dn,
-    ];
-
-    /// The field that the condition is on.
-    pub(super) fn of(condition: &Condition) -> Self {
-        match condition {
-            Condition::Text(field, _) => Field::Text(*field),
-            Condition::Peerhost(_) => Field::Peerhost,
-            Condition::Sockport(_) => Field::Sockport,
-            Condition::Peerport(_) => Field::Peerport,
-            Condition::IsSuperuser(_) => Field::IsSuperuser,
-            Condition::Anonymous(_) => Field::Anonymous,
+impl From<ClientField> for Field {
+    fn from(field: ClientField) -> Self {
+        match field {
+            ClientField::Text(field) => Field::Text(field),
+            ClientField::Host(field) => Field::Host(field),
+            ClientField::Port(field) => Field::Port(field),
+            ClientField::Flag(field) => Field::Flag(field),
         }
     }
+}
 
-    fn bit(self) -> u16 {
-        match self {
-            Field::Text(TextField::Clientid) => 1,
-            Field::Text(TextField::Username) => 1 << 1,
-            Field::Text(TextField::Protocol) => 1 << 2,
-            Field::Text(TextField::Mountpoint) => 1 << 3,
-            Field::Text(TextField::Node) => 1 << 4,
-            Field::Peerhost => 1 << 5,
-            Field::Sockport => 1 << 6,
-            Field::IsSuperuser => 1 << 7,
-            Field::Anonymous => 1 << 8,
-            Field::Text(TextField::Cluster) => 1 << 9,
-            Field::Text(TextField::Cn) => 1 << 10,
-            Field::Text(TextField::Dn) => 1 << 11,
-            Field::Peerport => 1 << 12,
-            Field::At => 1 << 13,
-        }
+impl Field {
+    fn bit(self) -> u32 {
+        let place = match self {
+            Field::Text(field) => ClientField::Text(field).place(),
+            Field::Host(field) => ClientField::Host(field).place(),
+            Field::Port(field) => ClientField::Port(field).place(),
+            Field::Flag(field) => ClientField::Flag(field).place(),
+            Field::At => ClientField::ALL.len(),
+        };
+        1 << place
     }
 }
 
 /// Some fields of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Fields(u16);
+pub(super) struct Fields(u32);
 
 impl Fields {
     pub(super) fn insert(&mut self, field: Field) {
@@ -159,36 +137,32 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let client = self.client();
         let mut before = "";
-        for field in Field::TEXTS.into_iter().filter(|field| self.fields.contains(Field::Text(*field))) {
-            match (field, field.of(&client).unwrap_or_default()) {
-                (
-                    TextField::Clientid | TextField::Username | TextField::Mountpoint | TextField::Cn | TextField::Dn,
-                    "",
-                ) => write!(f, "{before}no {}", field.name())?,
+        for field in TextField::ALL.iter().copied().filter(|field| self.fields.contains(Field::Text(*field))) {
+            match (field.traits().empty, field.of(&client).unwrap_or_default()) {
+                (EmptyText::Replaced | EmptyText::NoName | EmptyText::NoCertificate | EmptyText::Nothing, "") => {
+                    write!(f, "{before}no {}", field.name())?
+                }
                 (_, text) => write!(f, "{before}{} {}", field.name(), Shown(text))?,
             }
             self.fmt_members(f, Field::Text(field))?;
             before = ", ";
         }
-        if self.fields.contains(Field::Peerhost) {
-            write!(f, "{before}from {}", client.peerhost)?;
-            self.fmt_members(f, Field::Peerhost)?;
-            before = ", ";
+        for field in HostField::ALL.iter().copied().filter(|field| self.fields.contains(Field::Host(*field))) {
+            if let Some(host) = field.of(&client) {
+                write!(f, "{before}{} {host}", field.traits().before)?;
+                self.fmt_members(f, Field::Host(field))?;
+                before = ", ";
+            }
         }
-        if self.fields.contains(Field::Sockport) {
-            write!(f, "{before}on port {}", client.sockport)?;
-            before = ", ";
+        for field in PortField::ALL.iter().copied().filter(|field| self.fields.contains(Field::Port(*field))) {
+            if let Some(port) = field.of(&client) {
+                write!(f, "{before}{} {port}", field.traits().before)?;
+                before = ", ";
+            }
         }
-        if let Some(port) = client.extra.peerport.filter(|_| self.fields.contains(Field::Peerport)) {
-            write!(f, "{before}from port {port}")?;
-            before = ", ";
-        }
-        for (field, is, word) in [
-            (Field::IsSuperuser, client.is_superuser, "a superuser"),
-            (Field::Anonymous, client.anonymous, "anonymous"),
-        ] {
-            if self.fields.contains(field) {
-                write!(f, "{before}{}{word}", if is { "" } else { "not " })?;
+        for field in FlagField::ALL.iter().copied().filter(|field| self.fields.contains(Field::Flag(*field))) {
+            if let Some(is) = field.of(&client) {
+                write!(f, "{before}{}{}", if is { "" } else { "not " }, field.traits().words)?;
                 before = ", ";
             }
         }

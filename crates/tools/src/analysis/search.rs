@@ -15,7 +15,7 @@ use super::texts::{Pool, Texts};
 use super::views::{View, Views};
 use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::policy::lists::Lists;
-use exhook_policy_core::policy::model::{Condition, TextCondition, TextField, Who};
+use exhook_policy_core::policy::model::{Condition, HostField, TextCondition, TextField, Who};
 use exhook_policy_core::policy::who::Holds;
 use exhook_policy_core::text::{Identity, Piece, Placeholder, Template};
 use exhook_policy_core::topic::Budget;
@@ -60,9 +60,8 @@ pub(super) fn samples<'w>(
     let facts = Facts::of(&kinds, &space.lists);
     let views = Views::of(&facts, &rules.ties);
     let uses = Placeholder::ALL.into_iter().any(|placeholder| rules.uses(placeholder));
-    let shared = Field::TEXTS
-        .iter()
-        .any(|field| facts.text(*field).elsewhere.iter().any(|list| facts.hosts.elsewhere.contains(list)));
+    let in_hosts = |list: &usize| HostField::ALL.iter().any(|field| facts.host(*field).elsewhere.contains(list));
+    let shared = TextField::ALL.iter().any(|field| facts.text(*field).elsewhere.iter().any(in_hosts));
     let complete = views.complete && (rules.complete || !uses) && !shared;
     let search = Search { space, rules, facts: &facts, views: &views, kinds: &kinds, budget, complete };
     search.run()
@@ -78,7 +77,7 @@ fn address(who: &Who) -> usize {
 impl<'w> Search<'_, 'w, '_> {
     fn run(mut self) -> Samples {
         let mut drafts = self.identities();
-        for field in Field::TEXTS.into_iter().filter(|field| super::texts::placeholder_of(*field).is_none()) {
+        for field in TextField::ALL.iter().copied().filter(|field| super::texts::placeholder_of(*field).is_none()) {
             drafts = self.other_texts(drafts, field);
         }
         let mut settled = Vec::new();
@@ -97,7 +96,7 @@ impl<'w> Search<'_, 'w, '_> {
         for placeholder in Placeholder::ALL.into_iter().filter(|placeholder| self.rules.uses(*placeholder)) {
             fields.insert(Field::Text(super::views::field_of(placeholder)));
         }
-        for template in Field::TEXTS.iter().flat_map(|field| &self.facts.text(*field).templates) {
+        for template in TextField::ALL.iter().flat_map(|field| &self.facts.text(*field).templates) {
             for piece in template.pieces() {
                 if let Piece::Value(placeholder) = piece {
                     fields.insert(Field::Text(super::views::field_of(placeholder)));
@@ -266,21 +265,13 @@ impl<'w> Search<'_, 'w, '_> {
                     break;
                 }
                 let tied: Vec<bool> = templates.iter().map(|template| template.equals(identity, text)).collect();
-                let others = Field::TEXTS.into_iter().take_while(|other| *other != field);
+                let others = TextField::ALL.iter().copied().take_while(|other| *other != field);
                 let same: Vec<bool> = others.map(|other| other.of(&client) == Some(text)).collect();
                 if !seen.insert((*class, tied, same)) {
                     continue;
                 }
                 let mut next = known(draft.clone());
-                match field {
-                    TextField::Protocol => next.client.protocol = text.as_str().into(),
-                    TextField::Mountpoint => next.client.mountpoint = text.as_str().into(),
-                    TextField::Node => next.client.node = text.as_str().into(),
-                    TextField::Cluster => next.client.extra.cluster = Some(text.as_str().into()),
-                    TextField::Cn => next.client.extra.cn = Some(text.as_str().into()),
-                    TextField::Dn => next.client.extra.dn = Some(text.as_str().into()),
-                    TextField::Clientid | TextField::Username => {}
-                }
+                field.set(&mut next.client, text);
                 if self.allows(&next) {
                     all.push(next);
                 }
@@ -300,11 +291,7 @@ impl<'w> Search<'_, 'w, '_> {
         }
         let unsettled = open.into_iter().find_map(|(policy, condition)| match condition {
             Condition::Text(_, condition) => self.elsewhere(policy, condition, &draft.settled),
-            Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::Peerport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_) => None,
+            Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
         });
         let Some(list) = unsettled else {
             all.push(draft);
@@ -312,7 +299,7 @@ impl<'w> Search<'_, 'w, '_> {
         };
         let client = draft.client.as_client();
         let fields: Vec<TextField> =
-            Field::TEXTS.into_iter().filter(|field| self.facts.text(*field).elsewhere.contains(&list)).collect();
+            TextField::ALL.iter().copied().filter(|field| self.facts.text(*field).elsewhere.contains(&list)).collect();
         let mut values: Vec<&str> = fields.iter().map(|field| field.of(&client).unwrap_or_default()).collect();
         values.sort_unstable();
         values.dedup();
@@ -468,11 +455,9 @@ impl<'w> Search<'_, 'w, '_> {
                 draft.known.contains(Field::Text(*field))
                     && (draft.known.has_identity() || is_plain(condition, policy, &self.space.lists))
             }
-            Condition::Peerhost(_) => draft.known.contains(Field::Peerhost),
-            Condition::Sockport(_) => draft.known.contains(Field::Sockport),
-            Condition::Peerport(_) => draft.known.contains(Field::Peerport),
-            Condition::IsSuperuser(_) => draft.known.contains(Field::IsSuperuser),
-            Condition::Anonymous(_) => draft.known.contains(Field::Anonymous),
+            Condition::Host(field, _) => draft.known.contains(Field::Host(*field)),
+            Condition::Port(field, _) => draft.known.contains(Field::Port(*field)),
+            Condition::Flag(field, _) => draft.known.contains(Field::Flag(*field)),
         };
         match draft.lists.get(policy).filter(|_| known) {
             Some(lists) => condition.holds(&draft.client.as_client(), lists),

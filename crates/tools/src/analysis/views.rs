@@ -4,7 +4,7 @@
 //! clientid is seen there with `dev-` before it. And it ties: the username is this text or it is not.
 
 use super::facts::Facts;
-use super::sample::Field;
+use super::texts::placeholder_of;
 use exhook_policy_core::policy::model::TextField;
 use exhook_policy_core::text::{Piece, Placeholder};
 
@@ -136,7 +136,7 @@ impl Views {
             ties: 0,
             complete: true,
         };
-        for field in Field::TEXTS {
+        for field in TextField::ALL.iter().copied() {
             views.add_templates(field, facts);
         }
         for tie in ties {
@@ -161,7 +161,7 @@ impl Views {
                     && text.literals.is_empty()
                     && text.elsewhere.is_empty()
                     && text.templates.len() == 1
-                    && !matches!(field, TextField::Clientid | TextField::Username);
+                    && placeholder_of(field).is_none();
                 self.complete &= alone;
                 self.ties += 1;
                 continue;
@@ -209,7 +209,7 @@ impl Views {
     fn compose(&mut self) {
         let through = |own: &[View], other: &[View], middle: TextField| -> Vec<View> {
             let ways = own.iter().filter(|view| view.field == middle);
-            let beyond = |view: &&View| !matches!(view.field, TextField::Clientid | TextField::Username);
+            let beyond = |view: &&View| placeholder_of(view.field).is_none();
             ways.flat_map(|way| {
                 other.iter().filter(beyond).map(|view| View {
                     field: view.field,
@@ -227,15 +227,10 @@ impl Views {
 
     /// Where the value of a field appears, first in the field itself.
     pub(super) fn of_field(&self, field: TextField) -> Vec<View> {
-        match field {
-            TextField::Clientid => self.clientid.clone(),
-            TextField::Username => self.username.clone(),
-            TextField::Protocol
-            | TextField::Mountpoint
-            | TextField::Node
-            | TextField::Cluster
-            | TextField::Cn
-            | TextField::Dn => vec![View::of(field)],
+        match placeholder_of(field) {
+            Some(Placeholder::Clientid) => self.clientid.clone(),
+            Some(Placeholder::Username) => self.username.clone(),
+            None => vec![View::of(field)],
         }
     }
 

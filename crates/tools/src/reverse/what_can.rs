@@ -152,8 +152,10 @@ fn cuts(taking: &TopicRule, surely: bool, action: Action, filled: &Filled, known
     if Placeholder::ALL.into_iter().any(unknown) {
         return Cut::Some;
     }
-    let identity =
-        Identity { clientid: known.clientid.unwrap_or_default(), username: known.username.unwrap_or_default() };
+    let identity = Identity {
+        clientid: known.value(Placeholder::Clientid).unwrap_or_default(),
+        username: known.value(Placeholder::Username).unwrap_or_default(),
+    };
     if !taking.patterns(action).touch(&request, identity) {
         Cut::None
     } else if surely && taking.patterns(action).cover(&request, identity) {

@@ -5,9 +5,10 @@ use super::solve::{Way, When};
 use exhook_policy_core::decision::{DEFAULT, INVALID_TOPIC, Verdict};
 use exhook_policy_core::event::{Action, Shown};
 use exhook_policy_core::policy::Policy;
-use exhook_policy_core::policy::model::Who;
+use exhook_policy_core::policy::model::{TextField, Who};
 use exhook_policy_core::policy::show::Words;
 use exhook_policy_core::policy::who::Holds;
+use exhook_policy_core::text::Placeholder;
 use exhook_policy_core::topic::Request;
 
 /// What is asked for.
@@ -263,7 +264,10 @@ fn kind(who: &Who) -> Option<&str> {
 
 impl Way {
     fn known(&self) -> Known<'_> {
-        Known { clientid: self.clientid.as_deref(), username: self.username.as_deref(), ..Known::default() }
+        let mut known = Known::default();
+        *known.texts.get_mut(TextField::Clientid) = self.clientid.as_deref();
+        *known.texts.get_mut(TextField::Username) = self.username.as_deref();
+        known
     }
 }
 
@@ -287,13 +291,13 @@ impl Case<'_> {
         let (own, others) = (self.known(), other.known());
         let rest = self.rest.as_ref().unwrap_or(&Who::Everyone);
         if matches!(others.settle(rest), Left::No)
-            || differ(own.clientid, others.clientid)
-            || differ(own.username, others.username)
+            || differ(own.value(Placeholder::Clientid), others.value(Placeholder::Clientid))
+            || differ(own.value(Placeholder::Username), others.value(Placeholder::Username))
         {
             return Overlap::None;
         }
-        let same_way =
-            has(own.clientid, other.way.clientid.as_deref()) && has(own.username, other.way.username.as_deref());
+        let same_way = has(own.value(Placeholder::Clientid), other.way.clientid.as_deref())
+            && has(own.value(Placeholder::Username), other.way.username.as_deref());
         match own.settle(other.rest.as_ref().unwrap_or(&Who::Everyone)) {
             Left::No => Overlap::None,
             Left::Yes if same_way => Overlap::All,

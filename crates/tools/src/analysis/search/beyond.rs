@@ -8,33 +8,34 @@ use super::{ASK, Draft, Search};
 use crate::analysis::hosts::Hosts;
 use crate::analysis::sample::{Field, Member};
 use crate::analysis::space::Origin;
-use exhook_policy_core::event::owned::{OwnedClient, OwnedPeerhost};
-use exhook_policy_core::policy::model::{Condition, HostCondition, PortCondition};
+use exhook_policy_core::event::owned::OwnedPeerhost;
+use exhook_policy_core::policy::model::{Condition, FlagField, HostCondition, HostField, PortCondition, PortField};
 use exhook_policy_core::policy::who::Holds;
 
 /// Lists from elsewhere that one field is compared with at once.
 const MOST_LISTS: u32 = 10;
 
-/// A value of `peerhost`, with the lists that hold it or do not.
+/// An address, with the lists that hold it or do not.
 type Place = (OwnedPeerhost, Vec<Member>);
 
 impl Search<'_, '_, '_> {
     pub(super) fn places(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
-        if !self.facts.fields.contains(Field::Peerhost) {
+        HostField::ALL.iter().fold(drafts, |drafts, field| self.places_of(drafts, *field))
+    }
+
+    fn places_of(&mut self, drafts: Vec<Draft>, host: HostField) -> Vec<Draft> {
+        let field = Field::Host(host);
+        if !self.facts.fields.contains(field) {
             return drafts;
         }
         let mut candidates: Option<Rc<Hosts>> = None;
         let mut known: HashMap<Vec<usize>, Rc<[Place]>> = HashMap::new();
         let mut all = Vec::new();
         for mut draft in drafts {
-            draft.known.insert(Field::Peerhost);
-            let open: Vec<(usize, &HostCondition)> = self.open(&draft, Field::Peerhost, |condition| match condition {
-                Condition::Peerhost(condition) => Some(condition),
-                Condition::Text(..)
-                | Condition::Sockport(_)
-                | Condition::Peerport(_)
-                | Condition::IsSuperuser(_)
-                | Condition::Anonymous(_) => None,
+            draft.known.insert(field);
+            let open: Vec<(usize, &HostCondition)> = self.open(&draft, field, |condition| match condition {
+                Condition::Host(of, condition) if *of == host => Some(condition),
+                Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
             });
             if open.is_empty() {
                 all.push(draft);
@@ -45,9 +46,9 @@ impl Search<'_, '_, '_> {
                 Rc::clone(places)
             } else {
                 let candidates = candidates
-                    .get_or_insert_with(|| Rc::new(Hosts::of(&self.facts.hosts, self.space, self.budget)))
+                    .get_or_insert_with(|| Rc::new(Hosts::of(self.facts.host(host), self.space, self.budget)))
                     .clone();
-                let places: Rc<[Place]> = self.told_apart(&candidates, &open).into();
+                let places: Rc<[Place]> = self.told_apart(field, &candidates, &open).into();
                 known.insert(key, Rc::clone(&places));
                 places
             };
@@ -56,7 +57,7 @@ impl Search<'_, '_, '_> {
                     break;
                 }
                 let mut next = draft.clone();
-                next.client.peerhost = peerhost.clone();
+                host.set(&mut next.client, peerhost.as_peerhost());
                 next.members.extend(members.iter().cloned());
                 if let Some(lists) = self.space.lists.with(&next.members, |_| true) {
                     next.lists = lists;
@@ -68,7 +69,7 @@ impl Search<'_, '_, '_> {
     }
 
     /// One place for each combination of answers.
-    fn told_apart(&mut self, hosts: &Hosts, open: &[(usize, &HostCondition)]) -> Vec<Place> {
+    fn told_apart(&mut self, field: Field, hosts: &Hosts, open: &[(usize, &HostCondition)]) -> Vec<Place> {
         self.complete &= hosts.complete;
         let mut lists = BTreeSet::new();
         for (policy, condition) in open {
@@ -86,7 +87,7 @@ impl Search<'_, '_, '_> {
                 let members = (0..).zip(&lists).map(|(number, list)| Member {
                     list: *list,
                     name: self.space.lists.name(*list),
-                    field: Field::Peerhost,
+                    field,
                     text: host.as_peerhost().to_string().into(),
                     holds: choice.checked_shr(number).is_some_and(|rest| rest & 1 == 1),
                 });
@@ -121,18 +122,11 @@ impl Search<'_, '_, '_> {
     }
 
     pub(super) fn ports(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
-        let drafts = self.ports_of(drafts, Field::Sockport, &[1883, 8883], |client, port| client.sockport = port);
-        let peerport = |client: &mut OwnedClient, port| client.extra.peerport = Some(port);
-        self.ports_of(drafts, Field::Peerport, &[49_152, 49_153], peerport)
+        PortField::ALL.iter().fold(drafts, |drafts, field| self.ports_of(drafts, *field))
     }
 
-    fn ports_of(
-        &mut self,
-        drafts: Vec<Draft>,
-        field: Field,
-        usual: &[u16],
-        set: impl Fn(&mut OwnedClient, u16),
-    ) -> Vec<Draft> {
+    fn ports_of(&mut self, drafts: Vec<Draft>, port_field: PortField) -> Vec<Draft> {
+        let field = Field::Port(port_field);
         if !self.facts.fields.contains(field) {
             return drafts;
         }
@@ -140,20 +134,14 @@ impl Search<'_, '_, '_> {
         for mut draft in drafts {
             draft.known.insert(field);
             let open: Vec<(usize, &PortCondition)> = self.open(&draft, field, |condition| match condition {
-                Condition::Sockport(condition) if field == Field::Sockport => Some(condition),
-                Condition::Peerport(condition) if field == Field::Peerport => Some(condition),
-                Condition::Text(..)
-                | Condition::Peerhost(_)
-                | Condition::Sockport(_)
-                | Condition::Peerport(_)
-                | Condition::IsSuperuser(_)
-                | Condition::Anonymous(_) => None,
+                Condition::Port(of, condition) if *of == port_field => Some(condition),
+                Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
             });
             let mut named = BTreeSet::new();
             for (_, condition) in &open {
                 ports_of(condition, &mut named);
             }
-            let fresh = usual.iter().copied().chain(1..=u16::MAX).find(|port| !named.contains(port));
+            let fresh = port_field.traits().examples.into_iter().chain(1..=u16::MAX).find(|port| !named.contains(port));
             let mut seen = HashSet::new();
             for port in fresh.into_iter().chain(named) {
                 if !self.spend(ASK * (1 + open.len())) {
@@ -161,7 +149,7 @@ impl Search<'_, '_, '_> {
                 }
                 if seen.insert(open.iter().map(|(_, condition)| condition.holds(port)).collect::<Vec<_>>()) {
                     let mut next = draft.clone();
-                    set(&mut next.client, port);
+                    port_field.set(&mut next.client, port);
                     all.push(next);
                 }
             }
@@ -171,7 +159,8 @@ impl Search<'_, '_, '_> {
 
     pub(super) fn flags(&mut self, drafts: Vec<Draft>) -> Vec<Draft> {
         let mut all = drafts;
-        for field in [Field::IsSuperuser, Field::Anonymous] {
+        for flag in FlagField::ALL {
+            let field = Field::Flag(*flag);
             if !self.facts.fields.contains(field) {
                 continue;
             }
@@ -180,11 +169,7 @@ impl Search<'_, '_, '_> {
                 draft.known.insert(field);
                 for value in [false, true] {
                     let mut draft = draft.clone();
-                    match field {
-                        Field::IsSuperuser => draft.client.is_superuser = value,
-                        Field::Anonymous => draft.client.anonymous = value,
-                        Field::Text(_) | Field::Peerhost | Field::Sockport | Field::Peerport | Field::At => {}
-                    }
+                    flag.set(&mut draft.client, value);
                     next.push(draft);
                 }
             }
