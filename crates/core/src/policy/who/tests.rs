@@ -171,7 +171,8 @@ fn what_the_broker_does_not_tell_is_neither_so_nor_not_so() {
     let untold = client();
     let told = |extra| Client { extra, ..client() };
     let anything = || Any(vec![equals(""), not(equals(""))]);
-    let extra = Extra { cluster: Some("c"), peerport: Some(5000), cn: Some("dev-1"), dn: Some("CN=dev-1"), at: None };
+    let extra =
+        Extra { cluster: Some("c"), peerport: Some(5000), cn: Some("dev-1"), dn: Some("CN=dev-1"), ..Extra::NONE };
     for (field, condition) in [
         (TextField::Cluster, equals("c")),
         (TextField::Cn, equals("${clientid}")),
