@@ -123,8 +123,6 @@ pub struct Client<'a> {
 pub struct Extra<'a> {
     /// The name of the broker's cluster.
     pub cluster: Option<&'a str>,
-    /// The release of the broker.
-    pub release: Option<&'a str>,
     /// The port that the client connects from.
     pub peerport: Option<u16>,
     /// The common name of the client's TLS certificate.
@@ -138,8 +136,8 @@ pub struct Extra<'a> {
 impl Client<'_> {
     /// How many bytes its texts have.
     pub fn bytes(&self) -> usize {
-        let Extra { cluster, release, cn, dn, peerport: _, at: _ } = self.extra;
-        let told = [cluster, release, cn, dn].map(Option::unwrap_or_default);
+        let Extra { cluster, cn, dn, peerport: _, at: _ } = self.extra;
+        let told = [cluster, cn, dn].map(Option::unwrap_or_default);
         let peerhost = match self.peerhost {
             Peerhost::Addr(_) => "",
             Peerhost::Other(text) => text,
@@ -158,8 +156,7 @@ pub fn places(bytes: usize) -> usize {
 
 impl Extra<'_> {
     /// Of a broker that tells none of it.
-    pub const NONE: Extra<'static> =
-        Extra { cluster: None, release: None, peerport: None, cn: None, dn: None, at: None };
+    pub const NONE: Extra<'static> = Extra { cluster: None, peerport: None, cn: None, dn: None, at: None };
 }
 
 /// A connection attempt, as the broker describes it before and after the login.

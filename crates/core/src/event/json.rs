@@ -181,7 +181,6 @@ object! {
         is_superuser: bool,
         anonymous: bool,
         cluster: Cow<'a, str>,
-        release: Cow<'a, str>,
         peerport: u16,
         cn: Cow<'a, str>,
         dn: Cow<'a, str>,
@@ -420,7 +419,6 @@ impl<'a> ClientObject<'a> {
     fn of_extra(extra: &Extra<'a>) -> Self {
         ClientObject {
             cluster: extra.cluster.map(Cow::Borrowed),
-            release: extra.release.map(Cow::Borrowed),
             peerport: extra.peerport,
             cn: extra.cn.map(Cow::Borrowed),
             dn: extra.dn.map(Cow::Borrowed),
@@ -432,7 +430,6 @@ impl<'a> ClientObject<'a> {
         let text = |text: &mut Option<Cow<'_, str>>| text.take().map(|text| text.into_owned().into_boxed_str());
         OwnedExtra {
             cluster: text(&mut self.cluster),
-            release: text(&mut self.release),
             peerport: self.peerport.take(),
             cn: text(&mut self.cn),
             dn: text(&mut self.dn),

@@ -105,7 +105,6 @@ pub struct OwnedClient {
 #[expect(missing_docs, reason = "the fields are those of `Extra`")]
 pub struct OwnedExtra {
     pub cluster: Option<Box<str>>,
-    pub release: Option<Box<str>>,
     pub peerport: Option<u16>,
     pub cn: Option<Box<str>>,
     pub dn: Option<Box<str>>,
@@ -174,7 +173,6 @@ impl OwnedExtra {
     pub fn as_extra(&self) -> Extra<'_> {
         Extra {
             cluster: self.cluster.as_deref(),
-            release: self.release.as_deref(),
             peerport: self.peerport,
             cn: self.cn.as_deref(),
             dn: self.dn.as_deref(),
@@ -187,7 +185,6 @@ impl From<Extra<'_>> for OwnedExtra {
     fn from(extra: Extra<'_>) -> Self {
         OwnedExtra {
             cluster: extra.cluster.map(Box::from),
-            release: extra.release.map(Box::from),
             peerport: extra.peerport,
             cn: extra.cn.map(Box::from),
             dn: extra.dn.map(Box::from),

@@ -214,7 +214,6 @@ fn client<'a>(
         anonymous: client.anonymous,
         extra: Extra {
             cluster: cluster(request.meta()),
-            release: release(request.meta()),
             peerport: peerport(client.peerport)?,
             cn: named(&client.cn),
             dn: named(&client.dn),
@@ -235,21 +234,12 @@ fn attempt<'a>(attempt: Option<&'a proto::Attempt>, request: &'a impl Request) -
         proto_ver: attempt.proto_ver.parse().unwrap_or(0),
         keepalive: attempt.keepalive.try_into().unwrap_or(u16::MAX),
         node: request.node().unwrap_or_default(),
-        extra: Extra {
-            cluster: cluster(request.meta()),
-            release: release(request.meta()),
-            peerport: peerport(attempt.peerport)?,
-            ..Extra::NONE
-        },
+        extra: Extra { cluster: cluster(request.meta()), peerport: peerport(attempt.peerport)?, ..Extra::NONE },
     })
 }
 
 fn cluster(meta: Option<&proto::Meta>) -> Option<&str> {
     meta.map(|meta| meta.cluster_name.as_str()).filter(|name| !name.is_empty())
-}
-
-fn release(meta: Option<&proto::Meta>) -> Option<&str> {
-    meta.map(|meta| meta.version.as_str()).filter(|release| !release.is_empty())
 }
 
 fn port(port: u32) -> Result<u16, Unreadable> {

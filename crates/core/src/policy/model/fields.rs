@@ -123,20 +123,6 @@ client_fields! {
             ..PLAIN
         },
     }
-    Release: Text {
-        name: release,
-        told: TellsCluster,
-        policy: "The release of the broker, like 5.8.0. Brokers before 4.3.14 do not tell it.",
-        test: "The release of the broker (default: 5.8.0; not told, where a broker of the policy does not tell it).",
-        line: "The release of the broker.",
-        option: ("release", "RELEASE", "The release of the broker, like 5.8.0"),
-        traits: TextTraits {
-            usual: "5.8.0",
-            examples: &["5.8.0", "6.0.0"],
-            stranger: "0.0.0",
-            ..PLAIN
-        },
-    }
     Peerport: Port {
         name: peerport,
         told: TellsPeerport,
