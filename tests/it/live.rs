@@ -31,7 +31,7 @@ fn probed(broker: &str, policy: Option<&str>) -> String {
     live::probed(broker, &folder(), policy)
 }
 
-fn on_stand_in(does: Does, versions: &[Version]) -> String {
+fn on_stand_in(does: Does, versions: &[MqttVersion]) -> String {
     let policy = folder().join("policy/rules.yaml");
     let address = stand_in::start(does, &policy);
     report(&folder().join("policy/rules.test.yaml"), &broker(address.to_string(), versions))
