@@ -22,11 +22,11 @@ use std::time::Duration;
 
 use exhook_policy_core::handler::{Load, Refused};
 use exhook_policy_runtime::engine::{Engine, Setup};
-use exhook_policy_runtime::history::Recorder;
 use exhook_policy_runtime::log::Log;
 use exhook_policy_runtime::port::driver;
 use exhook_policy_runtime::port::frame::Packet;
 use exhook_policy_runtime::port::pipes::Pipes;
+use exhook_policy_runtime::process::Recorder;
 use exhook_policy_runtime::state::{Folder, last_good};
 
 /// What `python3 -V` answers. The broker wants 3.0 or later; erlport runs on this one.

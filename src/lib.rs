@@ -24,7 +24,7 @@ use std::process::ExitCode;
 /// Does what the program does by the name and the arguments with which the process was called. The exit code is that of
 /// the command, or 2 where the call is not understood.
 pub fn run() -> ExitCode {
-    exhook_policy_runtime::files::atomic::keep_others_from_writing();
+    exhook_policy_runtime::process::keep_others_from_writing();
     let mut args = std::env::args_os();
     match launch::called_as(&args.next().unwrap_or_default()) {
         Some(called) => launch::run(&called, &args.collect::<Vec<_>>()),

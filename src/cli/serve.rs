@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::grpc::{Renewed, Tls, server};
-use exhook_policy_runtime::history::Recorder;
 use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::process::Recorder;
 use exhook_policy_runtime::state::Folder;
 
 /// How long the console may take for the last lines.

@@ -10,7 +10,7 @@ use super::out::stdout;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_runtime::clock::{in_utc, now_ms};
 use exhook_policy_runtime::files::input;
-use exhook_policy_runtime::history::Recorder;
+use exhook_policy_runtime::process::Recorder;
 use exhook_policy_runtime::state::status::{self, All, Found, Status};
 use exhook_policy_runtime::state::{Folder, hash_of};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use exhook_policy_core::answer_sink::{Sink, Token};
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Action, Event, Password};
-use exhook_policy_core::handler::Handler;
+use exhook_policy_core::handler::Decider;
 use exhook_policy_core::hook::Kind;
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::history::Recorder;

@@ -16,7 +16,7 @@ use crate::support::{answers, program};
 use exhook_policy_core::answer_sink::Token;
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Client, Event, Password};
-use exhook_policy_core::handler::Handler;
+use exhook_policy_core::handler::Decider;
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::history::Recorder;
 use exhook_policy_runtime::log::Log;

@@ -14,7 +14,7 @@ use crate::support::program::PROGRAM;
 use crate::support::wait::until_some;
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Action, Event, Password};
-use exhook_policy_core::handler::Handler;
+use exhook_policy_core::handler::{CallObserver, Decider};
 use exhook_policy_core::hook::Hook;
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::history::Recorder;

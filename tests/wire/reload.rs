@@ -16,9 +16,10 @@ use crate::support::lines::Lines;
 use crate::support::program::{folder, program};
 use crate::support::wait::until_or;
 use exhook_policy_core::answer_sink::Token;
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Action, Event, Password};
-use exhook_policy_core::handler::{Caller, Handler, Told};
+use exhook_policy_core::handler::{BrokerRegistry, CallingBroker, Decider, RegisteredHooks};
 use exhook_policy_core::hook::{Hook, HookSet};
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::history::Recorder;
@@ -208,16 +209,16 @@ fn a_policy_that_never_loaded_denies_until_it_does() {
 #[test]
 fn a_hook_that_the_broker_was_not_told_of_is_said_loudly() {
     let bench = Bench::new(&allows("a"));
-    let told = |hooks: &[Hook]| Told {
-        caller: Caller {
-            broker: "the broker".to_owned(),
+    let told = |hooks: &[Hook]| RegisteredHooks {
+        caller: CallingBroker {
+            broker: BrokerId::Port,
             version: None,
             refused_if_ignored: HookSet::EMPTY,
             mend: "mend it".to_owned(),
         },
         hooks: hooks.iter().copied().collect(),
     };
-    bench.engine.told(told(&bench.engine.hooks()));
+    bench.engine.hooks_registered(told(&bench.engine.hooks()));
     bench.replace(&(allows("b") + "acl: { rules: [] }\nhistory: { database: h.db }\n"));
     bench.await_login("b");
     let missing = "NOT IN FORCE: the broker did not register client.connected, client.disconnected, client.check_acl, \
@@ -231,7 +232,7 @@ fn a_hook_that_the_broker_was_not_told_of_is_said_loudly() {
         },
         "the status says so",
     );
-    bench.engine.told(told(&bench.engine.hooks()));
+    bench.engine.hooks_registered(told(&bench.engine.hooks()));
     bench.wait(|| bench.status(&[]).status.code() == Some(0), "a status that all is well");
 }
 

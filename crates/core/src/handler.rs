@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answer_sink::{Sink, Token};
+use crate::broker_id::BrokerId;
 use crate::decision::{Answer, Mode, Weight};
 use crate::event::{BrokerLoaded, Event, Origin};
 use crate::hook::{Hook, HookSet, Kind};
 
 /// A broker, and what its version makes of hooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// Which broker, in words.
-    pub broker: String,
+pub struct CallingBroker {
+    /// Which broker.
+    pub broker: BrokerId,
     /// The version of EMQX, if the broker said it.
     pub version: Option<String>,
     /// The hooks of which the broker takes "no opinion" for a refusal.
@@ -21,11 +22,11 @@ pub struct Caller {
     pub mend: String,
 }
 
-/// What a broker was told to call when it loaded the plugin or the provider.
+/// The hooks that a broker registered when it loaded the plugin or the provider, and calls since.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
+pub struct RegisteredHooks {
     /// Which broker.
-    pub caller: Caller,
+    pub caller: CallingBroker,
     /// The hooks.
     pub hooks: HookSet,
 }
@@ -39,8 +40,13 @@ pub enum Whereabouts {
     Unloaded,
 }
 
-/// What answers the events: the engine, or a stand-in.
-pub trait Handler: Send + 'static {
+/// What answers a transport's calls: the engine, or a stand-in of a test.
+pub trait Handler: Decider + CallObserver + BrokerRegistry + Send + 'static {}
+
+impl<T: Decider + CallObserver + BrokerRegistry + Send + 'static> Handler for T {}
+
+/// Decides what is answered.
+pub trait Decider {
     /// The hooks that the broker should call.
     fn hooks(&self) -> Vec<Hook>;
     /// Whether decisions are carried out.
@@ -69,27 +75,37 @@ pub trait Handler: Send + 'static {
     fn is_last_good(&self) -> bool {
         false
     }
-    /// Takes note that so many calls of a hook were answered so, each after this time.
-    fn answered(&self, _: Hook, _: Answer, _: Duration, _: u64) {}
-    /// Takes note of what a broker was told.
-    fn told(&self, _: Told) {}
-    /// Takes note that a broker calls, at its first call after it had no connection. It registered
-    /// its hooks before: with this process, with an earlier one, or with another server.
-    fn calls(&self, _: Caller) {}
-    /// Takes note of what became of a broker, by the words of [`Caller::broker`].
-    fn whereabouts(&self, _broker: &str, _: Whereabouts) {}
-    /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not known, they may not.
-    fn brokers_tell_certificates(&self) -> bool {
-        false
-    }
-    /// Takes note of when a broker was started. It may be said at any time, any number of times, or never.
-    fn broker_loaded(&self, broker: &BrokerLoaded<'_>);
-    /// Takes note that a broker has stopped, or is out of reach.
-    fn broker_away(&self, _: Origin<'_>) {}
     /// The answer to a call of this kind where anything went wrong.
     fn error_answer(&self, kind: Kind) -> Answer;
     /// Brings to an end what was begun. May wait for some seconds.
     fn finish(&self);
+}
+
+/// Counts the calls that a transport answered.
+pub trait CallObserver {
+    /// Takes note that so many calls of a hook were answered so, each after this time.
+    fn answered(&self, _: Hook, _: Answer, _: Duration, _: u64) {}
+}
+
+/// Knows the brokers: which hooks each registered, and whether it is there.
+pub trait BrokerRegistry {
+    /// Takes note of the hooks that a broker registered.
+    fn hooks_registered(&self, _: RegisteredHooks) {}
+    /// Takes note that a broker calls, at its first call after it had no connection. It registered
+    /// its hooks before: with this process, with an earlier one, or with another server.
+    fn broker_calls(&self, _: CallingBroker) {}
+    /// Takes note of what became of a broker.
+    fn whereabouts(&self, _: &BrokerId, _: Whereabouts) {}
+    /// Takes note of when a broker was started. It may be said at any time, any number of times, or
+    /// never.
+    fn broker_loaded(&self, broker: &BrokerLoaded<'_>);
+    /// Takes note that a broker has stopped, or is out of reach.
+    fn broker_away(&self, _: Origin<'_>) {}
+    /// Whether all brokers that it is for tell the names in a client's certificate. Where it is not
+    /// known, they may not.
+    fn brokers_tell_certificates(&self) -> bool {
+        false
+    }
 }
 
 /// Loads the policy of a module's name; what is wrong with it, otherwise. Called on a thread of its own.

@@ -10,6 +10,7 @@
 //! - [`policy`]: one YAML file. Raw file → validated [`policy::model::Model`] → compiled [`policy::Policy`], which
 //!   decides.
 //! - [`decision`], [`answer_sink`]: what was decided, what is answered, and how a late answer finds its call.
+//! - [`broker_id`]: which broker asks.
 //! - [`handler`]: what a transport needs of what answers.
 //! - [`suite`]: tests of a policy, and what stands in for its sources.
 //!
@@ -25,6 +26,7 @@
 extern crate self as exhook_policy_core;
 
 pub mod answer_sink;
+pub mod broker_id;
 pub mod decision;
 pub mod emqx;
 pub mod event;

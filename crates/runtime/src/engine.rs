@@ -8,20 +8,24 @@
 //! - [`login`]: a login that waits for its password to be checked.
 //! - [`limits`]: logins that are refused whatever the rules say.
 //! - [`lobby`]: logins whose answers may have to wait for one another.
-//! - [`reload`]: the thread that watches the file.
+//! - [`background`]: the thread beside the calls, which does the next two.
+//! - [`reload`]: watches the policy file, and puts what it says in force.
+//! - [`housekeeping`]: the status file, the exporter, the record of brokers, policies of before.
 //! - [`report`]: how it is, as metrics.
-//! - [`told`]: which hooks the brokers registered.
+//! - [`registered_hooks`]: which hooks the brokers registered.
 //! - [`counts`], [`outlet`]: what was decided; late answers.
 
+mod background;
 mod core;
 mod counts;
+mod housekeeping;
 mod limits;
 mod lobby;
 mod login;
 mod outlet;
+mod registered_hooks;
 mod reload;
 mod report;
-mod told;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,9 +34,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
+use self::background::Bell;
 use self::core::{Core, Surroundings};
+use self::housekeeping::EngineStanding;
 use self::outlet::Outlet;
-use self::reload::{Beginning, Bell, Standing, Text};
+use self::registered_hooks::HookRegistry;
+use self::reload::{PolicyAtStart, PolicyStanding, PolicyText};
 use crate::clock::now_ms;
 use crate::files::stamp::Stamp;
 use crate::history::{Recorder, Serves};
@@ -42,10 +49,11 @@ use crate::state::status::Fault;
 use crate::state::trusted::Unusable;
 use crate::state::{Folder, brokers, last_good};
 use exhook_policy_core::answer_sink::{Sink, Token};
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode, Verdict, Weight};
 use exhook_policy_core::emqx::Fact;
 use exhook_policy_core::event::{BrokerLoaded, Event, Origin};
-use exhook_policy_core::handler::{Caller, Handler, Told, Whereabouts};
+use exhook_policy_core::handler::{BrokerRegistry, CallObserver, CallingBroker, Decider, RegisteredHooks, Whereabouts};
 use exhook_policy_core::hook::{Hook, Kind};
 use exhook_policy_core::policy::Policy;
 
@@ -67,9 +75,9 @@ struct Shared {
     folder: Folder,
     /// The policy in force; without one everything is denied.
     core: ArcSwapOption<Core>,
-    brokers: told::Brokers,
+    brokers: HookRegistry,
     bell: Arc<Bell>,
-    standing: Mutex<Standing>,
+    standing: Mutex<EngineStanding>,
     meter: Meter,
 }
 
@@ -108,14 +116,14 @@ impl Engine {
     /// The diagnostics as `check` prints them, where the policy's text is at fault and there is no copy to go by. Sources that
     /// cannot be read are no error: they are logged and tried again.
     pub fn load(setup: Setup) -> Result<Engine, String> {
-        let (engine, beginning) = Engine::begin(setup);
-        match beginning.fault {
+        let (engine, at_start) = Engine::begin(setup);
+        match at_start.fault {
             Some(fault) if engine.shared.core.load().is_none() => {
-                reload::leave_word(&engine.shared, &fault);
+                background::leave_word(&engine.shared, &fault);
                 Err(fault.text)
             }
             _ => {
-                reload::watch(&engine.shared, beginning);
+                background::start(&engine.shared, at_start);
                 Ok(engine)
             }
         }
@@ -123,10 +131,10 @@ impl Engine {
 
     /// As [`load`](Self::load). Without a policy everything is denied until the file has one. What is wrong with it is logged.
     pub fn load_or_deny(setup: Setup) -> Engine {
-        let (engine, beginning) = Engine::begin(setup);
+        let (engine, at_start) = Engine::begin(setup);
         let Surroundings { file, log, .. } = &engine.shared.around;
-        match (&*engine.shared.core.load(), &beginning.fault) {
-            (Some(_), _) if beginning.is_last_good => {}
+        match (&*engine.shared.core.load(), &at_start.fault) {
+            (Some(_), _) if at_start.is_last_good => {}
             (Some(core), _) => {
                 let mode = core.policy.mode().as_str();
                 log.line(format_args!("the policy {} is in force, mode {mode}", file.display()));
@@ -139,11 +147,11 @@ impl Engine {
                 ));
             }
         }
-        reload::watch(&engine.shared, beginning);
+        background::start(&engine.shared, at_start);
         engine
     }
 
-    fn begin(setup: Setup) -> (Engine, Beginning) {
+    fn begin(setup: Setup) -> (Engine, PolicyAtStart) {
         let Setup { file, state, recorder, sink, log } = setup;
         let limits = Arc::default();
         let around =
@@ -175,10 +183,13 @@ impl Engine {
             core: ArcSwapOption::from(core),
             brokers,
             bell: Arc::default(),
-            standing: Mutex::new(Standing { is_last_good, ..Standing::default() }),
+            standing: Mutex::new(EngineStanding {
+                policy: PolicyStanding { is_last_good, ..PolicyStanding::default() },
+                brokers: Vec::new(),
+            }),
             meter: Meter::default(),
         };
-        (Engine { shared: Arc::new(shared) }, Beginning { stamp: known, text, is_last_good, fault })
+        (Engine { shared: Arc::new(shared) }, PolicyAtStart { stamp: known, text, is_last_good, fault })
     }
 
     /// The policy in force; `otherwise` where there is none.
@@ -201,7 +212,7 @@ fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Pol
             return None;
         }
     };
-    let text = Text { hash: crate::state::hash_of(&bytes), bytes };
+    let text = PolicyText { hash: crate::state::hash_of(&bytes), bytes };
     let Ok(compiled) = reload::compile(file, &text.bytes) else {
         log.line(format_args!("the last good policy in {} does not load any more", folder.path().display()));
         return None;
@@ -217,22 +228,22 @@ fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Pol
 }
 
 /// What brokers registered before this process started. To a driver its broker says that itself.
-fn registered(around: &Surroundings, folder: &Folder) -> told::Brokers {
+fn registered(around: &Surroundings, folder: &Folder) -> HookRegistry {
     let Surroundings { file, recorder, log, .. } = around;
     match recorder.serves {
-        Serves::Parent { .. } => return told::Brokers::default(),
+        Serves::Parent { .. } => return HookRegistry::default(),
         Serves::Callers => {}
     }
     match brokers::recall(folder, file) {
-        Ok(records) => told::Brokers::recalled(records),
-        Err(Unusable::None) => told::Brokers::default(),
+        Ok(records) => HookRegistry::recalled(records),
+        Err(Unusable::None) => HookRegistry::default(),
         Err(unusable) => {
             log.line(format_args!(
                 "the record of the brokers' hooks in {} is not used: {unusable}. It is not known which hooks a broker \
                  registered until the broker loads the provider again",
                 folder.path().display()
             ));
-            told::Brokers::lost()
+            HookRegistry::lost()
         }
     }
 }
@@ -257,7 +268,7 @@ impl Drop for Engine {
     }
 }
 
-impl Handler for Engine {
+impl Decider for Engine {
     fn hooks(&self) -> Vec<Hook> {
         let asking = || Hook::ALL.iter().copied().filter(|hook| hook.kind() == Kind::Asks).collect();
         self.ask(None, |core| Some(core.policy.hooks())).unwrap_or_else(asking)
@@ -276,7 +287,7 @@ impl Handler for Engine {
     }
 
     fn is_last_good(&self) -> bool {
-        self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).is_last_good
+        self.shared.standing.lock().unwrap_or_else(PoisonError::into_inner).policy.is_last_good
     }
 
     fn may_wait(&self, hook: Hook) -> bool {
@@ -296,27 +307,35 @@ impl Handler for Engine {
         self.ask(denied, |core| core.handle(event, token))
     }
 
+    fn error_answer(&self, kind: Kind) -> Answer {
+        error_answer(self.mode(), kind)
+    }
+
+    fn finish(&self) {
+        self.shared.bell.stop();
+        if let Some(core) = self.shared.core.load_full() {
+            core.finish();
+        }
+    }
+}
+
+impl CallObserver for Engine {
     fn answered(&self, hook: Hook, answer: Answer, took: Duration, count: u64) {
         self.shared.meter.answered(hook, answer, took, count);
     }
+}
 
-    fn told(&self, told: Told) {
-        self.shared.brokers.put(told, now_ms());
+impl BrokerRegistry for Engine {
+    fn hooks_registered(&self, registered: RegisteredHooks) {
+        self.shared.brokers.put(registered, now_ms());
     }
 
-    fn calls(&self, caller: Caller) {
+    fn broker_calls(&self, caller: CallingBroker) {
         self.shared.brokers.calls(caller, now_ms());
     }
 
-    fn whereabouts(&self, broker: &str, whereabouts: Whereabouts) {
+    fn whereabouts(&self, broker: &BrokerId, whereabouts: Whereabouts) {
         self.shared.brokers.mark(broker, whereabouts, now_ms());
-    }
-
-    fn brokers_tell_certificates(&self) -> bool {
-        self.ask(false, |core| {
-            let brokers = core.policy.brokers();
-            !brokers.versions().is_empty() && brokers.all_have(Fact::TellsCertificate)
-        })
     }
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
@@ -327,14 +346,10 @@ impl Handler for Engine {
         self.ask((), |core| core.history.iter().for_each(|history| history.broker_away(origin)));
     }
 
-    fn error_answer(&self, kind: Kind) -> Answer {
-        error_answer(self.mode(), kind)
-    }
-
-    fn finish(&self) {
-        self.shared.bell.stop();
-        if let Some(core) = self.shared.core.load_full() {
-            core.finish();
-        }
+    fn brokers_tell_certificates(&self) -> bool {
+        self.ask(false, |core| {
+            let brokers = core.policy.brokers();
+            !brokers.versions().is_empty() && brokers.all_have(Fact::TellsCertificate)
+        })
     }
 }

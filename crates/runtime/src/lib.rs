@@ -9,6 +9,7 @@
 //!
 //! - [`log`], [`clock`], [`files`]: lines on the broker's console; the time of day; files that are read within a bound,
 //!   put in the place of others, and seen to change.
+//! - [`process`]: this process and the broker's, each told from a later one of the same id.
 //! - [`port`]: the transport of EMQX 4.1 and 4.2: frames of Erlang terms on a pair of pipes. It alone knows them; it
 //!   turns a call into an event and an answer into a reply.
 //! - `grpc`: the transport of EMQX 4.3 and later: methods of a gRPC service, which the broker calls. It alone knows
@@ -43,5 +44,6 @@ pub mod log;
 pub mod metrics;
 pub mod password;
 pub mod port;
+pub mod process;
 pub mod source;
 pub mod state;

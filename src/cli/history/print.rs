@@ -3,16 +3,16 @@
 use std::io::Write;
 
 use jiff::Timestamp;
-use rusqlite::Row;
-use rusqlite::types::Value;
 
-use super::{Column, Failure, Format};
+use super::columns::Column;
+use super::{Failure, Format};
+use exhook_policy_runtime::history::read::StoredValue;
 
 /// Writes rows, in the way that was asked for.
 pub(super) enum Printer<'a, W: Write> {
     Table { columns: &'static [Column], cells: Vec<Vec<String>>, out: &'a mut W },
     Json { columns: &'static [Column], first: bool, out: &'a mut W },
-    Csv { columns: &'static [Column], out: Box<csv::Writer<&'a mut W>> },
+    Csv { out: Box<csv::Writer<&'a mut W>> },
 }
 
 impl<'a, W: Write> Printer<'a, W> {
@@ -27,34 +27,26 @@ impl<'a, W: Write> Printer<'a, W> {
             Format::Csv => {
                 let mut out = Box::new(csv::Writer::from_writer(out));
                 out.write_record(names)?;
-                Printer::Csv { columns, out }
+                Printer::Csv { out }
             }
         })
     }
 
-    pub(super) fn row(&mut self, row: &Row<'_>) -> Result<(), Failure> {
+    /// `values`: one for each column.
+    pub(super) fn row(&mut self, values: Vec<StoredValue>) -> Result<(), Failure> {
         match self {
             Printer::Table { columns, cells, .. } => {
-                let mut line = Vec::with_capacity(columns.len());
-                for (index, column) in columns.iter().enumerate() {
-                    line.push(cell(row.get(index)?, column.is_time));
-                }
-                cells.push(line);
+                cells.push(columns.iter().zip(values).map(|(column, value)| cell(value, column.is_time)).collect());
             }
             Printer::Json { columns, first, out } => {
                 out.write_all(if std::mem::take(first) { b"\n  {" } else { b",\n  {" })?;
-                for (index, column) in columns.iter().enumerate() {
+                for (index, (column, value)) in columns.iter().zip(values).enumerate() {
                     let separator = if index == 0 { "" } else { ", " };
-                    write!(out, "{separator}\"{}\": {}", column.name, json(row.get(index)?))?;
+                    write!(out, "{separator}\"{}\": {}", column.name, json(value))?;
                 }
                 out.write_all(b"}")?;
             }
-            Printer::Csv { columns, out } => {
-                for index in 0..columns.len() {
-                    out.write_field(plain(row.get(index)?))?;
-                }
-                out.write_record(None::<&[u8]>)?;
-            }
+            Printer::Csv { out } => out.write_record(values.into_iter().map(plain))?,
         }
         Ok(())
     }
@@ -88,7 +80,7 @@ impl<'a, W: Write> Printer<'a, W> {
                 out.write_all(if first { b"]\n" } else { b"\n]\n" })?;
                 out.flush()?;
             }
-            Printer::Csv { mut out, .. } => out.flush()?,
+            Printer::Csv { mut out } => out.flush()?,
         }
         Ok(())
     }
@@ -98,34 +90,32 @@ fn width(cell: &str) -> usize {
     cell.chars().count()
 }
 
-fn plain(value: Value) -> String {
+fn plain(value: StoredValue) -> String {
     match value {
-        Value::Null => String::new(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
-        Value::Text(text) => text,
-        Value::Blob(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        StoredValue::Missing => String::new(),
+        StoredValue::Integer(number) => number.to_string(),
+        StoredValue::Real(number) => number.to_string(),
+        StoredValue::Text(text) => text,
     }
 }
 
-fn json(value: Value) -> serde_json::Value {
+fn json(value: StoredValue) -> serde_json::Value {
     match value {
-        Value::Null => serde_json::Value::Null,
-        Value::Integer(number) => number.into(),
-        Value::Real(number) => number.into(),
-        Value::Text(text) => text.into(),
-        Value::Blob(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+        StoredValue::Missing => serde_json::Value::Null,
+        StoredValue::Integer(number) => number.into(),
+        StoredValue::Real(number) => number.into(),
+        StoredValue::Text(text) => text.into(),
     }
 }
 
-fn cell(value: Value, is_time: bool) -> String {
+fn cell(value: StoredValue, is_time: bool) -> String {
     match value {
-        Value::Null => "-".to_owned(),
-        Value::Integer(ms) if is_time => match Timestamp::from_millisecond(ms) {
+        StoredValue::Missing => "-".to_owned(),
+        StoredValue::Integer(ms) if is_time => match Timestamp::from_millisecond(ms) {
             Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             Err(_) => ms.to_string(),
         },
-        Value::Integer(_) | Value::Real(_) | Value::Text(_) | Value::Blob(_) => visible(&plain(value)),
+        StoredValue::Integer(_) | StoredValue::Real(_) | StoredValue::Text(_) => visible(&plain(value)),
     }
 }
 

@@ -1,9 +1,12 @@
 use clap::Parser;
+use rusqlite::Connection;
 
 use super::*;
+use exhook_policy_core::event::short::stored;
 use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
-use exhook_policy_runtime::history::{History, Recorder};
+use exhook_policy_runtime::history::History;
 use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::process::Recorder;
 
 #[derive(Parser)]
 struct Program {
@@ -26,7 +29,7 @@ fn sample() -> (tempfile::TempDir, PathBuf) {
         &log,
     );
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    while open_read_only(&path).is_err() {
+    while HistoryReader::open(&path).is_err() {
         assert!(std::time::Instant::now() < end, "the database is not made");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

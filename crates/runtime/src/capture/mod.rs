@@ -23,7 +23,7 @@ use crate::clock::now_ms;
 use crate::log::Log;
 use exhook_policy_core::decision::{Decision, Found};
 use exhook_policy_core::event::{Event, json};
-use exhook_policy_core::policy::model::{CaptureDef, Captured};
+use exhook_policy_core::policy::model::CaptureDef;
 
 /// At the end of input, for so long a slow disk is waited for.
 const LAST_WRITES: Duration = Duration::from_secs(9);
@@ -31,7 +31,7 @@ const LAST_WRITES: Duration = Duration::from_secs(9);
 /// A running capture. Dropped, it ends as with [`Capture::close`] and [`Capture::finish`], unless another goes on with its file.
 pub struct Capture {
     lines: Arc<Lines>,
-    events: Captured,
+    def: CaptureDef,
 }
 
 /// What those have in common that write one file, one after the other.
@@ -48,7 +48,7 @@ impl Drop for Lines {
 
 impl fmt::Debug for Capture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Capture({:?})", self.events)
+        write!(f, "Capture({:?})", self.def.events)
     }
 }
 
@@ -63,20 +63,29 @@ impl Capture {
             log.line(format_args!("capture: nothing is written, no thread can be started: {error}"));
             queue.writer_ended();
         }
-        Capture { lines: Arc::new(Lines { queue }), events: def.events }
+        Capture { lines: Arc::new(Lines { queue }), def: def.clone() }
     }
 
-    /// Goes on with the same file by other terms, which hold for what is queued already too. What this one still takes note of is
-    /// written as well.
-    #[must_use]
-    pub fn go_on(&self, def: &CaptureDef) -> Self {
-        self.lines.queue.define(def.clone());
-        Capture { lines: Arc::clone(&self.lines), events: def.events }
+    /// The capture of a policy that takes the place of another; `None` where it has none.
+    ///
+    /// Where both write the same file, the thread that writes it is the same: one process alone writes a file, and what the
+    /// policy before has under way belongs there too. By other terms, those hold for what is queued already as well. Another
+    /// file is written by another thread, and the file before gets what is left for it.
+    pub fn succeed(before: Option<&Arc<Capture>>, def: Option<&CaptureDef>, log: &Log) -> Option<Arc<Capture>> {
+        let def = def?;
+        Some(match before {
+            Some(before) if before.def == *def => Arc::clone(before),
+            Some(before) if before.def.file == def.file => {
+                before.lines.queue.define(def.clone());
+                Arc::new(Capture { lines: Arc::clone(&before.lines), def: def.clone() })
+            }
+            Some(_) | None => Arc::new(Capture::start(def, log)),
+        })
     }
 
     /// Takes note of an event on which nothing is decided. Never waits.
     pub fn told(&self, event: &Event<'_>) {
-        if self.events.takes(event.hook()) {
+        if self.def.events.takes(event.hook()) {
             self.lines.queue.push(&json::write(event, now_ms()));
         }
     }
@@ -90,7 +99,7 @@ impl Capture {
         decision: Decision<'a>,
         passwords: impl Iterator<Item = (&'a str, Found)>,
     ) {
-        if self.events.takes(event.hook()) {
+        if self.def.events.takes(event.hook()) {
             self.lines.queue.push(&json::write_decided(event, at, decision, passwords));
         }
     }
@@ -109,5 +118,28 @@ impl Capture {
     /// Waits until everything is written, no longer than [`Capture::close`] says.
     pub fn finish(&self) {
         self.lines.queue.wait_for_writer();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use exhook_policy_core::policy::model::Captured;
+
+    #[test]
+    fn the_same_file_stays_with_its_thread_and_another_gets_one_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::to(std::io::sink());
+        let events = Captured { logins: true, topics: true, connections: true, sessions: false, messages: true };
+        let def = |name: &str, max_size| CaptureDef { file: dir.path().join(name), max_size, max_files: 2, events };
+        assert!(Capture::succeed(None, None, &log).is_none());
+        let first = Capture::succeed(None, Some(&def("a", 1 << 20)), &log).unwrap();
+        let same = Capture::succeed(Some(&first), Some(&def("a", 1 << 20)), &log).unwrap();
+        assert!(Arc::ptr_eq(&first, &same));
+        let other_terms = Capture::succeed(Some(&first), Some(&def("a", 1 << 21)), &log).unwrap();
+        assert!(!Arc::ptr_eq(&first, &other_terms) && Arc::ptr_eq(&first.lines, &other_terms.lines));
+        let other_file = Capture::succeed(Some(&first), Some(&def("b", 1 << 20)), &log).unwrap();
+        assert!(!Arc::ptr_eq(&first.lines, &other_file.lines));
+        assert!(Capture::succeed(Some(&first), None, &log).is_none());
     }
 }

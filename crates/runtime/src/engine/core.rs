@@ -13,10 +13,11 @@ use super::login::{Waiting, Way};
 use super::outlet::Outlet;
 use crate::capture::Capture;
 use crate::clock::{now_ms, told_ms};
-use crate::history::{Asked, Denial, History, Recorder};
+use crate::history::{Asked, Denial, History};
 use crate::limits::{Limits, Number};
 use crate::log::Log;
 use crate::password::{Login as PasswordLogin, Pool};
+use crate::process::Recorder;
 use crate::source::Sources;
 use exhook_policy_core::answer_sink::Token;
 use exhook_policy_core::decision::{Answer, Decision, Found, Mode, Verdict};
@@ -67,52 +68,18 @@ impl Core {
         patience: Duration,
     ) -> Arc<Core> {
         let Surroundings { recorder, outlet, limits, lobby, log, .. } = around;
-        let had_limits = limits.is_used();
-        limits.take(policy.limits());
         let begun = Instant::now();
         let deadline = policy.deadline();
-        let sources = Sources::start_after(before.map(|before| &before.sources), policy.lists(), log, patience);
-        let same_passwords = |before: &&Core| {
-            before.policy.passwords() == policy.passwords() && before.policy.deadline() == policy.deadline()
-        };
-        let passwords = match before.filter(same_passwords) {
-            // It remembers who was right a short while ago.
-            Some(before) => before.passwords.clone(),
-            None => (!policy.passwords().is_empty()).then(|| {
-                let told = Arc::clone(outlet);
-                let told = Box::new(move || told.tell());
-                let before = before.and_then(|before| before.passwords.as_deref());
-                Arc::new(Pool::start_after(before, policy.passwords(), deadline, told, log.clone()))
-            }),
-        };
-        let capture =
-            match (policy.capture(), before.and_then(|before| Some((before.policy.capture()?, &before.capture)))) {
-                (Some(own), Some((other, capture))) if own == other => capture.clone(),
-                // One process alone writes a file, and what the policy before has under way belongs there too.
-                (Some(own), Some((other, Some(capture)))) if own.file == other.file => {
-                    Some(Arc::new(capture.go_on(own)))
-                }
-                (Some(own), _) => Some(Arc::new(Capture::start(own, log))),
-                (None, _) => None,
-            };
-        let history = match (policy.history(), before.and_then(|before| before.history.as_ref())) {
-            (Some(def), Some(history)) => {
-                if limits.is_used() && !had_limits {
-                    history.look_at_bans(def, deadline);
-                } else if before.and_then(|before| before.policy.history()) != Some(def)
-                    || before.is_some_and(|before| before.policy.deadline() != deadline)
-                {
-                    history.define(def, deadline);
-                }
-                Some(Arc::clone(history))
-            }
-            (Some(def), None) => {
-                let sink = Arc::clone(&outlet.sink);
-                let limits = Arc::clone(limits);
-                Some(Arc::new(History::with_limits(def, recorder.clone(), deadline, sink, log, limits)))
-            }
-            (None, _) => None,
-        };
+        limits.take(policy.limits());
+        let sources = Sources::succeed(before.map(|before| &before.sources), policy.lists(), log, patience);
+        let told = Arc::clone(outlet);
+        let told = Box::new(move || told.tell());
+        let passwords = before.and_then(|before| before.passwords.as_ref());
+        let passwords = Pool::succeed(passwords, policy.passwords(), deadline, told, log);
+        let capture = before.and_then(|before| before.capture.as_ref());
+        let capture = Capture::succeed(capture, policy.capture(), log);
+        let history = before.and_then(|before| before.history.as_ref());
+        let history = History::succeed(history, policy.history(), recorder, deadline, &outlet.sink, log, limits);
         if let (true, Some(history)) = (limits.is_used(), &history) {
             let known = history.wait_for_bans(patience.saturating_sub(begun.elapsed()));
             if !known {

@@ -9,39 +9,31 @@ use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Shared;
 use super::core::Core;
-use super::{Shared, report};
 use crate::clock::now_ms;
 use crate::files::stamp::Stamp;
 use crate::history::Serves;
-use crate::metrics::export::Exporter;
 use crate::source;
-use crate::state::status::{self, Fault, InForce, Mistold, Reloads, Running, Status};
-use crate::state::{Folder, brokers, hash_of, last_good};
+use crate::state::status::{Fault, Reloads};
+use crate::state::{Folder, hash_of, last_good};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::hook::Hook;
 use exhook_policy_core::policy::model::IfInvalid;
 use exhook_policy_core::policy::{self, Policy};
 
-/// How often the file is looked at.
-const LOOK: Duration = Duration::from_millis(500);
 /// How long it must have been left alone.
 const QUIET: Duration = Duration::from_secs(1);
 /// How long a new policy waits for its lists. The old one is in force so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to look at who can read and write the files that a policy is made of.
 const FILES: Duration = Duration::from_millis(500);
-/// How often the status is written where nothing happens.
-const WRITE: Duration = Duration::from_secs(5);
-/// How long the end waits for this thread, which a disk may hold up.
-const LAST: Duration = Duration::from_secs(1);
 
 /// The text of a policy file.
-pub(super) struct Text {
+pub(super) struct PolicyText {
     pub(super) bytes: Vec<u8>,
     pub(super) hash: String,
 }
@@ -50,13 +42,13 @@ pub(super) struct Text {
 ///
 /// # Errors
 /// What is wrong, in words for the log.
-pub(super) fn read(path: &Path) -> Result<Text, String> {
+pub(super) fn read(path: &Path) -> Result<PolicyText, String> {
     // To open a FIFO would take for ever.
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
         return Err(format!("{}: this is no regular file", path.display()));
     }
     match crate::files::policies::read(path) {
-        Ok(bytes) => Ok(Text { hash: hash_of(&bytes), bytes }),
+        Ok(bytes) => Ok(PolicyText { hash: hash_of(&bytes), bytes }),
         Err(error) => Err(policy::unreadable(&path.display().to_string(), &error).to_string()),
     }
 }
@@ -84,175 +76,72 @@ pub(super) fn compile(path: &Path, text: &[u8]) -> Result<(Policy, String), Stri
         .unwrap_or_else(|_| Err("this program failed while it read the policy".to_owned()))
 }
 
-/// Begins and ends the watching.
-#[derive(Debug, Default)]
-pub(super) struct Bell {
-    state: Mutex<Run>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Run {
-    stopping: bool,
-    ended: bool,
-}
-
-impl Bell {
-    fn state(&self) -> MutexGuard<'_, Run> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits, and tells whether to go on.
-    fn pause(&self, pause: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(self.state(), pause, |run| !run.stopping);
-        !waited.unwrap_or_else(PoisonError::into_inner).0.stopping
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.state().stopping
-    }
-
-    /// Ends the watching, and waits for the end if that comes soon.
-    pub(super) fn stop(&self) {
-        let mut run = self.state();
-        run.stopping = true;
-        self.changed.notify_all();
-        drop(self.changed.wait_timeout_while(run, LAST, |run| !run.ended));
-    }
-
-    pub(super) fn ended(&self) {
-        self.state().ended = true;
-        self.changed.notify_all();
-    }
-}
-
 /// What was found at the start.
-pub(super) struct Beginning {
+pub(super) struct PolicyAtStart {
     /// The file as it was before it was read; nothing where it could not be.
     pub(super) stamp: Option<Stamp>,
     /// Its text, if that is in force.
-    pub(super) text: Option<Text>,
+    pub(super) text: Option<PolicyText>,
     /// The policy in force is the copy.
     pub(super) is_last_good: bool,
     /// Why the file is not in force.
     pub(super) fault: Option<Fault>,
 }
 
-/// Starts to watch. Without a thread the policy stays as it is, which is said.
-pub(super) fn watch(shared: &Arc<Shared>, beginning: Beginning) {
-    let watched = Arc::clone(shared);
-    let started = thread::Builder::new().name("reload".to_owned()).spawn(move || {
-        let bell = Arc::clone(&watched.bell);
-        Watch::new(watched, beginning).run();
-        bell.ended();
-    });
-    if let Err(error) = started {
-        shared.bell.ended();
-        shared.around.log.line(format_args!("the policy is not watched, no thread can be started: {error}"));
-    }
-}
-
-/// Says once, where `exhook-policy status` reads it, that there is nothing to watch: no policy could be loaded.
-pub(super) fn leave_word(shared: &Arc<Shared>, fault: &Fault) {
-    shared.bell.ended();
-    let beginning = Beginning { stamp: None, text: None, is_last_good: false, fault: Some(fault.clone()) };
-    let watch = Watch::new(Arc::clone(shared), beginning);
-    // The log has it too.
-    let _ = status::write(&watch.folder, &watch.status(None));
-}
-
 /// How it stands with the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Standing {
+pub(super) struct PolicyStanding {
     /// The policy is in force since then, Unix milliseconds.
     pub(super) since: i64,
     pub(super) is_last_good: bool,
     pub(super) fault: Option<Fault>,
-    pub(super) brokers: Vec<Mistold>,
     pub(super) reloads: Reloads,
     /// How long it took to make the policy ready that came last.
     pub(super) ready_in: Duration,
 }
 
-struct Watch {
+/// The policy file, and what of it is in force.
+pub(super) struct PolicyReload {
     shared: Arc<Shared>,
     folder: Folder,
-    me: Running,
     /// The file that was dealt with.
     known: Option<Stamp>,
     /// Its text since the start, which may have been written to just then: the copy of a half-written one would be none.
-    unkept: Option<(Text, Instant)>,
+    unkept: Option<(PolicyText, Instant)>,
     /// Another than that, and since when.
     waiting: Option<(Option<Stamp>, Instant)>,
-    now: Standing,
-    exporter: Option<Exporter>,
-    /// Policies that are in force no longer, and of which a call may still be under way.
-    retired: Vec<Arc<Core>>,
-    written: Option<(Instant, Standing)>,
-    said_unwritten: bool,
-    /// The record of the brokers' hooks could not be written then.
-    unrecorded: Option<Instant>,
+    now: PolicyStanding,
+    /// The log says already that the state folder cannot be written.
+    is_unwritten: bool,
 }
 
-impl Watch {
-    fn new(shared: Arc<Shared>, beginning: Beginning) -> Self {
-        let Beginning { stamp, text, is_last_good, fault } = beginning;
-        let recorder = &shared.around.recorder;
-        let me = Running {
-            role: match recorder.serves {
-                Serves::Parent { .. } => "driver",
-                Serves::Callers => "server",
-            }
-            .to_owned(),
-            pid: recorder.process.pid,
-            started: recorder.process.started,
-            boot: status::boot(recorder),
-            since: now_ms(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            sqlite: rusqlite::version().to_owned(),
-        };
-        Watch {
+impl PolicyReload {
+    /// Goes on from what was found at the start.
+    pub(super) fn begin(shared: &Arc<Shared>, at_start: PolicyAtStart) -> Self {
+        let PolicyAtStart { stamp, text, is_last_good, fault } = at_start;
+        let reload = PolicyReload {
+            shared: Arc::clone(shared),
             folder: shared.folder.clone(),
-            me,
             known: stamp,
             unkept: text.map(|text| (text, Instant::now())),
             waiting: None,
-            now: Standing { since: now_ms(), is_last_good, fault, ..Standing::default() },
-            exporter: None,
-            retired: Vec::new(),
-            written: None,
-            said_unwritten: false,
-            unrecorded: None,
-            shared,
+            now: PolicyStanding { since: now_ms(), is_last_good, fault, ..PolicyStanding::default() },
+            is_unwritten: false,
+        };
+        if let (Some(core), false) = (shared.core.load_full(), is_last_good) {
+            reload.keep_mode(core.policy.mode());
         }
+        reload
     }
 
-    fn run(&mut self) {
-        status::tidy(&self.folder, &self.me.boot, now_ms());
-        if let (Some(core), false) = (self.shared.core.load_full(), self.now.is_last_good) {
-            self.keep_mode(core.policy.mode());
-        }
-        loop {
-            self.report();
-            self.record_brokers(false);
-            self.export();
-            if !self.shared.bell.pause(LOOK) {
-                break;
-            }
-            self.look(Instant::now());
-            if self.shared.bell.is_stopping() {
-                break;
-            }
-            // What is left of a policy may take its time to end, and nobody else has that.
-            self.retired.retain(|core| Arc::strong_count(core) > 1);
-        }
-        self.record_brokers(true);
-        // Gone before it is said that this has ended: the process may be over at once then.
-        self.exporter = None;
-        status::remove(&self.folder, &self.me);
+    pub(super) fn standing(&self) -> &PolicyStanding {
+        &self.now
     }
 
-    fn look(&mut self, now: Instant) {
+    /// Looks at the file, and puts what it says in force. Gives back the policy that is in force no
+    /// longer. `is_unwritten`: the log says already that the state folder cannot be written.
+    pub(super) fn look(&mut self, now: Instant, is_unwritten: bool) -> Option<Arc<Core>> {
+        self.is_unwritten = is_unwritten;
         let stamp = Stamp::at(&self.shared.around.file);
         if stamp == self.known {
             self.waiting = None;
@@ -261,31 +150,35 @@ impl Watch {
             {
                 self.keep(&text, &core.policy);
             }
-            return;
+            return None;
         }
         self.unkept = None;
         match self.waiting {
             Some((waiting, since)) if waiting == stamp => {
                 if now.saturating_duration_since(since) >= QUIET {
                     self.waiting = None;
-                    self.take(stamp);
+                    return self.take(stamp);
                 }
             }
             Some(_) | None => self.waiting = Some((stamp, now)),
         }
+        None
     }
 
     /// The file is another than before.
-    fn take(&mut self, stamp: Option<Stamp>) {
+    fn take(&mut self, stamp: Option<Stamp>) -> Option<Arc<Core>> {
         let file = self.shared.around.file.clone();
         let text = match read(&file) {
             Ok(text) => text,
             // It is tried again.
-            Err(problem) => return self.refuse(None, problem),
+            Err(problem) => {
+                self.refuse(None, problem);
+                return None;
+            }
         };
         if Stamp::at(&file) != stamp {
             // It was written to meanwhile, and is looked at again.
-            return;
+            return None;
         }
         self.known = stamp;
         let in_force = self.shared.core.load_full();
@@ -293,34 +186,46 @@ impl Watch {
             if self.now.fault.take().is_some() | mem::take(&mut self.now.is_last_good) {
                 self.shared.around.log.line(format_args!("the policy {} is in force as it stands", file.display()));
             }
-            return;
+            return None;
         }
         if self.now.fault.as_ref().is_some_and(|fault| fault.hash.as_ref() == Some(&text.hash)) {
-            return;
+            return None;
         }
         let begun = Instant::now();
         match compile(&file, &text.bytes) {
             Ok((policy, warnings)) => {
-                self.put_in_force(policy, &text, &warnings, in_force);
+                let retired = self.put_in_force(policy, &text, &warnings, in_force);
                 self.now.ready_in = begun.elapsed();
+                retired
             }
-            Err(problem) => self.refuse(Some(text.hash), problem),
+            Err(problem) => {
+                self.refuse(Some(text.hash), problem);
+                None
+            }
         }
     }
 
-    fn put_in_force(&mut self, policy: Policy, text: &Text, warnings: &str, before: Option<Arc<Core>>) {
+    /// Gives back what was in force before.
+    fn put_in_force(
+        &mut self,
+        policy: Policy,
+        text: &PolicyText,
+        warnings: &str,
+        before: Option<Arc<Core>>,
+    ) -> Option<Arc<Core>> {
         let Shared { around, core, bell, .. } = &*self.shared;
         if bell.is_stopping() {
-            return;
+            return None;
         }
         around.log.text(warnings);
         let hash = text.hash.clone();
         let begun = catch_unwind(AssertUnwindSafe(|| Core::start(policy, hash, around, before.as_deref(), PATIENCE)));
         let Ok(new) = begun else {
-            return self.refuse(None, "this program failed while it put the policy in force".to_owned());
+            self.refuse(None, "this program failed while it put the policy in force".to_owned());
+            return None;
         };
         if bell.is_stopping() {
-            return;
+            return None;
         }
         // Before it decides: whatever happens then, no older one takes its place.
         self.keep_mode(new.policy.mode());
@@ -342,11 +247,11 @@ impl Watch {
             }
         }
         core.store(Some(new));
-        self.retired.extend(before);
         self.now.since = now_ms();
         self.now.fault = None;
         self.now.is_last_good = false;
         self.now.reloads.good += 1;
+        before
     }
 
     /// What is in force stays so.
@@ -369,7 +274,7 @@ impl Watch {
     }
 
     /// Keeps the text of a policy, where it asks for that. What was kept of another one goes in any case.
-    fn keep(&self, text: &Text, policy: &Policy) {
+    fn keep(&self, text: &PolicyText, policy: &Policy) {
         let file = &self.shared.around.file;
         let kept = match policy.if_invalid() {
             IfInvalid::Deny => last_good::forget(&self.folder, file),
@@ -382,7 +287,7 @@ impl Watch {
     fn keep_mode(&self, mode: Mode) {
         let kept = last_good::keep_mode(&self.folder, &self.shared.around.file, mode);
         // It is for drivers, and at their start a missing one changes nothing.
-        if matches!(self.shared.around.recorder.serves, Serves::Parent { .. }) && !self.said_unwritten {
+        if matches!(self.shared.around.recorder.serves, Serves::Parent { .. }) && !self.is_unwritten {
             self.complain(kept, "the word on the mode in force");
         }
     }
@@ -393,97 +298,12 @@ impl Watch {
             self.shared.around.log.line(format_args!("{what} in {folder} is not what it should be: {error}"));
         }
     }
-
-    /// Says how things are, in the file that `exhook-policy status` reads, and of brokers that were told otherwise.
-    fn report(&mut self) {
-        let Shared { around, core, brokers, standing, .. } = &*self.shared;
-        let core = core.load_full();
-        self.now.brokers = core.as_ref().map_or_else(Vec::new, |core| {
-            brokers.compare(core.policy.hooks().into_iter().collect(), core.policy.mode(), &around.log)
-        });
-        standing.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.now);
-        if self.written.as_ref().is_some_and(|(at, last)| at.elapsed() < WRITE && *last == self.now) {
-            return;
-        }
-        let written = status::write(&self.folder, &self.status(core.as_deref()));
-        self.written = Some((Instant::now(), self.now.clone()));
-        match written {
-            Ok(()) => self.said_unwritten = false,
-            Err(error) if !mem::replace(&mut self.said_unwritten, true) => around.log.line(format_args!(
-                "`exhook-policy status` will know nothing of this process, {} cannot be written: {error}; {} names another folder",
-                self.folder.path().display(),
-                crate::state::VARIABLE
-            )),
-            Err(_) => {}
-        }
-    }
-
-    /// Writes down which hooks the brokers registered, for the next start. `at_end`: also where
-    /// that was done a short while ago.
-    fn record_brokers(&mut self, at_end: bool) {
-        let Shared { around, brokers, .. } = &*self.shared;
-        let is_later = at_end || self.unrecorded.is_none_or(|failed| failed.elapsed() >= WRITE);
-        match around.recorder.serves {
-            Serves::Callers if brokers.is_changed(now_ms(), at_end) && is_later => {}
-            Serves::Callers | Serves::Parent { .. } => return,
-        }
-        // Another server of this policy may have written it too.
-        brokers.merge(brokers::recall(&self.folder, &around.file).unwrap_or_default());
-        match brokers::keep(&self.folder, &around.file, &brokers.to_write(now_ms())) {
-            Ok(()) => self.unrecorded = None,
-            Err(error) => {
-                brokers.unwritten();
-                if self.unrecorded.replace(Instant::now()).is_none() {
-                    around.log.line(format_args!(
-                        "the record of the brokers' hooks cannot be written in {}: {error}. After the next start of this \
-                         server it is not known which hooks they registered",
-                        self.folder.path().display()
-                    ));
-                }
-            }
-        }
-    }
-
-    fn status(&self, core: Option<&Core>) -> Status {
-        let Standing { since, is_last_good, fault, brokers, reloads, .. } = &self.now;
-        let file = &self.shared.around.file;
-        Status {
-            written_at: now_ms(),
-            process: self.me.clone(),
-            file: std::path::absolute(file).unwrap_or_else(|_| file.clone()),
-            policy: core.map(|core| InForce {
-                hash: core.hash.clone(),
-                since: *since,
-                mode: core.policy.mode().as_str().to_owned(),
-                is_last_good: *is_last_good,
-            }),
-            fault: fault.clone(),
-            brokers: brokers.clone(),
-            rules: core.map(|core| core.counts.read()).unwrap_or_default(),
-            silent_rules: core.map(|core| core.counts.silent()).unwrap_or_default(),
-            queues: core.map(Core::queues).unwrap_or_default(),
-            left_out: core.map(Core::left_out).unwrap_or_default(),
-            reloads: *reloads,
-        }
-    }
-
-    /// Gives metrics away where the policy says.
-    fn export(&mut self) {
-        let core = self.shared.core.load_full();
-        let wanted = core.as_ref().and_then(|core| core.policy.metrics());
-        if self.exporter.as_ref().map(Exporter::def) == wanted {
-            return;
-        }
-        // The old one lets go of its place first, and is waited for.
-        self.exporter = None;
-        self.exporter = wanted.map(|def| {
-            let (shared, me) = (Arc::clone(&self.shared), self.me.clone());
-            Exporter::start(def, Arc::new(move || report::page(&shared, &me)), &self.shared.around.log)
-        });
-    }
 }
 
 /// The beginning of a hash, by which people know it.
 pub(super) fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,8 @@
 use std::sync::PoisonError;
 
 use super::Shared;
-use super::reload::Standing;
+use super::housekeeping::EngineStanding;
+use super::reload::PolicyStanding;
 use crate::clock::{Moment, now_ms};
 use crate::metrics::text::Page;
 use crate::state::status::{Mistold, Running};
@@ -60,8 +61,9 @@ pub(super) fn page(shared: &Shared, me: &Running) -> String {
     page.finish()
 }
 
-fn policy(page: &mut Page, shared: &Shared, standing: &Standing) {
-    let Standing { since, is_last_good, fault, brokers, reloads, ready_in } = standing;
+fn policy(page: &mut Page, shared: &Shared, standing: &EngineStanding) {
+    let EngineStanding { policy, brokers } = standing;
+    let PolicyStanding { since, is_last_good, fault, reloads, ready_in } = policy;
     let core = shared.core.load_full();
     page.gauge("policy_in_force", "Whether a policy is in force; without one everything is denied.")
         .value(&[], u64::from(core.is_some()));

@@ -7,22 +7,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::Mode;
-
 use crate::files::input;
 
 /// Everyone may enter such a folder, see what is in it, and start such a program; its owner alone
 /// may change it.
 const FOR_EVERYONE: u32 = 0o755;
-
-/// From now on nothing that this process makes can be written by its owner's group or by others,
-/// whatever the umask was. That holds for what libraries make too, a database and its WAL say. The
-/// umask is that of all threads: call it before there are several.
-pub fn keep_others_from_writing() {
-    let others_write = Mode::WGRP | Mode::WOTH;
-    let before = rustix::process::umask(others_write);
-    rustix::process::umask(before | others_write);
-}
 
 /// Makes a folder that everyone can enter, and those above it, whatever the umask. One that is
 /// there stays as it is.

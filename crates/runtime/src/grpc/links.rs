@@ -3,12 +3,12 @@
 //! A broker whose last connection is gone is stopped, or cannot reach this server: what it has to tell from then on is missed.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::places::Place;
 use crate::clock::now_ms;
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::event::Origin;
 
 /// Brokers that are kept of one connection. It has one, but for a proxy that lets the brokers of a
@@ -21,34 +21,19 @@ pub(super) struct Links {
     gone: Box<Gone>,
 }
 
-type Gone = dyn Fn(Left<'_>) + Send + Sync;
-
-/// What has no connection any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left<'a> {
-    /// A broker that said its name.
-    Broker(Origin<'a>),
-    /// All brokers at an address.
-    Address(IpAddr),
-}
+type Gone = dyn Fn(&BrokerId) + Send + Sync;
 
 #[derive(Default)]
 struct State {
-    counts: HashMap<Named, usize>,
-    /// By address, of all brokers, also of those that did not say their name.
-    addresses: HashMap<IpAddr, usize>,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Named {
-    cluster: Option<Box<str>>,
-    node: Box<str>,
+    /// Connections by the broker that they are of: by its name, and all by their address too,
+    /// also those of brokers that did not say their name.
+    counts: HashMap<BrokerId, usize>,
 }
 
 impl Links {
     /// `gone` hears of each broker whose last connection is closed, and of the address when no
     /// broker has a connection from there any more.
-    pub(super) fn new(gone: impl Fn(Left<'_>) + Send + Sync + 'static) -> Arc<Self> {
+    pub(super) fn new(gone: impl Fn(&BrokerId) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Links { state: Mutex::default(), gone: Box::new(gone) })
     }
 
@@ -57,54 +42,37 @@ impl Links {
     }
 
     /// Counts a connection as one of this broker, and tells whether that is its only one.
-    fn opened(&self, named: &Named) -> bool {
-        is_only(&mut self.state().counts, named)
-    }
-
-    /// Counts a connection as one from this address, and tells whether that is the only one.
-    fn opened_from(&self, address: IpAddr) -> bool {
-        is_only(&mut self.state().addresses, &address)
+    fn opened(&self, broker: &BrokerId) -> bool {
+        let mut state = self.state();
+        let count = state.counts.entry(broker.clone()).or_default();
+        *count += 1;
+        *count == 1
     }
 
     fn closed(&self, Owners { named, is_from_there }: &Owners, address: IpAddr) {
-        let State { counts, addresses } = &mut *self.state();
+        let state = &mut *self.state();
+        let at_address = is_from_there.then_some(BrokerId::At(address));
         // Under the lock: a broker that comes back now is told of later.
-        for named in named.iter().filter(|named| was_last(counts, *named)) {
-            (self.gone)(Left::Broker(named.origin()));
-        }
-        if *is_from_there && was_last(addresses, &address) {
-            (self.gone)(Left::Address(address));
+        for broker in named.iter().chain(&at_address) {
+            if state.was_last(broker) {
+                (self.gone)(broker);
+            }
         }
     }
 }
 
-impl Named {
-    fn of(origin: Origin<'_>) -> Self {
-        Named { cluster: origin.cluster.map(Box::from), node: origin.node.into() }
-    }
-
-    fn origin(&self) -> Origin<'_> {
-        Origin { cluster: self.cluster.as_deref(), node: &self.node }
-    }
-}
-
-/// Counts one more, and tells whether it is the only one.
-fn is_only<K: Eq + Hash + Clone>(counts: &mut HashMap<K, usize>, key: &K) -> bool {
-    let count = counts.entry(key.clone()).or_default();
-    *count += 1;
-    *count == 1
-}
-
-/// Counts one less, and tells whether none is left.
-fn was_last<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) -> bool {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count > 0 {
-            return false;
+impl State {
+    /// Counts one less, and tells whether none is left.
+    fn was_last(&mut self, broker: &BrokerId) -> bool {
+        if let Some(count) = self.counts.get_mut(broker) {
+            *count -= 1;
+            if *count > 0 {
+                return false;
+            }
         }
+        self.counts.remove(broker);
+        true
     }
-    counts.remove(key);
-    true
 }
 
 /// What a connection knows of a broker that calls by it.
@@ -134,7 +102,7 @@ pub(super) struct Link {
 #[derive(Default)]
 struct Owners {
     /// At most [`MOST`].
-    named: Vec<Named>,
+    named: Vec<BrokerId>,
     /// It counts as a connection of its address.
     is_from_there: bool,
 }
@@ -142,7 +110,7 @@ struct Owners {
 impl Owners {
     /// Counts the connection as one from its address, once. True if that is the only one.
     fn come_from(&mut self, address: IpAddr, links: &Links) -> bool {
-        !std::mem::replace(&mut self.is_from_there, true) && links.opened_from(address)
+        !std::mem::replace(&mut self.is_from_there, true) && links.opened(&BrokerId::At(address))
     }
 }
 
@@ -158,7 +126,11 @@ impl Link {
 
     /// A call came that is this broker's.
     pub(super) fn is_of(&self, origin: Origin<'_>) -> Known {
-        if origin.is_too_long() {
+        let owners = &mut *self.owners();
+        if owners.named.iter().any(|named| named.origin() == Some(origin)) {
+            return Known::Here;
+        }
+        let Some(broker) = BrokerId::of(origin) else {
             if self.place.is_first_badly_named() {
                 self.place.all.lines().line(format_args!(
                     "a call from {} has names of {} bytes for its node and cluster, of {} at most: it is answered, and what it \
@@ -169,11 +141,7 @@ impl Link {
                 ));
             }
             return Known::Unkept;
-        }
-        let owners = &mut *self.owners();
-        if owners.named.iter().any(|named| named.origin() == origin) {
-            return Known::Here;
-        }
+        };
         if owners.named.len() >= MOST {
             if self.place.is_first_badly_named() {
                 self.place.all.lines().line(format_args!(
@@ -184,10 +152,9 @@ impl Link {
             }
             return Known::Unkept;
         }
-        let named = Named::of(origin);
         // Both are counted.
-        let is_only = [self.links.opened(&named), owners.come_from(self.address, &self.links)];
-        owners.named.push(named);
+        let is_only = [self.links.opened(&broker), owners.come_from(self.address, &self.links)];
+        owners.named.push(broker);
         if is_only.contains(&true) { Known::Back } else { Known::Here }
     }
 
@@ -229,12 +196,7 @@ mod tests {
         fn new() -> Self {
             let gone = Arc::new(Mutex::new(Vec::new()));
             let said = Arc::clone(&gone);
-            let links = Links::new(move |left| {
-                said.lock().unwrap().push(match left {
-                    Left::Broker(origin) => origin.to_string(),
-                    Left::Address(address) => address.to_string(),
-                });
-            });
+            let links = Links::new(move |broker| said.lock().unwrap().push(broker.to_string()));
             Fixture { links, places: Places::new(9, Log::stderr()), gone }
         }
 
@@ -273,7 +235,7 @@ mod tests {
         let (again, how) = open(node("a"));
         assert_eq!(how, Known::Back);
         drop((again, other));
-        assert_eq!(fixture.gone(), ["node=\"a\"", "node=\"a\" cluster=\"k\"", "10.0.0.1"]);
+        assert_eq!(fixture.gone(), ["node=\"a\"", "node=\"a\" cluster=\"k\"", "the broker at 10.0.0.1"]);
     }
 
     #[test]
@@ -285,7 +247,7 @@ mod tests {
         drop(shared);
         assert_eq!(fixture.gone(), ["node=\"a\""]);
         drop(own);
-        assert_eq!(fixture.gone(), ["node=\"b\"", "10.0.0.1"]);
+        assert_eq!(fixture.gone(), ["node=\"b\"", "the broker at 10.0.0.1"]);
     }
 
     #[test]
@@ -299,7 +261,7 @@ mod tests {
         assert_eq!(link.is_of(node(&"x".repeat(1_025))), Known::Unkept);
         drop(link);
         assert_eq!(fixture.gone().len(), MOST + 1);
-        assert!(fixture.links.state().counts.is_empty() && fixture.links.state().addresses.is_empty());
+        assert!(fixture.links.state().counts.is_empty());
     }
 
     #[test]
@@ -313,6 +275,6 @@ mod tests {
         drop(two);
         assert_eq!(fixture.gone(), ["node=\"a\""]);
         drop(one);
-        assert_eq!(fixture.gone(), ["10.0.0.1"]);
+        assert_eq!(fixture.gone(), ["the broker at 10.0.0.1"]);
     }
 }

@@ -18,13 +18,13 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::calls::Calls;
 use super::drive;
-use super::links::{Left, Links};
+use super::links::Links;
 use super::listen::{Renewed, accept};
 use super::places::Places;
-use super::service::{self, Provider};
+use super::service::Provider;
 use crate::log::Log;
 use exhook_policy_core::answer_sink::Sink;
-use exhook_policy_core::handler::{Handler, Whereabouts};
+use exhook_policy_core::handler::{Decider, Handler, Whereabouts};
 
 /// Connections that were accepted and are not yet served.
 const ACCEPTED: usize = 64;
@@ -66,18 +66,15 @@ pub fn run<H: Handler + Sync>(
         let health = HealthServer::new(HealthService::from_health_reporter(reporter.clone()));
         let (away, ending) = (Arc::clone(&handler), Arc::new(AtomicBool::new(false)));
         let at_end = Arc::clone(&ending);
-        let links = Links::new(move |left| {
+        let links = Links::new(move |broker| {
             // At the end it is this server that lets go of them.
             if at_end.load(Ordering::Relaxed) {
                 return;
             }
-            match left {
-                Left::Broker(origin) => {
-                    away.broker_away(origin);
-                    away.whereabouts(&origin.to_string(), Whereabouts::Away);
-                }
-                Left::Address(address) => away.whereabouts(&service::at(address), Whereabouts::Away),
+            if let Some(origin) = broker.origin() {
+                away.broker_away(origin);
             }
+            away.whereabouts(broker, Whereabouts::Away);
         });
         let places = Places::of_process(log.clone());
         let provider = Provider::new(Arc::clone(&handler), calls, health, log.clone());
@@ -162,8 +159,8 @@ async fn drain(server: JoinHandle<()>, places: &Places, deadline: Duration, log:
     }
 }
 
-fn health_of(handler: &impl Handler) -> ServingStatus {
-    if handler.serves() { ServingStatus::Serving } else { ServingStatus::NotServing }
+fn health_of(decider: &impl Decider) -> ServingStatus {
+    if decider.serves() { ServingStatus::Serving } else { ServingStatus::NotServing }
 }
 
 async fn report(reporter: &HealthReporter, status: ServingStatus) {

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -29,10 +28,11 @@ use super::request::{Request, by_message};
 use super::{answer, proto};
 use crate::clock::now_ms;
 use crate::log::Log;
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode, Weight};
 use exhook_policy_core::emqx::Package;
 use exhook_policy_core::event::{BrokerLoaded, Origin, Shown};
-use exhook_policy_core::handler::{Caller, Handler, Told, Whereabouts};
+use exhook_policy_core::handler::{CallingBroker, Handler, RegisteredHooks, Whereabouts};
 use exhook_policy_core::hook::{Hook, Kind};
 
 /// The answer goes out so much before the deadline, or a twentieth of it.
@@ -370,12 +370,14 @@ impl<H: Handler + Sync> Call<H> {
         let read = in_time(patience, pin!(self.read(request.into_body(), LARGEST_LOADED))).await;
         let message: Result<proto::Unloaded, String> = read.and_then(|body| body.message());
         let meta = message.as_ref().ok().and_then(|message| message.meta.as_ref());
-        let origin = meta.map(named).filter(|origin| !origin.is_too_long());
-        let broker = origin.map_or_else(|| self.at_its_address(), |origin| origin.to_string());
-        log.line(format_args!("{broker} unloads this provider, and will ask no more"));
+        let broker = meta.and_then(|meta| BrokerId::of(named(meta))).or_else(|| self.at_its_address());
+        match &broker {
+            Some(broker) => log.line(format_args!("{broker} unloads this provider, and will ask no more")),
+            None => log.line(format_args!("a broker unloads this provider, and will ask no more")),
+        }
         // Without a message it is not known which of those at its address it is.
-        if message.is_ok() {
-            handler.whereabouts(&broker, Whereabouts::Unloaded);
+        if let (Ok(_), Some(broker)) = (&message, &broker) {
+            handler.whereabouts(broker, Whereabouts::Unloaded);
         }
         Ok(self.response(&proto::Empty {}))
     }
@@ -405,23 +407,23 @@ impl<H: Handler + Sync> Call<H> {
         self.hooks(None, Some(version))
     }
 
-    /// A broker that has not said its name.
-    fn at_its_address(&self) -> String {
-        self.link.as_ref().map_or_else(|| "a broker".to_owned(), |link| at(link.address))
+    /// A broker that has not said its name. Without a connection it is not known which.
+    fn at_its_address(&self) -> Option<BrokerId> {
+        self.link.as_ref().map(|link| BrokerId::At(link.address))
     }
 
     /// A broker loads the provider: how the handler is to know it. Where the connection does not
     /// keep its name, that is not at all, as it could not be said later that the broker is gone.
-    fn loader(&self, origin: Option<Origin<'_>>) -> Option<String> {
+    fn loader(&self, origin: Option<Origin<'_>>) -> Option<BrokerId> {
         let link = self.link.as_ref();
         match origin {
-            Some(origin) if link.is_none_or(|link| link.is_of(origin) != Known::Unkept) => Some(origin.to_string()),
+            Some(origin) if link.is_none_or(|link| link.is_of(origin) != Known::Unkept) => BrokerId::of(origin),
             Some(origin) if !origin.is_too_long() => None,
             Some(_) | None => {
                 if let Some(link) = link {
                     link.is_of_a_nameless_broker();
                 }
-                Some(self.at_its_address())
+                self.at_its_address()
             }
         }
     }
@@ -438,7 +440,10 @@ impl<H: Handler + Sync> Call<H> {
             ));
         }
         if let Some(broker) = self.loader(origin) {
-            handler.told(Told { caller: self.caller(broker, version), hooks: hooks.iter().copied().collect() });
+            handler.hooks_registered(RegisteredHooks {
+                caller: self.caller(broker, version),
+                hooks: hooks.iter().copied().collect(),
+            });
         }
         let hook = |hook| proto::Hook { name: dialect::name(self.package, hook).to_owned(), topics: Vec::new() };
         proto::Hooks { hooks: hooks.into_iter().map(hook).collect() }
@@ -463,15 +468,17 @@ impl<H: Handler + Sync> Call<H> {
         self.prove();
         if self.link.as_ref().is_some_and(|link| link.is_of(origin) == Known::Back) {
             let (broker, version) = match meta {
-                Some(meta) => (named(meta).to_string(), Some(meta.version.as_str())),
+                Some(meta) => (BrokerId::of(named(meta)), Some(meta.version.as_str())),
                 None => (self.at_its_address(), None),
             };
-            self.shared.handler.calls(self.caller(broker, version));
+            if let Some(broker) = broker {
+                self.shared.handler.broker_calls(self.caller(broker, version));
+            }
         }
     }
 
-    /// A broker of this name, as the handler knows it.
-    fn caller(&self, broker: String, version: Option<&str>) -> Caller {
+    /// A broker as the handler knows it.
+    fn caller(&self, broker: BrokerId, version: Option<&str>) -> CallingBroker {
         let mend = match self.package {
             Package::V1 => "emqx_ctl exhook server disable NAME && emqx_ctl exhook server enable NAME",
             Package::V2 | Package::V3 => {
@@ -480,7 +487,7 @@ impl<H: Handler + Sync> Call<H> {
             }
         };
         let refused = Hook::ALL.iter().copied().filter(|hook| !should_call(self.package, *hook, Mode::Audit));
-        Caller {
+        CallingBroker {
             broker,
             version: version.filter(|version| !version.is_empty()).map(str::to_owned),
             refused_if_ignored: refused.collect(),
@@ -506,11 +513,6 @@ fn aside<R>(work: impl FnOnce() -> R) -> R {
 /// Which broker sends this.
 fn named(meta: &proto::Meta) -> Origin<'_> {
     Origin { cluster: Some(meta.cluster_name.as_str()).filter(|name| !name.is_empty()), node: &meta.node }
-}
-
-/// A broker that has not said its name, in words.
-pub(super) fn at(address: IpAddr) -> String {
-    format!("the broker at {address}")
 }
 
 /// What comes of it, if it comes in time; otherwise what is wrong. A fault in this program is one,

@@ -1,6 +1,6 @@
 //! What becomes of calls whose handler fails them.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -11,13 +11,16 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tonic_prost::ProstCodec;
 
 use super::calls::Calls;
+use super::links::{Link, Links};
+use super::places::Places;
 use super::proto::{self, valued::Value};
 use super::service::Provider;
 use crate::log::Log;
 use exhook_policy_core::answer_sink::{Sink, Token};
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode, Weight};
-use exhook_policy_core::event::{BrokerLoaded, Event};
-use exhook_policy_core::handler::{Handler, Whereabouts};
+use exhook_policy_core::event::{BrokerLoaded, Event, Origin};
+use exhook_policy_core::handler::{BrokerRegistry, CallObserver, Decider, Whereabouts};
 use exhook_policy_core::hook::{Hook, Kind};
 
 /// What a handler does with a call.
@@ -76,10 +79,10 @@ struct Fake {
     mode: Mode,
     does: Does,
     /// What it was told of brokers.
-    heard: Arc<Mutex<Vec<(String, Whereabouts)>>>,
+    heard: Arc<Mutex<Vec<(BrokerId, Whereabouts)>>>,
 }
 
-impl Handler for Fake {
+impl Decider for Fake {
     fn hooks(&self) -> Vec<Hook> {
         Hook::ALL.to_vec()
     }
@@ -119,12 +122,6 @@ impl Handler for Fake {
         self.does.says
     }
 
-    fn whereabouts(&self, broker: &str, whereabouts: Whereabouts) {
-        self.heard.lock().unwrap().push((broker.to_owned(), whereabouts));
-    }
-
-    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
-
     fn error_answer(&self, kind: Kind) -> Answer {
         match (self.mode, kind) {
             (Mode::Enforce, Kind::Asks) => Answer::Deny,
@@ -133,6 +130,16 @@ impl Handler for Fake {
     }
 
     fn finish(&self) {}
+}
+
+impl CallObserver for Fake {}
+
+impl BrokerRegistry for Fake {
+    fn whereabouts(&self, broker: &BrokerId, whereabouts: Whereabouts) {
+        self.heard.lock().unwrap().push((broker.clone(), whereabouts));
+    }
+
+    fn broker_loaded(&self, _: &BrokerLoaded<'_>) {}
 }
 
 /// Asks in this mode, and gives the answer; and then whether the next call is answered as well.
@@ -156,7 +163,7 @@ fn provider(mode: Mode, does: Does) -> Provider<Fake> {
     provider_that_tells(mode, does, Arc::default())
 }
 
-fn provider_that_tells(mode: Mode, does: Does, heard: Arc<Mutex<Vec<(String, Whereabouts)>>>) -> Provider<Fake> {
+fn provider_that_tells(mode: Mode, does: Does, heard: Arc<Mutex<Vec<(BrokerId, Whereabouts)>>>) -> Provider<Fake> {
     let calls = Arc::new(Calls::default());
     let handler = Arc::new(Fake { sink: calls.sink(), mode, does, heard });
     let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
@@ -219,6 +226,8 @@ fn a_login_waits_though_its_handler_said_before_that_it_would_not() {
 fn a_broker_that_unloads_the_provider_is_told_of() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let heard = Arc::default();
+    let place = Places::new(9, Log::stderr()).take([10, 0, 0, 1].into(), Weak::new()).unwrap();
+    let link = Link::new(place, Links::new(|_| {}));
     runtime.block_on(async {
         let provider = provider_that_tells(Mode::Enforce, NOTHING, Arc::clone(&heard));
         let meta = |cluster: &str| proto::Meta {
@@ -227,14 +236,16 @@ fn a_broker_that_unloads_the_provider_is_told_of() {
             ..Default::default()
         };
         for (package, meta) in [("v2", Some(meta("c"))), ("v3", Some(meta(""))), ("v1", None)] {
-            let request = tonic::Request::new(proto::Unloaded { meta });
+            let mut request = tonic::Request::new(proto::Unloaded { meta });
+            request.extensions_mut().insert(Arc::clone(&link));
             let path = format!("/emqx.exhook.{package}.HookProvider/OnProviderUnloaded").parse().unwrap();
             let codec = ProstCodec::<proto::Unloaded, proto::Empty>::default();
             Grpc::new(provider.clone()).unary(request, path, codec).await.unwrap();
         }
     });
-    let named = ["node=\"n\" cluster=\"c\"", "node=\"n\"", "a broker"];
-    assert_eq!(*heard.lock().unwrap(), named.map(|broker| (broker.to_owned(), Whereabouts::Unloaded)));
+    let named = |cluster| BrokerId::of(Origin { cluster, node: "n" }).unwrap();
+    let expected = [named(Some("c")), named(None), BrokerId::At([10, 0, 0, 1].into())];
+    assert_eq!(*heard.lock().unwrap(), expected.map(|broker| (broker, Whereabouts::Unloaded)));
 }
 
 #[test]

@@ -6,56 +6,45 @@
 //! that reads the broker's calls never waits for a disk.
 //!
 //! - [`record`]: what is kept of an event. No password can get in: logins are not kept at all.
+//! - [`denials`]: refusals, folded.
 //! - [`queue`]: the bounded queue, and when an event is no longer waited for.
-//! - [`apply`]: what an event does to the rows; here are the rules of take-overs.
 //! - [`origins`]: the brokers that events come from, each by a small number.
-//! - [`registry`]: under which broker's row an event is written, and whether it is written here.
-//! - [`brokers`]: which broker process and which drivers are alive, and what they missed.
-//! - [`servers`]: the same where brokers call a server.
-//! - [`process`]: how one process is told from a later one.
-//! - [`denials`]: refusals, folded by the minute.
 //! - [`budget`]: what strangers can have written within a minute.
-//! - [`long_names`]: those that an older version wrote whole.
-//! - [`bans`]: who is kept out for a while, shared with all that use the file.
-//! - [`retention`]: old rows go.
+//! - [`latch`]: whether the bans that stand in the database are known.
+//! - [`writer`]: the thread that writes, and when it does what.
+//! - [`sqlite`]: the database, and all that is written to it.
 //! - [`resync`]: what is unsure is settled by the broker's list of its clients.
-//! - [`store`]: the file, its schema and its WAL.
+//! - [`read`]: who is online, who was, and who was refused, for people.
 //!
 //! The tables are described in `schema/`. Times are Unix milliseconds.
 
-mod apply;
-mod bans;
-mod brokers;
 mod budget;
 mod denials;
-mod long_names;
+mod latch;
 mod origins;
-mod process;
 mod queue;
+pub mod read;
 mod record;
-mod registry;
 pub mod resync;
-mod retention;
-mod servers;
-mod store;
+mod sqlite;
 mod writer;
 
 use std::fmt;
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use bans::{Whom, lift};
 pub use budget::LeftOut;
 pub use denials::{Asked, Denial};
-pub use process::{Process, Recorder, Serves};
 pub use queue::Lapses;
-pub use store::open_read_only;
+pub use sqlite::bans::{Whom, lift};
 
 use crate::clock::now_ms;
 use crate::limits::{Ban, Limits};
 use crate::log::Log;
+pub use crate::process::{Process, Recorder, Serves};
 use exhook_policy_core::answer_sink::{Sink, Token};
 use exhook_policy_core::event::{BrokerLoaded, Client, Event, Origin};
 use exhook_policy_core::policy::model::{HistoryDef, Record};
@@ -69,9 +58,20 @@ const LAST_TRIES: Duration = Duration::from_secs(9);
 /// A running history. Dropped, it ends as with [`History::finish`].
 pub struct History {
     queue: Arc<queue::Queue>,
-    bans_read: Arc<bans::Latch>,
+    bans_read: Arc<latch::Latch>,
     /// [`Record::bits`], which a new definition changes.
     record: AtomicU8,
+    limits: Arc<Limits>,
+    terms: Mutex<Terms>,
+}
+
+/// What a history goes by, which the next policy may say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Terms {
+    def: HistoryDef,
+    deadline: Duration,
+    /// The limits want to know of the bans that stand in the database.
+    reads_bans: bool,
 }
 
 impl fmt::Debug for History {
@@ -90,9 +90,35 @@ impl History {
         History::with_limits(def, recorder, deadline, sink, log, Arc::default())
     }
 
-    /// As [`History::start`]. Where the limits are used, they are told of the bans that stand in the database, and of those
-    /// that others add or lift.
-    pub fn with_limits(
+    /// The history of a policy that takes the place of another; `None` where it keeps none.
+    ///
+    /// A history that runs goes on with the one thread that it has, also in another database: nothing that comes meanwhile
+    /// is lost, and what is queued is written to the new one. It is told of a definition or a deadline that is another one.
+    /// Where the limits are used now and were not before, the bans in the database are read, and
+    /// [`History::wait_for_bans`] waits for that. Never waits.
+    ///
+    /// `limits` are those of all policies, as they are used from now on; the other parameters are those of
+    /// [`History::start`]. Where the limits are used, they are given the bans that stand in the database, and those that
+    /// others add or lift.
+    pub fn succeed(
+        before: Option<&Arc<History>>,
+        def: Option<&HistoryDef>,
+        recorder: &Recorder,
+        deadline: Duration,
+        sink: &Sink,
+        log: &Log,
+        limits: &Arc<Limits>,
+    ) -> Option<Arc<History>> {
+        let def = def?;
+        let Some(before) = before else {
+            let (recorder, sink, limits) = (recorder.clone(), Arc::clone(sink), Arc::clone(limits));
+            return Some(Arc::new(History::with_limits(def, recorder, deadline, sink, log, limits)));
+        };
+        before.define(Terms { def: def.clone(), deadline, reads_bans: before.limits.is_used() });
+        Some(Arc::clone(before))
+    }
+
+    fn with_limits(
         def: &HistoryDef,
         recorder: Recorder,
         deadline: Duration,
@@ -100,7 +126,8 @@ impl History {
         log: &Log,
         limits: Arc<Limits>,
     ) -> Self {
-        let bans_read: Arc<bans::Latch> = Arc::default();
+        let terms = Terms { def: def.clone(), deadline, reads_bans: limits.is_used() };
+        let bans_read: Arc<latch::Latch> = Arc::default();
         let queue = Arc::new(queue::Queue::new(OVERDUE.min(deadline), matches!(recorder.serves, Serves::Callers)));
         let writer = writer::Writer {
             queue: Arc::clone(&queue),
@@ -109,7 +136,7 @@ impl History {
             deadline,
             sink,
             log: log.clone(),
-            bans: bans::Exchange::new(limits),
+            bans: sqlite::bans::Exchange::new(Arc::clone(&limits)),
             bans_read: Arc::clone(&bans_read),
         };
         let started = thread::Builder::new().name("history".to_owned()).spawn(move || writer.run());
@@ -118,14 +145,23 @@ impl History {
             queue.writer_ended();
             bans_read.open();
         }
-        History { queue, bans_read, record: AtomicU8::new(def.record.bits()) }
+        History { queue, bans_read, record: AtomicU8::new(def.record.bits()), limits, terms: Mutex::new(terms) }
     }
 
-    /// Goes on with another definition: what is kept, for how long, and where. Nothing that comes meanwhile is lost: what is
-    /// queued is written to the new database. Never waits.
-    pub fn define(&self, def: &HistoryDef, deadline: Duration) {
+    /// Goes on by these terms, where they are others.
+    fn define(&self, terms: Terms) {
+        let before = mem::replace(&mut *self.terms.lock().unwrap_or_else(PoisonError::into_inner), terms.clone());
+        if before == terms {
+            return;
+        }
+        let Terms { def, deadline, reads_bans } = terms;
+        if reads_bans && !before.reads_bans {
+            self.bans_read.shut();
+        } else if (&before.def, before.deadline) == (&def, deadline) {
+            return;
+        }
         self.record.store(def.record.bits(), Ordering::Relaxed);
-        self.queue.define(queue::Defined { def: def.clone(), deadline }, OVERDUE.min(deadline));
+        self.queue.define(queue::Defined { def, deadline }, OVERDUE.min(deadline));
     }
 
     /// How many events wait to be written.
@@ -181,12 +217,6 @@ impl History {
         self.bans_read.wait(patience)
     }
 
-    /// Has the bans in the database looked at that nobody wanted to know of before. Then [`History::wait_for_bans`] waits for that.
-    pub fn look_at_bans(&self, def: &HistoryDef, deadline: Duration) {
-        self.bans_read.shut();
-        self.define(def, deadline);
-    }
-
     /// Takes note that this client is connected, because it did something. [`History::record`] does so
     /// by itself. Costs next to nothing where no client is unsure.
     pub fn heard(&self, client: &Client<'_>) {
@@ -219,3 +249,6 @@ impl Drop for History {
         self.finish();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,16 +13,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::Connection;
 
 use list::Listed;
 pub use list::{Form, List};
 
-use super::store;
+use super::sqlite::{store, unsure};
 use exhook_policy_core::event::short::{short, stored};
 
-/// How a row is closed that the list does not name: the broker said that it ended, with this reason.
-const REASON: &str = "resync";
 /// Rows that are settled in one transaction. Whoever records waits for it.
 const AT_ONCE: usize = 1_000;
 
@@ -77,7 +75,7 @@ pub enum Trouble {
     /// No client in the list is of these nodes, and it is not said that there is none.
     NoneOf(BTreeSet<String>),
     /// The database cannot be written or read.
-    Database(rusqlite::Error),
+    Database(String),
 }
 
 impl fmt::Display for Trouble {
@@ -98,14 +96,14 @@ impl fmt::Display for Trouble {
             Trouble::NoneOf(nodes) => {
                 write!(f, "no client in the list is of {}; --empty says that none is connected", names(nodes))
             }
-            Trouble::Database(error) => error.fmt(f),
+            Trouble::Database(error) => f.write_str(error),
         }
     }
 }
 
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
-        Trouble::Database(error)
+        Trouble::Database(error.to_string())
     }
 }
 
@@ -115,18 +113,6 @@ impl From<rusqlite::Error> for Trouble {
 /// There is none, or it is of an older version; the text is for people, and does not name the file.
 pub fn open(path: &Path) -> Result<Connection, String> {
     store::open_to_write(path)
-}
-
-/// A connection that is unsure.
-struct Row {
-    id: i64,
-    clientid: String,
-    node: String,
-    connected_at: i64,
-    broker: i64,
-    /// When the driver or server registered that records the broker, or any server that may. Until then it may have ended
-    /// unheard.
-    recorded_since: i64,
 }
 
 /// Settles what is unsure by a list that was taken at `as_of`, Unix milliseconds. `apply` is false where it is only told
@@ -143,7 +129,7 @@ pub fn resync(db: &mut Connection, list: &List, scope: &Scope, as_of: i64, apply
     let by_id = by_id(list, &nodes);
     let mut outcome = Outcome { nodes, ..Outcome::default() };
     let mut settled = Vec::new();
-    for row in unsure(db, &cluster)? {
+    for row in unsure::rows(db, &cluster)? {
         if !outcome.nodes.contains(&row.node) {
             outcome.elsewhere += 1;
         } else if row.connected_at > as_of {
@@ -165,17 +151,13 @@ pub fn resync(db: &mut Connection, list: &List, scope: &Scope, as_of: i64, apply
             }
         }
     }
-    outcome.unknown = unknown(db, list, &outcome.nodes, &cluster)?;
+    outcome.unknown = unknown(list, &outcome.nodes, &unsure::open_clients(db, &cluster)?);
     if apply {
         for rows in settled.chunks(AT_ONCE) {
-            settle(db, rows, as_of)?;
+            unsure::settle(db, rows, as_of)?;
         }
     }
     Ok(outcome)
-}
-
-fn names(db: &Connection, sql: &str, cluster: Option<&str>) -> rusqlite::Result<BTreeSet<String>> {
-    db.prepare(sql)?.query_map(params![cluster], |row| row.get(0))?.collect()
 }
 
 /// The cluster that the list is of; `None` where no broker is known.
@@ -183,25 +165,15 @@ fn cluster(db: &Connection, scope: &Scope) -> Result<Option<String>, Trouble> {
     if let Some(cluster) = &scope.cluster {
         return Ok(Some(cluster.clone()));
     }
-    // A broker that tells its cluster since it was upgraded is the one that told none before.
-    let mut known = names(
-        db,
-        "SELECT cluster FROM connections WHERE disconnected_at IS NULL AND ?1 IS NULL
-         UNION SELECT cluster FROM broker_processes AS broker WHERE gone = 0 AND node IS NOT NULL AND NOT (cluster = ''
-           AND EXISTS (SELECT 1 FROM broker_processes WHERE node = broker.node AND cluster <> ''))",
-        None,
-    )?;
+    let mut known = unsure::clusters(db)?;
     if known.len() > 1 { Err(Trouble::Clusters(known)) } else { Ok(known.pop_first()) }
 }
 
 /// The nodes that the list is of. One with nothing open at the moment may be meant as well.
 fn nodes(db: &Connection, list: &List, scope: &Scope, cluster: &str) -> Result<BTreeSet<String>, Trouble> {
-    let there = "SELECT node FROM connections WHERE disconnected_at IS NULL AND cluster = ?1
-                 UNION SELECT node FROM broker_processes WHERE gone = 0 AND node IS NOT NULL AND cluster = ?1";
-    let known = names(db, there, Some(cluster))?;
+    let known = unsure::nodes(db, cluster)?;
     if let Some(node) = &scope.node {
-        let recorded = "SELECT DISTINCT node FROM broker_processes WHERE node IS NOT NULL AND cluster = ?1";
-        let known = &known | &names(db, recorded, Some(cluster))?;
+        let known = &known | &unsure::recorded_nodes(db, cluster)?;
         let is_known = known.contains(node);
         return if is_known { Ok(BTreeSet::from([node.clone()])) } else { Err(Trouble::UnknownNode(known)) };
     }
@@ -225,65 +197,14 @@ fn by_id<'l>(list: &'l List, nodes: &BTreeSet<String>) -> HashMap<Cow<'l, str>, 
     by_id
 }
 
-fn unsure(db: &Connection, cluster: &str) -> rusqlite::Result<Vec<Row>> {
-    db.prepare(
-        "SELECT id, clientid, node, connected_at, broker, max(
-           coalesce((SELECT max(registered_at) FROM drivers WHERE drivers.broker = connections.broker), 0),
-           coalesce((SELECT max(registered_at) FROM servers JOIN broker_processes AS called ON called.pid IS NULL AND servers.id = coalesce(called.server, servers.id)
-                     WHERE called.id = connections.broker), 0))
-         FROM unsure CROSS JOIN connections ON connections.id = connection
-         WHERE disconnected_at IS NULL AND cluster = ?1",
-    )?
-    .query_map(params![cluster], |row| {
-        Ok(Row {
-            id: row.get(0)?,
-            clientid: row.get(1)?,
-            node: row.get(2)?,
-            connected_at: row.get(3)?,
-            broker: row.get(4)?,
-            recorded_since: row.get(5)?,
-        })
-    })?
-    .collect()
-}
-
 /// How many clients are connected by the list, and not by the database.
-fn unknown(db: &Connection, list: &List, nodes: &BTreeSet<String>, cluster: &str) -> rusqlite::Result<usize> {
-    let open: HashSet<(String, String)> = db
-        .prepare("SELECT clientid, node FROM connections WHERE disconnected_at IS NULL AND cluster = ?1")?
-        .query_map(params![cluster], |row| Ok((stored(&row.get::<_, String>(0)?).into_owned(), row.get(1)?)))?
-        .collect::<rusqlite::Result<_>>()?;
+fn unknown(list: &List, nodes: &BTreeSet<String>, open: &HashSet<(String, String)>) -> usize {
     let is_open = |listed: &Listed| {
         let mut at = nodes.iter().filter(|node| listed.is_at(node));
         at.any(|node| listed.ids.iter().any(|id| open.contains(&(short(id).into_owned(), node.clone()))))
     };
     let connected = list.clients().iter().filter(|listed| listed.connected && listed.is_of(nodes));
-    Ok(connected.filter(|listed| !is_open(listed)).count())
-}
-
-/// Writes what was found of some rows. Each is with whether the list names it.
-fn settle(db: &mut Connection, rows: &[(Row, bool)], as_of: i64) -> rusqlite::Result<()> {
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for (row, is_there) in rows {
-        if !is_there {
-            // A broker that is heard of had it until the list was taken, at the latest.
-            transaction
-                .prepare_cached(
-                    "UPDATE connections SET closed_by = 'event', reason = ?2, disconnected_at = max(connected_at, min(?3,
-                       coalesce((SELECT last_alive FROM broker_processes WHERE id = broker), ?3)))
-                     WHERE id = ?1 AND disconnected_at IS NULL AND id IN (SELECT connection FROM unsure)",
-                )?
-                .execute(params![row.id, REASON, as_of])?;
-        }
-        transaction.prepare_cached("DELETE FROM unsure WHERE connection = ?1")?.execute(params![row.id])?;
-    }
-    let brokers: BTreeSet<i64> = rows.iter().map(|(row, _)| row.broker).collect();
-    for broker in brokers {
-        transaction
-            .prepare_cached("UPDATE broker_processes SET gaps = gaps + 1 WHERE id = ?1")?
-            .execute(params![broker])?;
-    }
-    transaction.commit()
+    connected.filter(|listed| !is_open(listed)).count()
 }
 
 #[cfg(test)]

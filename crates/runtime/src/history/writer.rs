@@ -8,20 +8,22 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::apply::{ATTEMPTS, Apply};
-use super::bans::{Exchange, Latch};
 use super::budget::Budget;
 use super::denials::{self, OwnedDenial};
-use super::long_names;
+use super::latch::Latch;
 use super::now_ms;
 use super::origins::Named;
-use super::process::Recorder;
 use super::queue::{Item, Queue};
 use super::record::Entry;
-use super::registry::{Before, Opened, Registry};
-use super::retention::Sweep;
-use super::store::{Fault, Store};
+use super::sqlite::apply::{ATTEMPTS, Apply};
+use super::sqlite::bans::Exchange;
+use super::sqlite::denials::Rows;
+use super::sqlite::long_names;
+use super::sqlite::registry::{Before, Opened, Registry};
+use super::sqlite::retention::Sweep;
+use super::sqlite::store::{self, Fault, Store};
 use crate::log::Log;
+use crate::process::Recorder;
 use exhook_policy_core::answer_sink::{Sink, Token};
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::policy::model::HistoryDef;
@@ -133,7 +135,7 @@ struct Running {
     one_by_one: bool,
     /// Folded and not committed.
     denials: Vec<OwnedDenial>,
-    rows: denials::Rows,
+    rows: Rows,
     attempts: Cell<Budget>,
     complaint: Complaint,
     standby_said: bool,
@@ -165,7 +167,7 @@ impl Running {
             batch: Vec::with_capacity(BATCH),
             one_by_one: false,
             denials: Vec::new(),
-            rows: denials::Rows::default(),
+            rows: Rows::default(),
             attempts: Cell::new(ATTEMPTS),
             complaint: Complaint::default(),
             standby_said: false,
@@ -335,13 +337,13 @@ impl Running {
         let transaction = store.begin()?;
         registry.begin(&transaction, me, &self.batch, now_ms())?;
         for item in &self.batch {
-            let mut write = || -> rusqlite::Result<()> {
+            let mut write = || -> Result<(), Fault> {
                 let Some(named) = self.origins.get(item.origin.index()) else { return Ok(()) };
                 let record = match &item.entry {
                     Entry::Loaded { booted_at } => {
-                        return registry.loaded(&transaction, me, item.at, (item.origin, named), *booted_at);
+                        return Ok(registry.loaded(&transaction, me, item.at, (item.origin, named), *booted_at)?);
                     }
-                    Entry::Away => return registry.away(&transaction, item.at, item.origin),
+                    Entry::Away => return Ok(registry.away(&transaction, item.at, item.origin)?),
                     Entry::Event(record) => record,
                 };
                 let Some(broker) = registry.broker(&transaction, me, item.at, item.origin, named)? else {
@@ -349,23 +351,17 @@ impl Running {
                 };
                 let cluster = &*named.cluster;
                 let (kept, attempts) = (self.with.def.record, &self.attempts);
-                Apply { db: &transaction, broker, cluster, record: kept, attempts }.apply(item.at, record)
+                Ok(Apply { db: &transaction, broker, cluster, record: kept, attempts }.apply(item.at, record)?)
             };
             if !self.one_by_one {
                 write()?;
                 continue;
             }
-            transaction.execute_batch("SAVEPOINT record")?;
             let attempts = self.attempts.get();
-            match write().map_err(Fault::from) {
-                Ok(()) => transaction.execute_batch("RELEASE record")?,
-                Err(Fault::Record(error)) => {
-                    transaction.execute_batch("ROLLBACK TO record; RELEASE record")?;
-                    self.attempts.set(attempts);
-                    registry.undone();
-                    self.with.log.line(format_args!("history: a record was left out: {error}"));
-                }
-                Err(fault) => return Err(fault),
+            if let Some(error) = store::write_alone(&transaction, write)? {
+                self.attempts.set(attempts);
+                registry.undone();
+                self.with.log.line(format_args!("history: a record was left out: {error}"));
             }
         }
         if missed {

@@ -40,7 +40,7 @@ use super::source::{self, Seen, Source};
 use super::state::{Asker, Asking, Bounds, Check, Meaning, Outcomes, State};
 use crate::log::Log;
 use desk::Desk;
-use exhook_policy_core::policy::model::{PasswordDef, PasswordId, PasswordSource};
+use exhook_policy_core::policy::model::{PasswordDef, PasswordId};
 
 /// How long before the deadline a login is denied at the latest.
 const MARGIN: Duration = Duration::from_millis(250);
@@ -59,7 +59,7 @@ const GIVEN_UP_AT_ONCE: usize = 64;
 pub struct Pool {
     shared: Arc<Shared>,
     /// What was seen of each source, for the pool that comes after this one.
-    seen: Vec<(PasswordSource, Seen)>,
+    seen: Vec<(PasswordDef, Seen)>,
     deadline: Duration,
 }
 
@@ -127,18 +127,37 @@ impl Pool {
         Pool::start_after(None, sources, deadline, told, log)
     }
 
-    /// As [`start`](Self::start). This pool knows what the pool before saw of the same sources.
-    pub fn start_after(
-        before: Option<&Pool>,
+    /// The pool of a policy that takes the place of another; `None` where it has no password sources.
+    ///
+    /// Where the sources and the deadline are the same, it is the pool `before`, which remembers whose password was right a
+    /// short while ago. Otherwise a new one is started, which knows what the one before saw of the same sources: how
+    /// costly their users' hashes are. What is under way in the one before is decided there, until that is dropped.
+    pub fn succeed(
+        before: Option<&Arc<Pool>>,
         sources: &[PasswordDef],
         deadline: Duration,
         told: Told,
-        log: Log,
-    ) -> Pool {
+        log: &Log,
+    ) -> Option<Arc<Pool>> {
+        match before {
+            _ if sources.is_empty() => None,
+            Some(before) if before.is_for(sources, deadline) => Some(Arc::clone(before)),
+            before => {
+                Some(Arc::new(Pool::start_after(before.map(|pool| &**pool), sources, deadline, told, log.clone())))
+            }
+        }
+    }
+
+    fn is_for(&self, sources: &[PasswordDef], deadline: Duration) -> bool {
+        self.deadline == deadline && self.seen.iter().map(|(def, _)| def).eq(sources)
+    }
+
+    /// As [`start`](Self::start). This pool knows what the pool before saw of the same sources.
+    fn start_after(before: Option<&Pool>, sources: &[PasswordDef], deadline: Duration, told: Told, log: Log) -> Pool {
         // What fits into a longer deadline may be too long for this one.
         let before = before.filter(|before| before.deadline <= deadline);
         let known = |def: &PasswordDef| {
-            let (_, seen) = before?.seen.iter().find(|(source, _)| *source == def.source)?;
+            let (_, seen) = before?.seen.iter().find(|(own, _)| own.source == def.source)?;
             Some(seen.clone())
         };
         let seen: Vec<Seen> = sources.iter().map(|def| known(def).unwrap_or_default()).collect();
@@ -146,7 +165,7 @@ impl Pool {
             |(def, seen): (&PasswordDef, &Seen)| (def.name.as_str().into(), source::open(def, deadline, seen.clone()));
         let opened = sources.iter().zip(&seen).map(opened).collect();
         let mut pool = Pool::with(opened, Settings::of(deadline), told, log);
-        pool.seen = sources.iter().map(|def| def.source.clone()).zip(seen).collect();
+        pool.seen = sources.iter().cloned().zip(seen).collect();
         pool
     }
 

@@ -11,6 +11,7 @@ use super::super::source::Found;
 use super::super::state::{Lane, Meaning};
 use super::*;
 use crate::password::login::Caller;
+use exhook_policy_core::policy::model::PasswordSource;
 
 /// Two hashes that differ in their parameters alone. They are never computed: the tests' own `verify` takes
 /// the password `right`, and `new` for the second.
@@ -877,6 +878,27 @@ fn what_was_seen_of_a_database_outlasts_a_reload() {
     assert_eq!(seen(&second), [None, dear], "a source is known by its query, not by its place");
     let third = start(Some(&second), &[other, staff], LONG);
     assert_eq!(seen(&third), [None, None], "it may be too long for a shorter deadline");
+}
+
+#[test]
+fn a_pool_of_the_same_sources_and_deadline_goes_on() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let def = |name: &str| {
+        let source = PasswordSource::File { path: folder.path().join("users.passwd") };
+        PasswordDef { name: name.to_owned(), source }
+    };
+    let log = Log::to(std::io::sink());
+    let succeed = |before: Option<&Arc<Pool>>, sources: &[PasswordDef], deadline| {
+        Pool::succeed(before, sources, deadline, Box::new(|| {}), &log)
+    };
+    let is_same = |one: &Arc<Pool>, other: Option<Arc<Pool>>| Arc::ptr_eq(one, &other.unwrap());
+    assert!(succeed(None, &[], LONG).is_none());
+    let first = succeed(None, &[def("users")], LONG).unwrap();
+    assert!(is_same(&first, succeed(Some(&first), &[def("users")], LONG)));
+    assert!(!is_same(&first, succeed(Some(&first), &[def("users")], LONG * 2)));
+    assert!(!is_same(&first, succeed(Some(&first), &[def("staff")], LONG)), "lines name it otherwise");
+    assert!(!is_same(&first, succeed(Some(&first), &[def("users"), def("staff")], LONG)));
+    assert!(succeed(Some(&first), &[], LONG).is_none());
 }
 
 #[test]

@@ -21,8 +21,9 @@ use zeroize::Zeroizing;
 
 use crate::log::Log;
 use exhook_policy_core::answer_sink::Token;
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::{Answer, Mode};
-use exhook_policy_core::handler::{Caller, Handler, Load, Refused, Told};
+use exhook_policy_core::handler::{CallingBroker, Handler, Load, Refused, RegisteredHooks};
 use exhook_policy_core::hook::{Hook, HookSet, Kind};
 
 use super::call::{Call, Incoming};
@@ -509,16 +510,16 @@ impl<H: Handler> Driver<H> {
                 }
                 let outcome = reply::hooks(&module, &hooks, mode);
                 let told = if self.inits.is_empty() { self.handed_back } else { Some(hooks.iter().copied().collect()) };
-                let caller = Caller {
-                    broker: "the broker".to_owned(),
+                let caller = CallingBroker {
+                    broker: BrokerId::Port,
                     version: None,
                     refused_if_ignored: HookSet::EMPTY,
                     mend: MEND.to_owned(),
                 };
                 match told {
-                    Some(hooks) => handler.told(Told { caller, hooks }),
+                    Some(hooks) => handler.hooks_registered(RegisteredHooks { caller, hooks }),
                     // The state is of another driver, or of a version that did not keep them.
-                    None => handler.calls(caller),
+                    None => handler.broker_calls(caller),
                 }
                 self.policy = Policy::Ready { module, handler };
                 outcome

@@ -41,13 +41,13 @@ impl Sources {
     /// Begins to read, and waits until each list was read or was found unreadable, but no longer than
     /// `patience`. Lists that no condition uses are left alone.
     pub fn start(defs: &[ListDef], log: &Log, patience: Duration) -> Self {
-        Sources::start_after(None, defs, log, patience)
+        Sources::succeed(None, defs, log, patience)
     }
 
-    /// As [`start`](Self::start). What the sources before these hold of the same list is what there is of it until it was read
-    /// anew, and where it cannot be. It is waited for all the same: a policy that was changed together with a list must not decide by
-    /// what the list was before.
-    pub fn start_after(before: Option<&Sources>, defs: &[ListDef], log: &Log, patience: Duration) -> Self {
+    /// The sources of a policy that takes the place of another. As [`start`](Self::start), but what the sources `before` hold
+    /// of the same list is what there is of it until it was read anew, and where it cannot be. It is waited for all the
+    /// same: a policy that was changed together with a list must not decide by what the list was before.
+    pub fn succeed(before: Option<&Sources>, defs: &[ListDef], log: &Log, patience: Duration) -> Self {
         let now = Instant::now();
         let read_at_once = |def: &ListDef| match &def.source {
             ListSource::Inline(entries) => inline(def, entries, log),

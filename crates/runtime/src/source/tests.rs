@@ -423,18 +423,18 @@ fn what_a_list_was_before_holds_only_where_it_cannot_be_read_in_time() {
     let old = Sources::start(&defs, &log, LONG);
     assert_eq!(hold(&old), [Some(false), Some(false)]);
     fs::write(&path, "dev-7\n").unwrap();
-    let new = Sources::start_after(Some(&old), &defs, &log, LONG);
+    let new = Sources::succeed(Some(&old), &defs, &log, LONG);
     assert_eq!(hold(&new), [Some(true), Some(false)]);
     // What cannot be read is not waited for.
     fs::remove_file(&path).unwrap();
-    let after = Sources::start_after(Some(&new), &defs, &log, LONG);
+    let after = Sources::succeed(Some(&new), &defs, &log, LONG);
     assert_eq!(hold(&after), [Some(true), Some(false)]);
     drop((old, new, after));
     // And what takes too long is not, either.
     fs::write(&path, "dev-7\n").unwrap();
     let old = Sources::start(&defs, &log, LONG);
     connection.execute_batch("BEGIN EXCLUSIVE; INSERT INTO devices VALUES ('dev-7', 1)").unwrap();
-    let new = Sources::start_after(Some(&old), &defs, &log, SOON);
+    let new = Sources::succeed(Some(&old), &defs, &log, SOON);
     assert_eq!(hold(&new), [Some(true), Some(false)]);
     connection.execute_batch("COMMIT").unwrap();
     eventually("the list is read", || hold(&new) == [Some(true), Some(true)]);

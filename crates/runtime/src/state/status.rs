@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Folder, hash_of};
 use crate::clock::in_utc;
 use crate::files::input;
-use crate::history::{Process, Recorder};
+use crate::process::{Process, Recorder};
 
 /// The names of the files begin so.
 const PREFIX: &str = "status-";

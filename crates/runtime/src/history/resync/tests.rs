@@ -1,5 +1,5 @@
-use super::super::store::Store;
 use super::*;
+use crate::history::sqlite::store::Store;
 use exhook_policy_core::policy::model::Sync;
 
 /// Two nodes of a cluster; broker 3 is one of another cluster.

@@ -3,16 +3,14 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
 use super::{BEAT, CHECK, Complaint, Recording, Running, Stage, answer};
 use crate::clock::Moment;
-use crate::history::bans::Exchange;
 use crate::history::budget::LeftOut;
-use crate::history::process::Serves;
 use crate::history::queue::MAX_BANS;
-use crate::history::store::{Fault, Store};
+use crate::history::sqlite::bans::Exchange;
+use crate::history::sqlite::store::{Fault, Store};
 use crate::log::Log;
+use crate::process::Serves;
 use exhook_policy_core::answer_sink::Token;
 
 /// Bans that wait, or were dropped, are worth a line, this often.
@@ -90,7 +88,7 @@ impl Running {
         }
         self.next_bans = now + BEAT;
         if bans.is_used() {
-            take_up(bans, &store.db, &self.with.log)?;
+            take_up(bans, store, &self.with.log)?;
         }
         self.with.bans_read.open();
         Ok(())
@@ -98,7 +96,7 @@ impl Running {
 
     /// Takes over the bans of a database that is about to be used.
     pub(super) fn take_up_bans(&mut self, store: &Store) -> Result<(), Fault> {
-        take_up(&mut self.with.bans, &store.db, &self.with.log)?;
+        take_up(&mut self.with.bans, store, &self.with.log)?;
         self.with.bans_read.open();
         Ok(())
     }
@@ -122,8 +120,8 @@ fn is_due(next: &mut Instant) -> bool {
     is_due
 }
 
-fn take_up(bans: &mut Exchange, db: &Connection, log: &Log) -> Result<(), Fault> {
-    if let Some(no_place @ 1..) = bans.read(db, Moment::now())? {
+fn take_up(bans: &mut Exchange, store: &Store, log: &Log) -> Result<(), Fault> {
+    if let Some(no_place @ 1..) = bans.read(&store.db, Moment::now())? {
         log.line(format_args!("history: {no_place} bans are not carried out: too many hold"));
     }
     Ok(())

@@ -8,8 +8,8 @@ use crate::clock::Moment;
 use crate::history::budget::{LeftOut, Rest};
 use crate::history::now_ms;
 use crate::history::queue::{Defined, Lapses};
-use crate::history::retention::{self, Sweep};
-use crate::history::store::Fault;
+use crate::history::sqlite::retention::{self, Sweep};
+use crate::history::sqlite::store::Fault;
 
 /// How often old rows are looked for, and for how long only while no events wait.
 const SWEEP: Duration = Duration::from_secs(60);

@@ -151,7 +151,7 @@ fn what_the_broker_was_told_is_known_after_init_and_after_a_restart() {
         let told = host.stage.told.lock().unwrap();
         told.iter().map(|told| (told.caller.broker.clone(), told.hooks.bits())).collect::<Vec<_>>()
     };
-    let both = ("the broker".to_owned(), 1 << 4 | 1 << 15);
+    let both = (BrokerId::Port, 1 << 4 | 1 << 15);
     let mut host = Host::ready();
     host.send(&login(1, "allow"));
     host.check(1, "{0,'true'}");
@@ -176,8 +176,9 @@ fn a_state_without_hooks_makes_the_broker_unknown() {
         let mut host = Host::start();
         host.send(&login_with(1, "allow", state));
         host.check(1, "{0,'true'}");
-        let calls: Vec<String> = host.stage.calls.lock().unwrap().iter().map(|caller| caller.broker.clone()).collect();
-        assert_eq!(calls, ["the broker"]);
+        let calls: Vec<BrokerId> =
+            host.stage.calls.lock().unwrap().iter().map(|caller| caller.broker.clone()).collect();
+        assert_eq!(calls, [BrokerId::Port]);
         host.end().0.unwrap();
     }
 }

@@ -20,6 +20,7 @@ use super::*;
 use crate::port::frame;
 use exhook_policy_core::answer_sink::Sink;
 use exhook_policy_core::event::{BrokerLoaded, Event};
+use exhook_policy_core::handler::{BrokerRegistry, CallObserver, Decider};
 
 const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(100);
@@ -34,9 +35,9 @@ struct Stage {
     good: AtomicBool,
     /// What a policy that does not load says was in force before.
     was: Mutex<Option<Mode>>,
-    told: Mutex<Vec<Told>>,
+    told: Mutex<Vec<RegisteredHooks>>,
     /// Brokers of which the policy learned that they call, and no more.
-    calls: Mutex<Vec<Caller>>,
+    calls: Mutex<Vec<CallingBroker>>,
     /// How many calls were answered so, as the policy was told.
     counted: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// Held while a policy must not load yet.
@@ -50,7 +51,7 @@ struct Fake {
     sink: Sink,
 }
 
-impl Handler for Fake {
+impl Decider for Fake {
     fn hooks(&self) -> Vec<Hook> {
         vec![Hook::ClientAuthenticate, Hook::MessagePublish]
     }
@@ -76,14 +77,16 @@ impl Handler for Fake {
         }
     }
 
-    fn told(&self, told: Told) {
-        self.stage.told.lock().unwrap().push(told);
+    fn error_answer(&self, kind: Kind) -> Answer {
+        if kind == Kind::Asks && self.stage.mode == Mode::Enforce { Answer::Deny } else { Answer::NoOpinion }
     }
 
-    fn calls(&self, caller: Caller) {
-        self.stage.calls.lock().unwrap().push(caller);
+    fn finish(&self) {
+        self.stage.finished.fetch_add(1, Ordering::SeqCst);
     }
+}
 
+impl CallObserver for Fake {
     fn answered(&self, hook: Hook, answer: Answer, _: Duration, count: u64) {
         let answer = match answer {
             Answer::Allow => "allow",
@@ -92,17 +95,19 @@ impl Handler for Fake {
         };
         *self.stage.counted.lock().unwrap().entry((hook.name(), answer)).or_default() += count;
     }
+}
+
+impl BrokerRegistry for Fake {
+    fn hooks_registered(&self, registered: RegisteredHooks) {
+        self.stage.told.lock().unwrap().push(registered);
+    }
+
+    fn broker_calls(&self, caller: CallingBroker) {
+        self.stage.calls.lock().unwrap().push(caller);
+    }
 
     fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
         panic!("the port tells of no start, {broker:?}")
-    }
-
-    fn error_answer(&self, kind: Kind) -> Answer {
-        if kind == Kind::Asks && self.stage.mode == Mode::Enforce { Answer::Deny } else { Answer::NoOpinion }
-    }
-
-    fn finish(&self) {
-        self.stage.finished.fetch_add(1, Ordering::SeqCst);
     }
 }
 

@@ -6,10 +6,10 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::brokers;
-use super::now_ms;
-use super::origins::{Named, OriginId};
-use super::process::{Process, Recorder};
-use super::queue::Unsure;
+use crate::clock::now_ms;
+use crate::history::origins::{Named, OriginId};
+use crate::history::queue::Unsure;
+use crate::process::{Process, Recorder};
 use exhook_policy_core::event::Shown;
 
 /// `broker_processes.id` of none.
@@ -26,7 +26,7 @@ const ABANDONED: i64 = 30_000;
 const LATE: i64 = 5_000;
 
 /// The brokers that call this server.
-pub(super) struct Callers {
+pub(crate) struct Callers {
     /// `servers.id`
     server: i64,
     registered_at: i64,

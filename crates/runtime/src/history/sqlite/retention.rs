@@ -24,7 +24,7 @@ struct Table {
 
 /// A walk over the oldest rows of every table, by their ids: there is no index on the times.
 #[derive(Debug, Default)]
-pub(super) struct Sweep {
+pub(crate) struct Sweep {
     table: usize,
     after: i64,
 }
@@ -32,7 +32,7 @@ pub(super) struct Sweep {
 impl Sweep {
     /// Deletes among the next rows those that were over before `cutoff`, in the transaction that is
     /// open. False where the walk is at its end.
-    pub(super) fn step(&mut self, db: &Connection, cutoff: i64) -> Result<bool> {
+    pub(crate) fn step(&mut self, db: &Connection, cutoff: i64) -> Result<bool> {
         let Some(table) = TABLES.get(self.table) else { return Ok(false) };
         let (rows, last, oldest) = db
             .prepare_cached(&format!(
@@ -70,7 +70,7 @@ const SETTLED: &str = "DELETE FROM unsure
      WHERE NOT EXISTS (SELECT 1 FROM connections WHERE id = connection AND disconnected_at IS NULL)";
 
 /// Removes what nothing refers to any more.
-pub(super) fn tidy(db: &Connection, now: i64) -> Result<()> {
+pub(crate) fn tidy(db: &Connection, now: i64) -> Result<()> {
     // An expectation that far in the future is of a time before the clock was set back.
     db.execute("DELETE FROM handovers WHERE until < ?1 OR until > ?1 + 60000", params![now])?;
     db.execute(SETTLED, [])?;
@@ -80,7 +80,7 @@ pub(super) fn tidy(db: &Connection, now: i64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::store::Store;
+    use crate::history::sqlite::store::Store;
     use exhook_policy_core::policy::model::Sync;
 
     #[test]

@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Params, Result, params};
 
-use super::process::{Process, Recorder};
-use super::queue::Unsure;
+use crate::history::queue::Unsure;
+use crate::process::{Process, Recorder};
 
 /// A broker of another pid namespace that was not heard of for so long is gone: milliseconds.
 const SILENT: i64 = 60_000;
@@ -21,7 +21,7 @@ pub(super) enum Role {
 
 /// The rows of a driver that records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// `broker_processes.id`.
     pub(super) broker: i64,
     /// `drivers.id`.

@@ -15,19 +15,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+use super::migrations::{MIGRATIONS, check, migrate};
 use exhook_policy_core::policy::model::Sync;
-
-/// The files of `schema/`, in their order. The number of those that were applied is the database's
-/// `user_version`.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../../../schema/0001_history.sql"),
-    include_str!("../../../../schema/0002_history.sql"),
-    include_str!("../../../../schema/0003_history.sql"),
-    include_str!("../../../../schema/0004_history.sql"),
-];
-
-/// `application_id` of a history database; the first migration sets it.
-const APPLICATION_ID: i32 = 0x6578_686b;
 
 /// A lock is waited for this long before the call fails with "busy".
 const BUSY_WAIT: Duration = Duration::from_millis(100);
@@ -43,7 +32,7 @@ const PAGE: u64 = 4_096;
 
 /// Why the database could not be used.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Another process holds the lock.
     Busy,
     /// One record cannot be written; the others could.
@@ -87,8 +76,8 @@ impl From<rusqlite::Error> for Fault {
 }
 
 /// An open history database of the newest schema.
-pub(super) struct Store {
-    pub(super) db: Connection,
+pub(crate) struct Store {
+    pub(crate) db: Connection,
     path: PathBuf,
     /// Device and inode, to see a file that was put in its place.
     file: Option<(u64, u64)>,
@@ -102,7 +91,7 @@ pub(super) struct Store {
 
 impl Store {
     /// Opens the database, making its folder, the file and the tables where they are missing.
-    pub(super) fn open(path: &Path, sync: Sync) -> Result<Self, Fault> {
+    pub(crate) fn open(path: &Path, sync: Sync) -> Result<Self, Fault> {
         // SQLite would wait for what a pipe gives.
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return Err(Fault::Trouble("it is no regular file".to_owned()));
@@ -153,24 +142,24 @@ impl Store {
     }
 
     /// Begins a transaction that writes.
-    pub(super) fn begin(&mut self) -> Result<Transaction<'_>, Fault> {
+    pub(crate) fn begin(&mut self) -> Result<Transaction<'_>, Fault> {
         Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 
     /// Whether the file or its WAL was removed or another put in its place, so that what is written is lost. As long as this
     /// connection is open, nobody who follows SQLite's rules removes the WAL.
-    pub(super) fn is_replaced(&self) -> bool {
+    pub(crate) fn is_replaced(&self) -> bool {
         inode(&self.path) != self.file || inode(&wal(&self.path)) != self.wal
     }
 
     /// Whether the WAL has grown so much since the last checkpoint that another is due.
-    pub(super) fn is_checkpoint_due(&self) -> bool {
+    pub(crate) fn is_checkpoint_due(&self) -> bool {
         self.in_wal.load(Ordering::Relaxed) >= self.looked_at + WAL_PAGES
     }
 
     /// Moves what readers allow from the WAL into the database. Returns the bytes of the WAL that
     /// remain to be moved.
-    pub(super) fn checkpoint(&mut self) -> Result<u64, Fault> {
+    pub(crate) fn checkpoint(&mut self) -> Result<u64, Fault> {
         // What a reader holds is not worth another try with each commit.
         self.looked_at = self.in_wal.load(Ordering::Relaxed);
         let (in_wal, moved): (i64, i64) =
@@ -185,44 +174,30 @@ impl Store {
     }
 }
 
+/// Writes one record so that the transaction goes on without it where it alone cannot be written. Then says why.
+///
+/// # Errors
+/// The database cannot be written.
+pub(crate) fn write_alone(
+    transaction: &Connection,
+    write: impl FnOnce() -> Result<(), Fault>,
+) -> Result<Option<rusqlite::Error>, Fault> {
+    transaction.execute_batch("SAVEPOINT record")?;
+    match write() {
+        Ok(()) => {
+            transaction.execute_batch("RELEASE record")?;
+            Ok(None)
+        }
+        Err(Fault::Record(error)) => {
+            transaction.execute_batch("ROLLBACK TO record; RELEASE record")?;
+            Ok(Some(error))
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
 fn inode(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
-}
-
-/// The schema's version, which is 0 in a new file.
-fn check(db: &Connection) -> Result<usize, Fault> {
-    // One statement, so that another process's migration is seen as a whole or not at all.
-    let (version, application, objects): (i64, i32, i64) = db.query_row(
-        "SELECT (SELECT user_version FROM pragma_user_version),
-                (SELECT application_id FROM pragma_application_id),
-                (SELECT count(*) FROM sqlite_schema)",
-        [],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
-    if application != APPLICATION_ID && (application != 0 || version != 0 || objects != 0) {
-        return Err(Fault::Unfit("it is a SQLite database, but not one of connection history".to_owned()));
-    }
-    match usize::try_from(version) {
-        Ok(version) if version <= MIGRATIONS.len() => Ok(version),
-        Ok(_) | Err(_) => Err(Fault::Unfit(format!(
-            "it has schema version {version}, and this program knows versions up to {}",
-            MIGRATIONS.len()
-        ))),
-    }
-}
-
-/// Brings the schema up to date. Of several processes that try at once, one does it.
-fn migrate(db: &mut Connection) -> Result<(), Fault> {
-    if check(db)? == MIGRATIONS.len() {
-        return Ok(());
-    }
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done = check(&transaction)?;
-    for migration in MIGRATIONS.iter().skip(done) {
-        transaction.execute_batch(migration).map_err(|error| Fault::Unfit(format!("its migration failed: {error}")))?;
-    }
-    transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
-    Ok(transaction.commit()?)
 }
 
 /// Opens a history database for reading.
@@ -231,7 +206,7 @@ fn migrate(db: &mut Connection) -> Result<(), Fault> {
 ///
 /// Where there is no such file, or it is not a history database that this program knows; the text is
 /// for people, and does not name the file.
-pub fn open_read_only(path: &Path) -> Result<Connection, String> {
+pub(crate) fn open_read_only(path: &Path) -> Result<Connection, String> {
     let metadata = fs::metadata(path).map_err(|error| {
         let missing = error.kind() == std::io::ErrorKind::NotFound;
         if missing { "there is no such file".to_owned() } else { error.to_string() }
@@ -261,7 +236,7 @@ pub fn open_read_only(path: &Path) -> Result<Connection, String> {
 }
 
 /// Opens a history database that is there, for writing.
-pub(super) fn open_to_write(path: &Path) -> Result<Connection, String> {
+pub(crate) fn open_to_write(path: &Path) -> Result<Connection, String> {
     open_read_only(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(|error| error.to_string())?;

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::history::record::Peer;
-use crate::history::retention::{self, Sweep};
-use crate::history::store::Store;
+use crate::history::sqlite::retention::{self, Sweep};
+use crate::history::sqlite::store::Store;
 use exhook_policy_core::event::Peerhost;
 use exhook_policy_core::event::owned::{OwnedExtra, OwnedPeerhost};
 use exhook_policy_core::policy::model::Sync;

@@ -11,14 +11,14 @@ use std::cell::Cell;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::budget::Budget;
-use super::record::{Owned, Whose};
+use crate::history::budget::Budget;
+use crate::history::record::{Owned, Whose};
 use exhook_policy_core::event::owned::{OwnedAttempt, OwnedClient};
 use exhook_policy_core::policy::model::Record;
 
 /// New attempts a minute, by the bytes of their names: as many as 2,000 clients a second make with
 /// names of 20 letters.
-pub(super) const ATTEMPTS: Budget = Budget::of(u32::MAX, 16 << 20);
+pub(crate) const ATTEMPTS: Budget = Budget::of(u32::MAX, 16 << 20);
 
 /// For so long after a connection was superseded, its end is expected: milliseconds.
 const HANDOVER: i64 = 10_000;
@@ -51,15 +51,15 @@ const HANDOVERS: &str =
     "SELECT connection, until, told IS NOT NULL FROM handovers WHERE clientid = ?1 AND cluster = ?2";
 
 /// Writes records into the transaction that is open.
-pub(super) struct Apply<'a> {
-    pub(super) db: &'a Connection,
+pub(crate) struct Apply<'a> {
+    pub(crate) db: &'a Connection,
     /// `broker_processes.id` of the broker that the events come from.
-    pub(super) broker: i64,
+    pub(crate) broker: i64,
     /// The name of its cluster; empty where it is not told.
-    pub(super) cluster: &'a str,
-    pub(super) record: Record,
+    pub(crate) cluster: &'a str,
+    pub(crate) record: Record,
     /// The attempts of this minute.
-    pub(super) attempts: &'a Cell<Budget>,
+    pub(crate) attempts: &'a Cell<Budget>,
 }
 
 /// How a connection's end became known.
@@ -102,7 +102,7 @@ enum State {
 }
 
 impl Apply<'_> {
-    pub(super) fn apply(&self, at: i64, record: &Owned) -> Result<()> {
+    pub(crate) fn apply(&self, at: i64, record: &Owned) -> Result<()> {
         match record {
             Owned::Connect(attempt) => self.connect(at, attempt, None),
             Owned::Connack { attempt, code, assigned } => {

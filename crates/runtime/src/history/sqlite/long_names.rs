@@ -19,7 +19,7 @@ const EXPECTED: &str = "SELECT connection, clientid, cluster FROM handovers WHER
 
 /// Cuts the names of what is open: connections and their subscriptions, attempts without an answer,
 /// and ends that are expected. Writes in the transaction that is open.
-pub(super) fn cut(db: &Connection) -> Result<()> {
+pub(crate) fn cut(db: &Connection) -> Result<()> {
     for (id, clientid, cluster) in rows(db, OPEN, [])? {
         let name = stored(&clientid);
         if name == clientid {
@@ -61,7 +61,7 @@ fn rows(db: &Connection, sql: &str, params: impl Params) -> Result<Vec<(i64, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::store::Store;
+    use crate::history::sqlite::store::Store;
     use exhook_policy_core::event::short::short;
     use exhook_policy_core::policy::model::Sync;
 

@@ -1,4 +1,5 @@
-//! Which processes these are: the one that records, and the broker where that started it.
+//! What a process is: this one, which records, and the broker where that started it; and what this one keeps others
+//! from.
 //!
 //! A process id alone is used again by the next process, so a [`Process`] also has its start time,
 //! and a [`Recorder`] the boot and the pid namespace in which both mean something.
@@ -8,6 +9,7 @@ use std::fs;
 use std::io;
 use std::sync::Arc;
 
+use rustix::fs::Mode;
 use rustix::process::Pid;
 
 /// One process, told from a later one of the same id by its start time.
@@ -81,9 +83,18 @@ impl Recorder {
     }
 }
 
+/// From now on nothing that this process makes can be written by its owner's group or by others,
+/// whatever the umask was. That holds for what libraries make too, a database and its WAL say. The
+/// umask is that of all threads: call it before there are several.
+pub fn keep_others_from_writing() {
+    let others_write = Mode::WGRP | Mode::WOTH;
+    let before = rustix::process::umask(others_write);
+    rustix::process::umask(before | others_write);
+}
+
 impl Serves {
     /// What the process calls itself.
-    pub(super) fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Serves::Parent { .. } => "driver",
             Serves::Callers => "server",

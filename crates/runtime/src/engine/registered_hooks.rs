@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::log::Log;
-use crate::state::brokers::{LONGEST_NAME, LONGEST_VERSION, MOST, Presence, Record};
+use crate::state::brokers::{BrokerRecord, LONGEST_VERSION, MOST, Presence, cut, shown};
 use crate::state::status::Mistold;
+use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::Mode;
-use exhook_policy_core::handler::{Caller, Told, Whereabouts};
+use exhook_policy_core::handler::{CallingBroker, RegisteredHooks, Whereabouts};
 use exhook_policy_core::hook::HookSet;
 
 /// A broker that is not connected is forgotten so long after it was last seen: milliseconds.
@@ -21,13 +22,13 @@ const SEEN: i64 = 3_600_000;
 
 /// By broker.
 #[derive(Debug, Default)]
-pub(super) struct Brokers {
-    state: Mutex<State>,
+pub(super) struct HookRegistry {
+    state: Mutex<HookRegistryState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    known: BTreeMap<String, Known>,
+struct HookRegistryState {
+    known: BTreeMap<BrokerId, RegisteredBroker>,
     /// Whether there was no place for a broker, and whether that was said.
     overflow: Overflow,
     /// What was written down cannot be used, and no broker has called or loaded the provider since.
@@ -47,8 +48,8 @@ enum Overflow {
 }
 
 #[derive(Debug)]
-struct Known {
-    record: Record,
+struct RegisteredBroker {
+    record: BrokerRecord,
     /// It called, or loaded the provider, since this process started.
     is_heard: bool,
     /// This process heard of a load or an unload that is not compared with the file yet. Whatever
@@ -58,14 +59,14 @@ struct Known {
     said: Option<Mistold>,
 }
 
-impl Known {
+impl RegisteredBroker {
     /// It calls, or could, as far as is known.
     fn is_here(&self) -> bool {
         self.record.presence == Presence::Here
     }
 
     fn wrong(&self, needed: HookSet, mode: Mode) -> Option<Mistold> {
-        let Record { caller, hooks, seen, .. } = &self.record;
+        let BrokerRecord { caller, hooks, seen, .. } = &self.record;
         let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
         let (missing, unwanted) = hooks.map_or((HookSet::EMPTY, HookSet::EMPTY), |hooks| {
             let refused = caller.refused_if_ignored;
@@ -77,7 +78,7 @@ impl Known {
             (wanted.without(hooks), hooks.and(refused).without(wanted))
         });
         let wrong = Mistold {
-            broker: caller.broker.clone(),
+            broker: shown(&caller.broker),
             missing: names(missing),
             unwanted: names(unwanted),
             unknown: hooks.is_none(),
@@ -88,9 +89,9 @@ impl Known {
     }
 }
 
-impl State {
+impl HookRegistryState {
     /// Whether there is a place for this broker, if need be that of one which is not connected.
-    fn has_place(&mut self, broker: &str) -> bool {
+    fn has_place(&mut self, broker: &BrokerId) -> bool {
         if self.known.len() >= MOST && !self.known.contains_key(broker) {
             self.known.retain(|_, known| known.is_here() && known.is_heard);
         }
@@ -101,11 +102,11 @@ impl State {
         has_place
     }
 
-    fn put(&mut self, record: Record, is_new: bool) {
+    fn put(&mut self, record: BrokerRecord, is_new: bool) {
         self.is_lost = false;
         let broker = record.caller.broker.clone();
         if self.has_place(&broker) {
-            self.known.insert(broker, Known { record, is_heard: true, is_new, said: None });
+            self.known.insert(broker, RegisteredBroker { record, is_heard: true, is_new, said: None });
             self.is_changed = true;
         }
     }
@@ -117,54 +118,55 @@ fn after(before: i64, now: i64) -> i64 {
     now.max(before.saturating_add(1))
 }
 
-impl Brokers {
+impl HookRegistry {
     /// With what was written down before this process started.
-    pub(super) fn recalled(records: Vec<Record>) -> Self {
-        let brokers = Brokers::default();
+    pub(super) fn recalled(records: Vec<BrokerRecord>) -> Self {
+        let brokers = HookRegistry::default();
         brokers.merge(records);
         brokers
     }
 
     /// Where what was written down before this process started cannot be used.
     pub(super) fn lost() -> Self {
-        let brokers = Brokers::default();
+        let brokers = HookRegistry::default();
         brokers.state().is_lost = true;
         brokers
     }
 
     /// A broker loaded the provider.
-    pub(super) fn put(&self, told: Told, now: i64) {
-        let caller = bounded(told.caller);
+    pub(super) fn put(&self, registered: RegisteredHooks, now: i64) {
+        let caller = bounded(registered.caller);
         let state = &mut *self.state();
         let at = state.known.get(&caller.broker).map_or(now, |known| after(known.record.at, now));
-        state.put(Record { caller, hooks: Some(told.hooks), presence: Presence::Here, at, seen: now }, true);
+        state
+            .put(BrokerRecord { caller, hooks: Some(registered.hooks), presence: Presence::Here, at, seen: now }, true);
     }
 
     /// A broker calls. Where its load is not on record, or another version loaded the provider, its
     /// hooks are not known.
-    pub(super) fn calls(&self, caller: Caller, now: i64) {
+    pub(super) fn calls(&self, caller: CallingBroker, now: i64) {
         let caller = bounded(caller);
         let state = &mut *self.state();
         let Some(known) = state.known.get_mut(&caller.broker) else {
-            let record = Record { caller, hooks: None, presence: Presence::Here, at: 0, seen: now };
+            let record = BrokerRecord { caller, hooks: None, presence: Presence::Here, at: 0, seen: now };
             return state.put(record, false);
         };
         state.is_lost = false;
-        let Record { caller: before, hooks, presence, seen, .. } = &mut known.record;
+        let BrokerRecord { caller: before, hooks, presence, seen, .. } = &mut known.record;
         let is_other = matches!((&before.version, &caller.version), (Some(before), Some(now)) if before != now);
         if is_other || *presence == Presence::Unloaded {
             *hooks = None;
         }
         let version = caller.version.or(before.version.take());
-        *before = Caller { version, ..caller };
+        *before = CallingBroker { version, ..caller };
         (*presence, *seen, known.is_heard) = (Presence::Here, now, true);
         state.is_changed = true;
     }
 
     /// Takes note of what became of a broker.
-    pub(super) fn mark(&self, broker: &str, whereabouts: Whereabouts, now: i64) {
+    pub(super) fn mark(&self, broker: &BrokerId, whereabouts: Whereabouts, now: i64) {
         let state = &mut *self.state();
-        let Some(known) = state.known.get_mut(cut(broker, LONGEST_NAME)) else { return };
+        let Some(known) = state.known.get_mut(broker) else { return };
         let record = &mut known.record;
         match whereabouts {
             // One that unloaded the provider lets go of its connections then.
@@ -179,14 +181,14 @@ impl Brokers {
         state.is_changed = true;
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HookRegistryState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over what was written down, by this process or another of the same policy, where that
     /// is newer. What this process heard since the last time is newer than all that is written down.
-    pub(super) fn merge(&self, records: Vec<Record>) {
-        let State { known: all, .. } = &mut *self.state();
+    pub(super) fn merge(&self, records: Vec<BrokerRecord>) {
+        let HookRegistryState { known: all, .. } = &mut *self.state();
         for record in records {
             let has_place = all.len() < MOST;
             match all.get_mut(&record.caller.broker) {
@@ -196,7 +198,7 @@ impl Brokers {
                     (known.record.hooks, known.record.at) = (record.hooks, record.at);
                 }
                 None if has_place => {
-                    let known = Known { is_heard: false, is_new: false, said: None, record };
+                    let known = RegisteredBroker { is_heard: false, is_new: false, said: None, record };
                     all.insert(known.record.caller.broker.clone(), known);
                 }
                 Some(_) | None => {}
@@ -211,7 +213,7 @@ impl Brokers {
     /// down. At the end that includes when the connected brokers were last seen, which is written
     /// every hour otherwise.
     pub(super) fn is_changed(&self, now: i64, at_end: bool) -> bool {
-        let State { known: all, is_changed, written, .. } = &mut *self.state();
+        let HookRegistryState { known: all, is_changed, written, .. } = &mut *self.state();
         let before = all.len();
         all.retain(|_, known| {
             (known.is_here() && known.is_heard) || now.saturating_sub(known.record.seen) <= FORGOTTEN
@@ -223,10 +225,10 @@ impl Brokers {
 
     /// All that is to be written down. It is taken to be, unless [`unwritten`](Self::unwritten) is
     /// called.
-    pub(super) fn to_write(&self, now: i64) -> Vec<Record> {
-        let State { known: all, is_changed, written, .. } = &mut *self.state();
+    pub(super) fn to_write(&self, now: i64) -> Vec<BrokerRecord> {
+        let HookRegistryState { known: all, is_changed, written, .. } = &mut *self.state();
         (*is_changed, *written) = (false, now);
-        let current = |known: &mut Known| {
+        let current = |known: &mut RegisteredBroker| {
             if known.is_here() && known.is_heard {
                 known.record.seen = now;
             }
@@ -243,17 +245,22 @@ impl Brokers {
     /// Says which brokers do not call the hooks that the policy in force wants, or may not: once
     /// for each broker and change.
     pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<Mistold> {
-        let State { known: all, overflow, is_lost, .. } = &mut *self.state();
-        let mut mistold = Vec::new();
+        let HookRegistryState { known: all, overflow, is_lost, .. } = &mut *self.state();
+        let (mut mistold, mut unsaid) = (Vec::new(), Vec::new());
         for known in all.values_mut().filter(|known| known.is_here()) {
             let wrong = known.wrong(needed, mode);
             if known.said != wrong {
-                if let Some(wrong) = &wrong {
-                    say(wrong, mode, log);
-                }
+                unsaid.extend(wrong.clone());
                 known.said.clone_from(&wrong);
             }
             mistold.extend(wrong);
+        }
+        // As people look them up.
+        for wrong in [&mut mistold, &mut unsaid] {
+            wrong.sort_by(|one, other| one.broker.cmp(&other.broker));
+        }
+        for wrong in &unsaid {
+            say(wrong, mode, log);
         }
         if *is_lost {
             // The log says at the start that the record is not used.
@@ -287,18 +294,10 @@ fn say(wrong: &Mistold, mode: Mode, log: &Log) {
     }
 }
 
-/// Without more bytes than are kept. No broker has such a name.
-fn bounded(caller: Caller) -> Caller {
-    let Caller { broker, version, refused_if_ignored, mend } = caller;
-    let broker = cut(&broker, LONGEST_NAME).to_owned();
-    let version = version.map(|version| cut(&version, LONGEST_VERSION).to_owned());
-    Caller { broker, version, refused_if_ignored, mend }
-}
-
-/// The beginning of a text, at most so many bytes.
-fn cut(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
+/// Without more bytes than are kept. No broker has such a version.
+fn bounded(caller: CallingBroker) -> CallingBroker {
+    let version = caller.version.map(|version| cut(&version, LONGEST_VERSION).to_owned());
+    CallingBroker { version, ..caller }
 }
 
 #[cfg(test)]

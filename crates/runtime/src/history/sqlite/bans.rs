@@ -1,14 +1,13 @@
 //! The table `bans`: what is written to it, and what others wrote or lifted.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, Result, Row, params};
 
-use super::budget::Budget;
 use super::store::open_to_write;
 use crate::clock::{Moment, now_ms};
+use crate::history::budget::Budget;
 use crate::limits::{Ban, Key, Limits, Peer, Why};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::event::short::stored;
@@ -21,10 +20,10 @@ const AHEAD: i64 = 60_000;
 const NEW: Budget = Budget::of(u32::MAX, 4 << 20);
 
 /// What is known of the table.
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     limits: Arc<Limits>,
     /// Begun, and not written yet.
-    pub(super) pending: Vec<Ban>,
+    pub(crate) pending: Vec<Ban>,
     /// SQLite's number of the file's last change by somebody else, and what stood in the table then.
     seen: Option<(i64, Standing)>,
     /// The last time by the clock of the day.
@@ -42,22 +41,22 @@ type Standing = (i64, i64);
 const OTHER: Standing = (-1, -1);
 
 impl Exchange {
-    pub(super) fn new(limits: Arc<Limits>) -> Self {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
         Exchange { limits, pending: Vec::new(), seen: None, last: 0, moved: 0, new: NEW }
     }
 
-    pub(super) fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         self.limits.is_used()
     }
 
     /// What was seen may be of another file.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.seen = None;
     }
 
     /// How many of those that are pending may be written now: not more than this minute has room
     /// for, and all of them where there is no later.
-    pub(super) fn due(&self, now: Moment, is_last: bool) -> usize {
+    pub(crate) fn due(&self, now: Moment, is_last: bool) -> usize {
         let mut new = self.new;
         new.begin(now.unix);
         let has_room = |(place, ban): &(usize, &Ban)| is_last || *place < self.moved || new.take(names(ban));
@@ -66,7 +65,7 @@ impl Exchange {
 
     /// Writes so many of those that are pending in the transaction that is open. Once that is
     /// committed, call [`Exchange::written`].
-    pub(super) fn write(&self, db: &Connection, due: usize) -> Result<()> {
+    pub(crate) fn write(&self, db: &Connection, due: usize) -> Result<()> {
         let mut insert = db.prepare_cached(
             "INSERT INTO bans (why, mode, clientid, cluster, username, peerhost, since, until)
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
@@ -92,7 +91,7 @@ impl Exchange {
     }
 
     /// So many that were pending stand in the table: from now on they can be lifted there.
-    pub(super) fn written(&mut self, due: usize, now: Moment) {
+    pub(crate) fn written(&mut self, due: usize, now: Moment) {
         self.new.begin(now.unix);
         let written: Vec<Ban> = self.pending.drain(..due.min(self.pending.len())).collect();
         for ban in written.iter().skip(self.moved) {
@@ -105,13 +104,13 @@ impl Exchange {
     }
 
     /// What is pending can never be written.
-    pub(super) fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         self.pending.clear();
         self.moved = 0;
     }
 
     /// Takes over what others wrote or lifted since it was last looked.
-    pub(super) fn read(&mut self, db: &Connection, now: Moment) -> Result<Option<usize>> {
+    pub(crate) fn read(&mut self, db: &Connection, now: Moment) -> Result<Option<usize>> {
         // Others' commits alone change it.
         let version: i64 = db.query_row("PRAGMA data_version", [], |row| row.get(0))?;
         let set_back = now.unix < self.last;
@@ -138,7 +137,7 @@ impl Exchange {
     }
 
     /// From now on bans are kept in another database: those that stand in this one are, too.
-    pub(super) fn moves(&mut self, from: Option<&Connection>, now: Moment) {
+    pub(crate) fn moves(&mut self, from: Option<&Connection>, now: Moment) {
         // Where they cannot be read, they hold all the same until this process ends.
         let standing = from.and_then(|db| standing_bans(db, now.unix).ok()).unwrap_or_default();
         self.moved += standing.len();
@@ -252,44 +251,10 @@ fn lift_at(path: &Path, whom: Whom<'_>, now: i64) -> std::result::Result<usize, 
     lifted.map_err(|error| error.to_string())
 }
 
-/// Whether the bans of a former process were read, for whoever waits for it.
-#[derive(Debug, Default)]
-pub(super) struct Latch {
-    is_open: Mutex<bool>,
-    opened: Condvar,
-}
-
-impl Latch {
-    /// They were, or they cannot be.
-    pub(super) fn open(&self) {
-        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.opened.notify_all();
-    }
-
-    /// Waits until it is open, no longer than that, and tells whether it is.
-    pub(super) fn wait(&self, patience: Duration) -> bool {
-        let end = Instant::now() + patience;
-        let mut is_open = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*is_open {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            is_open = self.opened.wait_timeout(is_open, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        true
-    }
-
-    /// They are to be read anew.
-    pub(super) fn shut(&self) {
-        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = false;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::store::Store;
+    use crate::history::sqlite::store::Store;
     use crate::limits::Login;
     use exhook_policy_core::event::{Client, Extra, Peerhost};
     use exhook_policy_core::policy::Policy;

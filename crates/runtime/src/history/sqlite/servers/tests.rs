@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::history::origins::Origins;
-use crate::history::process::Serves;
-use crate::history::store::Store;
+use crate::history::sqlite::store::Store;
+use crate::process::Serves;
 use exhook_policy_core::event::Origin;
 use exhook_policy_core::policy::model::Sync;
 

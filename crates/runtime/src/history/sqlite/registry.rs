@@ -3,19 +3,19 @@
 use rusqlite::{Connection, Result};
 
 use super::brokers::{self, Place, Role};
-use super::origins::{Named, OriginId};
-use super::process::{Recorder, Serves};
-use super::queue::{Item, Unsure};
 use super::servers::Callers;
+use crate::history::origins::{Named, OriginId};
+use crate::history::queue::{Item, Unsure};
+use crate::process::{Recorder, Serves};
 
 /// The brokers that this process records.
-pub(super) enum Registry {
+pub(crate) enum Registry {
     Parent(Parent),
     Callers(Callers),
 }
 
 /// The one that started this process.
-pub(super) struct Parent {
+pub(crate) struct Parent {
     place: Place,
     gaps: i64,
     node_known: bool,
@@ -25,14 +25,14 @@ pub(super) struct Parent {
 
 /// What an earlier opening of the database gave to this process.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Before {
+pub(crate) enum Before {
     Parent(Place),
     /// `servers.id`
     Server(i64),
 }
 
 /// Whether this process records.
-pub(super) enum Opened {
+pub(crate) enum Opened {
     Recording(Registry),
     /// The driver of this name does, under the same broker.
     Standby {
@@ -43,7 +43,7 @@ pub(super) enum Opened {
 impl Registry {
     /// Registers this process, in the transaction that is open. What is open of brokers that are gone is closed, and
     /// becomes unsure where events were missed.
-    pub(super) fn open(db: &Connection, me: &Recorder, before: Option<Before>, now: i64) -> Result<Opened> {
+    pub(crate) fn open(db: &Connection, me: &Recorder, before: Option<Before>, now: i64) -> Result<Opened> {
         let registry = match &me.serves {
             Serves::Parent { slot, process } => {
                 let previous = match before {
@@ -70,7 +70,7 @@ impl Registry {
     }
 
     /// What to open the database with the next time.
-    pub(super) fn before(&self) -> Before {
+    pub(crate) fn before(&self) -> Before {
         match self {
             Registry::Parent(parent) => Before::Parent(parent.place),
             Registry::Callers(callers) => Before::Server(callers.server()),
@@ -78,7 +78,7 @@ impl Registry {
     }
 
     /// Before these are written.
-    pub(super) fn begin(&mut self, db: &Connection, me: &Recorder, batch: &[Item], now: i64) -> Result<()> {
+    pub(crate) fn begin(&mut self, db: &Connection, me: &Recorder, batch: &[Item], now: i64) -> Result<()> {
         match self {
             Registry::Parent(parent) => parent.name(db, me, batch, now),
             Registry::Callers(_) => Ok(()),
@@ -86,7 +86,7 @@ impl Registry {
     }
 
     /// The row of the broker that an event comes from; `None` where it is not to be written here.
-    pub(super) fn broker(
+    pub(crate) fn broker(
         &mut self,
         db: &Connection,
         me: &Recorder,
@@ -101,7 +101,7 @@ impl Registry {
     }
 
     /// The broker is there, and booted then.
-    pub(super) fn loaded(
+    pub(crate) fn loaded(
         &mut self,
         db: &Connection,
         me: &Recorder,
@@ -117,7 +117,7 @@ impl Registry {
     }
 
     /// The broker has stopped, or is out of reach.
-    pub(super) fn away(&mut self, db: &Connection, at: i64, origin: OriginId) -> Result<()> {
+    pub(crate) fn away(&mut self, db: &Connection, at: i64, origin: OriginId) -> Result<()> {
         match self {
             // It takes the driver with it.
             Registry::Parent(_) => Ok(()),
@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Whether another process records what comes from there.
-    pub(super) fn stands_by(&self, origin: OriginId) -> bool {
+    pub(crate) fn stands_by(&self, origin: OriginId) -> bool {
         match self {
             Registry::Parent(_) => false,
             Registry::Callers(callers) => callers.stands_by(origin),
@@ -134,7 +134,7 @@ impl Registry {
     }
 
     /// Events of before now were not kept.
-    pub(super) fn missed(&mut self, db: &Connection, now: i64) -> Result<()> {
+    pub(crate) fn missed(&mut self, db: &Connection, now: i64) -> Result<()> {
         match self {
             Registry::Parent(parent) => brokers::doubt(db, parent.place.broker, now).map(|_| ()),
             Registry::Callers(callers) => callers.missed(db, now),
@@ -142,7 +142,7 @@ impl Registry {
     }
 
     /// Notes who is alive.
-    pub(super) fn beat(&mut self, db: &Connection, me: &Recorder, now: i64) -> Result<()> {
+    pub(crate) fn beat(&mut self, db: &Connection, me: &Recorder, now: i64) -> Result<()> {
         match self {
             Registry::Parent(parent) => parent.beat(db, now),
             Registry::Callers(callers) => callers.beat(db, me, now),
@@ -150,7 +150,7 @@ impl Registry {
     }
 
     /// Looks for who is gone.
-    pub(super) fn check(&mut self, db: &Connection, me: &Recorder, now: i64) -> Result<()> {
+    pub(crate) fn check(&mut self, db: &Connection, me: &Recorder, now: i64) -> Result<()> {
         match self {
             Registry::Parent(parent) => brokers::close_gone(db, me, parent.place.broker, None, now),
             Registry::Callers(callers) => callers.check(db, me, now),
@@ -158,7 +158,7 @@ impl Registry {
     }
 
     /// This process ends in order; its input ended at that time.
-    pub(super) fn end(&mut self, db: &Connection, input_ended: i64) -> Result<()> {
+    pub(crate) fn end(&mut self, db: &Connection, input_ended: i64) -> Result<()> {
         match self {
             Registry::Parent(parent) => {
                 brokers::alive(db, parent.place.broker, input_ended)?;
@@ -169,7 +169,7 @@ impl Registry {
     }
 
     /// Whether to ask anew which clients are unsure.
-    pub(super) fn take_changed(&mut self) -> bool {
+    pub(crate) fn take_changed(&mut self) -> bool {
         match self {
             Registry::Parent(parent) => std::mem::take(&mut parent.changed),
             Registry::Callers(callers) => callers.take_changed(),
@@ -177,7 +177,7 @@ impl Registry {
     }
 
     /// The clients whose connection is unsure.
-    pub(super) fn unsure(&self, db: &Connection) -> Result<Unsure> {
+    pub(crate) fn unsure(&self, db: &Connection) -> Result<Unsure> {
         match self {
             Registry::Parent(parent) => brokers::unsure(db, parent.place.broker),
             Registry::Callers(_) => Callers::unsure(db),
@@ -185,7 +185,7 @@ impl Registry {
     }
 
     /// What the transaction did is undone.
-    pub(super) fn undone(&mut self) {
+    pub(crate) fn undone(&mut self) {
         match self {
             Registry::Parent(parent) => parent.node_known = false,
             Registry::Callers(callers) => callers.undone(),
@@ -193,7 +193,7 @@ impl Registry {
     }
 
     /// What is to be said of it on the console.
-    pub(super) fn take_lines(&mut self) -> Vec<String> {
+    pub(crate) fn take_lines(&mut self) -> Vec<String> {
         match self {
             Registry::Parent(_) => Vec::new(),
             Registry::Callers(callers) => callers.take_lines(),
