@@ -197,7 +197,7 @@ auth:
         peerport: Some(5000),
         cn: Some("dev-1"),
         dn: Some("CN=dev-1,OU=new"),
-        at: None,
+        ..Extra::NONE
     };
     for (extra, verdict, rule) in [
         (told, Verdict::Allow, "devices"),

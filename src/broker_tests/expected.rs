@@ -1,14 +1,14 @@
 //! What the broker will see of a client that logs in from here, and what it can therefore show.
 
-use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::mqtt::MqttVersion;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::emqx::Fact;
-use exhook_policy_core::event::Action;
-use exhook_policy_core::event::owned::{OwnedClient, OwnedPeerhost};
+use exhook_policy_core::event::owned::OwnedClient;
+use exhook_policy_core::event::{Action, Peerhost};
+use exhook_policy_core::policy::model::{ClientField, FieldValue, HostField, PortField, TextField};
 use exhook_policy_core::policy::when::Zone;
 use exhook_policy_core::suite::{Case, Question, Secret, Suite};
 use exhook_policy_core::topic::{PREFIXES, Request};
@@ -37,106 +37,91 @@ pub(super) struct ExpectedAnswer {
 struct BrokerField {
     name: &'static str,
     /// Makes it what it will be at the broker, or may be.
-    set: fn(&Expectations<'_>, &mut OwnedClient),
-    show: fn(&OwnedClient) -> String,
+    set: Box<Setter>,
+    show: Box<dyn Fn(&OwnedClient) -> String>,
 }
 
+type Setter = dyn Fn(&Expectations<'_>, &mut OwnedClient);
+
 /// The fields of which it is known what they will be.
-const KNOWN: [BrokerField; 8] = [
-    BrokerField {
-        name: "peerhost",
-        set: |expectations, client| client.peerhost = OwnedPeerhost::Addr(expectations.local.ip()),
-        show: |client| client.peerhost.as_peerhost().to_string(),
-    },
-    BrokerField {
-        name: "sockport",
-        set: |expectations, client| client.sockport = expectations.port,
-        show: |client| client.sockport.to_string(),
-    },
-    BrokerField {
-        name: "protocol",
-        set: |_, client| client.protocol = "mqtt".into(),
-        show: |client| format!("{:?}", client.protocol),
-    },
-    BrokerField {
-        name: "mountpoint",
-        set: |_, client| client.mountpoint = "".into(),
-        show: |client| format!("{:?}", client.mountpoint),
-    },
-    BrokerField {
-        name: "is_superuser",
-        set: |_, client| client.is_superuser = false,
-        show: |client| client.is_superuser.to_string(),
-    },
-    // This client has no certificate.
-    BrokerField {
-        name: "cn",
-        set: |_, client| client.extra.cn = client.extra.cn.take().map(|_| "".into()),
-        show: |client| told(client.extra.cn.as_ref()),
-    },
-    BrokerField {
-        name: "dn",
-        set: |_, client| client.extra.dn = client.extra.dn.take().map(|_| "".into()),
-        show: |client| told(client.extra.dn.as_ref()),
-    },
+fn known() -> Vec<BrokerField> {
+    let fields = ClientField::in_events().filter_map(|field| {
+        let set: Box<Setter> = match field {
+            ClientField::Text(text) => {
+                let value = text.traits().plain?;
+                // What the broker does not tell, it does not tell of this client either.
+                Box::new(move |_, client| {
+                    if text.of(&client.as_client()).is_some() {
+                        text.set(client, value);
+                    }
+                })
+            }
+            ClientField::Host(host) if host == HostField::Peerhost => {
+                Box::new(move |expectations, client| host.set(client, Peerhost::Addr(expectations.local.ip())))
+            }
+            ClientField::Port(port) if port == PortField::Sockport => {
+                Box::new(move |expectations, client| port.set(client, expectations.port))
+            }
+            ClientField::Flag(flag) => {
+                let value = flag.traits().plain?;
+                Box::new(move |_, client| flag.set(client, value))
+            }
+            ClientField::Host(_) | ClientField::Port(_) => return None,
+        };
+        Some(BrokerField { name: field.name(), set, show: Box::new(move |client| expected(field, client)) })
+    });
+    fields.chain([time()]).collect()
+}
+
+fn time() -> BrokerField {
     BrokerField {
         name: "at",
-        set: |expectations, client| client.extra.at = expectations.at.or(client.extra.at),
-        show: |client| client.extra.at.map_or_else(|| "no time".to_owned(), |at| Zone::utc().exactly(at)),
-    },
-];
+        set: Box::new(|expectations, client| client.extra.at = expectations.at.or(client.extra.at)),
+        show: Box::new(|client| client.extra.at.map_or_else(|| "no time".to_owned(), |at| Zone::utc().exactly(at))),
+    }
+}
 
-/// The fields that may be anything.
-const UNKNOWN: [BrokerField; 8] = [
-    BrokerField {
-        name: "node",
-        set: |_, client| client.node = format!("{}-or-another", client.node).into(),
-        show: |client| format!("{:?}", client.node),
-    },
-    BrokerField {
-        name: "anonymous",
-        set: |_, client| client.anonymous = !client.anonymous,
-        show: |client| client.anonymous.to_string(),
-    },
-    BrokerField {
-        name: "cluster",
-        set: |_, client| {
-            let another = |name: &str| format!("{name}-or-another").into();
-            client.extra.cluster = client.extra.cluster.as_deref().map(another);
-        },
-        show: |client| told(client.extra.cluster.as_ref()),
-    },
-    BrokerField {
-        name: "peerport",
-        set: |_, client| client.extra.peerport = client.extra.peerport.map(|port| port ^ 1),
-        show: |client| told(client.extra.peerport.as_ref()),
-    },
-    // Whether the broker tells them, and so all that only some do.
-    BrokerField {
-        name: "cluster",
-        set: |expectations, client| expectations.not_told(Fact::TellsCluster, &mut client.extra.cluster),
-        show: |client| told(client.extra.cluster.as_ref()),
-    },
-    BrokerField {
-        name: "peerport",
-        set: |expectations, client| expectations.not_told(Fact::TellsPeerport, &mut client.extra.peerport),
-        show: |client| told(client.extra.peerport.as_ref()),
-    },
-    BrokerField {
-        name: "cn",
-        set: |expectations, client| expectations.not_told(Fact::TellsCertificate, &mut client.extra.cn),
-        show: |client| told(client.extra.cn.as_ref()),
-    },
-    BrokerField {
-        name: "dn",
-        set: |expectations, client| expectations.not_told(Fact::TellsCertificate, &mut client.extra.dn),
-        show: |client| told(client.extra.dn.as_ref()),
-    },
-];
+/// The fields that may be anything, and whether the broker tells those that only some do.
+fn unknown() -> Vec<BrokerField> {
+    let anything = ClientField::in_events().filter_map(|field| {
+        let set: Box<Setter> = match field {
+            // These are what the test says.
+            ClientField::Text(TextField::Clientid | TextField::Username) => return None,
+            ClientField::Text(text) if text.traits().plain.is_none() => Box::new(move |_, client| {
+                let another = text.of(&client.as_client()).map(|name| format!("{name}-or-another"));
+                another.into_iter().for_each(|another| text.set(client, &another));
+            }),
+            ClientField::Host(host) if host != HostField::Peerhost => Box::new(move |_, client| {
+                let is_told = host.of(&client.as_client()).is_some();
+                is_told.then_some(Peerhost::Other("another")).into_iter().for_each(|another| host.set(client, another));
+            }),
+            ClientField::Port(port) if port != PortField::Sockport => Box::new(move |_, client| {
+                let another = port.of(&client.as_client()).map(|port| port ^ 1);
+                another.into_iter().for_each(|another| port.set(client, another));
+            }),
+            ClientField::Flag(flag) if flag.traits().plain.is_none() => Box::new(move |_, client| {
+                let another = flag.of(&client.as_client()).map(|flag| !flag);
+                another.into_iter().for_each(|another| flag.set(client, another));
+            }),
+            ClientField::Text(_) | ClientField::Host(_) | ClientField::Port(_) | ClientField::Flag(_) => return None,
+        };
+        Some(BrokerField { name: field.name(), set, show: Box::new(move |client| expected(field, client)) })
+    });
+    let untold = ClientField::in_events().filter_map(|field| {
+        let fact = field.told_by()?;
+        let set: Box<Setter> = Box::new(move |expectations, client| expectations.not_told(fact, field, client));
+        Some(BrokerField { name: field.name(), set, show: Box::new(move |client| expected(field, client)) })
+    });
+    anything.chain(untold).collect()
+}
 
-/// What is known of a field that only some brokers tell.
-fn told<T: fmt::Debug>(value: Option<&T>) -> String {
-    value.map_or_else(|| "not told".to_owned(), |value| format!("{value:?}"))
+/// A field's value.
+fn expected(field: ClientField, client: &OwnedClient) -> String {
+    match field.of(&client.as_client()) {
+        None => "not told".to_owned(),
+        Some(FieldValue::Text(text)) => format!("{text:?}"),
+        Some(value @ (FieldValue::Host(_) | FieldValue::Port(_) | FieldValue::Flag(_))) => value.to_string(),
+    }
 }
 
 /// The longest text that MQTT carries, in bytes.
@@ -162,7 +147,7 @@ impl<'s> Expectations<'s> {
     /// The client as the broker will see it.
     pub(super) fn seen(&self, client: &OwnedClient) -> OwnedClient {
         let mut seen = client.clone();
-        for field in &KNOWN {
+        for field in &known() {
             (field.set)(self, &mut seen);
         }
         seen
@@ -186,7 +171,7 @@ impl<'s> Expectations<'s> {
         }
         let decides =
             |field: &&BrokerField| self.suite.answer(&self.with(field, &seen), &case.question).verdict != written;
-        match UNKNOWN.iter().find(decides) {
+        match unknown().iter().find(decides) {
             None => Ok(ExpectedAnswer { client: seen, allowed }),
             Some(field) => {
                 let value = (field.show)(&seen);
@@ -196,10 +181,10 @@ impl<'s> Expectations<'s> {
     }
 
     /// Takes the value away, unless the brokers that the policy is for surely tell it.
-    fn not_told<T>(&self, fact: Fact, value: &mut Option<T>) {
+    fn not_told(&self, fact: Fact, field: ClientField, client: &mut OwnedClient) {
         let brokers = self.suite.policy.brokers();
         if brokers.versions().is_empty() || !brokers.all_have(fact) {
-            *value = None;
+            field.unset(client);
         }
     }
 
@@ -211,7 +196,8 @@ impl<'s> Expectations<'s> {
 
     /// The fields that make the policy decide otherwise, by themselves or else together.
     fn what_differs(&self, case: &Case, written: Verdict) -> String {
-        let changed = KNOWN.iter().map(|field| (field, self.with(field, &case.client)));
+        let known = known();
+        let changed = known.iter().map(|field| (field, self.with(field, &case.client)));
         let changed: Vec<_> = changed.filter(|(_, client)| *client != case.client).collect();
         let decides = |client: &OwnedClient| self.suite.answer(client, &case.question).verdict != written;
         let alone = changed.iter().any(|(_, client)| decides(client));

@@ -793,7 +793,7 @@ const US: Origin<'_> = Origin { cluster: Some("us"), node: "emqx@10.0.0.1" };
 
 /// A client of this broker, from this port.
 fn at<'a>(origin: Origin<'a>, clientid: &'a str, port: u16) -> Client<'a> {
-    let extra = Extra { cluster: origin.cluster, peerport: Some(port), cn: Some("a name"), dn: None, at: None };
+    let extra = Extra { cluster: origin.cluster, peerport: Some(port), cn: Some("a name"), ..Extra::NONE };
     Client { node: origin.node, extra, ..alice(clientid) }
 }
 

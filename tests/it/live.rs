@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use exhook_policy::broker_tests::Observer;
-use exhook_policy::mqtt::MqttVersion as Version;
+use exhook_policy::mqtt::MqttVersion;
 use exhook_policy_core::suite::Secret;
 use stand_in::Does;
 
@@ -31,7 +31,7 @@ fn probed(broker: &str, policy: Option<&str>) -> String {
     live::probed(broker, &folder(), policy)
 }
 
-fn on_stand_in(does: Does, versions: &[Version]) -> String {
+fn on_stand_in(does: Does, versions: &[MqttVersion]) -> String {
     let policy = folder().join("policy/rules.yaml");
     let address = stand_in::start(does, &policy);
     report(&folder().join("policy/rules.test.yaml"), &broker(address.to_string(), versions))
@@ -59,19 +59,19 @@ fn a_broker_that_lets_everyone_in() {
 
 #[test]
 fn a_broker_that_lets_clients_in_and_dies() {
-    check("drop", &on_stand_in(Does::Drop, &[Version::V3]));
+    check("drop", &on_stand_in(Does::Drop, &[MqttVersion::V3]));
 }
 
 #[test]
 fn a_broker_that_refuses_for_another_reason() {
-    check("busy", &on_stand_in(Does::Busy, &[Version::V5]));
+    check("busy", &on_stand_in(Does::Busy, &[MqttVersion::V5]));
 }
 
 #[test]
 fn a_broker_that_is_none() {
-    check("garbage", &on_stand_in(Does::Garbage, &[Version::V5]));
+    check("garbage", &on_stand_in(Does::Garbage, &[MqttVersion::V5]));
     assert_eq!(
-        on_stand_in(Does::OnlyV3, &[Version::V5]),
+        on_stand_in(Does::OnlyV3, &[MqttVersion::V5]),
         "ended: the broker does not speak MQTT 5\n0 passed, 0 failed, 0 skipped\n"
     );
 }
@@ -96,7 +96,7 @@ fn an_observer_sees_what_no_client_of_the_tests_may() {
         password: Secret::new(password),
     };
     let said = |does, observer| {
-        let mut asked = broker(stand_in::start(does, &policy).to_string(), &[Version::V3]);
+        let mut asked = broker(stand_in::start(does, &policy).to_string(), &[MqttVersion::V3]);
         asked.observer = Some(observer);
         let said = report(&tests, &asked);
         let line = said.lines().find(|line| line.contains("publish \"ops/secret/key\"")).unwrap();

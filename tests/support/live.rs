@@ -5,17 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::program::{program, said};
-use exhook_policy::broker_tests::{
-    self as live, BrokerOutcome as Outcome, BrokerSummary as Summary, TestedBroker as Broker,
-};
-use exhook_policy::mqtt::MqttVersion as Version;
+use exhook_policy::broker_tests::{self, BrokerOutcome, BrokerSummary, TestedBroker};
+use exhook_policy::mqtt::MqttVersion;
 use exhook_policy_core::suite::Test;
 use exhook_policy_runtime::files::policies;
 
-pub(crate) const BOTH: &[Version] = &[Version::V3, Version::V5];
+pub(crate) const BOTH: &[MqttVersion] = &[MqttVersion::V3, MqttVersion::V5];
 
-pub(crate) fn broker(name: String, versions: &[Version]) -> Broker {
-    Broker {
+pub(crate) fn broker(name: String, versions: &[MqttVersion]) -> TestedBroker {
+    TestedBroker {
         name,
         versions: versions.to_vec(),
         patience: Duration::from_secs(5),
@@ -26,16 +24,16 @@ pub(crate) fn broker(name: String, versions: &[Version]) -> Broker {
 }
 
 /// What came of every case, as text.
-pub(crate) fn report(suite_file: &Path, broker: &Broker) -> String {
+pub(crate) fn report(suite_file: &Path, broker: &TestedBroker) -> String {
     let suite = policies::load_suite(suite_file).unwrap();
     let tests: Vec<&Test> = suite.tests.iter().collect();
-    let (mut said, mut summary) = (String::new(), Summary::default());
-    let ended = live::run(&suite, &tests, broker, |tried| {
+    let (mut said, mut summary) = (String::new(), BrokerSummary::default());
+    let ended = broker_tests::run(&suite, &tests, broker, |tried| {
         let word = match tried.outcome {
-            Outcome::Passed => "ok",
-            Outcome::LetThrough | Outcome::Refused(_) => "FAILED",
-            Outcome::Broken(_) => "BROKEN",
-            Outcome::Skipped(_) => "skipped",
+            BrokerOutcome::Passed => "ok",
+            BrokerOutcome::LetThrough | BrokerOutcome::Refused(_) => "FAILED",
+            BrokerOutcome::Broken(_) => "BROKEN",
+            BrokerOutcome::Skipped(_) => "skipped",
         };
         let asked = format!("{}: {} {}", tried.version, tried.case.client.clientid, tried.case.question);
         let verdict = format!("{:?}", tried.case.expected.verdict).to_lowercase();

@@ -4,15 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::what_can::{ClientArgs, add_moment, fields, told_fields};
+use super::what_can::{ClientArgs, add_moment, fields_json, told_fields};
 use super::{Asked, Format, Rows, audit, complain, load, pretty, print, told_moment};
 use crate::cli::world::{World, WorldArgs};
 use exhook_policy_core::decision::{Answer, ERROR, INVALID_TOPIC, Mode, Verdict};
 use exhook_policy_core::event::json::{self as events, JsonError, LONGEST, Line};
 use exhook_policy_core::event::owned::{OwnedClient, OwnedEvent, OwnedExtra};
 use exhook_policy_core::event::{Action, Shown};
+use exhook_policy_core::policy::model::{ClientField, TextField};
 use exhook_policy_core::policy::places::Places;
 use exhook_policy_core::policy::span::Span;
 use exhook_policy_core::policy::trace::{Mismatch, Outcome, Trace, Tried};
@@ -348,25 +349,10 @@ impl<'a> Explained<'a> {
 
     /// The client, without the fields that are as they are where nothing is said of them.
     fn known(&self) -> KnownClient<'_> {
-        let nobody = OwnedClient::named("");
+        let nobody = OwnedClient { extra: self.policy.usual_extra().into(), ..OwnedClient::named("") };
         let (client, nobody) = (self.question.client.as_client(), nobody.as_client());
-        let (extra, usual) = (client.extra, self.policy.usual_extra());
-        KnownClient {
-            clientid: Some(client.clientid),
-            username: Some(client.username),
-            peerhost: Some(client.peerhost).filter(|value| *value != nobody.peerhost),
-            sockport: Some(client.sockport).filter(|value| *value != nobody.sockport),
-            protocol: Some(client.protocol).filter(|value| *value != nobody.protocol),
-            mountpoint: Some(client.mountpoint).filter(|value| *value != nobody.mountpoint),
-            node: Some(client.node).filter(|value| *value != nobody.node),
-            cluster: extra.cluster.filter(|_| extra.cluster != usual.cluster),
-            peerport: extra.peerport.filter(|_| extra.peerport != usual.peerport),
-            cn: extra.cn.filter(|_| extra.cn != usual.cn),
-            dn: extra.dn.filter(|_| extra.dn != usual.dn),
-            is_superuser: Some(client.is_superuser).filter(|value| *value != nobody.is_superuser),
-            anonymous: Some(client.anonymous).filter(|value| *value != nobody.anonymous),
-            at: extra.at,
-        }
+        let names = [ClientField::Text(TextField::Clientid), ClientField::Text(TextField::Username)];
+        KnownClient::from(client).without(|field| !names.contains(&field) && field.of(&client) == field.of(&nobody))
     }
 
     fn json(&self) -> Value {
@@ -382,12 +368,10 @@ impl<'a> Explained<'a> {
             What::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
         };
         let all = KnownClient::from(self.question.client.as_client());
-        let client: Map<String, Value> =
-            fields(&all).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mut told = json!({
             "policy": self.file,
             "mode": mode.as_str(),
-            "client": client,
+            "client": fields_json(&all),
             "asked": asked,
             "decision": { "verdict": decision.verdict.as_str(), "rule": decision.rule },
             "answer": answer,

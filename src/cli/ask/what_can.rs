@@ -4,14 +4,15 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Arg, ArgMatches, Command, FromArgMatches, value_parser};
 use serde_json::{Map, Value, json};
 
 use super::{Format, Kinds, Rows, audit, load, moment, past, pretty, print, told_moment};
 use exhook_policy_core::decision::{DEFAULT, Verdict};
-use exhook_policy_core::event::owned::{OwnedClient, OwnedPeerhost};
+use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::event::{Peerhost, Shown};
 use exhook_policy_core::policy::Policy;
-use exhook_policy_core::policy::model::Who;
+use exhook_policy_core::policy::model::{ClientField, FieldValue, FlagFields, HostFields, PortFields, TextFields, Who};
 use exhook_policy_core::policy::show::Words;
 use exhook_policy_runtime::clock::now_ms;
 use exhook_policy_tools::access::{FilledPattern, KnownClient, LoginRule, TopicRules, WhatCan};
@@ -34,99 +35,75 @@ pub struct Args {
 /// What is known of a client.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct ClientArgs {
-    /// The MQTT client identifier
-    #[arg(long)]
-    pub(super) clientid: Option<String>,
-    /// The user name; empty where the client gives none
-    #[arg(long)]
-    pub(super) username: Option<String>,
-    /// The address that the client connects from
-    #[arg(long)]
-    pub(super) peerhost: Option<IpAddr>,
-    /// The listener's port
-    #[arg(long)]
-    pub(super) sockport: Option<u16>,
-    /// `mqtt`, `mqtt-sn`, `coap` and so on
-    #[arg(long)]
-    pub(super) protocol: Option<String>,
-    /// The prefix that the broker puts before the client's topics
-    #[arg(long)]
-    pub(super) mountpoint: Option<String>,
-    /// The broker node
-    #[arg(long)]
-    pub(super) node: Option<String>,
-    /// The name of the broker's cluster
-    #[arg(long)]
-    pub(super) cluster: Option<String>,
-    /// The port that the client connects from
-    #[arg(long)]
-    pub(super) peerport: Option<u16>,
-    /// The common name in the client's certificate; empty without one
-    #[arg(long)]
-    pub(super) cn: Option<String>,
-    /// The subject of the client's certificate; empty without one
-    #[arg(long)]
-    pub(super) dn: Option<String>,
-    /// The broker's superuser flag
-    #[arg(long, value_name = "BOOL")]
-    pub(super) is_superuser: Option<bool>,
-    /// Whether the broker let the client in without a decision of its own
-    #[arg(long, value_name = "BOOL")]
-    pub(super) anonymous: Option<bool>,
+    #[command(flatten)]
+    fields: FieldArgs,
     /// When it asks (default: now), like 2026-12-01T18:00+01:00 or 2026-12-01T18:00[Europe/Berlin]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) at: Option<i64>,
 }
 
+/// An option for each field of a client.
+#[derive(Debug, Default)]
+struct FieldArgs {
+    texts: TextFields<Option<String>>,
+    hosts: HostFields<Option<IpAddr>>,
+    ports: PortFields<Option<u16>>,
+    flags: FlagFields<Option<bool>>,
+}
+
+impl clap::Args for FieldArgs {
+    fn augment_args(command: Command) -> Command {
+        ClientField::ALL.iter().fold(command, |command, field| {
+            let [option, value, help] = field.option();
+            let arg = Arg::new(field.name()).long(option).value_name(value).help(help);
+            command.arg(match field {
+                ClientField::Text(_) => arg.value_parser(value_parser!(String)),
+                ClientField::Host(_) => arg.value_parser(value_parser!(IpAddr)),
+                ClientField::Port(_) => arg.value_parser(value_parser!(u16)),
+                ClientField::Flag(_) => arg.value_parser(value_parser!(bool)),
+            })
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for FieldArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut args = FieldArgs::default();
+        args.update_from_arg_matches(matches)?;
+        Ok(args)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.texts = TextFields::each(|field| matches.get_one(field.name()).cloned());
+        self.hosts = HostFields::each(|field| matches.get_one(field.name()).copied());
+        self.ports = PortFields::each(|field| matches.get_one(field.name()).copied());
+        self.flags = FlagFields::each(|field| matches.get_one(field.name()).copied());
+        Ok(())
+    }
+}
+
 impl ClientArgs {
     /// Sets the fields that are given.
     pub(super) fn put_into(&self, client: &mut OwnedClient) {
-        let texts = [
-            (&self.clientid, &mut client.clientid),
-            (&self.username, &mut client.username),
-            (&self.protocol, &mut client.protocol),
-            (&self.mountpoint, &mut client.mountpoint),
-            (&self.node, &mut client.node),
-        ];
-        for (given, field) in texts {
-            if let Some(given) = given {
-                *field = given.as_str().into();
-            }
-        }
-        let told = [
-            (&self.cluster, &mut client.extra.cluster),
-            (&self.cn, &mut client.extra.cn),
-            (&self.dn, &mut client.extra.dn),
-        ];
-        for (given, field) in told {
-            if let Some(given) = given {
-                *field = Some(given.as_str().into());
-            }
-        }
-        client.extra.peerport = self.peerport.or(client.extra.peerport);
-        if let Some(address) = self.peerhost {
-            client.peerhost = OwnedPeerhost::Addr(address.to_canonical());
-        }
-        client.sockport = self.sockport.unwrap_or(client.sockport);
-        client.is_superuser = self.is_superuser.unwrap_or(client.is_superuser);
-        client.anonymous = self.anonymous.unwrap_or(client.anonymous);
+        let KnownClient { texts, hosts, ports, flags, at: _ } = self.known();
+        texts.into_each().for_each(|(field, given)| given.into_iter().for_each(|text| field.set(client, text)));
+        hosts.into_each().for_each(|(field, given)| given.into_iter().for_each(|host| field.set(client, host)));
+        ports.into_each().for_each(|(field, given)| given.into_iter().for_each(|port| field.set(client, port)));
+        flags.into_each().for_each(|(field, given)| given.into_iter().for_each(|flag| field.set(client, flag)));
     }
 
     pub(super) fn known(&self) -> KnownClient<'_> {
+        let FieldArgs { texts, hosts, ports, flags } = &self.fields;
+        let host = |address: &Option<IpAddr>| address.map(|address| Peerhost::Addr(address.to_canonical()));
         KnownClient {
-            clientid: self.clientid.as_deref(),
-            username: self.username.as_deref(),
-            peerhost: self.peerhost.map(|address| Peerhost::Addr(address.to_canonical())),
-            sockport: self.sockport,
-            protocol: self.protocol.as_deref(),
-            mountpoint: self.mountpoint.as_deref(),
-            node: self.node.as_deref(),
-            cluster: self.cluster.as_deref(),
-            peerport: self.peerport,
-            cn: self.cn.as_deref(),
-            dn: self.dn.as_deref(),
-            is_superuser: self.is_superuser,
-            anonymous: self.anonymous,
+            texts: TextFields::each(|field| texts.get(field).as_deref()),
+            hosts: HostFields::each(|field| host(hosts.get(field))),
+            ports: *ports,
+            flags: *flags,
             at: self.at,
         }
     }
@@ -170,34 +147,23 @@ fn human(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCan<
     format!("A client {}{moment}:\n{rows}{}{}", told_client(known), kinds.told(words), audit(policy, ""))
 }
 
-/// The known fields by name; when it asks is told beside them.
-pub(super) fn fields(known: &KnownClient<'_>) -> Vec<(&'static str, Value)> {
-    let fields = [
-        ("clientid", known.clientid.map(Value::from)),
-        ("username", known.username.map(Value::from)),
-        ("peerhost", known.peerhost.map(|value| Value::from(value.to_string()))),
-        ("sockport", known.sockport.map(Value::from)),
-        ("protocol", known.protocol.map(Value::from)),
-        ("mountpoint", known.mountpoint.map(Value::from)),
-        ("node", known.node.map(Value::from)),
-        ("cluster", known.cluster.map(Value::from)),
-        ("peerport", known.peerport.map(Value::from)),
-        ("cn", known.cn.map(Value::from)),
-        ("dn", known.dn.map(Value::from)),
-        ("is_superuser", known.is_superuser.map(Value::from)),
-        ("anonymous", known.anonymous.map(Value::from)),
-    ];
-    fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+/// The known fields; when it asks is told beside them.
+pub(super) fn fields<'k>(known: &'k KnownClient<'_>) -> impl Iterator<Item = (&'static str, FieldValue<'k>)> {
+    ClientField::ALL.iter().filter_map(|field| Some((field.name(), known.field(*field)?)))
+}
+
+/// The same, as JSON.
+pub(super) fn fields_json(known: &KnownClient<'_>) -> Map<String, Value> {
+    fields(known).map(|(name, value)| (name.to_owned(), json!(value))).collect()
 }
 
 /// The known fields in words.
 pub(super) fn told_fields(known: &KnownClient<'_>) -> String {
-    let field = |(name, value): (&str, Value)| match value.as_str() {
-        Some(text) if name != "peerhost" => format!("{name} {}", Shown(text)),
-        Some(text) => format!("{name} {text}"),
-        None => format!("{name} {value}"),
+    let field = |(name, value): (&str, FieldValue<'_>)| match value {
+        FieldValue::Text(text) => format!("{name} {}", Shown(text)),
+        FieldValue::Host(_) | FieldValue::Port(_) | FieldValue::Flag(_) => format!("{name} {value}"),
     };
-    let fields: Vec<String> = fields(known).into_iter().map(field).collect();
+    let fields: Vec<String> = fields(known).map(field).collect();
     fields.join(", ")
 }
 
@@ -293,11 +259,10 @@ fn to_json(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCa
     };
     let all =
         |each: &Option<Vec<TopicRules<'_>>>| each.as_ref().map(|each| each.iter().map(topics).collect::<Vec<_>>());
-    let client: Map<String, Value> = fields(known).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let mut told = json!({
         "policy": file,
         "mode": policy.mode().as_str(),
-        "client": client,
+        "client": fields_json(known),
         "login": answer.logins.as_ref().map(|logins| logins.iter().map(login).collect::<Vec<_>>()),
         "login_default": answer.login_default.map(Verdict::as_str),
         "publish": all(&answer.publish),

@@ -5,8 +5,10 @@ use std::io;
 
 use super::{Answered, Count, Covered, File, Results, Run, counted, plain, wanting};
 use exhook_policy_core::decision::Verdict;
-use exhook_policy_core::event::{Extra, Shown};
+use exhook_policy_core::event::Shown;
+use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::policy::brokers::Brokers;
+use exhook_policy_core::policy::model::{ClientField, FlagField, HostField, PortField, TextField};
 use exhook_policy_core::policy::trace::Trace;
 use exhook_policy_core::policy::when::Zone;
 use exhook_policy_core::suite::{Case, Suite};
@@ -78,22 +80,26 @@ fn asker(case: &Case) -> String {
             let _ = write!(told, " {name}={}", Shown(value));
         }
     }
-    let Extra { cluster, peerport, cn, dn, at } = client.extra;
-    let usual = Brokers::default().usual_extra();
-    for (name, value, usual) in [("cluster", cluster, usual.cluster), ("cn", cn, usual.cn), ("dn", dn, usual.dn)] {
-        if let Some(value) = value.filter(|_| value != usual) {
-            let _ = write!(told, " {name}={}", Shown(value));
+    let usual = OwnedClient { extra: Brokers::default().usual_extra().into(), ..OwnedClient::named("") };
+    let usual = usual.as_client();
+    for field in TextField::ALL.iter().filter(|field| field.told_by().is_some()) {
+        if let Some(value) = field.of(&client).filter(|value| field.of(&usual) != Some(value)) {
+            let _ = write!(told, " {}={}", field.name(), Shown(value));
         }
     }
-    if let Some(port) = peerport.filter(|_| peerport != usual.peerport) {
-        let _ = write!(told, " peerport={port}");
+    let hosts = HostField::ALL.iter().map(|field| ClientField::Host(*field));
+    let ports = PortField::ALL.iter().map(|field| ClientField::Port(*field));
+    for field in hosts.chain(ports).filter(|field| field.told_by().is_some()) {
+        if let Some(value) = field.of(&client).filter(|value| field.of(&usual) != Some(*value)) {
+            let _ = write!(told, " {}={value}", field.name());
+        }
     }
-    if let Some(at) = at {
+    if let Some(at) = client.extra.at {
         let _ = write!(told, " at={}", Zone::utc().exactly(at));
     }
-    for (name, is_set) in [("is_superuser", client.is_superuser), ("anonymous", client.anonymous)] {
-        if is_set {
-            let _ = write!(told, " {name}=true");
+    for field in FlagField::ALL {
+        if field.of(&client) == Some(true) {
+            let _ = write!(told, " {}=true", field.name());
         }
     }
     told

@@ -2,12 +2,14 @@
 
 use std::io;
 
-use serde::Serialize;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 
 use super::{Answered, Covered, File, Ran, Results, wanting};
 use crate::cli::check::json::{Checked, checked};
 use exhook_policy_core::decision::Verdict;
-use exhook_policy_core::event::{Action, Client, Extra};
+use exhook_policy_core::event::{Action, Client};
+use exhook_policy_core::policy::model::ClientField;
 use exhook_policy_core::policy::trace::Tried;
 use exhook_policy_core::suite::{Question, Rule};
 
@@ -71,27 +73,23 @@ struct OneCase<'a> {
     wanting: Option<String>,
 }
 
-#[derive(Serialize)]
-struct WholeClient<'a> {
-    clientid: &'a str,
-    username: &'a str,
-    peerhost: String,
-    sockport: u16,
-    protocol: &'a str,
-    mountpoint: &'a str,
-    node: &'a str,
-    is_superuser: bool,
-    anonymous: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peerport: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cn: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dn: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    at: Option<i64>,
+/// A client in the form of an event, with the time at which it asks.
+struct WholeClient<'a>(Client<'a>);
+
+impl Serialize for WholeClient<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let WholeClient(client) = self;
+        let mut map = serializer.serialize_map(None)?;
+        for field in ClientField::in_events() {
+            if let Some(value) = field.of(client) {
+                map.serialize_entry(field.name(), &value)?;
+            }
+        }
+        if let Some(at) = client.extra.at {
+            map.serialize_entry("at", &at)?;
+        }
+        map.end()
+    }
 }
 
 #[derive(Serialize)]
@@ -177,7 +175,7 @@ fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
     OneCase {
         line: case.line,
         called: case.called.as_deref(),
-        client: client(case.client.as_client()),
+        client: WholeClient(case.client.as_client()),
         authenticate: password,
         publish: topic(Action::Publish),
         subscribe: topic(Action::Subscribe),
@@ -187,29 +185,6 @@ fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
         decided: Ruling { verdict: decision.verdict, rule: decision.rule },
         tried: trace.as_ref().map(|trace| trace.tried.iter().map(tried).collect()),
         wanting: trace.as_ref().and_then(|trace| wanting(answered, trace)),
-    }
-}
-
-fn client(client: Client<'_>) -> WholeClient<'_> {
-    let Client { clientid, username, peerhost, sockport, protocol, mountpoint, node, is_superuser, anonymous, extra } =
-        client;
-    let Extra { cluster, peerport, cn, dn, at } = extra;
-    let peerhost = peerhost.to_string();
-    WholeClient {
-        clientid,
-        username,
-        peerhost,
-        sockport,
-        protocol,
-        mountpoint,
-        node,
-        is_superuser,
-        anonymous,
-        cluster,
-        peerport,
-        cn,
-        dn,
-        at,
     }
 }
 

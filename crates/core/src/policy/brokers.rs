@@ -4,14 +4,9 @@ use std::collections::HashSet;
 use std::ptr;
 
 use super::Policy;
-use super::model::{Condition, TextField, Who};
+use super::model::{ClientField, Condition, Who};
 use crate::emqx::{Fact, Has, Version};
 use crate::event::Extra;
-
-/// The name that a cluster has unless it was given another.
-const CLUSTER: &str = "emqxcl";
-/// A port that nobody listens on.
-const PEERPORT: u16 = 49_152;
 
 /// The brokers that a policy is for; none where it does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,24 +31,14 @@ impl Brokers {
     /// What only some brokers tell, of a client of which nothing of it is said: it has no certificate, and is in a
     /// cluster of the usual name. What one of these brokers does not tell is not told.
     pub fn usual_extra(&self) -> Extra<'static> {
-        Extra {
-            cluster: self.all_have(Fact::TellsCluster).then_some(CLUSTER),
-            peerport: self.all_have(Fact::TellsPeerport).then_some(PEERPORT),
-            cn: self.all_have(Fact::TellsCertificate).then_some(""),
-            dn: self.all_have(Fact::TellsCertificate).then_some(""),
-            at: None,
-        }
+        Extra::usual(|fact| self.all_have(fact))
     }
 }
 
 /// Which of what only some brokers tell is asked about, and whether the time is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "five independent fields")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
-    cluster: bool,
-    peerport: bool,
-    cn: bool,
-    dn: bool,
+    fields: HashSet<ClientField>,
     at: bool,
 }
 
@@ -78,7 +63,7 @@ impl Asked {
                 }
             }
             Who::Any(each) => each.iter().for_each(|who| self.add(who, seen)),
-            Who::All(conditions) => conditions.iter().for_each(|condition| self.add_condition(condition)),
+            Who::All(conditions) => self.fields.extend(conditions.iter().map(Condition::field)),
             Who::During(_, who) => {
                 self.at = true;
                 self.add(who, seen);
@@ -86,41 +71,15 @@ impl Asked {
         }
     }
 
-    fn add_condition(&mut self, condition: &Condition) {
-        match condition {
-            Condition::Text(TextField::Cluster, _) => self.cluster = true,
-            Condition::Text(TextField::Cn, _) => self.cn = true,
-            Condition::Text(TextField::Dn, _) => self.dn = true,
-            Condition::Peerport(_) => self.peerport = true,
-            Condition::Text(
-                TextField::Clientid
-                | TextField::Username
-                | TextField::Protocol
-                | TextField::Mountpoint
-                | TextField::Node,
-                _,
-            )
-            | Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_) => {}
-        }
-    }
-
     /// Whether the time is asked about.
-    pub fn time(self) -> bool {
+    pub fn time(&self) -> bool {
         self.at
     }
 
     /// What is asked about, and nothing else.
-    pub fn of(self, extra: Extra<'_>) -> Extra<'_> {
-        Extra {
-            cluster: extra.cluster.filter(|_| self.cluster),
-            peerport: extra.peerport.filter(|_| self.peerport),
-            cn: extra.cn.filter(|_| self.cn),
-            dn: extra.dn.filter(|_| self.dn),
-            at: extra.at.filter(|_| self.at),
-        }
+    pub fn of<'a>(&self, extra: Extra<'a>) -> Extra<'a> {
+        let Extra { at, .. } = extra;
+        Extra { at: at.filter(|_| self.at), ..extra.only(|field| self.fields.contains(&field)) }
     }
 }
 
@@ -138,7 +97,8 @@ mod tests {
     #[track_caller]
     fn check(versions: &[&str], expected: Extra<'_>) {
         let versions = versions.iter().map(|version| version.parse().unwrap()).collect();
-        assert_eq!(Brokers::new(versions).usual_extra(), expected);
+        let Extra { cluster, peerport, cn, dn, .. } = Brokers::new(versions).usual_extra();
+        assert_eq!(Extra { cluster, peerport, cn, dn, ..Extra::NONE }, expected);
     }
 
     #[test]

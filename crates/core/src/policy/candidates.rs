@@ -6,9 +6,10 @@
 use std::collections::HashMap;
 
 use super::decide::TopicRule;
-use super::model::{Condition, TextCondition, TextField, Who};
+use super::model::{Condition, TextCondition, Who};
 use crate::decision::Verdict;
 use crate::event::{Action, Client};
+use crate::text::Placeholder;
 use crate::topic::index::{Builder, Frontier, Index as Topics};
 
 /// So many rules are tried one by one.
@@ -167,22 +168,11 @@ fn keys(who: &Who) -> Option<Vec<Key<'_>>> {
         Who::Any(kinds) => collect(kinds, keys),
         Who::During(_, who) => keys(who),
         Who::All(conditions) => conditions.iter().find_map(|condition| match condition {
-            Condition::Text(TextField::Clientid, condition) => literals(condition, Key::Clientid),
-            Condition::Text(TextField::Username, condition) => literals(condition, Key::Username),
-            Condition::Text(
-                TextField::Protocol
-                | TextField::Mountpoint
-                | TextField::Node
-                | TextField::Cluster
-                | TextField::Cn
-                | TextField::Dn,
-                _,
-            )
-            | Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::Peerport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_) => None,
+            Condition::Text(field, condition) => match field.traits().placeholder? {
+                Placeholder::Clientid => literals(condition, Key::Clientid),
+                Placeholder::Username => literals(condition, Key::Username),
+            },
+            Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
         }),
     }
 }

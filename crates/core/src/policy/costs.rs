@@ -1,7 +1,7 @@
 //! What a question can cost, told before it is asked.
 
 use super::decide::TopicRule;
-use super::model::{AuthRule, Limits};
+use super::model::{AuthRule, Limits, TextField};
 use crate::decision::Weight;
 use crate::event::{Action, Client, Event};
 use crate::text::Work;
@@ -79,9 +79,7 @@ impl Costs {
 
 /// The length of the longest text that a condition may be on.
 fn longest(client: &Client<'_>) -> usize {
-    let texts = [client.clientid, client.username, client.protocol, client.mountpoint, client.node];
-    let certificate = [client.extra.cluster, client.extra.cn, client.extra.dn].into_iter().flatten();
-    texts.into_iter().chain(certificate).map(length).max().unwrap_or(0)
+    TextField::ALL.iter().filter_map(|field| field.of(client)).map(length).max().unwrap_or(0)
 }
 
 /// The length of a text as it counts for its cost: what is not ASCII takes longer to look up.

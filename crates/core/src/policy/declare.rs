@@ -25,7 +25,8 @@ pub(crate) fn exactly_one(schema: &mut schemars::Schema, groups: Vec<Vec<&str>>)
 }
 
 /// A mapping with fixed keys. After the fields may stand `exactly one of a, b: Code`, more than once, and `at least one of
-/// a, b: Code`, and `no key of: why`, which says of an unknown key why there is none.
+/// a, b: Code`, and `no key of: why`, which says of an unknown key why there is none. A field is `required`, `optional` or
+/// `client`: then the keys of all fields of a client stand there in its place.
 macro_rules! record {
     (
         $(#[doc = $about:literal])+
@@ -40,7 +41,7 @@ macro_rules! record {
         #[derive(Debug)]
         pub(crate) struct $name {
             span: $crate::policy::span::Span,
-            $($(#[doc = $doc])+ pub(crate) $field: Option<$crate::policy::decode::At<$type>>,)*
+            $($(#[doc = $doc])+ pub(crate) $field: $crate::policy::declare::record!(@type $need $type),)*
         }
 
         impl $crate::policy::decode::Placed for $name {
@@ -58,13 +59,12 @@ macro_rules! record {
             ) -> Option<Self> {
                 let entries = cx.mapping(yaml, Self::WHAT)?;
                 let mut seen = $crate::policy::decode::Seen::default();
-                $(let mut $field = None;)*
+                let known = [$($crate::policy::declare::record!(@keys $need $field $type)),*].concat();
+                $(let mut $field = <$crate::policy::declare::record!(@type $need $type)>::default();)*
                 for (key, value) in entries {
                     let why: fn(&str) -> Option<&'static str> = $crate::policy::declare::record!(@why $($why)?);
-                    let name = cx.key(key, &[$(stringify!($field)),*], &mut seen, why);
-                    $(if name == Some(stringify!($field)) {
-                        $field = cx.at(key, value);
-                    })*
+                    let Some(name) = cx.key(key, &known, &mut seen, why) else { continue };
+                    $($crate::policy::declare::record!(@read $need name, key, value, cx, $field);)*
                 }
                 $($crate::policy::declare::record!(@$need cx, yaml, &seen, $field);)*
                 $(cx.exactly_one(yaml, &seen, &[$(stringify!($one)),+], Self::WHAT, $crate::policy::codes::Code::$none);)*
@@ -82,9 +82,8 @@ macro_rules! record {
                 let mut properties = serde_json::Map::new();
                 let mut required: Vec<&str> = Vec::new();
                 $(
-                    let mut property = generator.subschema_for::<$type>();
-                    property.insert("description".into(), $crate::policy::declare::description(&[$($doc),+]).into());
-                    properties.insert(stringify!($field).into(), property.to_value());
+                    let description = $crate::policy::declare::description(&[$($doc),+]);
+                    $crate::policy::declare::record!(@describe $need $field $type, description, generator, properties);
                     if stringify!($need) == "required" {
                         required.push(stringify!($field));
                     }
@@ -114,6 +113,29 @@ macro_rules! record {
         $cx.require($yaml, $seen, stringify!($field), Self::WHAT)
     };
     (@optional $cx:ident, $yaml:ident, $seen:expr, $field:ident) => {};
+    (@client $cx:ident, $yaml:ident, $seen:expr, $field:ident) => {};
+    (@type client $type:ty) => { $type };
+    (@type $need:ident $type:ty) => { Option<$crate::policy::decode::At<$type>> };
+    (@keys client $field:ident $type:ty) => { <$type>::NAMES };
+    (@keys $need:ident $field:ident $type:ty) => { &[stringify!($field)][..] };
+    (@read client $name:ident, $key:ident, $value:ident, $cx:ident, $field:ident) => {
+        $field.read($name, $key, $value, $cx)
+    };
+    (@read $need:ident $name:ident, $key:ident, $value:ident, $cx:ident, $field:ident) => {
+        if $name == stringify!($field) {
+            $field = $cx.at($key, $value);
+        }
+    };
+    (@describe client $field:ident $type:ty, $description:ident, $generator:ident, $properties:ident) => {
+        // Each of the keys has its own.
+        drop($description);
+        <$type>::describe($generator, &mut $properties);
+    };
+    (@describe $need:ident $field:ident $type:ty, $description:ident, $generator:ident, $properties:ident) => {
+        let mut property = $generator.subschema_for::<$type>();
+        property.insert("description".into(), $description.into());
+        $properties.insert(stringify!($field).into(), property.to_value());
+    };
 }
 pub(crate) use record;
 

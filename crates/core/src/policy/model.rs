@@ -1,6 +1,8 @@
 //! A validated policy: every name resolved, every pattern parsed, nothing left that can be wrong.
 //! It knows no YAML and no spans.
 
+mod fields;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +16,11 @@ use crate::decision::{FLAPPING, LOCKOUT, Mode, Verdict};
 use crate::hook::{Hook, Kind};
 use crate::text::{Matcher, Template};
 use crate::topic::Pattern;
+pub(crate) use fields::FieldDescriptions;
+pub use fields::{
+    ClientField, EmptyText, FieldValue, FlagField, FlagFields, FlagTraits, HostField, HostFields, HostTraits,
+    PortField, PortFields, PortTraits, TextField, TextFields, TextTraits,
+};
 
 /// Index into [`Model::lists`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,33 +201,25 @@ pub struct Named {
 
 /// A condition on one field of the client.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the kinds are those of `ClientField`")]
 pub enum Condition {
-    /// On a text field.
     Text(TextField, TextCondition),
-    /// On the address that the client connects from.
-    Peerhost(HostCondition),
-    /// On the listener's port.
-    Sockport(PortCondition),
-    /// On the port that the client connects from.
-    Peerport(PortCondition),
-    /// On the broker's superuser flag.
-    IsSuperuser(bool),
-    /// On the broker's anonymous flag.
-    Anonymous(bool),
+    Host(HostField, HostCondition),
+    Port(PortField, PortCondition),
+    /// The flag is this.
+    Flag(FlagField, bool),
 }
 
-/// The fields that are text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are the broker's, described at `Client` and `Extra`")]
-pub enum TextField {
-    Clientid,
-    Username,
-    Protocol,
-    Mountpoint,
-    Node,
-    Cluster,
-    Cn,
-    Dn,
+impl Condition {
+    /// The field that it is on.
+    pub const fn field(&self) -> ClientField {
+        match self {
+            Condition::Text(field, _) => ClientField::Text(*field),
+            Condition::Host(field, _) => ClientField::Host(*field),
+            Condition::Port(field, _) => ClientField::Port(*field),
+            Condition::Flag(field, _) => ClientField::Flag(*field),
+        }
+    }
 }
 
 /// A condition on a text.

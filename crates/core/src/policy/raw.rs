@@ -6,6 +6,7 @@
 mod accept;
 mod broker;
 mod capture;
+mod fields;
 mod limit;
 mod metrics;
 mod untold;
@@ -25,6 +26,7 @@ use super::yaml::{Node, Yaml};
 pub(crate) use accept::{Accept, Accepted};
 pub(crate) use broker::Broker;
 pub(crate) use capture::{Capture, Events};
+pub(crate) use fields::{FieldForms, FieldKeys};
 pub(crate) use limit::{CountedBy, CountedField, Flapping, Lockout};
 pub(crate) use metrics::Metrics;
 pub(crate) use when::Window;

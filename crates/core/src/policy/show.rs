@@ -8,7 +8,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::decide::Policy;
-use super::model::{Condition, HostCondition, ListDef, ListId, PortCondition, TextCondition, TextField, Who};
+use super::model::{Condition, HostCondition, ListDef, ListId, PortCondition, TextCondition, Who};
 use super::who::identity;
 use crate::event::{Client, Peerhost, Shown};
 use crate::topic::{Pattern, Syntax};
@@ -50,16 +50,16 @@ impl<'p> Words<'p> {
 
     /// What holds: clientid is in list `fleet`.
     pub fn condition(self, condition: &Condition) -> String {
-        format!("{} {}", field(condition), self.said(condition, true))
+        format!("{} {}", condition.field().name(), self.said(condition, true))
     }
 
     /// What is so of a client of which the condition does not hold: `sockport 1883 is not 8883`. Where a placeholder
     /// stands in the condition, its value is told.
     pub fn of_client(self, condition: &Condition, client: &Client<'_>) -> String {
-        let field = field(condition);
+        let field = condition.field().name();
         let said = self.said(condition, false);
         match condition {
-            Condition::IsSuperuser(_) | Condition::Anonymous(_) => format!("{field} {said}"),
+            Condition::Flag(..) => format!("{field} {said}"),
             Condition::Text(_, TextCondition::Equals(template)) if template.as_literal().is_none() => {
                 let filled = template.filled(identity(client));
                 let here = filled.map_or("nothing, since a value in it is empty".to_owned(), |text| {
@@ -68,11 +68,12 @@ impl<'p> Words<'p> {
                 format!("{field} {} {said} ({here})", Shown(&value(condition, client)))
             }
             Condition::Text(..) => format!("{field} {} {said}", Shown(&value(condition, client))),
-            Condition::Peerhost(_) => match client.peerhost {
-                Peerhost::Addr(address) => format!("{field} {address} {said}"),
-                Peerhost::Other(text) => format!("{field} {} {said}", Shown(text)),
+            Condition::Host(host, _) => match host.of(client) {
+                Some(Peerhost::Addr(address)) => format!("{field} {address} {said}"),
+                Some(Peerhost::Other(text)) => format!("{field} {} {said}", Shown(text)),
+                None => format!("{field} {said}"),
             },
-            Condition::Sockport(_) | Condition::Peerport(_) => format!("{field} {} {said}", value(condition, client)),
+            Condition::Port(..) => format!("{field} {} {said}", value(condition, client)),
         }
     }
 
@@ -80,11 +81,9 @@ impl<'p> Words<'p> {
     fn said(self, condition: &Condition, holds: bool) -> String {
         let phrase = match condition {
             Condition::Text(_, condition) => self.text(condition, holds),
-            Condition::Peerhost(condition) => self.host(condition, holds),
-            Condition::Sockport(condition) | Condition::Peerport(condition) => port(condition, holds),
-            Condition::IsSuperuser(expected) | Condition::Anonymous(expected) => {
-                Phrase::one(Verb::Is, true, (*expected == holds).to_string())
-            }
+            Condition::Host(_, condition) => self.host(condition, holds),
+            Condition::Port(_, condition) => port(condition, holds),
+            Condition::Flag(_, expected) => Phrase::one(Verb::Is, true, (*expected == holds).to_string()),
         };
         phrase.to_string()
     }
@@ -121,7 +120,8 @@ impl<'p> Words<'p> {
             Who::Named(named) => json!(named.name),
             Who::Any(each) => each.iter().map(|who| self.who_json(who)).collect(),
             Who::All(conditions) => {
-                let entry = |condition| (field(condition).to_owned(), self.condition_json(condition));
+                let entry =
+                    |condition: &Condition| (condition.field().name().to_owned(), self.condition_json(condition));
                 Value::Object(conditions.iter().map(entry).collect::<Map<_, _>>())
             }
             // As the rule says it, beside whom it is about.
@@ -133,9 +133,9 @@ impl<'p> Words<'p> {
     pub fn condition_json(self, condition: &Condition) -> Value {
         match condition {
             Condition::Text(_, condition) => self.text_json(condition),
-            Condition::Peerhost(condition) => self.host_json(condition),
-            Condition::Sockport(condition) | Condition::Peerport(condition) => port_json(condition),
-            Condition::IsSuperuser(expected) | Condition::Anonymous(expected) => json!(expected),
+            Condition::Host(_, condition) => self.host_json(condition),
+            Condition::Port(_, condition) => port_json(condition),
+            Condition::Flag(_, expected) => json!(expected),
         }
     }
 
@@ -180,44 +180,9 @@ fn port_json(condition: &PortCondition) -> Value {
 /// What a rule with `when` asks for, beside the fields of the client.
 pub const TIME: &str = "at";
 
-/// The name of the field that a condition is on.
-pub fn field(condition: &Condition) -> &'static str {
-    match condition {
-        Condition::Text(field, _) => field.name(),
-        Condition::Peerhost(_) => "peerhost",
-        Condition::Sockport(_) => "sockport",
-        Condition::Peerport(_) => "peerport",
-        Condition::IsSuperuser(_) => "is_superuser",
-        Condition::Anonymous(_) => "anonymous",
-    }
-}
-
-impl TextField {
-    /// The field's name, as the policy spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            TextField::Clientid => "clientid",
-            TextField::Username => "username",
-            TextField::Protocol => "protocol",
-            TextField::Mountpoint => "mountpoint",
-            TextField::Node => "node",
-            TextField::Cluster => "cluster",
-            TextField::Cn => "cn",
-            TextField::Dn => "dn",
-        }
-    }
-}
-
 /// The client's value of the field that a condition is on; the empty text where the broker does not tell it.
 pub fn value(condition: &Condition, client: &Client<'_>) -> String {
-    match condition {
-        Condition::Text(field, _) => field.of(client).unwrap_or_default().to_owned(),
-        Condition::Peerhost(_) => client.peerhost.to_string(),
-        Condition::Sockport(_) => client.sockport.to_string(),
-        Condition::Peerport(_) => client.extra.peerport.map(|port| port.to_string()).unwrap_or_default(),
-        Condition::IsSuperuser(_) => client.is_superuser.to_string(),
-        Condition::Anonymous(_) => client.anonymous.to_string(),
-    }
+    condition.field().of(client).map(|value| value.to_string()).unwrap_or_default()
 }
 
 /// The pattern in words: a filter in quotes, a glob or a regex with that word before it.

@@ -225,7 +225,7 @@ impl<'p> Asking<'_, 'p> {
     fn mismatch(&self, condition: &Condition, kind: Option<&'p str>) -> Mismatch<'p> {
         Mismatch {
             kind,
-            field: show::field(condition),
+            field: condition.field().name(),
             value: show::value(condition, self.client),
             wanted: self.words.condition_json(condition),
             said: self.words.of_client(condition, self.client),

@@ -8,7 +8,7 @@
 use std::net::IpAddr;
 
 use super::lists::{List, Lists, Uses, canonical_network};
-use super::model::{Condition, HostCondition, ListId, PortCondition, TextCondition, TextField, Who};
+use super::model::{Condition, HostCondition, ListId, PortCondition, TextCondition, Who};
 use super::show;
 use super::when::When;
 use crate::event::{Client, Peerhost};
@@ -135,7 +135,7 @@ impl Who {
             Who::Any(each) => each.iter().for_each(|who| who.uses(found)),
             Who::All(conditions) => {
                 for condition in conditions {
-                    let networks = matches!(condition, Condition::Peerhost(_));
+                    let networks = matches!(condition, Condition::Host(..));
                     let mut lists = Vec::new();
                     condition.lists(&mut lists);
                     found.extend(lists.into_iter().map(|list| (list, Uses { text: !networks, networks })));
@@ -208,70 +208,46 @@ impl Condition {
             Condition::Text(field, condition) => field
                 .of(client)
                 .map_or(Holds::CannotTell, |value| condition.holds_within(value, identity(client), lists, work)),
-            Condition::Peerhost(condition) => condition.holds_within(client.peerhost, lists, work),
-            Condition::Sockport(condition) => condition.holds(client.sockport).into(),
-            Condition::Peerport(condition) => {
-                client.extra.peerport.map_or(Holds::CannotTell, |port| condition.holds(port).into())
+            Condition::Host(field, condition) => {
+                field.of(client).map_or(Holds::CannotTell, |host| condition.holds_within(host, lists, work))
             }
-            Condition::IsSuperuser(expected) => (client.is_superuser == *expected).into(),
-            Condition::Anonymous(expected) => (client.anonymous == *expected).into(),
+            Condition::Port(field, condition) => {
+                field.of(client).map_or(Holds::CannotTell, |port| condition.holds(port).into())
+            }
+            Condition::Flag(field, expected) => {
+                field.of(client).map_or(Holds::CannotTell, |flag| (flag == *expected).into())
+            }
         }
     }
 
     /// The field that it is on, where the broker does not tell it.
     fn untold(&self, client: &Client<'_>) -> Option<&'static str> {
-        let is_told = match self {
-            Condition::Text(field, _) => field.of(client).is_some(),
-            Condition::Peerport(_) => client.extra.peerport.is_some(),
-            Condition::Peerhost(_) | Condition::Sockport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
-                true
-            }
-        };
-        (!is_told).then(|| show::field(self))
+        let field = self.field();
+        field.of(client).is_none().then(|| field.name())
     }
 
     /// Adds the lists that it names.
     pub(super) fn lists(&self, found: &mut Vec<ListId>) {
         match self {
             Condition::Text(_, condition) => condition.lists(found),
-            Condition::Peerhost(condition) => condition.lists(found),
-            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {}
+            Condition::Host(_, condition) => condition.lists(found),
+            Condition::Port(..) | Condition::Flag(..) => {}
         }
     }
 
     fn cost_of_patterns(&self) -> Steps {
         match self {
             Condition::Text(_, condition) => condition.cost_of_patterns(),
-            Condition::Peerhost(condition) => condition.cost_of_patterns(),
-            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
-                Steps::default()
-            }
+            Condition::Host(_, condition) => condition.cost_of_patterns(),
+            Condition::Port(..) | Condition::Flag(..) => Steps::default(),
         }
     }
 
     fn cost(&self) -> Cost {
         match self {
             Condition::Text(_, condition) => condition.cost(),
-            Condition::Peerhost(condition) => condition.cost(),
-            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {
-                Cost::Compare
-            }
-        }
-    }
-}
-
-impl TextField {
-    /// The field's value; `None` where the broker does not tell it.
-    pub fn of<'a>(self, client: &Client<'a>) -> Option<&'a str> {
-        match self {
-            TextField::Clientid => Some(client.clientid),
-            TextField::Username => Some(client.username),
-            TextField::Protocol => Some(client.protocol),
-            TextField::Mountpoint => Some(client.mountpoint),
-            TextField::Node => Some(client.node),
-            TextField::Cluster => client.extra.cluster,
-            TextField::Cn => client.extra.cn,
-            TextField::Dn => client.extra.dn,
+            Condition::Host(_, condition) => condition.cost(),
+            Condition::Port(..) | Condition::Flag(..) => Cost::Compare,
         }
     }
 }

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::secret::Secret;
 use crate::policy::declare::{choice, record};
 use crate::policy::decode::{At, Cx, Decode, Named, OneOrMany, Text};
-use crate::policy::raw::Port;
+use crate::policy::model::{FieldDescriptions, FlagFields, HostFields, PortFields, TextFields};
+use crate::policy::raw::{FieldForms, FieldKeys, Port};
 use crate::policy::yaml::{Node, Yaml};
 
 record! {
@@ -43,34 +44,8 @@ record! {
 record! {
     /// A client.
     Client("a client") {
-        /// The MQTT client identifier.
-        optional clientid: Text,
-        /// The user name (default: none, which is the empty text).
-        optional username: Text,
-        /// The address that the client connects from (default: 192.0.2.1, which is nobody's).
-        optional peerhost: Text,
-        /// The listener's port (default: 1883).
-        optional sockport: Port,
-        /// `mqtt`, `mqtt-sn`, `coap` and so on (default: mqtt).
-        optional protocol: Text,
-        /// The prefix that the broker puts before the client's topics (default: none).
-        optional mountpoint: Text,
-        /// The broker node (default: emqx@127.0.0.1).
-        optional node: Text,
-        /// The name of the broker's cluster (default: emqxcl; not told, where a broker of the policy does not tell it).
-        optional cluster: Text,
-        /// The port that the client connects from (default: 49152; not told, where a broker of the policy does not tell it).
-        optional peerport: Port,
-        /// The common name in the client's certificate (default: none, which is the empty text; not told, where a broker of
-        /// the policy does not tell it).
-        optional cn: Text,
-        /// The subject of the client's certificate (default: none, which is the empty text; not told, where a broker of the
-        /// policy does not tell it).
-        optional dn: Text,
-        /// The broker's superuser flag (default: false).
-        optional is_superuser: bool,
-        /// Whether the broker let the client in without a decision of its own (default: false).
-        optional anonymous: bool,
+        /// Its fields.
+        client fields: FieldKeys<TestForms>,
         /// When the client asks, where a rule says when it matches: `2026-12-01T18:00+01:00`, `2026-12-01T17:00Z` or
         /// `2026-12-01T18:00[Europe/Berlin]` (default: the file's `at`).
         optional at: Text,
@@ -97,32 +72,8 @@ record! {
         optional would: Would,
         /// Who asks, in the place of the test's client.
         optional client: OneOrMany<WhichClient>,
-        /// The MQTT client identifier.
-        optional clientid: Text,
-        /// The user name.
-        optional username: Text,
-        /// The address that the client connects from.
-        optional peerhost: Text,
-        /// The listener's port.
-        optional sockport: Port,
-        /// `mqtt`, `mqtt-sn`, `coap` and so on.
-        optional protocol: Text,
-        /// The prefix that the broker puts before the client's topics.
-        optional mountpoint: Text,
-        /// The broker node.
-        optional node: Text,
-        /// The name of the broker's cluster.
-        optional cluster: Text,
-        /// The port that the client connects from.
-        optional peerport: Port,
-        /// The common name in the client's certificate.
-        optional cn: Text,
-        /// The subject of the client's certificate.
-        optional dn: Text,
-        /// The broker's superuser flag.
-        optional is_superuser: bool,
-        /// Whether the broker let the client in without a decision of its own.
-        optional anonymous: bool,
+        /// The fields of the client that it has otherwise.
+        client fields: FieldKeys<LineForms>,
         /// When the client asks.
         optional at: Text,
     }
@@ -179,45 +130,70 @@ impl JsonSchema for WhichClient {
     }
 }
 
-/// What is said of a client, in one place or in several.
-macro_rules! fields {
-    ($($field:ident: $type:ty,)*) => {
-        /// What is said of a client.
-        #[derive(Debug, Default, Clone, Copy)]
-        pub(super) struct Fields<'r> {
-            $(pub(super) $field: Option<&'r At<$type>>,)*
-        }
+/// What stands under the keys of a client's fields in a test file: their values.
+macro_rules! value_forms {
+    ($($(#[doc = $about:literal])+ $forms:ident: $description:ident;)*) => {$(
+        $(#[doc = $about])+
+        #[derive(Debug)]
+        pub(super) enum $forms {}
 
-        impl<'r> Fields<'r> {
-            pub(super) fn of_client(client: &'r Client) -> Self {
-                Fields { $($field: client.$field.as_ref(),)* }
-            }
+        impl FieldForms for $forms {
+            type Text = Text;
+            type Host = Text;
+            type Port = Port;
+            type Flag = bool;
 
-            pub(super) fn of_line(line: &'r Expectation) -> Self {
-                Fields { $($field: line.$field.as_ref(),)* }
-            }
-
-            /// These, and the others where these say nothing.
-            pub(super) fn or(self, others: Self) -> Self {
-                Fields { $($field: self.$field.or(others.$field),)* }
+            fn description(all: &'static FieldDescriptions) -> &'static str {
+                all.$description
             }
         }
-    };
+    )*};
 }
 
-fields! {
-    clientid: Text,
-    username: Text,
-    peerhost: Text,
-    sockport: Port,
-    protocol: Text,
-    mountpoint: Text,
-    node: Text,
-    cluster: Text,
-    peerport: Port,
-    cn: Text,
-    dn: Text,
-    is_superuser: bool,
-    anonymous: bool,
-    at: Text,
+value_forms! {
+    /// Of a client.
+    TestForms: test;
+    /// Of an expectation.
+    LineForms: line;
+}
+
+/// What is said of a client, in one place or in several.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Fields<'r> {
+    pub(super) texts: TextFields<Option<&'r At<Text>>>,
+    pub(super) hosts: HostFields<Option<&'r At<Text>>>,
+    pub(super) ports: PortFields<Option<&'r At<Port>>>,
+    pub(super) flags: FlagFields<Option<&'r At<bool>>>,
+    pub(super) at: Option<&'r At<Text>>,
+}
+
+impl<'r> Fields<'r> {
+    pub(super) fn of_client(client: &'r Client) -> Self {
+        Fields { at: client.at.as_ref(), ..Fields::of_keys(&client.fields) }
+    }
+
+    pub(super) fn of_line(line: &'r Expectation) -> Self {
+        Fields { at: line.at.as_ref(), ..Fields::of_keys(&line.fields) }
+    }
+
+    fn of_keys<F: FieldForms<Text = Text, Host = Text, Port = Port, Flag = bool>>(keys: &'r FieldKeys<F>) -> Self {
+        Fields {
+            texts: TextFields::each(|field| keys.texts.get(field).as_ref()),
+            hosts: HostFields::each(|field| keys.hosts.get(field).as_ref()),
+            ports: PortFields::each(|field| keys.ports.get(field).as_ref()),
+            flags: FlagFields::each(|field| keys.flags.get(field).as_ref()),
+            at: None,
+        }
+    }
+
+    /// These, and the others where these say nothing.
+    pub(super) fn or(self, others: Self) -> Self {
+        Fields {
+            texts: TextFields::each(|field| self.texts.get(field).or(*others.texts.get(field))),
+            hosts: HostFields::each(|field| self.hosts.get(field).or(*others.hosts.get(field))),
+            ports: PortFields::each(|field| self.ports.get(field).or(*others.ports.get(field))),
+            flags: FlagFields::each(|field| self.flags.get(field).or(*others.flags.get(field))),
+            at: self.at.or(others.at),
+        }
+    }
 }

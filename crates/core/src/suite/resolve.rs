@@ -4,21 +4,18 @@ use super::raw::{self, Fields, WhichClient};
 use super::secret::Secret;
 use super::{Case, Expected, Question, Test};
 use crate::decision::{RESERVED, Verdict};
-use crate::event::owned::{OwnedClient, OwnedExtra, OwnedPeerhost};
+use crate::event::owned::OwnedClient;
 use crate::event::{Action, Extra, Peerhost};
 use crate::policy::Policy;
 use crate::policy::codes::Code;
 use crate::policy::decode::{At, Cx, Named, OneOrMany, Placed, Text, listed};
 use crate::policy::diag::{Diagnostic, quote};
+use crate::policy::model::TextField;
 use crate::policy::span::{Lines, Span};
 use crate::policy::when::moment::{self, Edge};
 
 /// The most cases of one file, every client and topic counted.
 const MOST_CASES: usize = 100_000;
-
-/// An address that is reserved for documentation, so that no rule lets it in by accident.
-const PEERHOST: &str = "192.0.2.1";
-const NODE: &str = "emqx@127.0.0.1";
 
 /// The tests of a file. They mean nothing where `cx` has errors afterwards.
 pub(super) fn resolve(
@@ -150,46 +147,49 @@ impl<'r> Resolver<'r, '_, '_> {
     }
 
     fn client(&mut self, fields: Fields<'r>, line: Span) -> Option<OwnedClient> {
-        let text = |field: Option<&At<Text>>, default: &str| -> Box<str> {
-            field.map_or(default, |at| at.value.value.as_str()).into()
-        };
-        let told = |field: Option<&At<Text>>, usual: Option<&str>| -> Option<Box<str>> {
-            field.map(|at| at.value.value.as_str()).or(usual).map(Box::from)
-        };
-        let Some(clientid) = fields.clientid else {
+        let Some(clientid) = fields.texts.get(TextField::Clientid) else {
             if self.sound {
                 let diagnostic = Diagnostic::new(Code::MissingKey, line, "whoever asks this needs a `clientid`");
                 self.cx.push(diagnostic.help("give the test a client: `client: { clientid: dev-0001 }`"));
             }
             return None;
         };
-        Some(OwnedClient {
-            clientid: clientid.value.value.as_str().into(),
-            username: text(fields.username, ""),
-            peerhost: self.peerhost(fields.peerhost)?,
-            sockport: fields.sockport.map_or(1883, |at| at.value.0),
-            protocol: text(fields.protocol, "mqtt"),
-            mountpoint: text(fields.mountpoint, ""),
-            node: text(fields.node, NODE),
-            is_superuser: fields.is_superuser.is_some_and(|at| at.value),
-            anonymous: fields.anonymous.is_some_and(|at| at.value),
-            extra: OwnedExtra {
-                cluster: told(fields.cluster, self.usual.cluster),
-                peerport: fields.peerport.map(|at| at.value.0).or(self.usual.peerport),
-                cn: told(fields.cn, self.usual.cn),
-                dn: told(fields.dn, self.usual.dn),
-                at: match fields.at {
-                    Some(at) => Some(moment_of(at, self.cx)?),
-                    None => self.at,
-                },
-            },
-        })
+        let mut client = OwnedClient { extra: self.usual.into(), ..OwnedClient::named(&clientid.value.value) };
+        for (field, given) in fields.texts.into_each() {
+            match given {
+                Some(at) => field.set(&mut client, &at.value.value),
+                None if field.told_by().is_none() => field.set(&mut client, field.traits().usual),
+                None => {}
+            }
+        }
+        for (field, given) in fields.hosts.into_each() {
+            if given.is_some() || field.told_by().is_none() {
+                field.set(&mut client, self.host(given, field.traits().usual)?);
+            }
+        }
+        for (field, given) in fields.ports.into_each() {
+            match given {
+                Some(at) => field.set(&mut client, at.value.0),
+                None if field.told_by().is_none() => field.set(&mut client, field.traits().usual),
+                None => {}
+            }
+        }
+        for (field, given) in fields.flags.into_each() {
+            if let Some(at) = given {
+                field.set(&mut client, at.value);
+            }
+        }
+        client.extra.at = match fields.at {
+            Some(at) => Some(moment_of(at, self.cx)?),
+            None => self.at,
+        };
+        Some(client)
     }
 
-    fn peerhost(&mut self, field: Option<&At<Text>>) -> Option<OwnedPeerhost> {
-        let text = field.map_or(PEERHOST, |at| at.value.value.as_str());
+    fn host(&mut self, field: Option<&'r At<Text>>, usual: &'static str) -> Option<Peerhost<'r>> {
+        let text = field.map_or(usual, |at| at.value.value.as_str());
         match Peerhost::parse(text) {
-            Peerhost::Addr(address) => Some(OwnedPeerhost::Addr(address)),
+            host @ Peerhost::Addr(_) => Some(host),
             Peerhost::Other(_) => {
                 let message = format!("{} is no IP address", quote(text));
                 let span = field.map(|at| at.span).unwrap_or_default();

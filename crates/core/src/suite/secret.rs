@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::policy::decode::{Cx, Decode, Text};
+use crate::policy::model::ClientField;
 use crate::policy::span::Span;
 use crate::policy::traps::{comment_after, comment_instead};
 use crate::policy::yaml::{Node, Yaml};
@@ -138,7 +139,7 @@ fn is_public(line: &str) -> bool {
     let mut any = false;
     keys.all(|key| {
         any = true;
-        PUBLIC.contains(&key) || ["policy", "lists", "clients", "tests", "name", "expect"].contains(&key)
+        is_public_key(key) || ["policy", "lists", "clients", "tests", "name", "expect"].contains(&key)
     }) && any
 }
 
@@ -196,7 +197,7 @@ impl Finder<'_> {
     fn expectation(&mut self, line: &Yaml) {
         let Node::Map(entries) = &line.node else { return self.secret(line) };
         for (key, value) in entries {
-            let known = matches!(&key.node, Node::Text(name) if PUBLIC.contains(&&**name));
+            let known = matches!(&key.node, Node::Text(name) if is_public_key(name));
             if !known {
                 self.secret(value);
             }
@@ -251,27 +252,9 @@ impl Finder<'_> {
     }
 }
 
-/// The keys of an expectation whose values are no passwords.
-const PUBLIC: &[&str] = &[
-    "publish",
-    "subscribe",
-    "allow",
-    "deny",
-    "ignore",
-    "would",
-    "client",
-    "clientid",
-    "username",
-    "peerhost",
-    "sockport",
-    "protocol",
-    "mountpoint",
-    "node",
-    "cluster",
-    "peerport",
-    "cn",
-    "dn",
-    "is_superuser",
-    "anonymous",
-    "at",
-];
+/// The keys of an expectation, beside those of a client's fields, whose values are no passwords.
+const PUBLIC: &[&str] = &["publish", "subscribe", "allow", "deny", "ignore", "would", "client", "at"];
+
+fn is_public_key(key: &str) -> bool {
+    PUBLIC.contains(&key) || ClientField::NAMES.contains(&key)
+}

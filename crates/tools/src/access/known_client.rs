@@ -4,27 +4,22 @@ use std::sync::Arc;
 
 use exhook_policy_core::event::{Client, Peerhost};
 use exhook_policy_core::policy::lists::Lists;
-use exhook_policy_core::policy::model::{Condition, HostCondition, PortCondition, TextCondition, TextField, Who};
+use exhook_policy_core::policy::model::{
+    ClientField, Condition, FieldValue, FlagFields, HostCondition, HostFields, PortCondition, PortFields,
+    TextCondition, TextField, TextFields, Who,
+};
 use exhook_policy_core::policy::who::Holds;
 use exhook_policy_core::text::{Placeholder, Template, Work};
 
 /// A client of which some fields are known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of `Client` and `Extra`")]
+#[expect(missing_docs, reason = "the fields are those of `ClientField`, by their kinds")]
 pub struct KnownClient<'a> {
-    pub clientid: Option<&'a str>,
-    pub username: Option<&'a str>,
-    pub peerhost: Option<Peerhost<'a>>,
-    pub sockport: Option<u16>,
-    pub protocol: Option<&'a str>,
-    pub mountpoint: Option<&'a str>,
-    pub node: Option<&'a str>,
-    pub cluster: Option<&'a str>,
-    pub peerport: Option<u16>,
-    pub cn: Option<&'a str>,
-    pub dn: Option<&'a str>,
-    pub is_superuser: Option<bool>,
-    pub anonymous: Option<bool>,
+    pub texts: TextFields<Option<&'a str>>,
+    pub hosts: HostFields<Option<Peerhost<'a>>>,
+    pub ports: PortFields<Option<u16>>,
+    pub flags: FlagFields<Option<bool>>,
+    /// When it asks, Unix milliseconds.
     pub at: Option<i64>,
 }
 
@@ -42,43 +37,45 @@ pub enum PartialMatch<T> {
 impl<'a> From<Client<'a>> for KnownClient<'a> {
     fn from(client: Client<'a>) -> Self {
         KnownClient {
-            clientid: Some(client.clientid),
-            username: Some(client.username),
-            peerhost: Some(client.peerhost),
-            sockport: Some(client.sockport),
-            protocol: Some(client.protocol),
-            mountpoint: Some(client.mountpoint),
-            node: Some(client.node),
-            cluster: client.extra.cluster,
-            peerport: client.extra.peerport,
-            cn: client.extra.cn,
-            dn: client.extra.dn,
-            is_superuser: Some(client.is_superuser),
-            anonymous: Some(client.anonymous),
+            texts: TextFields::each(|field| field.of(&client)),
+            hosts: HostFields::each(|field| field.of(&client)),
+            ports: PortFields::each(|field| field.of(&client)),
+            flags: FlagFields::each(|field| field.of(&client)),
             at: client.extra.at,
         }
     }
 }
 
 impl<'a> KnownClient<'a> {
-    fn text(&self, field: TextField) -> Option<&'a str> {
+    /// The field's value, where it is known.
+    pub fn field(&self, field: ClientField) -> Option<FieldValue<'a>> {
         match field {
-            TextField::Clientid => self.clientid,
-            TextField::Username => self.username,
-            TextField::Protocol => self.protocol,
-            TextField::Mountpoint => self.mountpoint,
-            TextField::Node => self.node,
-            TextField::Cluster => self.cluster,
-            TextField::Cn => self.cn,
-            TextField::Dn => self.dn,
+            ClientField::Text(field) => self.texts.get(field).map(FieldValue::Text),
+            ClientField::Host(field) => self.hosts.get(field).map(FieldValue::Host),
+            ClientField::Port(field) => self.ports.get(field).map(FieldValue::Port),
+            ClientField::Flag(field) => self.flags.get(field).map(FieldValue::Flag),
         }
+    }
+
+    /// The same without some of its fields.
+    #[must_use]
+    pub fn without(mut self, hides: impl Fn(ClientField) -> bool) -> Self {
+        for field in ClientField::ALL.iter().filter(|field| hides(**field)) {
+            match field {
+                ClientField::Text(field) => *self.texts.get_mut(*field) = None,
+                ClientField::Host(field) => *self.hosts.get_mut(*field) = None,
+                ClientField::Port(field) => *self.ports.get_mut(*field) = None,
+                ClientField::Flag(field) => *self.flags.get_mut(*field) = None,
+            }
+        }
+        self
     }
 
     /// What the placeholder stands for, where that is known.
     pub fn value(&self, placeholder: Placeholder) -> Option<&'a str> {
         match placeholder {
-            Placeholder::Clientid => self.clientid,
-            Placeholder::Username => self.username,
+            Placeholder::Clientid => *self.texts.get(TextField::Clientid),
+            Placeholder::Username => *self.texts.get(TextField::Username),
         }
     }
 
@@ -94,23 +91,16 @@ impl<'a> KnownClient<'a> {
         for condition in conditions {
             match condition {
                 Condition::Text(field, TextCondition::Equals(template)) => {
-                    let place = match field {
-                        TextField::Clientid => &mut self.clientid,
-                        TextField::Username => &mut self.username,
-                        TextField::Protocol => &mut self.protocol,
-                        TextField::Mountpoint => &mut self.mountpoint,
-                        TextField::Node => &mut self.node,
-                        TextField::Cluster => &mut self.cluster,
-                        TextField::Cn => &mut self.cn,
-                        TextField::Dn => &mut self.dn,
-                    };
+                    let place = self.texts.get_mut(*field);
                     *place = place.or(template.as_literal());
                 }
-                Condition::Sockport(PortCondition::Is(port)) => self.sockport = self.sockport.or(Some(*port)),
-                Condition::Peerport(PortCondition::Is(port)) => self.peerport = self.peerport.or(Some(*port)),
-                Condition::IsSuperuser(flag) => self.is_superuser = self.is_superuser.or(Some(*flag)),
-                Condition::Anonymous(flag) => self.anonymous = self.anonymous.or(Some(*flag)),
-                Condition::Text(..) | Condition::Sockport(_) | Condition::Peerport(_) | Condition::Peerhost(_) => {}
+                Condition::Port(field, PortCondition::Is(port)) => {
+                    self.ports.get_mut(*field).get_or_insert(*port);
+                }
+                Condition::Flag(field, flag) => {
+                    self.flags.get_mut(*field).get_or_insert(*flag);
+                }
+                Condition::Text(..) | Condition::Host(..) | Condition::Port(..) => {}
             }
         }
         self
@@ -149,12 +139,10 @@ impl<'a> KnownClient<'a> {
             Who::Any(each) => each.iter().any(|who| self.says_of(who)),
             Who::During(_, who) => self.at.is_some() || self.says_of(who),
             Who::All(conditions) => conditions.iter().any(|condition| match condition {
-                Condition::Text(field, condition) => self.text(*field).is_some() || self.fills(condition),
-                Condition::Peerhost(_) => self.peerhost.is_some(),
-                Condition::Sockport(_) => self.sockport.is_some(),
-                Condition::Peerport(_) => self.peerport.is_some(),
-                Condition::IsSuperuser(_) => self.is_superuser.is_some(),
-                Condition::Anonymous(_) => self.anonymous.is_some(),
+                Condition::Text(field, condition) => self.texts.get(*field).is_some() || self.fills(condition),
+                Condition::Host(field, _) => self.hosts.get(*field).is_some(),
+                Condition::Port(field, _) => self.ports.get(*field).is_some(),
+                Condition::Flag(field, _) => self.flags.get(*field).is_some(),
             }),
         }
     }
@@ -171,29 +159,30 @@ impl<'a> KnownClient<'a> {
     }
 
     fn match_condition(&self, condition: &Condition) -> PartialMatch<Condition> {
-        let of_port = |port: &PortCondition, known: Option<u16>| match known {
-            Some(known) => decided(port.holds(known)),
-            None => PartialMatch::Open(condition.clone()),
-        };
-        let flag = |known: Option<bool>, expected: bool| match known {
-            Some(known) => decided(known == expected),
-            None => PartialMatch::Open(condition.clone()),
-        };
         match condition {
-            Condition::Text(field, text) => match (self.text(*field), self.match_text(text, self.text(*field))) {
-                // What is known of one field may be asked of the other.
-                (Some(value), PartialMatch::Open(TextCondition::Equals(template)))
-                    if template.as_placeholder().is_some() =>
-                {
-                    other_field(&template, value)
+            Condition::Text(field, text) => {
+                let value = *self.texts.get(*field);
+                match (value, self.match_text(text, value)) {
+                    // What is known of one field may be asked of the other.
+                    (Some(value), PartialMatch::Open(TextCondition::Equals(template)))
+                        if template.as_placeholder().is_some() =>
+                    {
+                        other_field(&template, value)
+                    }
+                    (_, left) => left.map(|left| Condition::Text(*field, left)),
                 }
-                (_, left) => left.map(|left| Condition::Text(*field, left)),
+            }
+            Condition::Host(field, host) => {
+                match_host(host, *self.hosts.get(*field)).map(|left| Condition::Host(*field, left))
+            }
+            Condition::Port(field, port) => match *self.ports.get(*field) {
+                Some(known) => decided(port.holds(known)),
+                None => PartialMatch::Open(condition.clone()),
             },
-            Condition::Peerhost(host) => self.match_host(host).map(Condition::Peerhost),
-            Condition::Sockport(port) => of_port(port, self.sockport),
-            Condition::Peerport(port) => of_port(port, self.peerport),
-            Condition::IsSuperuser(expected) => flag(self.is_superuser, *expected),
-            Condition::Anonymous(expected) => flag(self.anonymous, *expected),
+            Condition::Flag(field, expected) => match *self.flags.get(*field) {
+                Some(known) => decided(known == *expected),
+                None => PartialMatch::Open(condition.clone()),
+            },
         }
     }
 
@@ -225,25 +214,25 @@ impl<'a> KnownClient<'a> {
             TextCondition::Any(each) => any(each.iter().map(|one| self.match_text(one, value)), TextCondition::Any),
         }
     }
+}
 
-    fn match_host(&self, condition: &HostCondition) -> PartialMatch<HostCondition> {
-        match condition {
-            HostCondition::Address(_) | HostCondition::Network(_) | HostCondition::Matches(_) => match self.peerhost {
-                Some(peerhost) => match condition.holds(peerhost, &Lists::default()) {
-                    Holds::Yes => PartialMatch::Yes,
-                    Holds::No => PartialMatch::No,
-                    Holds::CannotTell => PartialMatch::Open(condition.clone()),
-                },
-                None => PartialMatch::Open(condition.clone()),
+fn match_host(condition: &HostCondition, known: Option<Peerhost<'_>>) -> PartialMatch<HostCondition> {
+    match condition {
+        HostCondition::Address(_) | HostCondition::Network(_) | HostCondition::Matches(_) => match known {
+            Some(peerhost) => match condition.holds(peerhost, &Lists::default()) {
+                Holds::Yes => PartialMatch::Yes,
+                Holds::No => PartialMatch::No,
+                Holds::CannotTell => PartialMatch::Open(condition.clone()),
             },
-            HostCondition::In(_) => PartialMatch::Open(condition.clone()),
-            HostCondition::Not(inner) => match self.match_host(inner) {
-                PartialMatch::No => PartialMatch::Yes,
-                PartialMatch::Open(inner) => PartialMatch::Open(HostCondition::Not(Box::new(inner))),
-                PartialMatch::Yes => PartialMatch::No,
-            },
-            HostCondition::Any(each) => any(each.iter().map(|one| self.match_host(one)), HostCondition::Any),
-        }
+            None => PartialMatch::Open(condition.clone()),
+        },
+        HostCondition::In(_) => PartialMatch::Open(condition.clone()),
+        HostCondition::Not(inner) => match match_host(inner, known) {
+            PartialMatch::No => PartialMatch::Yes,
+            PartialMatch::Open(inner) => PartialMatch::Open(HostCondition::Not(Box::new(inner))),
+            PartialMatch::Yes => PartialMatch::No,
+        },
+        HostCondition::Any(each) => any(each.iter().map(|one| match_host(one, known)), HostCondition::Any),
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 use exhook_policy_core::decision::{DEFAULT, Mode, Verdict};
 use exhook_policy_core::event::{Action, Client};
 use exhook_policy_core::policy::lists::Lists;
-use exhook_policy_core::policy::model::{AclRule, Who};
+use exhook_policy_core::policy::model::{AclRule, ClientField, Who};
 use exhook_policy_core::policy::who::Holds;
 use exhook_policy_core::policy::{Found, Policy};
 use exhook_policy_core::text::Identity;
@@ -80,17 +80,10 @@ fn asked() -> impl Strategy<Value = (Action, String)> {
 
 /// A client of whom some fields are hidden.
 fn hidden<'a>(client: &Client<'a>, hide: [bool; 7]) -> KnownClient<'a> {
+    const HIDDEN: [&str; 6] = ["clientid", "username", "peerhost", "sockport", "cn", "peerport"];
     let all = KnownClient::from(*client);
-    KnownClient {
-        clientid: all.clientid.filter(|_| !hide[0]),
-        username: all.username.filter(|_| !hide[1]),
-        peerhost: all.peerhost.filter(|_| !hide[2]),
-        sockport: all.sockport.filter(|_| !hide[3]),
-        cn: all.cn.filter(|_| !hide[4]),
-        peerport: all.peerport.filter(|_| !hide[5]),
-        at: all.at.filter(|_| !hide[6]),
-        ..all
-    }
+    let hides = |field: ClientField| HIDDEN.iter().zip(hide).any(|(name, hides)| hides && field.name() == *name);
+    KnownClient { at: all.at.filter(|_| !hide[6]), ..all.without(hides) }
 }
 
 proptest! {

@@ -165,8 +165,10 @@ fn taken_topics(
     if Placeholder::ALL.into_iter().any(unknown) {
         return TakenTopics::Some;
     }
-    let identity =
-        Identity { clientid: known.clientid.unwrap_or_default(), username: known.username.unwrap_or_default() };
+    let identity = Identity {
+        clientid: known.value(Placeholder::Clientid).unwrap_or_default(),
+        username: known.value(Placeholder::Username).unwrap_or_default(),
+    };
     if !taking.patterns(action).touch(&request, identity) {
         TakenTopics::None
     } else if surely && taking.patterns(action).cover(&request, identity) {

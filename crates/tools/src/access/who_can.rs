@@ -5,9 +5,10 @@ use super::known_client::{KnownClient, PartialMatch};
 use exhook_policy_core::decision::{DEFAULT, INVALID_TOPIC, Verdict};
 use exhook_policy_core::event::{Action, Shown};
 use exhook_policy_core::policy::Policy;
-use exhook_policy_core::policy::model::Who;
+use exhook_policy_core::policy::model::{TextField, Who};
 use exhook_policy_core::policy::show::Words;
 use exhook_policy_core::policy::who::Holds;
+use exhook_policy_core::text::Placeholder;
 use exhook_policy_core::topic::Request;
 
 /// What is asked for.
@@ -268,7 +269,10 @@ fn kind(who: &Who) -> Option<&str> {
 
 impl RequiredIdentity {
     fn known(&self) -> KnownClient<'_> {
-        KnownClient { clientid: self.clientid.as_deref(), username: self.username.as_deref(), ..KnownClient::default() }
+        let mut known = KnownClient::default();
+        *known.texts.get_mut(TextField::Clientid) = self.clientid.as_deref();
+        *known.texts.get_mut(TextField::Username) = self.username.as_deref();
+        known
     }
 }
 
@@ -292,13 +296,13 @@ impl ClientCase<'_> {
         let (own, others) = (self.known(), other.known());
         let rest = self.rest.as_ref().unwrap_or(&Who::Everyone);
         if matches!(others.match_kind(rest), PartialMatch::No)
-            || differ(own.clientid, others.clientid)
-            || differ(own.username, others.username)
+            || differ(own.value(Placeholder::Clientid), others.value(Placeholder::Clientid))
+            || differ(own.value(Placeholder::Username), others.value(Placeholder::Username))
         {
             return Overlap::None;
         }
-        let same_way = has(own.clientid, other.identity.clientid.as_deref())
-            && has(own.username, other.identity.username.as_deref());
+        let same_way = has(own.value(Placeholder::Clientid), other.identity.clientid.as_deref())
+            && has(own.value(Placeholder::Username), other.identity.username.as_deref());
         match own.match_kind(other.rest.as_ref().unwrap_or(&Who::Everyone)) {
             PartialMatch::No => Overlap::None,
             PartialMatch::Yes if same_way => Overlap::All,

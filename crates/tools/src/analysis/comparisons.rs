@@ -5,9 +5,11 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::client_kind::ClientKind;
-use super::fields::{ClientField, FieldSet};
+use super::fields::{FieldSet, SampleField};
 use super::lists::{ListOrigin, SharedLists};
-use exhook_policy_core::policy::model::{Condition, HostCondition, ListId, TextCondition, TextField, Who};
+use exhook_policy_core::policy::model::{
+    Condition, HostCondition, HostField, HostFields, ListId, TextCondition, TextField, TextFields, Who,
+};
 use exhook_policy_core::policy::when::When;
 use exhook_policy_core::policy::who::Holds;
 use exhook_policy_core::text::{Identity, Matcher, Template};
@@ -15,8 +17,8 @@ use exhook_policy_core::text::{Identity, Matcher, Template};
 /// What kinds of client ask about.
 #[derive(Debug, Default)]
 pub(super) struct FieldComparisons<'w> {
-    texts: [TextComparisons<'w>; 8],
-    pub(super) hosts: HostComparisons<'w>,
+    texts: TextFields<TextComparisons<'w>>,
+    hosts: HostFields<HostComparisons<'w>>,
     /// The times that are asked about.
     pub(super) whens: Vec<&'w Arc<When>>,
     /// The fields that are asked about.
@@ -48,7 +50,7 @@ struct PlainConditions<'w> {
     any: Vec<&'w TextCondition>,
 }
 
-/// What `peerhost` is compared with.
+/// What an address is compared with.
 #[derive(Debug, Default)]
 pub(super) struct HostComparisons<'w> {
     pub(super) conditions: Vec<&'w HostCondition>,
@@ -58,26 +60,14 @@ pub(super) struct HostComparisons<'w> {
     pub(super) external: Vec<usize>,
 }
 
-fn place(field: TextField) -> usize {
-    match field {
-        TextField::Clientid => 0,
-        TextField::Username => 1,
-        TextField::Protocol => 2,
-        TextField::Mountpoint => 3,
-        TextField::Node => 4,
-        TextField::Cluster => 5,
-        TextField::Cn => 6,
-        TextField::Dn => 7,
-    }
-}
-
 impl<'w> FieldComparisons<'w> {
     pub(super) fn of(kinds: &[ClientKind<'w>], lists: &SharedLists) -> Self {
         let mut comparisons = FieldComparisons::default();
         for kind in kinds {
             comparisons.who(kind.policy, kind.who, lists);
         }
-        for text in &mut comparisons.texts {
+        for field in TextField::ALL {
+            let text = comparisons.texts.get_mut(*field);
             for (number, plain) in (0..).zip(&text.plain) {
                 if let [TextCondition::Equals(template)] = plain.any.as_slice()
                     && let Some(literal) = template.as_literal()
@@ -89,23 +79,20 @@ impl<'w> FieldComparisons<'w> {
             sort(&mut text.inline);
             sort(&mut text.external);
         }
-        sort(&mut comparisons.hosts.inline);
-        sort(&mut comparisons.hosts.external);
+        for field in HostField::ALL {
+            let host = comparisons.hosts.get_mut(*field);
+            sort(&mut host.inline);
+            sort(&mut host.external);
+        }
         comparisons
     }
 
     pub(super) fn text(&self, field: TextField) -> &TextComparisons<'w> {
-        let [clientid, username, protocol, mountpoint, node, cluster, cn, dn] = &self.texts;
-        match field {
-            TextField::Clientid => clientid,
-            TextField::Username => username,
-            TextField::Protocol => protocol,
-            TextField::Mountpoint => mountpoint,
-            TextField::Node => node,
-            TextField::Cluster => cluster,
-            TextField::Cn => cn,
-            TextField::Dn => dn,
-        }
+        self.texts.get(field)
+    }
+
+    pub(super) fn host(&self, field: HostField) -> &HostComparisons<'w> {
+        self.hosts.get(field)
     }
 
     fn who(&mut self, policy: usize, who: &'w Who, lists: &SharedLists) {
@@ -125,7 +112,7 @@ impl<'w> FieldComparisons<'w> {
                 }
             }
             Who::During(when, who) => {
-                self.fields.insert(ClientField::At);
+                self.fields.insert(SampleField::At);
                 if !self.whens.contains(&when) {
                     self.whens.push(when);
                 }
@@ -135,15 +122,11 @@ impl<'w> FieldComparisons<'w> {
     }
 
     fn condition(&mut self, policy: usize, condition: &'w Condition, lists: &SharedLists) {
-        self.fields.insert(ClientField::of(condition));
+        self.fields.insert(condition.field().into());
         match condition {
-            Condition::Text(field, condition) => {
-                if let Some(text) = self.texts.get_mut(place(*field)) {
-                    text.add(policy, condition, lists);
-                }
-            }
-            Condition::Peerhost(condition) => self.hosts.add(policy, condition, lists),
-            Condition::Sockport(_) | Condition::Peerport(_) | Condition::IsSuperuser(_) | Condition::Anonymous(_) => {}
+            Condition::Text(field, condition) => self.texts.get_mut(*field).add(policy, condition, lists),
+            Condition::Host(field, condition) => self.hosts.get_mut(*field).add(policy, condition, lists),
+            Condition::Port(..) | Condition::Flag(..) => {}
         }
     }
 }

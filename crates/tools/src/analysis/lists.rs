@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::fields::ClientField;
+use super::fields::SampleField;
 use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::lists::{List, Lists};
 use exhook_policy_core::policy::model::{ListDef, ListId, ListSource};
@@ -14,7 +14,7 @@ pub(super) struct ListMember {
     /// Its place among the lists of [`AnalysisContext`](super::Space).
     pub(super) list: usize,
     pub(super) name: Arc<str>,
-    pub(super) field: ClientField,
+    pub(super) field: SampleField,
     pub(super) text: Box<str>,
     pub(super) holds: bool,
 }

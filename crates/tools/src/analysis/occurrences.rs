@@ -6,8 +6,9 @@
 //! username is this text or it is not.
 
 use super::comparisons::FieldComparisons;
-use super::fields::ClientField;
-use super::placeholders::{PlaceholderRelation, SinglePlaceholder, TemplateEquality, compare_templates, field_of};
+use super::placeholders::{
+    PlaceholderRelation, SinglePlaceholder, TemplateEquality, compare_templates, field_of, placeholder_of,
+};
 use exhook_policy_core::policy::model::TextField;
 use exhook_policy_core::text::Placeholder;
 
@@ -56,7 +57,7 @@ impl FieldOccurrences {
             relations: 0,
             complete: true,
         };
-        for field in ClientField::TEXTS {
+        for field in TextField::ALL.iter().copied() {
             occurrences.add_templates(field, comparisons);
         }
         for relation in relations {
@@ -82,7 +83,7 @@ impl FieldOccurrences {
                     && text.literals.is_empty()
                     && text.external.is_empty()
                     && text.templates.len() == 1
-                    && !matches!(field, TextField::Clientid | TextField::Username);
+                    && placeholder_of(field).is_none();
                 self.complete &= alone;
                 self.relations += 1;
                 continue;
@@ -135,8 +136,7 @@ impl FieldOccurrences {
     fn compose(&mut self) {
         let through = |own: &[FieldOccurrence], other: &[FieldOccurrence], middle: TextField| -> Vec<FieldOccurrence> {
             let ways = own.iter().filter(|occurrence| occurrence.field == middle);
-            let beyond =
-                |occurrence: &&FieldOccurrence| !matches!(occurrence.field, TextField::Clientid | TextField::Username);
+            let beyond = |occurrence: &&FieldOccurrence| placeholder_of(occurrence.field).is_none();
             ways.flat_map(|way| {
                 other.iter().filter(beyond).map(|occurrence| FieldOccurrence {
                     field: occurrence.field,
@@ -154,15 +154,10 @@ impl FieldOccurrences {
 
     /// Where the value of a field appears, first in the field itself.
     pub(super) fn of_field(&self, field: TextField) -> Vec<FieldOccurrence> {
-        match field {
-            TextField::Clientid => self.clientid.clone(),
-            TextField::Username => self.username.clone(),
-            TextField::Protocol
-            | TextField::Mountpoint
-            | TextField::Node
-            | TextField::Cluster
-            | TextField::Cn
-            | TextField::Dn => vec![FieldOccurrence::of(field)],
+        match placeholder_of(field) {
+            Some(Placeholder::Clientid) => self.clientid.clone(),
+            Some(Placeholder::Username) => self.username.clone(),
+            None => vec![FieldOccurrence::of(field)],
         }
     }
 

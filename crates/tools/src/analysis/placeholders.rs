@@ -13,16 +13,7 @@ pub(super) fn field_of(placeholder: Placeholder) -> TextField {
 
 /// The placeholder that stands for a field.
 pub(super) fn placeholder_of(field: TextField) -> Option<Placeholder> {
-    match field {
-        TextField::Clientid => Some(Placeholder::Clientid),
-        TextField::Username => Some(Placeholder::Username),
-        TextField::Protocol
-        | TextField::Mountpoint
-        | TextField::Node
-        | TextField::Cluster
-        | TextField::Cn
-        | TextField::Dn => None,
-    }
+    field.traits().placeholder
 }
 
 /// A text with one placeholder in it, once.

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::fields::{ClientField, FieldSet};
+use super::fields::{FieldSet, SampleField};
 use super::lists::ListMember;
 use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::event::{Client, Shown};
 use exhook_policy_core::policy::lists::Lists;
-use exhook_policy_core::policy::model::TextField;
+use exhook_policy_core::policy::model::{EmptyText, FlagField, HostField, PortField, TextField};
 use exhook_policy_core::policy::when::Zone;
 
 /// Clients of which every real one of the focus is treated as one of them is.
@@ -59,7 +59,7 @@ impl Sample {
         self.members.iter().map(|member| (&*member.name, &*member.text, member.holds))
     }
 
-    fn fmt_members(&self, f: &mut fmt::Formatter<'_>, field: ClientField) -> fmt::Result {
+    fn fmt_members(&self, f: &mut fmt::Formatter<'_>, field: SampleField) -> fmt::Result {
         for (count, member) in self.members.iter().filter(|member| member.field == field).enumerate() {
             let (before, not) = (if count == 0 { " (" } else { ", " }, if member.holds { "" } else { "not " });
             write!(f, "{before}{not}in list `{}`", member.name)?;
@@ -74,36 +74,32 @@ impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let client = self.client();
         let mut before = "";
-        for field in ClientField::TEXTS.into_iter().filter(|field| self.fields.contains(ClientField::Text(*field))) {
-            match (field, field.of(&client).unwrap_or_default()) {
-                (
-                    TextField::Clientid | TextField::Username | TextField::Mountpoint | TextField::Cn | TextField::Dn,
-                    "",
-                ) => write!(f, "{before}no {}", field.name())?,
+        for field in TextField::ALL.iter().copied().filter(|field| self.fields.contains(SampleField::Text(*field))) {
+            match (field.traits().empty, field.of(&client).unwrap_or_default()) {
+                (EmptyText::Replaced | EmptyText::NoName | EmptyText::NoCertificate | EmptyText::Nothing, "") => {
+                    write!(f, "{before}no {}", field.name())?
+                }
                 (_, text) => write!(f, "{before}{} {}", field.name(), Shown(text))?,
             }
-            self.fmt_members(f, ClientField::Text(field))?;
+            self.fmt_members(f, SampleField::Text(field))?;
             before = ", ";
         }
-        if self.fields.contains(ClientField::Peerhost) {
-            write!(f, "{before}from {}", client.peerhost)?;
-            self.fmt_members(f, ClientField::Peerhost)?;
-            before = ", ";
+        for field in HostField::ALL.iter().copied().filter(|field| self.fields.contains(SampleField::Host(*field))) {
+            if let Some(host) = field.of(&client) {
+                write!(f, "{before}{} {host}", field.traits().before)?;
+                self.fmt_members(f, SampleField::Host(field))?;
+                before = ", ";
+            }
         }
-        if self.fields.contains(ClientField::Sockport) {
-            write!(f, "{before}on port {}", client.sockport)?;
-            before = ", ";
+        for field in PortField::ALL.iter().copied().filter(|field| self.fields.contains(SampleField::Port(*field))) {
+            if let Some(port) = field.of(&client) {
+                write!(f, "{before}{} {port}", field.traits().before)?;
+                before = ", ";
+            }
         }
-        if let Some(port) = client.extra.peerport.filter(|_| self.fields.contains(ClientField::Peerport)) {
-            write!(f, "{before}from port {port}")?;
-            before = ", ";
-        }
-        for (field, is, word) in [
-            (ClientField::IsSuperuser, client.is_superuser, "a superuser"),
-            (ClientField::Anonymous, client.anonymous, "anonymous"),
-        ] {
-            if self.fields.contains(field) {
-                write!(f, "{before}{}{word}", if is { "" } else { "not " })?;
+        for field in FlagField::ALL.iter().copied().filter(|field| self.fields.contains(SampleField::Flag(*field))) {
+            if let Some(is) = field.of(&client) {
+                write!(f, "{before}{}{}", if is { "" } else { "not " }, field.traits().words)?;
                 before = ", ";
             }
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::client_kind::ClientKind;
 use super::comparisons::FieldComparisons;
 use super::context::AnalysisContext;
-use super::fields::{ClientField, FieldSet};
+use super::fields::{FieldSet, SampleField};
 use super::lists::{ListMember, ListOrigin};
 use super::occurrences::{FieldOccurrence, FieldOccurrences};
 use super::peerhost_values;
@@ -21,7 +21,7 @@ use super::topic_classes::TopicClasses;
 use evaluation::{ASK, PartialClient, SampleSearch};
 use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::policy::TopicRule;
-use exhook_policy_core::policy::model::{Condition, TextCondition, TextField, Who};
+use exhook_policy_core::policy::model::{Condition, HostField, TextCondition, TextField, Who};
 use exhook_policy_core::text::{Identity, Piece, Placeholder, Template};
 use exhook_policy_core::topic::Budget;
 
@@ -66,9 +66,8 @@ fn samples<'w>(
     let comparisons = FieldComparisons::of(&kinds, &context.lists);
     let occurrences = FieldOccurrences::of(&comparisons, &topic_classes.relations);
     let uses = Placeholder::ALL.into_iter().any(|placeholder| topic_classes.uses(placeholder));
-    let shared = ClientField::TEXTS
-        .iter()
-        .any(|field| comparisons.text(*field).external.iter().any(|list| comparisons.hosts.external.contains(list)));
+    let in_hosts = |list: &usize| HostField::ALL.iter().any(|field| comparisons.host(*field).external.contains(list));
+    let shared = TextField::ALL.iter().any(|field| comparisons.text(*field).external.iter().any(in_hosts));
     let complete = occurrences.complete && (topic_classes.complete || !uses) && !shared;
     let search = SampleSearch {
         context,
@@ -92,7 +91,7 @@ fn address(who: &Who) -> usize {
 impl<'w> SampleSearch<'_, 'w, '_> {
     fn run(mut self) -> Samples {
         let mut partials = self.identities();
-        for field in ClientField::TEXTS.into_iter().filter(|field| placeholder_of(*field).is_none()) {
+        for field in TextField::ALL.iter().copied().filter(|field| placeholder_of(*field).is_none()) {
             partials = self.other_texts(partials, field);
         }
         let mut settled = Vec::new();
@@ -109,17 +108,17 @@ impl<'w> SampleSearch<'_, 'w, '_> {
         let zone = self.comparisons.whens.first().and_then(|when| when.zone());
         let mut fields = self.comparisons.fields;
         for placeholder in Placeholder::ALL.into_iter().filter(|placeholder| self.topic_classes.uses(*placeholder)) {
-            fields.insert(ClientField::Text(field_of(placeholder)));
+            fields.insert(SampleField::Text(field_of(placeholder)));
         }
-        for template in ClientField::TEXTS.iter().flat_map(|field| &self.comparisons.text(*field).templates) {
+        for template in TextField::ALL.iter().flat_map(|field| &self.comparisons.text(*field).templates) {
             for piece in template.pieces() {
                 if let Piece::Value(placeholder) = piece {
-                    fields.insert(ClientField::Text(field_of(placeholder)));
+                    fields.insert(SampleField::Text(field_of(placeholder)));
                 }
             }
         }
         for field in [TextField::Clientid, TextField::Username].into_iter().filter(|field| self.is_asked(*field)) {
-            fields.insert(ClientField::Text(field));
+            fields.insert(SampleField::Text(field));
         }
         let mut samples = Vec::new();
         for PartialClient { client, members, .. } in partials {
@@ -131,7 +130,7 @@ impl<'w> SampleSearch<'_, 'w, '_> {
     }
 
     fn is_asked(&self, field: TextField) -> bool {
-        self.comparisons.fields.contains(ClientField::Text(field)) || self.occurrences.of_field(field).len() > 1 || {
+        self.comparisons.fields.contains(SampleField::Text(field)) || self.occurrences.of_field(field).len() > 1 || {
             placeholder_of(field).is_some_and(|placeholder| self.topic_classes.uses(placeholder))
         }
     }
@@ -173,13 +172,13 @@ impl<'w> SampleSearch<'_, 'w, '_> {
         let with_username = |partial: &PartialClient, value: &str| {
             let mut partial = partial.clone();
             partial.client.username = value.into();
-            partial.known.insert(ClientField::Text(username));
+            partial.known.insert(SampleField::Text(username));
             partial
         };
         let with_clientid = |partial: &PartialClient, value: &str| {
             let mut partial = partial.clone();
             partial.client.clientid = value.into();
-            partial.known.insert(ClientField::Text(clientid));
+            partial.known.insert(SampleField::Text(clientid));
             partial
         };
         let mut candidates = Vec::new();
@@ -252,7 +251,7 @@ impl<'w> SampleSearch<'_, 'w, '_> {
     /// Fields that no placeholder stands for, but that may hold some.
     fn other_texts(&mut self, partials: Vec<PartialClient>, field: TextField) -> Vec<PartialClient> {
         let known = |mut partial: PartialClient| {
-            partial.known.insert(ClientField::Text(field));
+            partial.known.insert(SampleField::Text(field));
             partial
         };
         if !self.is_asked(field) {
@@ -277,21 +276,13 @@ impl<'w> SampleSearch<'_, 'w, '_> {
                 }
                 let comparisons_hold: Vec<bool> =
                     templates.iter().map(|template| template.equals(identity, text)).collect();
-                let others = ClientField::TEXTS.into_iter().take_while(|other| *other != field);
+                let others = TextField::ALL.iter().copied().take_while(|other| *other != field);
                 let equal_fields: Vec<bool> = others.map(|other| other.of(&client) == Some(text)).collect();
                 if !seen.insert((*class, comparisons_hold, equal_fields)) {
                     continue;
                 }
                 let mut next = known(partial.clone());
-                match field {
-                    TextField::Protocol => next.client.protocol = text.as_str().into(),
-                    TextField::Mountpoint => next.client.mountpoint = text.as_str().into(),
-                    TextField::Node => next.client.node = text.as_str().into(),
-                    TextField::Cluster => next.client.extra.cluster = Some(text.as_str().into()),
-                    TextField::Cn => next.client.extra.cn = Some(text.as_str().into()),
-                    TextField::Dn => next.client.extra.dn = Some(text.as_str().into()),
-                    TextField::Clientid | TextField::Username => {}
-                }
+                field.set(&mut next.client, text);
                 if self.allows(&next) {
                     all.push(next);
                 }
@@ -311,19 +302,16 @@ impl<'w> SampleSearch<'_, 'w, '_> {
         }
         let unsettled = open.into_iter().find_map(|(policy, condition)| match condition {
             Condition::Text(_, condition) => self.external(policy, condition, &partial.settled),
-            Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::Peerport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_) => None,
+            Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
         });
         let Some(list) = unsettled else {
             all.push(partial);
             return;
         };
         let client = partial.client.as_client();
-        let fields: Vec<TextField> = ClientField::TEXTS
-            .into_iter()
+        let fields: Vec<TextField> = TextField::ALL
+            .iter()
+            .copied()
             .filter(|field| self.comparisons.text(*field).external.contains(&list))
             .collect();
         let mut values: Vec<&str> = fields.iter().map(|field| field.of(&client).unwrap_or_default()).collect();
@@ -342,7 +330,7 @@ impl<'w> SampleSearch<'_, 'w, '_> {
             next.members.extend(fields.iter().map(|field| {
                 let text = field.of(&client).unwrap_or_default();
                 let name = self.context.lists.name(list);
-                ListMember { list, name, field: ClientField::Text(*field), text: text.into(), holds: holds(text) }
+                ListMember { list, name, field: SampleField::Text(*field), text: text.into(), holds: holds(text) }
             }));
             let Some(lists) = self.context.lists.with(&next.members, |list| next.settled.contains(&list)) else {
                 continue;

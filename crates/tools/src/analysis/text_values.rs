@@ -114,16 +114,7 @@ impl<'a, 'w> TextClassifier<'a, 'w> {
         cost: usize,
         budget: &mut Budget,
     ) {
-        let names: &[&str] = match builder.field {
-            TextField::Clientid => &["someone", "other", "another"],
-            TextField::Username => &["user", "another-user", "third-user"],
-            TextField::Protocol => &["mqtt", "other"],
-            TextField::Mountpoint => &["somewhere/"],
-            TextField::Node => &["emqx@127.0.0.1", "other@127.0.0.1"],
-            TextField::Cluster => &["emqxcl", "other-cluster"],
-            TextField::Cn => &["somebody", "somebody-else"],
-            TextField::Dn => &["CN=somebody", "CN=somebody-else"],
-        };
+        let names = builder.field.traits().examples;
         let first = names.first().copied().unwrap_or_default();
         let numbered = (1..).map(|number: u32| format!("{first}-{number}"));
         let fresh = |name: &String| !known.contains(name) && !self.is_entry(occurrences, name);
@@ -254,12 +245,7 @@ impl<'a, 'w> TextClassifier<'a, 'w> {
             }
             Who::All(conditions) => conditions.iter().find_map(|condition| match condition {
                 Condition::Text(of, condition) if *of == field => self.named(condition),
-                Condition::Text(..)
-                | Condition::Peerhost(_)
-                | Condition::Sockport(_)
-                | Condition::Peerport(_)
-                | Condition::IsSuperuser(_)
-                | Condition::Anonymous(_) => None,
+                Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
             }),
         }
     }
@@ -291,12 +277,7 @@ fn required<'w>(who: &'w Who, field: TextField, needed: &mut Vec<&'w Matcher>) {
         Who::During(_, who) => required(who, field, needed),
         Who::All(conditions) => needed.extend(conditions.iter().filter_map(|condition| match condition {
             Condition::Text(of, TextCondition::Matches(matcher)) if *of == field => Some(matcher),
-            Condition::Text(..)
-            | Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::Peerport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_) => None,
+            Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
         })),
     }
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use super::sample::Sample;
-use exhook_policy_core::event::{Action, Shown};
+use exhook_policy_core::event::{Action, Client, Shown};
 use exhook_policy_core::policy::Found;
+use exhook_policy_core::policy::model::ClientField;
 
 /// A client and what it asks.
 #[derive(Debug, Clone, Serialize)]
@@ -94,6 +95,16 @@ impl Serialize for PasswordAnswer {
     }
 }
 
+/// A client in the form of an event in JSON.
+struct ClientObject<'a>(Client<'a>);
+
+impl Serialize for ClientObject<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ClientObject(client) = self;
+        serializer.collect_map(ClientField::in_events().filter_map(|field| Some((field.name(), field.of(client)?))))
+    }
+}
+
 /// The client in the form of an event in JSON with the time, where that matters, and under `lists`
 /// what is assumed of lists.
 impl Serialize for Sample {
@@ -107,26 +118,6 @@ impl Serialize for Sample {
             lists: Vec<ListObject<'a>>,
         }
         #[derive(Serialize)]
-        struct ClientObject<'a> {
-            clientid: &'a str,
-            username: &'a str,
-            peerhost: String,
-            sockport: u16,
-            protocol: &'a str,
-            mountpoint: &'a str,
-            node: &'a str,
-            is_superuser: bool,
-            anonymous: bool,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            cluster: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            peerport: Option<u16>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            cn: Option<&'a str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            dn: Option<&'a str>,
-        }
-        #[derive(Serialize)]
         struct ListObject<'a> {
             list: &'a str,
             entry: &'a str,
@@ -134,21 +125,7 @@ impl Serialize for Sample {
         }
         let client = self.client();
         let at = client.extra.at.filter(|_| self.zone.is_some());
-        let client = ClientObject {
-            clientid: client.clientid,
-            username: client.username,
-            peerhost: client.peerhost.to_string(),
-            sockport: client.sockport,
-            protocol: client.protocol,
-            mountpoint: client.mountpoint,
-            node: client.node,
-            is_superuser: client.is_superuser,
-            anonymous: client.anonymous,
-            cluster: client.extra.cluster,
-            peerport: client.extra.peerport,
-            cn: client.extra.cn,
-            dn: client.extra.dn,
-        };
+        let client = ClientObject(client);
         let lists = self.assumed().map(|(list, entry, holds)| ListObject { list, entry, holds }).collect();
         Object { at, client, lists }.serialize(serializer)
     }

@@ -16,7 +16,7 @@ const CLIENT: Client<'_> = Client {
     node: "n@h",
     is_superuser: true,
     anonymous: false,
-    extra: Extra { cluster: Some("k"), peerport: Some(40_001), cn: Some(""), dn: None, at: None },
+    extra: Extra { cluster: Some("k"), peerport: Some(40_001), cn: Some(""), ..Extra::NONE },
 };
 
 const CLIENT_TEXT: &str = r#"{"clientid":"c\"\u0000é","username":"u","peerhost":"unix","sockport":8883,"protocol":"mqtt","mountpoint":"m/","node":"n@h","is_superuser":true,"anonymous":false,"cluster":"k","peerport":40001,"cn":""}"#;
@@ -185,7 +185,7 @@ prop_compose! {
         [cluster, cn, dn] in [(); 3].map(|()| prop::option::of(any_text())),
         peerport in prop::option::of(any::<u16>()),
     ) -> OwnedExtra {
-        OwnedExtra { cluster, peerport, cn, dn, at: None }
+        OwnedExtra { cluster, peerport, cn, dn, ..OwnedExtra::default() }
     }
 }
 

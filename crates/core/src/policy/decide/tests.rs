@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::event::{Extra, Peerhost};
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::{Condition, ListId, PortCondition, Record, Sync, TextCondition, TextField};
+use crate::policy::model::{Condition, ListId, PortCondition, PortField, Record, Sync, TextCondition, TextField};
 use crate::text::Template;
 use crate::topic::Pattern;
 use Found::{Right, Unknown, Unreadable, Wrong};
@@ -142,7 +142,7 @@ fn the_rules_can_be_read() {
 #[test]
 fn rules_are_found_by_the_names_in_them_in_the_order_of_the_file() {
     let both = Who::Any(vec![is(TextField::Clientid, "a"), is(TextField::Username, "u"), is(TextField::Clientid, "a")]);
-    let port = Condition::Sockport(PortCondition::Is(1883));
+    let port = Condition::Port(PortField::Sockport, PortCondition::Is(1883));
     let (Who::All(mut a), Who::All(b)) = (is(TextField::Clientid, "a"), is(TextField::Username, "w")) else {
         panic!("mappings");
     };

@@ -3,14 +3,17 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::{Map, json};
 
 use crate::policy::codes::Code;
-use crate::policy::declare::{choice, record};
-use crate::policy::decode::{Cx, Decode, OneOrMany, Placed, Text};
+use crate::policy::declare::choice;
+use crate::policy::decode::{Cx, Decode, OneOrMany, Placed, Seen, Text};
 use crate::policy::diag::{Diagnostic, quote};
+use crate::policy::model::{ClientField, FieldDescriptions};
 use crate::policy::span::Span;
 use crate::policy::yaml::{Node, Yaml};
 
+use super::fields::{FieldForms, FieldKeys};
 use super::untold;
 
 /// Whom a rule is about.
@@ -59,39 +62,68 @@ impl JsonSchema for Who {
     }
 }
 
-record! {
-    /// Conditions on a client. All must hold.
-    Kind("a kind of client") {
-        /// The MQTT client identifier.
-        optional clientid: Condition<Text, TextOperator>,
-        /// The user name; empty where the client gave none.
-        optional username: Condition<Text, TextOperator>,
-        /// Where the client connects from: an address or a network.
-        optional peerhost: Condition<Text, PeerhostOperator>,
-        /// The listener's port.
-        optional sockport: Condition<Port, PortOperator>,
-        /// `mqtt`, `mqtt-sn`, `coap` and so on.
-        optional protocol: Condition<Text, TextOperator>,
-        /// The prefix that the broker puts before the client's topics; empty where there is none.
-        optional mountpoint: Condition<Text, TextOperator>,
-        /// The broker node.
-        optional node: Condition<Text, TextOperator>,
-        /// The name of the broker's cluster. Brokers before 4.3.14 do not tell it.
-        optional cluster: Condition<Text, TextOperator>,
-        /// The port that the client connects from. Brokers before 5.4 do not tell it.
-        optional peerport: Condition<Port, PortOperator>,
-        /// The common name in the client's TLS certificate; empty without one. Brokers before 4.3 do not tell it.
-        optional cn: Condition<Text, TextOperator>,
-        /// The subject of the client's TLS certificate; empty without one. Brokers before 4.3 do not tell it.
-        optional dn: Condition<Text, TextOperator>,
-        /// The broker's superuser flag.
-        optional is_superuser: bool,
-        /// Whether the broker let the client in without a decision of its own.
-        optional anonymous: bool,
+/// Conditions on a client. All must hold.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    span: Span,
+    pub(crate) fields: FieldKeys<Conditions>,
+}
+
+/// In a policy, conditions stand under the keys of fields.
+#[derive(Debug)]
+pub(crate) enum Conditions {}
+
+impl FieldForms for Conditions {
+    type Text = Condition<Text, TextOperator>;
+    type Host = Condition<Text, PeerhostOperator>;
+    type Port = Condition<Port, PortOperator>;
+    type Flag = bool;
+
+    fn description(all: &'static FieldDescriptions) -> &'static str {
+        all.policy
     }
-    at least one of clientid, username, peerhost, sockport, protocol, mountpoint, node, cluster, peerport, cn, dn, is_superuser,
-        anonymous: NoConditions
-    no key of: untold::why
+}
+
+impl Placed for Kind {
+    fn span(&self) -> Span {
+        self.span
+    }
+}
+
+impl Decode for Kind {
+    const WHAT: &'static str = "a kind of client";
+
+    fn decode(yaml: &Yaml, cx: &mut Cx<'_>) -> Option<Self> {
+        let names = ClientField::NAMES;
+        let mut seen = Seen::default();
+        let mut fields = FieldKeys::default();
+        for (key, value) in cx.mapping(yaml, Self::WHAT)? {
+            if let Some(name) = cx.key(key, names, &mut seen, untold::why) {
+                fields.read(name, key, value, cx);
+            }
+        }
+        cx.at_least_one(yaml, &seen, names, Self::WHAT, Code::NoConditions);
+        Some(Kind { span: yaml.span, fields })
+    }
+}
+
+impl JsonSchema for Kind {
+    fn schema_name() -> Cow<'static, str> {
+        "Kind".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut properties = Map::new();
+        FieldKeys::<Conditions>::describe(generator, &mut properties);
+        let any: Vec<_> = ClientField::NAMES.iter().map(|name| json!({ "required": [name] })).collect();
+        json_schema!({
+            "description": "Conditions on a client. All must hold.",
+            "type": "object",
+            "properties": properties,
+            "additionalProperties": false,
+            "anyOf": any,
+        })
+    }
 }
 
 /// A value, an operator in a mapping, or a list of which any may hold.

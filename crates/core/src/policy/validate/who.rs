@@ -9,7 +9,9 @@ use crate::policy::codes::Code;
 use crate::policy::decode::{At, Text};
 use crate::policy::diag::{Diagnostic, quote};
 use crate::policy::lists::{canonical_network, parse_network};
-use crate::policy::model::{Condition, HostCondition, ListId, Named, PortCondition, TextCondition, TextField, Who};
+use crate::policy::model::{
+    Condition, EmptyText, FlagField, HostCondition, ListId, Named, PortCondition, TextCondition, TextField, Who,
+};
 use crate::policy::places::RulePlaces;
 use crate::policy::raw;
 use crate::policy::span::Span;
@@ -184,84 +186,71 @@ impl Validator<'_> {
     }
 
     fn conditions(&mut self, kind: raw::Kind) -> Option<Built> {
-        self.not_told(&kind);
-        let tied = is(kind.clientid.as_ref(), "${username}") || is(kind.username.as_ref(), "${clientid}");
+        let raw::FieldKeys { texts, hosts, ports, flags } = kind.fields;
+        let names = [texts.get(TextField::Clientid), texts.get(TextField::Username), texts.get(TextField::Cn)];
+        let [clientid, username, cn] = names.map(Option::as_ref);
+        let tied = is(clientid, "${username}") || is(username, "${clientid}");
         // Such a condition holds for nobody without the name.
-        let in_certificate = |name| is(kind.cn.as_ref(), name);
-        let clientid_given = tied || in_certificate("${clientid}");
-        let username_given = tied || in_certificate("${username}");
+        let clientid_given = tied || is(cn, "${clientid}");
+        let username_given = tied || is(cn, "${username}");
         let mut all = Vec::new();
         let mut nameless = None;
         let mut size = 0usize;
         let mut complete = true;
-        let fields = [
-            (TextField::Clientid, kind.clientid),
-            (TextField::Username, kind.username),
-            (TextField::Protocol, kind.protocol),
-            (TextField::Mountpoint, kind.mountpoint),
-            (TextField::Node, kind.node),
-            (TextField::Cluster, kind.cluster),
-            (TextField::Cn, kind.cn),
-            (TextField::Dn, kind.dn),
-        ];
-        for (field, condition) in fields {
+        for (field, condition) in texts.into_each() {
             let Some(condition) = condition else { continue };
-            match field {
-                TextField::Protocol => warn::texts::protocol(&mut self.cx, &condition.value),
-                TextField::Node => warn::texts::node(&mut self.cx, &condition.value),
-                TextField::Clientid
-                | TextField::Username
-                | TextField::Mountpoint
-                | TextField::Cluster
-                | TextField::Cn
-                | TextField::Dn => {}
+            self.not_told(field.told_by(), condition.key);
+            if field == TextField::Protocol {
+                warn::texts::protocol(&mut self.cx, &condition.value);
+            }
+            if field == TextField::Node {
+                warn::texts::node(&mut self.cx, &condition.value);
             }
             let built = self.text_condition(condition.value, &mut size);
             complete &= built.is_some();
             let Some((built, admits)) = built else { continue };
-            let lacks = match field {
-                // The broker gives a clientid to clients that give none.
-                TextField::Clientid => {
+            let lacks = match field.traits().empty {
+                EmptyText::Replaced => {
                     let by_not = matches!(admits, Some(Admits::Not(_)));
                     (by_not && !clientid_given).then_some(Lacks::Name)
                 }
-                TextField::Username => (!username_given).then_some(Lacks::Name),
-                TextField::Cn | TextField::Dn => Some(Lacks::Certificate),
-                TextField::Protocol | TextField::Mountpoint | TextField::Node | TextField::Cluster => None,
+                EmptyText::NoName => (!username_given).then_some(Lacks::Name),
+                EmptyText::NoCertificate => Some(Lacks::Certificate),
+                EmptyText::Nothing | EmptyText::Value => None,
             };
             nameless = nameless.or(admits.zip(lacks).map(|(admits, lacks)| Nameless { admits, lacks }));
             all.push(Condition::Text(field, built));
         }
-        if let Some(condition) = kind.peerhost {
+        for (field, condition) in hosts.into_each() {
+            let Some(condition) = condition else { continue };
+            self.not_told(field.told_by(), condition.key);
             let built = self.host_condition(condition.value, &mut size);
             complete &= built.is_some();
-            all.extend(built.map(Condition::Peerhost));
+            all.extend(built.map(|built| Condition::Host(field, built)));
         }
-        all.extend(kind.sockport.map(|condition| Condition::Sockport(port_condition(condition.value, &mut size))));
-        all.extend(kind.peerport.map(|condition| Condition::Peerport(port_condition(condition.value, &mut size))));
-        let superuser = kind.is_superuser.as_ref().map(|flag| flag.key);
-        all.extend(kind.is_superuser.map(|flag| Condition::IsSuperuser(flag.value)));
-        if let Some(flag) = &kind.anonymous {
-            warn::brokers::anonymous(&mut self.cx, flag, &self.brokers);
+        for (field, condition) in ports.into_each() {
+            let Some(condition) = condition else { continue };
+            self.not_told(field.told_by(), condition.key);
+            all.push(Condition::Port(field, port_condition(condition.value, &mut size)));
         }
-        all.extend(kind.anonymous.map(|flag| Condition::Anonymous(flag.value)));
+        let superuser = flags.get(FlagField::IsSuperuser).as_ref().map(|flag| flag.key);
+        for (field, flag) in flags.into_each() {
+            let Some(flag) = flag else { continue };
+            self.not_told(field.told_by(), flag.key);
+            if field == FlagField::Anonymous {
+                warn::brokers::anonymous(&mut self.cx, &flag, &self.brokers);
+            }
+            all.push(Condition::Flag(field, flag.value));
+        }
         let facts = Facts { everyone: false, superuser, nameless };
         // A key whose value could not be read is missing here; what is left would be another kind.
         (complete && !all.is_empty()).then(|| Built { who: Who::All(all), facts, size: size.saturating_add(2) })
     }
 
-    /// What some brokers that the policy is for do not tell.
-    fn not_told(&mut self, kind: &raw::Kind) {
-        let fields = [
-            (Fact::TellsCluster, kind.cluster.as_ref().map(|condition| condition.key)),
-            (Fact::TellsPeerport, kind.peerport.as_ref().map(|condition| condition.key)),
-            (Fact::TellsCertificate, kind.cn.as_ref().map(|condition| condition.key)),
-            (Fact::TellsCertificate, kind.dn.as_ref().map(|condition| condition.key)),
-        ];
-        for (fact, key) in fields {
-            if let Some(key) = key {
-                warn::brokers::not_told(&mut self.cx, fact, key, &self.brokers);
-            }
+    /// Says which brokers that the policy is for do not tell the field of this key.
+    fn not_told(&mut self, fact: Option<Fact>, key: Span) {
+        if let Some(fact) = fact {
+            warn::brokers::not_told(&mut self.cx, fact, key, &self.brokers);
         }
     }
 

@@ -4,7 +4,7 @@ use super::Holds::{self, CannotTell, No, Yes};
 use super::*;
 use crate::event::Extra;
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::ListId;
+use crate::policy::model::{FlagField, HostField, ListId, PortField, TextField};
 use crate::text::{Matcher, Template};
 
 #[test]
@@ -124,7 +124,9 @@ fn texts() {
 fn places_ports_and_flags() {
     use HostCondition::{Address, Any, In, Matches, Network, Not};
     let at = |peer| Client { peerhost: Peerhost::parse(peer), ..client() };
-    let host = |condition: HostCondition, peer, expected| check(&Condition::Peerhost(condition), &at(peer), expected);
+    let host = |condition: HostCondition, peer, expected| {
+        check(&Condition::Host(HostField::Peerhost, condition), &at(peer), expected)
+    };
     let ten = || Network("10.0.0.0/8".parse().unwrap());
     host(Address("10.1.2.3".parse().unwrap()), "10.1.2.3", Yes);
     host(Address("10.1.2.3".parse().unwrap()), "::ffff:10.1.2.3", Yes);
@@ -150,7 +152,7 @@ fn places_ports_and_flags() {
     host(Any(vec![In(GONE), ten()]), "10.1.1.1", Yes);
     host(Any(vec![In(GONE), ten()]), "192.0.2.1", CannotTell);
 
-    let port = |condition, expected| check(&Condition::Sockport(condition), &client(), expected);
+    let port = |condition, expected| check(&Condition::Port(PortField::Sockport, condition), &client(), expected);
     let is = PortCondition::Is;
     port(is(1883), Yes);
     port(is(8883), No);
@@ -158,8 +160,8 @@ fn places_ports_and_flags() {
     port(PortCondition::Any(vec![is(8883), is(1883)]), Yes);
     port(PortCondition::Any(vec![]), No);
     for flag in [false, true] {
-        check(&Condition::IsSuperuser(flag), &client(), (!flag).into());
-        check(&Condition::Anonymous(flag), &client(), flag.into());
+        check(&Condition::Flag(FlagField::IsSuperuser, flag), &client(), (!flag).into());
+        check(&Condition::Flag(FlagField::Anonymous, flag), &client(), flag.into());
     }
 }
 
@@ -169,7 +171,8 @@ fn what_the_broker_does_not_tell_is_neither_so_nor_not_so() {
     let untold = client();
     let told = |extra| Client { extra, ..client() };
     let anything = || Any(vec![equals(""), not(equals(""))]);
-    let extra = Extra { cluster: Some("c"), peerport: Some(5000), cn: Some("dev-1"), dn: Some("CN=dev-1"), at: None };
+    let extra =
+        Extra { cluster: Some("c"), peerport: Some(5000), cn: Some("dev-1"), dn: Some("CN=dev-1"), ..Extra::NONE };
     for (field, condition) in [
         (TextField::Cluster, equals("c")),
         (TextField::Cn, equals("${clientid}")),
@@ -189,8 +192,8 @@ fn what_the_broker_does_not_tell_is_neither_so_nor_not_so() {
     let port = |port| PortCondition::Is(port);
     for condition in [port(5000), PortCondition::Not(Box::new(port(1))), PortCondition::Any(vec![port(1), port(5000)])]
     {
-        let opposite = Condition::Peerport(PortCondition::Not(Box::new(condition.clone())));
-        let condition = Condition::Peerport(condition);
+        let opposite = Condition::Port(PortField::Peerport, PortCondition::Not(Box::new(condition.clone())));
+        let condition = Condition::Port(PortField::Peerport, condition);
         check(&condition, &untold, CannotTell);
         check(&opposite, &untold, CannotTell);
         check(&condition, &told(extra), Yes);
@@ -206,7 +209,7 @@ fn what_the_broker_does_not_tell_is_neither_so_nor_not_so() {
     check(&cn(not(Any(vec![equals(""), equals("dev-2")]))), &bare, No);
     // Where another condition settles it, nothing is missing.
     let cn = || cn(equals("${clientid}"));
-    let sockport = |port| Condition::Sockport(PortCondition::Is(port));
+    let sockport = |port| Condition::Port(PortField::Sockport, PortCondition::Is(port));
     for (who, expected) in [
         (Who::All(vec![cn(), sockport(1)]), No),
         (Who::All(vec![cn(), sockport(1883)]), CannotTell),
@@ -221,7 +224,7 @@ fn what_the_broker_does_not_tell_is_neither_so_nor_not_so() {
 fn kinds_of_client() {
     let gone = || clientid(TextCondition::In(GONE));
     let fleet = || clientid(TextCondition::In(FLEET));
-    let port = |port| Condition::Sockport(PortCondition::Is(port));
+    let port = |port| Condition::Port(PortField::Sockport, PortCondition::Is(port));
     for (who, expected) in [
         (Who::Everyone, Yes),
         (Who::All(vec![fleet(), port(1883)]), Yes),
@@ -242,9 +245,12 @@ fn kinds_of_client() {
 
 #[test]
 fn the_cheap_is_asked_first() {
-    let port = Condition::Sockport(PortCondition::Is(1));
+    let port = Condition::Port(PortField::Sockport, PortCondition::Is(1));
     let mut who = Who::All(vec![clientid(not(TextCondition::In(FLEET))), port]);
     assert_eq!(who.cost(), Cost::LookUp);
     who.sort_by_cost();
-    assert!(matches!(&who, Who::All(conditions) if matches!(conditions[0], Condition::Sockport(_))), "{who:?}");
+    assert!(
+        matches!(&who, Who::All(conditions) if matches!(conditions[0], Condition::Port(PortField::Sockport, _))),
+        "{who:?}"
+    );
 }

@@ -75,11 +75,9 @@ impl<'p> RuleMeanings<'p> {
     fn condition(&self, policy: usize, condition: &Condition) -> String {
         match condition {
             Condition::Text(field, condition) => format!("{} {}", field.name(), self.text(policy, condition)),
-            Condition::Peerhost(condition) => format!("peerhost {}", self.host(policy, condition)),
-            Condition::Sockport(condition) => format!("sockport {}", port(condition)),
-            Condition::Peerport(condition) => format!("peerport {}", port(condition)),
-            Condition::IsSuperuser(is) => format!("is_superuser {is}"),
-            Condition::Anonymous(is) => format!("anonymous {is}"),
+            Condition::Host(field, condition) => format!("{} {}", field.name(), self.host(policy, condition)),
+            Condition::Port(field, condition) => format!("{} {}", field.name(), port(condition)),
+            Condition::Flag(field, is) => format!("{} {is}", field.name()),
         }
     }
 

@@ -30,20 +30,14 @@ fn same(one: &Condition, other: &Condition) -> bool {
         (Condition::Text(field, one), Condition::Text(other_field, other)) => {
             field == other_field && same_text(one, other)
         }
-        (Condition::Peerhost(one), Condition::Peerhost(other)) => same_host(one, other),
-        (Condition::Sockport(one), Condition::Sockport(other))
-        | (Condition::Peerport(one), Condition::Peerport(other)) => same_port(one, other),
-        (Condition::IsSuperuser(one), Condition::IsSuperuser(other))
-        | (Condition::Anonymous(one), Condition::Anonymous(other)) => one == other,
-        (
-            Condition::Text(..)
-            | Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::Peerport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_),
-            _,
-        ) => false,
+        (Condition::Host(field, one), Condition::Host(other_field, other)) => {
+            field == other_field && same_host(one, other)
+        }
+        (Condition::Port(field, one), Condition::Port(other_field, other)) => {
+            field == other_field && same_port(one, other)
+        }
+        (Condition::Flag(field, one), Condition::Flag(other_field, other)) => field == other_field && one == other,
+        (Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..), _) => false,
     }
 }
 

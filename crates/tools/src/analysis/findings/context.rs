@@ -10,10 +10,11 @@ use super::rule_index::RuleIndex;
 use crate::analysis::context::AnalysisContext;
 use crate::analysis::sample::Sample;
 use exhook_policy_core::decision::Verdict;
-use exhook_policy_core::event::{Action, Client, Extra, Peerhost, Shown};
+use exhook_policy_core::event::owned::OwnedClient;
+use exhook_policy_core::event::{Action, Client, Shown};
 use exhook_policy_core::policy::diag::{Diagnostic, quote};
 use exhook_policy_core::policy::lists::Lists;
-use exhook_policy_core::policy::model::{AuthRule, Who};
+use exhook_policy_core::policy::model::{AuthRule, ClientField, Who};
 use exhook_policy_core::policy::places::{Direction, PatternPlace, Places, RulePlaces};
 use exhook_policy_core::policy::who::Holds;
 use exhook_policy_core::policy::{Found, Policy, TopicRule};
@@ -240,29 +241,16 @@ impl<'a> FindingContext<'a> {
     /// Whether the kind is about clients in general: it holds for one that no policy names, at the
     /// times that it is about.
     pub(super) fn is_general(&self, who: &Who) -> bool {
-        let stranger = Client {
-            clientid: "4ca7b3d1",
-            username: "u-4ca7b3d1",
-            peerhost: Peerhost::parse("203.0.113.77"),
-            sockport: 49_151,
-            protocol: "mqtt",
-            mountpoint: "",
-            node: "emqx@203.0.113.1",
-            is_superuser: false,
-            anonymous: false,
-            extra: Extra {
-                cluster: Some("c-4ca7b3d1"),
-                peerport: Some(49_151),
-                cn: Some("cn-4ca7b3d1"),
-                dn: Some("CN=cn-4ca7b3d1"),
-                at: Some(self.now),
-            },
-        };
+        let mut stranger = OwnedClient::named("");
+        for field in ClientField::ALL {
+            field.make_strange(&mut stranger);
+        }
+        stranger.extra.at = Some(self.now);
         let whenever = match who {
             Who::During(_, who) => who,
             Who::Everyone | Who::Named(_) | Who::Any(_) | Who::All(_) => who,
         };
-        whenever.holds(&stranger, &self.no_entries()) == Holds::Yes
+        whenever.holds(&stranger.as_client(), &self.no_entries()) == Holds::Yes
     }
 
     /// The policy's lists, all of them empty.

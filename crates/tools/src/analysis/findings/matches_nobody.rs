@@ -58,13 +58,8 @@ fn asks_empty(cx: &FindingContext<'_>, conditions: &[Condition]) -> bool {
         list.is_some_and(|list| matches!(&list.source, ListSource::Inline(entries) if entries.is_empty()))
     };
     conditions.iter().any(|condition| match condition {
-        Condition::Text(_, TextCondition::In(list)) | Condition::Peerhost(HostCondition::In(list)) => empty(list),
-        Condition::Text(..)
-        | Condition::Peerhost(_)
-        | Condition::Sockport(_)
-        | Condition::Peerport(_)
-        | Condition::IsSuperuser(_)
-        | Condition::Anonymous(_) => false,
+        Condition::Text(_, TextCondition::In(list)) | Condition::Host(_, HostCondition::In(list)) => empty(list),
+        Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => false,
     })
 }
 
@@ -72,9 +67,9 @@ fn asks_empty(cx: &FindingContext<'_>, conditions: &[Condition]) -> bool {
 fn is_plain(condition: &Condition) -> bool {
     match condition {
         Condition::Text(_, condition) => is_plain_text(condition),
-        Condition::Peerhost(condition) => is_plain_host(condition),
-        Condition::Sockport(condition) | Condition::Peerport(condition) => is_plain_port(condition),
-        Condition::IsSuperuser(_) | Condition::Anonymous(_) => true,
+        Condition::Host(_, condition) => is_plain_host(condition),
+        Condition::Port(_, condition) => is_plain_port(condition),
+        Condition::Flag(..) => true,
     }
 }
 

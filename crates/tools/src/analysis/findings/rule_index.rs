@@ -181,12 +181,7 @@ pub(super) fn literals(who: &Who, field: TextField) -> Option<BTreeSet<&str>> {
         Who::During(_, who) => literals(who, field),
         Who::All(conditions) => conditions.iter().find_map(|condition| match condition {
             Condition::Text(of, condition) if *of == field => values(condition),
-            Condition::Text(..)
-            | Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::Peerport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_) => None,
+            Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
         }),
     }
 }

@@ -118,11 +118,7 @@ fn each_has(who: &Who, field: TextField, has: &impl Fn(&TextCondition) -> bool) 
         Who::During(_, who) => each_has(who, field, has),
         Who::All(conditions) => conditions.iter().any(|condition| match condition {
             Condition::Text(of, condition) => *of == field && has(condition),
-            Condition::Peerhost(_)
-            | Condition::Sockport(_)
-            | Condition::Peerport(_)
-            | Condition::IsSuperuser(_)
-            | Condition::Anonymous(_) => false,
+            Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => false,
         }),
     }
 }

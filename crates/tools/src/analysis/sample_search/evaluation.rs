@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::analysis::client_kind::ClientKind;
 use crate::analysis::comparisons::{FieldComparisons, is_plain};
 use crate::analysis::context::AnalysisContext;
-use crate::analysis::fields::{ClientField, FieldSet};
+use crate::analysis::fields::{FieldSet, SampleField};
 use crate::analysis::lists::ListMember;
 use crate::analysis::occurrences::FieldOccurrences;
 use crate::analysis::topic_classes::TopicClasses;
@@ -55,7 +55,7 @@ impl<'w> SampleSearch<'_, 'w, '_> {
     pub(super) fn open<T>(
         &mut self,
         partial: &PartialClient,
-        field: ClientField,
+        field: SampleField,
         of: impl Fn(&'w Condition) -> Option<&'w T>,
     ) -> Vec<(usize, &'w T)> {
         let mut without = partial.clone();
@@ -139,7 +139,7 @@ impl<'w> SampleSearch<'_, 'w, '_> {
                 holds
             }
             Who::During(when, who) => {
-                let known = partial.known.contains(ClientField::At);
+                let known = partial.known.contains(SampleField::At);
                 let time = if known { when.holds(partial.client.extra.at) } else { Holds::CannotTell };
                 key.push(ALL);
                 if time == Holds::CannotTell {
@@ -163,14 +163,12 @@ impl<'w> SampleSearch<'_, 'w, '_> {
     fn evaluate_condition(&self, policy: usize, condition: &Condition, partial: &PartialClient) -> Holds {
         let known = match condition {
             Condition::Text(field, condition) => {
-                partial.known.contains(ClientField::Text(*field))
+                partial.known.contains(SampleField::Text(*field))
                     && (partial.known.has_identity() || is_plain(condition, policy, &self.context.lists))
             }
-            Condition::Peerhost(_) => partial.known.contains(ClientField::Peerhost),
-            Condition::Sockport(_) => partial.known.contains(ClientField::Sockport),
-            Condition::Peerport(_) => partial.known.contains(ClientField::Peerport),
-            Condition::IsSuperuser(_) => partial.known.contains(ClientField::IsSuperuser),
-            Condition::Anonymous(_) => partial.known.contains(ClientField::Anonymous),
+            Condition::Host(field, _) => partial.known.contains(SampleField::Host(*field)),
+            Condition::Port(field, _) => partial.known.contains(SampleField::Port(*field)),
+            Condition::Flag(field, _) => partial.known.contains(SampleField::Flag(*field)),
         };
         match partial.lists.get(policy).filter(|_| known) {
             Some(lists) => condition.holds(&partial.client.as_client(), lists),

@@ -5,38 +5,38 @@ use std::ptr;
 use std::rc::Rc;
 
 use super::evaluation::{ASK, PartialClient, SampleSearch};
-use crate::analysis::fields::ClientField;
+use crate::analysis::fields::SampleField;
 use crate::analysis::lists::{ListMember, ListOrigin};
 use crate::analysis::peerhost_values::PeerhostValues;
-use exhook_policy_core::event::owned::{OwnedClient, OwnedPeerhost};
-use exhook_policy_core::policy::model::{Condition, HostCondition, PortCondition};
+use exhook_policy_core::event::owned::OwnedPeerhost;
+use exhook_policy_core::policy::model::{Condition, FlagField, HostCondition, HostField, PortCondition, PortField};
 use exhook_policy_core::policy::who::Holds;
 
 /// Lists from elsewhere that one field is compared with at once.
 const MOST_LISTS: u32 = 10;
 
-/// A value of `peerhost`, with the lists that hold it or do not.
+/// An address, with the lists that hold it or do not.
 type PeerhostCandidate = (OwnedPeerhost, Vec<ListMember>);
 
 impl SampleSearch<'_, '_, '_> {
     pub(super) fn places(&mut self, partials: Vec<PartialClient>) -> Vec<PartialClient> {
-        if !self.comparisons.fields.contains(ClientField::Peerhost) {
+        HostField::ALL.iter().fold(partials, |partials, field| self.places_of(partials, *field))
+    }
+
+    fn places_of(&mut self, partials: Vec<PartialClient>, host: HostField) -> Vec<PartialClient> {
+        let field = SampleField::Host(host);
+        if !self.comparisons.fields.contains(field) {
             return partials;
         }
         let mut candidates: Option<Rc<PeerhostValues>> = None;
         let mut known: HashMap<Vec<usize>, Rc<[PeerhostCandidate]>> = HashMap::new();
         let mut all = Vec::new();
         for mut partial in partials {
-            partial.known.insert(ClientField::Peerhost);
-            let open: Vec<(usize, &HostCondition)> =
-                self.open(&partial, ClientField::Peerhost, |condition| match condition {
-                    Condition::Peerhost(condition) => Some(condition),
-                    Condition::Text(..)
-                    | Condition::Sockport(_)
-                    | Condition::Peerport(_)
-                    | Condition::IsSuperuser(_)
-                    | Condition::Anonymous(_) => None,
-                });
+            partial.known.insert(field);
+            let open: Vec<(usize, &HostCondition)> = self.open(&partial, field, |condition| match condition {
+                Condition::Host(of, condition) if *of == host => Some(condition),
+                Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
+            });
             if open.is_empty() {
                 all.push(partial);
                 continue;
@@ -47,10 +47,10 @@ impl SampleSearch<'_, '_, '_> {
             } else {
                 let candidates = candidates
                     .get_or_insert_with(|| {
-                        Rc::new(PeerhostValues::of(&self.comparisons.hosts, self.context, self.budget))
+                        Rc::new(PeerhostValues::of(self.comparisons.host(host), self.context, self.budget))
                     })
                     .clone();
-                let places: Rc<[PeerhostCandidate]> = self.told_apart(&candidates, &open).into();
+                let places: Rc<[PeerhostCandidate]> = self.told_apart(field, &candidates, &open).into();
                 known.insert(key, Rc::clone(&places));
                 places
             };
@@ -59,7 +59,7 @@ impl SampleSearch<'_, '_, '_> {
                     break;
                 }
                 let mut next = partial.clone();
-                next.client.peerhost = peerhost.clone();
+                host.set(&mut next.client, peerhost.as_peerhost());
                 next.members.extend(members.iter().cloned());
                 if let Some(lists) = self.context.lists.with(&next.members, |_| true) {
                     next.lists = lists;
@@ -71,7 +71,12 @@ impl SampleSearch<'_, '_, '_> {
     }
 
     /// One place for each combination of answers.
-    fn told_apart(&mut self, hosts: &PeerhostValues, open: &[(usize, &HostCondition)]) -> Vec<PeerhostCandidate> {
+    fn told_apart(
+        &mut self,
+        field: SampleField,
+        hosts: &PeerhostValues,
+        open: &[(usize, &HostCondition)],
+    ) -> Vec<PeerhostCandidate> {
         self.complete &= hosts.complete;
         let mut lists = BTreeSet::new();
         for (policy, condition) in open {
@@ -89,7 +94,7 @@ impl SampleSearch<'_, '_, '_> {
                 let members = (0..).zip(&lists).map(|(number, list)| ListMember {
                     list: *list,
                     name: self.context.lists.name(*list),
-                    field: ClientField::Peerhost,
+                    field,
                     text: host.as_peerhost().to_string().into(),
                     holds: choice.checked_shr(number).is_some_and(|rest| rest & 1 == 1),
                 });
@@ -124,19 +129,11 @@ impl SampleSearch<'_, '_, '_> {
     }
 
     pub(super) fn ports(&mut self, partials: Vec<PartialClient>) -> Vec<PartialClient> {
-        let partials =
-            self.ports_of(partials, ClientField::Sockport, &[1883, 8883], |client, port| client.sockport = port);
-        let peerport = |client: &mut OwnedClient, port| client.extra.peerport = Some(port);
-        self.ports_of(partials, ClientField::Peerport, &[49_152, 49_153], peerport)
+        PortField::ALL.iter().fold(partials, |partials, field| self.ports_of(partials, *field))
     }
 
-    fn ports_of(
-        &mut self,
-        partials: Vec<PartialClient>,
-        field: ClientField,
-        usual: &[u16],
-        set: impl Fn(&mut OwnedClient, u16),
-    ) -> Vec<PartialClient> {
+    fn ports_of(&mut self, partials: Vec<PartialClient>, port_field: PortField) -> Vec<PartialClient> {
+        let field = SampleField::Port(port_field);
         if !self.comparisons.fields.contains(field) {
             return partials;
         }
@@ -144,20 +141,14 @@ impl SampleSearch<'_, '_, '_> {
         for mut partial in partials {
             partial.known.insert(field);
             let open: Vec<(usize, &PortCondition)> = self.open(&partial, field, |condition| match condition {
-                Condition::Sockport(condition) if field == ClientField::Sockport => Some(condition),
-                Condition::Peerport(condition) if field == ClientField::Peerport => Some(condition),
-                Condition::Text(..)
-                | Condition::Peerhost(_)
-                | Condition::Sockport(_)
-                | Condition::Peerport(_)
-                | Condition::IsSuperuser(_)
-                | Condition::Anonymous(_) => None,
+                Condition::Port(of, condition) if *of == port_field => Some(condition),
+                Condition::Text(..) | Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
             });
             let mut named = BTreeSet::new();
             for (_, condition) in &open {
                 ports_of(condition, &mut named);
             }
-            let fresh = usual.iter().copied().chain(1..=u16::MAX).find(|port| !named.contains(port));
+            let fresh = port_field.traits().examples.into_iter().chain(1..=u16::MAX).find(|port| !named.contains(port));
             let mut seen = HashSet::new();
             for port in fresh.into_iter().chain(named) {
                 if !self.spend(ASK * (1 + open.len())) {
@@ -165,7 +156,7 @@ impl SampleSearch<'_, '_, '_> {
                 }
                 if seen.insert(open.iter().map(|(_, condition)| condition.holds(port)).collect::<Vec<_>>()) {
                     let mut next = partial.clone();
-                    set(&mut next.client, port);
+                    port_field.set(&mut next.client, port);
                     all.push(next);
                 }
             }
@@ -175,7 +166,8 @@ impl SampleSearch<'_, '_, '_> {
 
     pub(super) fn flags(&mut self, partials: Vec<PartialClient>) -> Vec<PartialClient> {
         let mut all = partials;
-        for field in [ClientField::IsSuperuser, ClientField::Anonymous] {
+        for flag in FlagField::ALL {
+            let field = SampleField::Flag(*flag);
             if !self.comparisons.fields.contains(field) {
                 continue;
             }
@@ -184,15 +176,7 @@ impl SampleSearch<'_, '_, '_> {
                 partial.known.insert(field);
                 for value in [false, true] {
                     let mut partial = partial.clone();
-                    match field {
-                        ClientField::IsSuperuser => partial.client.is_superuser = value,
-                        ClientField::Anonymous => partial.client.anonymous = value,
-                        ClientField::Text(_)
-                        | ClientField::Peerhost
-                        | ClientField::Sockport
-                        | ClientField::Peerport
-                        | ClientField::At => {}
-                    }
+                    flag.set(&mut partial.client, value);
                     next.push(partial);
                 }
             }
@@ -203,7 +187,7 @@ impl SampleSearch<'_, '_, '_> {
 
     /// Moments that stand for all, of clients of which the rest is known.
     pub(super) fn times(&mut self, partials: Vec<PartialClient>) -> Vec<PartialClient> {
-        if !self.comparisons.fields.contains(ClientField::At) {
+        if !self.comparisons.fields.contains(SampleField::At) {
             return partials;
         }
         let (instants, complete) = self.context.instants(&self.comparisons.whens, self.budget);
@@ -219,7 +203,7 @@ impl SampleSearch<'_, '_, '_> {
                     break;
                 }
                 let mut next = partial.clone();
-                next.known.insert(ClientField::At);
+                next.known.insert(SampleField::At);
                 next.client.extra.at = Some(*at);
                 all.push(next);
             }

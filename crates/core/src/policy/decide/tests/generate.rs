@@ -10,8 +10,8 @@ use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::brokers::Brokers;
 use exhook_policy_core::policy::lists::{List, Lists, Uses};
 use exhook_policy_core::policy::model::{
-    AclRule, AuthRule, Condition, HostCondition, IfInvalid, Limits, ListId, LogLines, Model, Named, PasswordDef,
-    PasswordId, PasswordSource, PortCondition, Section, TextCondition, TextField, Who,
+    AclRule, AuthRule, Condition, HostCondition, HostField, IfInvalid, Limits, ListId, LogLines, Model, Named,
+    PasswordDef, PasswordId, PasswordSource, PortCondition, PortField, Section, TextCondition, TextField, Who,
 };
 use exhook_policy_core::policy::when::{Days, When, Window, Zone};
 use exhook_policy_core::text::Template;
@@ -87,10 +87,10 @@ fn kind() -> impl Strategy<Value = Who> {
     let condition = prop_oneof![
         3 => text_condition().prop_map(|condition| Condition::Text(TextField::Clientid, condition)),
         3 => text_condition().prop_map(|condition| Condition::Text(TextField::Username, condition)),
-        2 => host_condition().prop_map(Condition::Peerhost),
+        2 => host_condition().prop_map(|condition| Condition::Host(HostField::Peerhost, condition)),
         2 => text_condition().prop_map(|condition| Condition::Text(TextField::Cn, condition)),
-        1 => (1..3_u16).prop_map(|port| Condition::Sockport(PortCondition::Is(port))),
-        1 => (1..3_u16).prop_map(|port| Condition::Peerport(PortCondition::Is(port))),
+        1 => (1..3_u16).prop_map(|port| Condition::Port(PortField::Sockport, PortCondition::Is(port))),
+        1 => (1..3_u16).prop_map(|port| Condition::Port(PortField::Peerport, PortCondition::Is(port))),
     ];
     let leaf = prop_oneof![1 => Just(Who::Everyone), 8 => prop::collection::vec(condition, 0..4).prop_map(Who::All)];
     leaf.prop_recursive(2, 6, 3, |inner| {

@@ -5,7 +5,7 @@ use proptest::sample::select;
 
 use super::generate::*;
 use super::*;
-use crate::policy::model::HostCondition;
+use crate::policy::model::{HostCondition, HostField};
 use crate::policy::trace::{Outcome, Trace};
 
 /// What a trace says of each rule holds by the plain way, and the rule that decided stands last.
@@ -93,14 +93,10 @@ fn condition_holds(condition: &Condition, client: &Client<'_>, lists: &Contents)
         Condition::Text(TextField::Clientid, condition) => text_holds(condition, client.clientid, client, lists),
         Condition::Text(TextField::Username, condition) => text_holds(condition, client.username, client, lists),
         Condition::Text(TextField::Cn, condition) => text_holds(condition, client.extra.cn?, client, lists),
-        Condition::Peerport(PortCondition::Is(port)) => Some(client.extra.peerport? == *port),
-        Condition::Peerhost(condition) => host_holds(condition, client.peerhost, lists),
-        Condition::Sockport(PortCondition::Is(port)) => Some(client.sockport == *port),
-        Condition::Text(..)
-        | Condition::Sockport(_)
-        | Condition::Peerport(_)
-        | Condition::IsSuperuser(_)
-        | Condition::Anonymous(_) => panic!("not made here: {condition:?}"),
+        Condition::Port(PortField::Peerport, PortCondition::Is(port)) => Some(client.extra.peerport? == *port),
+        Condition::Host(HostField::Peerhost, condition) => host_holds(condition, client.peerhost, lists),
+        Condition::Port(PortField::Sockport, PortCondition::Is(port)) => Some(client.sockport == *port),
+        Condition::Text(..) | Condition::Port(..) | Condition::Flag(..) => panic!("not made here: {condition:?}"),
     }
 }
 
