@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
@@ -21,6 +20,7 @@ use super::calls::{Calls, Waiting};
 use super::codec::{self, Whole};
 use super::dialect::{self, Dialect, Method, should_call};
 use super::held::{Carried, Held, kept, watched};
+use super::in_time::{in_time, patience};
 use super::lines::Lines;
 use super::links::{Known, Link};
 use super::peers::{Peers, uptime_of_text};
@@ -34,9 +34,6 @@ use exhook_policy_core::emqx::Package;
 use exhook_policy_core::event::{BrokerLoaded, Origin, Shown};
 use exhook_policy_core::handler::{CallingBroker, Handler, RegisteredHooks, Whereabouts};
 use exhook_policy_core::hook::{Hook, Kind};
-
-/// The answer goes out so much before the deadline, or a twentieth of it.
-const MARGIN: Duration = Duration::from_millis(20);
 
 /// What a broker says of itself has no more bytes.
 const LARGEST_LOADED: usize = 64 << 10;
@@ -513,77 +510,4 @@ fn aside<R>(work: impl FnOnce() -> R) -> R {
 /// Which broker sends this.
 fn named(meta: &proto::Meta) -> Origin<'_> {
     Origin { cluster: Some(meta.cluster_name.as_str()).filter(|name| !name.is_empty()), node: &meta.node }
-}
-
-/// What comes of it, if it comes in time; otherwise what is wrong. A fault in this program is one,
-/// too.
-async fn in_time<T>(patience: Duration, future: impl Future<Output = Result<T, String>> + Unpin) -> Result<T, String> {
-    match timeout_at(Instant::now() + patience, Caught(future)).await {
-        Ok(Some(done)) => done,
-        Ok(None) => Err("this program failed".to_owned()),
-        Err(_) => Err(format!("was not answered within {patience:?}")),
-    }
-}
-
-/// Ends with `None` where the future panics.
-struct Caught<F>(F);
-
-impl<F: Future + Unpin> Future for Caught<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        let future = Pin::new(&mut self.0);
-        catch_unwind(AssertUnwindSafe(|| future.poll(cx))).map_or(Poll::Ready(None), |polled| polled.map(Some))
-    }
-}
-
-/// How long a call may wait: within the policy's deadline, and within the broker's.
-fn patience(deadline: Duration, headers: &http::HeaderMap) -> Duration {
-    let timeout = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
-    let longest = timeout.map_or(deadline, |timeout| deadline.min(timeout));
-    longest.saturating_sub(MARGIN.min(longest / 20))
-}
-
-/// The value of `grpc-timeout`: at most eight digits and a unit.
-fn timeout(value: &str) -> Option<Duration> {
-    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    let count: u32 = digits.parse().ok()?;
-    let unit = match unit {
-        "H" => Duration::from_secs(3600),
-        "M" => Duration::from_secs(60),
-        "S" => Duration::from_secs(1),
-        "m" => Duration::from_millis(1),
-        "u" => Duration::from_micros(1),
-        "n" => Duration::from_nanos(1),
-        _ => return None,
-    };
-    unit.checked_mul(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check_patience(header: Option<&'static str>, expected: Duration) {
-        let mut headers = http::HeaderMap::new();
-        if let Some(header) = header {
-            headers.insert("grpc-timeout", http::HeaderValue::from_static(header));
-        }
-        assert_eq!(patience(Duration::from_secs(2), &headers), expected, "{header:?}");
-    }
-
-    #[test]
-    fn the_answer_comes_within_both_deadlines() {
-        check_patience(None, Duration::from_millis(1980));
-        check_patience(Some("5S"), Duration::from_millis(1980));
-        check_patience(Some("1S"), Duration::from_millis(980));
-        check_patience(Some("100m"), Duration::from_millis(95));
-        check_patience(Some("1000u"), Duration::from_micros(950));
-        check_patience(Some("0m"), Duration::ZERO);
-        for nothing in ["", "m", "5", "5x", "é", "99999999999S", "-1S"] {
-            check_patience(Some(nothing).filter(|text| text.is_ascii()), Duration::from_millis(1980));
-        }
-        check_patience(Some("99999999H"), Duration::from_millis(1980));
-    }
 }
