@@ -37,10 +37,10 @@ pub(super) struct Way {
     said: Vec<(PasswordId, Found)>,
     /// What the rules behind it decided, where no source knows the user.
     fallen_through: Option<(Verdict, String)>,
-    stage: Stage,
+    stage: LoginStage,
 }
 
-enum Stage {
+enum LoginStage {
     Checking,
     /// It is decided, and its answer waits for the logins before it.
     Decided(Verdict, String),
@@ -50,7 +50,7 @@ enum Stage {
 impl Way {
     /// A login that has come to its first password.
     pub(super) fn at(rule: usize, source: PasswordId) -> Self {
-        Way { rule, source, said: Vec::new(), fallen_through: None, stage: Stage::Checking }
+        Way { rule, source, said: Vec::new(), fallen_through: None, stage: LoginStage::Checking }
     }
 
     /// Where the password is looked up.
@@ -100,7 +100,7 @@ impl Drop for Waiting {
     /// The others must not wait for a login that came to no end.
     fn drop(&mut self) {
         if let Some(number) = self.number
-            && !matches!(self.way().stage, Stage::Answered)
+            && !matches!(self.way().stage, LoginStage::Answered)
         {
             self.core.abandoned(number);
         }
@@ -116,7 +116,7 @@ impl Waiting {
     /// be ready.
     fn conclude(&self, outcome: &Outcome) -> bool {
         let mut way = self.way();
-        if matches!(way.stage, Stage::Answered) {
+        if matches!(way.stage, LoginStage::Answered) {
             return false;
         }
         let found = self.found(outcome);
@@ -135,7 +135,7 @@ impl Waiting {
         let (refused, turn, others) = self.core.concluded(&self.client.as_client(), self.number, outcome, decision);
         match (turn, self.number, self.this.upgrade()) {
             (Turn::Later, Some(number), Some(this)) => {
-                way.stage = Stage::Decided(decision.verdict, decision.rule.to_owned());
+                way.stage = LoginStage::Decided(decision.verdict, decision.rule.to_owned());
                 self.core.lobby.stay(number, this);
             }
             (Turn::Later | Turn::Never, ..) => {
@@ -151,17 +151,17 @@ impl Waiting {
     /// while its password is being checked.
     pub(super) fn answer(&self, refused: Option<Why>) {
         let mut way = self.way();
-        let decided = std::mem::replace(&mut way.stage, Stage::Checking);
+        let decided = std::mem::replace(&mut way.stage, LoginStage::Checking);
         match (decided, refused) {
-            (Stage::Answered, _) => way.stage = Stage::Answered,
-            (Stage::Checking | Stage::Decided(..), Some(why)) => self.put(&mut way, why.decision()),
-            (Stage::Decided(verdict, rule), None) => self.put(&mut way, Decision { verdict, rule: &rule }),
-            (Stage::Checking, None) => self.put(&mut way, Decision::ERROR),
+            (LoginStage::Answered, _) => way.stage = LoginStage::Answered,
+            (LoginStage::Checking | LoginStage::Decided(..), Some(why)) => self.put(&mut way, why.decision()),
+            (LoginStage::Decided(verdict, rule), None) => self.put(&mut way, Decision { verdict, rule: &rule }),
+            (LoginStage::Checking, None) => self.put(&mut way, Decision::ERROR),
         }
     }
 
     fn put(&self, way: &mut Way, decision: Decision<'_>) {
-        way.stage = Stage::Answered;
+        way.stage = LoginStage::Answered;
         if let Some(number) = self.number {
             self.core.lobby.leave(number);
         }
