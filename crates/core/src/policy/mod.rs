@@ -3,6 +3,7 @@ mod accepts;
 pub mod brokers;
 mod candidates;
 pub mod codes;
+pub mod compiled;
 mod costs;
 pub mod decide;
 pub(crate) mod declare;
@@ -31,7 +32,8 @@ pub(crate) mod yaml;
 pub use crate::decision::Found;
 pub use duration::{parse as parse_duration, show as show_duration};
 
-pub use decide::{Login, Policy, TopicRule};
+pub use compiled::{Policy, PolicySettings};
+pub use decide::{Login, PolicyRules, TopicRule};
 pub use format::{Refused, format};
 pub use load::{Loaded, parse, parse_bytes, schema, unreadable};
 pub use yaml::MAX_BYTES;

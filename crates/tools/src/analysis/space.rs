@@ -16,7 +16,7 @@ use exhook_policy_core::policy::lists::{List, Lists};
 use exhook_policy_core::policy::model::{ListDef, ListId, ListSource, Who};
 use exhook_policy_core::policy::when::When;
 use exhook_policy_core::policy::when::instants::instants;
-use exhook_policy_core::policy::{Policy, TopicRule};
+use exhook_policy_core::policy::{PolicyRules, TopicRule};
 use exhook_policy_core::text::Matcher;
 use exhook_policy_core::topic::Budget;
 
@@ -95,11 +95,12 @@ pub(super) enum Origin {
 impl Space {
     /// Takes what is needed of the policies. Their order is that of [`Kind::policy`]. What they decide counts from `now`
     /// on, Unix milliseconds.
-    pub fn new(policies: &[&Policy], now: i64) -> Self {
+    pub fn new<P: AsRef<PolicyRules>>(policies: &[P], now: i64) -> Self {
+        let policies: Vec<&PolicyRules> = policies.iter().map(AsRef::as_ref).collect();
         let rules = Rules::of(policies.iter().flat_map(|policy| policy.acl_rules()));
-        let extra = Asked::by(policies).of(Extra { at: Some(now), ..Brokers::default().usual_extra() });
+        let extra = Asked::by(&policies).of(Extra { at: Some(now), ..Brokers::default().usual_extra() });
         let (automata, instants) = (RefCell::default(), RefCell::default());
-        Space { rules, extra, lists: SharedLists::of(policies), automata, now, instants }
+        Space { rules, extra, lists: SharedLists::of(&policies), automata, now, instants }
     }
 
     /// What only some brokers tell, of a client of which nothing of it matters: as far as some policy asks about it. Every
@@ -163,7 +164,7 @@ impl Space {
 }
 
 impl SharedLists {
-    fn of(policies: &[&Policy]) -> Self {
+    fn of(policies: &[&PolicyRules]) -> Self {
         let mut elsewhere: Vec<Elsewhere> = Vec::new();
         let policies = policies.iter().enumerate();
         let policies =

@@ -11,12 +11,13 @@ use crate::analysis::{Sample, Space};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::event::{Action, Client, Shown};
+use exhook_policy_core::policy::brokers::Brokers;
 use exhook_policy_core::policy::diag::{Diagnostic, quote};
 use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::{AuthRule, ClientField, Who};
 use exhook_policy_core::policy::places::{Direction, PatternPlace, Places, RulePlaces};
 use exhook_policy_core::policy::who::Holds;
-use exhook_policy_core::policy::{Found, Policy, TopicRule};
+use exhook_policy_core::policy::{Found, PolicyRules, TopicRule};
 use exhook_policy_core::text::Identity;
 use exhook_policy_core::topic::{Budget, Patterns, Representatives, Request, representatives};
 
@@ -32,7 +33,8 @@ const TOPICS: usize = 1_000;
 
 /// Everything that a finding needs, and what was found.
 pub(super) struct Cx<'a> {
-    pub(super) policy: &'a Policy,
+    pub(super) policy: &'a PolicyRules,
+    pub(super) brokers: &'a Brokers,
     pub(super) places: &'a Places,
     space: Space,
     /// From when on the policy decides, Unix milliseconds.
@@ -85,7 +87,7 @@ impl Someone {
     }
 
     /// How unlike an example the client is: one that can log in and has plain names comes first.
-    pub(super) fn oddity(&self, policy: &Policy) -> usize {
+    pub(super) fn oddity(&self, policy: &PolicyRules) -> usize {
         let Client { clientid, username, .. } = self.client();
         let plain = |name: &str| name.chars().all(|c| c.is_ascii_graphic());
         let odd = [clientid.is_empty(), !plain(clientid), !plain(username), !self.logs_in(policy)];
@@ -93,16 +95,17 @@ impl Someone {
     }
 
     /// Whether some password lets the client in.
-    fn logs_in(&self, policy: &Policy) -> bool {
+    fn logs_in(&self, policy: &PolicyRules) -> bool {
         let found = [Found::Right, Found::Unknown];
         found.iter().any(|found| policy.login(&self.client(), &self.lists, |_| *found).verdict != Verdict::Deny)
     }
 }
 
 impl<'a> Cx<'a> {
-    pub(super) fn new(policy: &'a Policy, places: &'a Places, now: i64) -> Self {
+    pub(super) fn new(policy: &'a PolicyRules, brokers: &'a Brokers, places: &'a Places, now: i64) -> Self {
         Cx {
             policy,
+            brokers,
             places,
             space: Space::new(&[policy], now),
             now,
