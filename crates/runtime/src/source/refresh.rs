@@ -104,6 +104,12 @@ impl Sources {
     pub fn lists(&self) -> Arc<Lists> {
         Arc::clone(&self.shared.lists.read().unwrap_or_else(PoisonError::into_inner))
     }
+
+    /// A list as if it were read now.
+    #[cfg(test)]
+    pub(crate) fn swap(&self, id: ListId, list: List) {
+        self.shared.publish(id, list);
+    }
 }
 
 impl Drop for Sources {
