@@ -1,7 +1,7 @@
 //! Files that are read: never more of them than a stated bound, and none that could make the reader
 //! wait for ever.
 //!
-//! Nothing else in this crate opens a file to read it; a test of the repository sees to it. A path
+//! Nothing else in this program opens a file to read it; a test of the repository sees to it. A path
 //! may lead to something without an end (`/dev/zero`) or to a named pipe, where even to open it
 //! waits for a writer.
 
