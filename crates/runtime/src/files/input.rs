@@ -151,15 +151,15 @@ fn refused(why: &'static str) -> io::Error {
 }
 
 fn too_large(most: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {}", Size(most)))
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {}", ByteCount(most)))
 }
 
 /// A number of bytes, for people.
-struct Size(u64);
+struct ByteCount(u64);
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Size(bytes) = self;
+        let ByteCount(bytes) = self;
         let mib = bytes >> 20;
         if mib > 0 && mib << 20 == *bytes { write!(f, "{mib} MiB") } else { write!(f, "{bytes} bytes") }
     }
