@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Problem, Stop, Unreadable, file, sqlite};
+use super::{Problem, ReadStop, Unreadable, file, sqlite};
 use exhook_policy_core::policy::lists::{List, Lists, Uses};
 use exhook_policy_core::policy::model::{ListDef, ListId, ListSource, Model};
 use exhook_policy_core::policy::problem::{SourceFault, SourceKind, SourceProblem};
@@ -37,10 +37,10 @@ pub fn read(defs: &[ListDef]) -> (Lists, Vec<SourceProblem>) {
                 return List::build(uses, (1..).zip(entries.iter().map(String::as_str))).ok().map(Arc::new);
             }
             ListSource::File { path, .. } => {
-                (path, file::read_list(path, uses, &Stop::default()).map(|(list, _)| list))
+                (path, file::read_list(path, uses, &ReadStop::default()).map(|(list, _)| list))
             }
             ListSource::Sqlite { path, query, .. } => {
-                (path, sqlite::read_list(path, query, uses, sqlite::LIMITS, &Stop::default()))
+                (path, sqlite::read_list(path, query, uses, sqlite::LIMITS, &ReadStop::default()))
             }
         };
         match result {

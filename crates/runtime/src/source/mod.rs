@@ -25,9 +25,9 @@ use exhook_policy_core::policy::lists::{BadEntries, BadEntry};
 
 /// Says that nobody needs what is being read any more. Clones are the same.
 #[derive(Debug, Clone, Default)]
-struct Stop(Arc<AtomicBool>);
+struct ReadStop(Arc<AtomicBool>);
 
-impl Stop {
+impl ReadStop {
     fn say(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Statement};
 
-use super::{Stop, Unreadable, file};
+use super::{ReadStop, Unreadable, file};
 use exhook_policy_core::policy::lists::{List, ListBuilder, Uses};
 
 /// How long a query waits for a writer to let go of the database.
@@ -14,13 +14,14 @@ const BUSY: Duration = Duration::from_secs(1);
 
 /// How much one query may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ListQueryLimits {
     pub(super) rows: usize,
     pub(super) bytes: usize,
     pub(super) time: Duration,
 }
 
-pub(super) const LIMITS: Limits = Limits { rows: 10_000_000, bytes: 1 << 30, time: Duration::from_secs(60) };
+pub(super) const LIMITS: ListQueryLimits =
+    ListQueryLimits { rows: 10_000_000, bytes: 1 << 30, time: Duration::from_secs(60) };
 
 /// Opens a database that is there already, to read from it. It waits for other users of the database
 /// for a second at most.
@@ -48,7 +49,13 @@ pub(super) fn prepare<'c>(connection: &'c Connection, query: &str) -> Result<Sta
 }
 
 /// Reads the first column of a query's rows. Told to stop, it fails.
-pub(super) fn read_list(path: &Path, query: &str, uses: Uses, limits: Limits, stop: &Stop) -> Result<List, Unreadable> {
+pub(super) fn read_list(
+    path: &Path,
+    query: &str,
+    uses: Uses,
+    limits: ListQueryLimits,
+    stop: &ReadStop,
+) -> Result<List, Unreadable> {
     let mut connection = open(path)?;
     let end = Instant::now() + limits.time;
     // The handler is asked every few dozen microseconds.
@@ -106,7 +113,7 @@ fn push(builder: &mut ListBuilder, row: usize, value: ValueRef<'_>) -> usize {
     }
 }
 
-fn timed_out(error: Error, limits: Limits) -> Unreadable {
+fn timed_out(error: Error, limits: ListQueryLimits) -> Unreadable {
     if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
         return Unreadable::because(format_args!("the query takes longer than {} s", limits.time.as_secs()));
     }
