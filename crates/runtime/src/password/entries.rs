@@ -34,7 +34,7 @@ const LONGEST_TYPED: usize = 100;
 /// No machine is more times as fast as the one on which [`StoredHash::time`] was measured.
 const FASTER: u32 = 2;
 
-pub(super) type Users = HashMap<Box<[u8]>, User>;
+pub(super) type Users = HashMap<Box<[u8]>, EntryUser>;
 
 /// What a password file holds.
 pub(super) struct Entries {
@@ -44,7 +44,7 @@ pub(super) struct Entries {
     pub(super) bad: BadPasswordEntries,
 }
 
-pub(super) enum User {
+pub(super) enum EntryUser {
     One {
         hash: Box<[u8]>,
         /// The line of the entry, from 1.
@@ -115,12 +115,12 @@ impl Entries {
                 Entry::Vacant(place) => {
                     let pad = read.as_ref().and_then(|read| read.as_ref().ok()).filter(|hash| hash.may_pad(deadline));
                     let time = pad.map(StoredHash::time);
-                    place.insert(User::One { hash: hash.unwrap_or_default().into(), line, time });
+                    place.insert(EntryUser::One { hash: hash.unwrap_or_default().into(), line, time });
                     None
                 }
                 Entry::Occupied(mut place) => {
-                    let (User::One { line: first, .. } | User::Several { line: first }) = *place.get();
-                    *place.get_mut() = User::Several { line: first };
+                    let (EntryUser::One { line: first, .. } | EntryUser::Several { line: first }) = *place.get();
+                    *place.get_mut() = EntryUser::Several { line: first };
                     Some(first)
                 }
             };
@@ -128,18 +128,18 @@ impl Entries {
                 bad.push(BadPasswordEntry { line, fault });
             }
         }
-        let costliest = users.values().filter_map(User::pad).max_by_key(|(_, time)| *time);
+        let costliest = users.values().filter_map(EntryUser::pad).max_by_key(|(_, time)| *time);
         let costliest = costliest.and_then(|(text, _)| StoredHash::parse(text).ok()).map(Arc::new);
         Ok(Entries { users, costliest, bad })
     }
 }
 
-impl User {
+impl EntryUser {
     /// The hash, if guesses at other users may cost it, and how long it takes.
     fn pad(&self) -> Option<(&str, Duration)> {
         match self {
-            User::One { hash, time: Some(time), .. } => Some((std::str::from_utf8(hash).ok()?, *time)),
-            User::One { time: None, .. } | User::Several { .. } => None,
+            EntryUser::One { hash, time: Some(time), .. } => Some((std::str::from_utf8(hash).ok()?, *time)),
+            EntryUser::One { time: None, .. } | EntryUser::Several { .. } => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::entries::{BadPasswordEntries, Entries, User, Users};
+use super::entries::{BadPasswordEntries, Entries, EntryUser, Users};
 use super::hash::StoredHash;
 use super::source::{Source, SourceAnswer};
 use crate::files::input;
@@ -107,9 +107,11 @@ impl Source for FileSource {
             Err(e) => return Err(format!("{}: {e}", self.path.display())),
         };
         match contents.entries.users.get(username.as_bytes()) {
-            Some(User::Several { .. }) => return Ok(SourceAnswer::Several),
+            Some(EntryUser::Several { .. }) => return Ok(SourceAnswer::Several),
             // What is no text cannot be read as a hash either.
-            Some(User::One { hash, .. }) => return Ok(SourceAnswer::Hash(String::from_utf8_lossy(hash).into_owned())),
+            Some(EntryUser::One { hash, .. }) => {
+                return Ok(SourceAnswer::Hash(String::from_utf8_lossy(hash).into_owned()));
+            }
             None => {}
         }
         if contents.stamp.is_older_than(REST) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Problem, ReadStop, Unreadable, file, sqlite};
+use super::{ReadProblem, ReadStop, UnreadableSource, file, sqlite};
 use exhook_policy_core::policy::lists::{List, Lists, Uses};
 use exhook_policy_core::policy::model::{ListDef, ListId, ListSource, Model};
 use exhook_policy_core::policy::problem::{SourceFault, SourceKind, SourceProblem};
@@ -54,12 +54,12 @@ pub fn read(defs: &[ListDef]) -> (Lists, Vec<SourceProblem>) {
     (Lists::new(defs.iter().map(list).collect()), problems)
 }
 
-fn told(kind: SourceKind, name: &str, path: &Path, unreadable: Unreadable) -> Vec<SourceProblem> {
-    let Unreadable { mut problems, more } = unreadable;
+fn told(kind: SourceKind, name: &str, path: &Path, unreadable: UnreadableSource) -> Vec<SourceProblem> {
+    let UnreadableSource { mut problems, more } = unreadable;
     if more > 0 {
-        problems.push(Problem { line: None, message: format!("and {more} more of these") });
+        problems.push(ReadProblem { line: None, message: format!("and {more} more of these") });
     }
-    let problem = |Problem { line, message }| {
+    let problem = |ReadProblem { line, message }| {
         let (name, path) = (name.to_owned(), path.to_owned());
         SourceProblem { kind, fault: SourceFault::Unusable, name, path, line, message, help: None }
     };

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{ReadStop, Unreadable, file, sqlite};
+use super::{ReadStop, UnreadableSource, file, sqlite};
 use crate::files::stamp::Stamp;
 use crate::log::Log;
 use exhook_policy_core::policy::lists::{List, Lists, Uses};
@@ -20,11 +20,11 @@ const SHARE: u32 = 10;
 #[derive(Debug)]
 pub struct Sources {
     defs: Vec<ListDef>,
-    shared: Arc<SharedLists>,
+    shared: Arc<PublishedLists>,
 }
 
 #[derive(Debug)]
-struct SharedLists {
+struct PublishedLists {
     lists: RwLock<Arc<Lists>>,
     state: Mutex<ReadState>,
     changed: Condvar,
@@ -64,7 +64,7 @@ impl Sources {
             mark(&mut unread, reader.id, true);
         }
         let known: Vec<bool> = lists.iter().map(Option::is_some).collect();
-        let shared = Arc::new(SharedLists {
+        let shared = Arc::new(PublishedLists {
             lists: RwLock::new(Arc::new(Lists::new(lists))),
             state: Mutex::new(ReadState { unread }),
             changed: Condvar::new(),
@@ -131,7 +131,7 @@ fn inline(def: &ListDef, entries: &[String], log: &Log) -> Option<Arc<List>> {
     match List::build(def.uses(), (1..).zip(entries.iter().map(String::as_str))) {
         Ok(list) => Some(Arc::new(list)),
         Err(bad) => {
-            let why = Unreadable::of_rows(bad);
+            let why = UnreadableSource::of_rows(bad);
             log.line(format_args!("list `{}` cannot be read, and decisions that need it deny: {why}", def.name));
             None
         }
@@ -144,7 +144,7 @@ fn mark(unread: &mut [bool], id: ListId, value: bool) {
     }
 }
 
-impl SharedLists {
+impl PublishedLists {
     fn state(&self) -> MutexGuard<'_, ReadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -215,7 +215,7 @@ impl ListReader {
         used(reader.uses).then_some(reader)
     }
 
-    fn run(mut self, shared: &SharedLists, log: &Log) {
+    fn run(mut self, shared: &PublishedLists, log: &Log) {
         let mut failures = Failures { ever_read: self.known, count: 0, last: None };
         loop {
             let begun = Instant::now();
@@ -236,7 +236,7 @@ impl ListReader {
 
     /// Waits until the list is to be read again: after `pause`, or when what it is read from has changed. Reading, which took so
     /// long, does not become most of what this does. Tells whether to go on.
-    fn rest(&self, shared: &SharedLists, pause: Duration, took: Duration) -> bool {
+    fn rest(&self, shared: &PublishedLists, pause: Duration, took: Duration) -> bool {
         let begun = Instant::now();
         loop {
             let left = pause.saturating_sub(begun.elapsed());
@@ -261,7 +261,7 @@ impl ListReader {
     }
 
     /// The list, or `None` where it surely has not changed since it was read.
-    fn read(&mut self, ever_read: bool, stop: &ReadStop) -> Result<Option<List>, Unreadable> {
+    fn read(&mut self, ever_read: bool, stop: &ReadStop) -> Result<Option<List>, UnreadableSource> {
         match &mut self.place {
             ListPlace::File { path, good, tried } => {
                 if good.is_some() && *good == Stamp::at(path) {
@@ -299,7 +299,7 @@ struct Failures {
 
 impl Failures {
     /// Logs what is new.
-    fn tell(&mut self, reader: &ListReader, error: Option<&Unreadable>, log: &Log) {
+    fn tell(&mut self, reader: &ListReader, error: Option<&UnreadableSource>, log: &Log) {
         let Some(error) = error else {
             if self.last.take().is_some() {
                 log.line(format_args!("list `{}` can be read again", reader.name));

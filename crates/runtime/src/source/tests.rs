@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{ReadStop, Sources, Unreadable, check, file, sqlite};
+use super::{ReadStop, Sources, UnreadableSource, check, file, sqlite};
 use crate::log::Log;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::policy::brokers::Brokers;
@@ -71,7 +71,7 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn read_text(bytes: &[u8], uses: Uses) -> Result<List, Unreadable> {
+fn read_text(bytes: &[u8], uses: Uses) -> Result<List, UnreadableSource> {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("list.txt");
     fs::write(&path, bytes).unwrap();
