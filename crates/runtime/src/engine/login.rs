@@ -11,6 +11,7 @@ use exhook_policy_core::decision::{Decision, Found, Verdict};
 use exhook_policy_core::event::owned::PackedClient;
 use exhook_policy_core::event::{Client, Shown};
 use exhook_policy_core::policy::Login;
+use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::PasswordId;
 
 /// A login that waits for a worker, or for the logins before it.
@@ -33,6 +34,8 @@ pub(super) struct Way {
     rule: usize,
     /// Where it is looked up.
     source: PasswordId,
+    /// The lists as they were when it came.
+    lists: Arc<Lists>,
     /// What the sources before it said.
     said: Vec<(PasswordId, Found)>,
     /// What the rules behind it decided, where no source knows the user.
@@ -48,9 +51,9 @@ enum LoginStage {
 }
 
 impl Way {
-    /// A login that has come to its first password.
-    pub(super) fn at(rule: usize, source: PasswordId) -> Self {
-        Way { rule, source, said: Vec::new(), fallen_through: None, stage: LoginStage::Checking }
+    /// A login that has come to its first password, by these lists.
+    pub(super) fn at(rule: usize, source: PasswordId, lists: Arc<Lists>) -> Self {
+        Way { rule, source, lists, said: Vec::new(), fallen_through: None, stage: LoginStage::Checking }
     }
 
     /// Where the password is looked up.
@@ -72,7 +75,7 @@ impl Caller for Waiting {
         let mut way = self.way();
         let asked = way.source;
         way.said.push((asked, Found::Unknown));
-        match self.core.login_after(way.rule, &self.client.as_client()) {
+        match self.core.policy.login_after(way.rule, &self.client.as_client(), &way.lists) {
             Login::Decided(decision) => {
                 way.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
                 None
@@ -170,7 +173,7 @@ impl Waiting {
             password_given: self.password_given,
             at: self.at,
             said: &way.said,
-            ..Question::now(&client, Asked::Connect)
+            ..Question::now(&client, Asked::Connect, &way.lists)
         };
         let answer = self.core.decided(&question, decision);
         self.core.outlet.put(self.token, answer);

@@ -15,7 +15,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::listen::listen;
-use crate::files::atomic::{make_folder_for_everyone, put};
+use crate::files::atomic::put;
+use crate::files::for_everyone::make_folder_for_everyone;
 use crate::log::Log;
 use exhook_policy_core::policy::model::MetricsDef;
 
