@@ -1,6 +1,6 @@
 //! The driver on a pair of pipes, without Erlang: what a call takes of the CPU, by the size of the policy.
 //!
-//! `cargo bench --bench frames` prints the figures and writes them to `benches/figures/frames.json`; `-- --rounds 3` measures
+//! `cargo bench -p exhook-policy-benches --bench frames` prints the figures and writes them to `benches/figures/frames.json`; `-- --rounds 3` measures
 //! each so often, and `-- --short` asks less and writes nothing. Beside each figure stands the constant driver's, measured in
 //! turn with it, round by round.
 

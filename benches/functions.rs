@@ -1,6 +1,6 @@
 //! The driver's functions, one by one: how long each takes and what it allocates, by the size of what it works on.
 //!
-//! `cargo bench --bench functions` measures all; a word behind `--` picks those whose names hold it. Sizes of a million
+//! `cargo bench -p exhook-policy-benches --bench functions` measures all; a word behind `--` picks those whose names hold it. Sizes of a million
 //! and policies of 100,000 rules take some seconds to be made.
 
 #![expect(

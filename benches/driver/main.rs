@@ -1,9 +1,9 @@
 //! The whole driver behind a real Erlang VM, beside a driver that answers a constant. See `benches/README.md`.
 //!
 //! ```sh
-//! cargo bench --bench driver                               # everything
-//! cargo bench --bench driver -- calls start --rounds 3 --seconds 1
-//! cargo bench --bench driver -- report                     # the page's tables and the plots again
+//! cargo bench -p exhook-policy-benches --bench driver                               # everything
+//! cargo bench -p exhook-policy-benches --bench driver -- calls start --rounds 3 --seconds 1
+//! cargo bench -p exhook-policy-benches --bench driver -- report                     # the page's tables and the plots again
 //! ```
 
 #![expect(
@@ -74,7 +74,7 @@ const SECTIONS: [(&str, Measure); 7] = [
 ];
 
 const USAGE: &str = "\
-usage: cargo bench --bench driver -- [report] [calls paced history lock start storm python] [--rounds N] [--seconds S]";
+usage: cargo bench -p exhook-policy-benches --bench driver -- [report] [calls paced history lock start storm python] [--rounds N] [--seconds S]";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();

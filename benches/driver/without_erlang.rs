@@ -7,7 +7,7 @@ use crate::plot::{Scale, number};
 use crate::rows::{Part, Report, Row, Spread};
 use crate::tables::{Goal, Table, cell, ratio_cell};
 
-/// The files of `cargo bench --bench frames`, `history` and `grpc`.
+/// The files of `cargo bench -p exhook-policy-benches --bench frames`, `history` and `grpc`.
 pub const FILES: [&str; 3] = ["frames", "indexes", "grpc"];
 
 /// A section of the page.

@@ -1,9 +1,9 @@
 //! The gRPC server beside one that answers a constant: calls a second, and CPU a call.
 //!
 //! ```sh
-//! cargo bench --bench grpc                      # writes benches/figures/grpc.json
-//! cargo bench --bench grpc -- --rounds 3        # each measured so often
-//! cargo bench --bench driver -- report          # the page's tables from it
+//! cargo bench -p exhook-policy-benches --bench grpc                      # writes benches/figures/grpc.json
+//! cargo bench -p exhook-policy-benches --bench grpc -- --rounds 3        # each measured so often
+//! cargo bench -p exhook-policy-benches --bench driver -- report          # the page's tables from it
 //! ```
 
 #![expect(

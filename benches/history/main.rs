@@ -1,6 +1,6 @@
 //! What an event of a connection costs, from its call to the answer behind the commit.
 //!
-//! `cargo bench --bench history` prints all of it, and writes it to `benches/figures/indexes.json`; a word behind `--`
+//! `cargo bench -p exhook-policy-benches --bench history` prints all of it, and writes it to `benches/figures/indexes.json`; a word behind `--`
 //! chooses a part, which is printed alone:
 //!
 //! - `events`: microseconds of CPU and instructions an event, in the driver's own code;

@@ -25,7 +25,7 @@ use exhook_policy_tools::access::AccessQuestion;
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum AskFormat {
     /// Sentences
     Human,
     /// One JSON object
@@ -34,7 +34,7 @@ enum Format {
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Asked {
+enum AskedAction {
     /// To log in
     Connect,
     /// To publish to a topic name
@@ -48,7 +48,7 @@ enum Asked {
 struct QuestionArgs {
     /// What is asked for
     #[arg(value_enum, value_name = "connect|publish|subscribe", hide_possible_values = true)]
-    asked: Asked,
+    asked: AskedAction,
     /// The topic name or topic filter
     #[arg(required_if_eq_any([("asked", "publish"), ("asked", "subscribe")]))]
     topic: Option<String>,
@@ -58,10 +58,10 @@ impl QuestionArgs {
     /// `None` where a topic stands behind `connect`.
     fn question(&self) -> Option<AccessQuestion<'_>> {
         match (self.asked, self.topic.as_deref()) {
-            (Asked::Connect, None) => Some(AccessQuestion::Connect),
-            (Asked::Publish, Some(topic)) => Some(AccessQuestion::Topic(Action::Publish, topic)),
-            (Asked::Subscribe, Some(topic)) => Some(AccessQuestion::Topic(Action::Subscribe, topic)),
-            (Asked::Connect, Some(_)) | (Asked::Publish | Asked::Subscribe, None) => None,
+            (AskedAction::Connect, None) => Some(AccessQuestion::Connect),
+            (AskedAction::Publish, Some(topic)) => Some(AccessQuestion::Topic(Action::Publish, topic)),
+            (AskedAction::Subscribe, Some(topic)) => Some(AccessQuestion::Topic(Action::Subscribe, topic)),
+            (AskedAction::Connect, Some(_)) | (AskedAction::Publish | AskedAction::Subscribe, None) => None,
         }
     }
 }
@@ -130,9 +130,9 @@ fn section(question: AccessQuestion<'_>) -> &'static str {
 
 /// The kinds of client with a name that rules are about.
 #[derive(Default)]
-struct Kinds<'p>(BTreeMap<&'p str, &'p Who>);
+struct NamedKinds<'p>(BTreeMap<&'p str, &'p Who>);
 
-impl<'p> Kinds<'p> {
+impl<'p> NamedKinds<'p> {
     fn of_login(&mut self, policy: &'p Policy, id: &str) {
         policy.auth_rules().iter().filter(|rule| rule.id == id).for_each(|rule| self.add(&rule.who));
     }
@@ -184,34 +184,34 @@ fn tried_rules<'p>(policy: &'p Policy, section: &str) -> impl Iterator<Item = &'
 
 /// Columns of a place, a rule and what is said of it.
 #[derive(Default)]
-struct Rows(Vec<Row>);
+struct AnswerRows(Vec<AnswerRow>);
 
-enum Row {
+enum AnswerRow {
     Title(String),
     Said { place: String, rule: String, said: String },
 }
 
-impl Rows {
+impl AnswerRows {
     fn title(&mut self, title: &str) {
-        self.0.push(Row::Title(title.to_owned()));
+        self.0.push(AnswerRow::Title(title.to_owned()));
     }
 
     fn push(&mut self, place: String, rule: &str, said: String) {
-        self.0.push(Row::Said { place, rule: rule.to_owned(), said });
+        self.0.push(AnswerRow::Said { place, rule: rule.to_owned(), said });
     }
 }
 
-impl fmt::Display for Rows {
+impl fmt::Display for AnswerRows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.0.iter().filter_map(|row| match row {
-            Row::Title(_) => None,
-            Row::Said { place, rule, .. } => Some((place.chars().count(), rule.chars().count())),
+            AnswerRow::Title(_) => None,
+            AnswerRow::Said { place, rule, .. } => Some((place.chars().count(), rule.chars().count())),
         });
         let (places, rules) = widths.fold((0, 0), |widest, width| (widest.0.max(width.0), widest.1.max(width.1)));
         for row in &self.0 {
             match row {
-                Row::Title(title) => writeln!(f, "\n{title}")?,
-                Row::Said { place, rule, said } => writeln!(f, "  {place:places$}  {rule:rules$}  {said}")?,
+                AnswerRow::Title(title) => writeln!(f, "\n{title}")?,
+                AnswerRow::Said { place, rule, said } => writeln!(f, "  {place:places$}  {rule:rules$}  {said}")?,
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ use exhook_policy_tools::analysis::findings;
 
 /// Find what is wrong with policies.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct CheckArgs {
     /// The policy files; `-` is the standard input
     #[arg(required_unless_present = "explain")]
     files: Vec<PathBuf>,
@@ -39,8 +39,8 @@ pub struct Args {
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
     /// How the report is written
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = CheckFormat::Human)]
+    format: CheckFormat,
     /// When to color the report for people
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
@@ -58,7 +58,7 @@ enum Color {
 
 /// One document for all files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum CheckFormat {
     /// For people, with the text of the policy
     Human,
     /// One JSON object: `files`, each with its `diagnostics`, and the sums of `errors`, `warnings` and `accepted`
@@ -71,7 +71,7 @@ enum Format {
 
 /// What came of one file, in order of how bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
+enum FileOutcome {
     Fine,
     Found,
     Unreadable,
@@ -79,31 +79,31 @@ enum Outcome {
 
 /// Checks the files and prints a report of each to stdout. The code is 0 where all are fine, 1 where there
 /// are errors (or warnings that are denied), and 2 where a file could not be read.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &CheckArgs) -> ExitCode {
     let mut out = stdout();
     let result = match &args.explain {
         Some(name) => explain(name, &mut out),
         None => check(args, &mut out),
     };
     match result {
-        Ok(Outcome::Fine) => ExitCode::SUCCESS,
-        Ok(Outcome::Found) => ExitCode::from(1),
+        Ok(FileOutcome::Fine) => ExitCode::SUCCESS,
+        Ok(FileOutcome::Found) => ExitCode::from(1),
         // A report that cannot be printed, to a full disk say, tells nothing.
-        Ok(Outcome::Unreadable) | Err(_) => ExitCode::from(2),
+        Ok(FileOutcome::Unreadable) | Err(_) => ExitCode::from(2),
     }
 }
 
-fn check(args: &Args, out: &mut impl Write) -> io::Result<Outcome> {
+fn check(args: &CheckArgs, out: &mut impl Write) -> io::Result<FileOutcome> {
     let reports: Vec<Report> = args.files.iter().map(|file| check_file(file, args.no_sources)).collect();
     match args.format {
-        Format::Human => human(&reports, args.color, out)?,
-        Format::Json => json::write(&reports, out)?,
-        Format::Github => github::write(&reports, out)?,
-        Format::Sarif => sarif::write(&reports, out)?,
+        CheckFormat::Human => human(&reports, args.color, out)?,
+        CheckFormat::Json => json::write(&reports, out)?,
+        CheckFormat::Github => github::write(&reports, out)?,
+        CheckFormat::Sarif => sarif::write(&reports, out)?,
     }
     out.flush()?;
     let outcomes = reports.iter().map(|report| outcome(report, args.deny_warnings));
-    Ok(outcomes.max().unwrap_or(Outcome::Fine))
+    Ok(outcomes.max().unwrap_or(FileOutcome::Fine))
 }
 
 fn human(reports: &[Report], color: Color, out: &mut impl Write) -> io::Result<()> {
@@ -146,23 +146,23 @@ fn load_stdin() -> Result<Loaded, Box<Report>> {
     }
 }
 
-fn outcome(report: &Report, deny_warnings: bool) -> Outcome {
+fn outcome(report: &Report, deny_warnings: bool) -> FileOutcome {
     if report.is_unreadable() {
-        Outcome::Unreadable
+        FileOutcome::Unreadable
     } else if report.errors() > 0 || (deny_warnings && report.warnings() > 0) {
-        Outcome::Found
+        FileOutcome::Found
     } else {
-        Outcome::Fine
+        FileOutcome::Fine
     }
 }
 
-fn explain(name: &str, out: &mut impl Write) -> io::Result<Outcome> {
+fn explain(name: &str, out: &mut impl Write) -> io::Result<FileOutcome> {
     let codes: Vec<Code> = match Code::of_name(name) {
         Some(code) => vec![code],
         None if name == "all" => Code::ALL.to_vec(),
         None => {
             writeln!(out, "there is no code {name:?}; `--explain all` prints every code")?;
-            return Ok(Outcome::Unreadable);
+            return Ok(FileOutcome::Unreadable);
         }
     };
     for (n, code) in codes.into_iter().enumerate() {
@@ -172,7 +172,7 @@ fn explain(name: &str, out: &mut impl Write) -> io::Result<Outcome> {
         out.write_all(page::text(code).as_bytes())?;
     }
     out.flush()?;
-    Ok(Outcome::Fine)
+    Ok(FileOutcome::Fine)
 }
 
 #[cfg(test)]
@@ -184,12 +184,12 @@ mod tests {
     #[derive(Parser)]
     struct Cli {
         #[command(flatten)]
-        args: Args,
+        args: CheckArgs,
     }
 
     /// Runs `check` in a folder with a good, a doubtful and a bad policy.
     #[track_caller]
-    fn run(arguments: &[&str]) -> (Outcome, String) {
+    fn run(arguments: &[&str]) -> (FileOutcome, String) {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("good.yaml", "version: 1\n");
@@ -222,25 +222,25 @@ mod tests {
 
     #[test]
     fn the_worst_file_gives_the_outcome() {
-        assert_eq!(run(&["good.yaml"]), (Outcome::Fine, "good.yaml: fine\n".to_owned()));
+        assert_eq!(run(&["good.yaml"]), (FileOutcome::Fine, "good.yaml: fine\n".to_owned()));
         let (outcome, out) = run(&["good.yaml", "doubtful.yaml"]);
-        assert_eq!(outcome, Outcome::Fine);
+        assert_eq!(outcome, FileOutcome::Fine);
         assert!(out.starts_with("good.yaml: fine\nwarning[default-allow]: "), "{out}");
         assert!(out.ends_with("\ndoubtful.yaml: 1 warning\n"), "{out}");
-        assert_eq!(run(&["--deny-warnings", "doubtful.yaml"]).0, Outcome::Found);
-        assert_eq!(run(&["--deny-warnings", "good.yaml"]).0, Outcome::Fine);
+        assert_eq!(run(&["--deny-warnings", "doubtful.yaml"]).0, FileOutcome::Found);
+        assert_eq!(run(&["--deny-warnings", "good.yaml"]).0, FileOutcome::Fine);
         let (outcome, out) = run(&["bad.yaml", "good.yaml"]);
-        assert_eq!(outcome, Outcome::Found);
+        assert_eq!(outcome, FileOutcome::Found);
         assert!(out.ends_with("\nbad.yaml: 1 error\ngood.yaml: fine\n"), "{out}");
         let (outcome, out) = run(&["bad.yaml", "missing.yaml"]);
-        assert_eq!(outcome, Outcome::Unreadable);
+        assert_eq!(outcome, FileOutcome::Unreadable);
         assert!(out.ends_with("\nmissing.yaml: 1 error\n"), "{out}");
     }
 
     #[test]
     fn sources_are_read_unless_told_not_to() {
         let (outcome, out) = run(&["source.yaml"]);
-        assert_eq!(outcome, Outcome::Found);
+        assert_eq!(outcome, FileOutcome::Found);
         let expected = "\
 error[bad-source]: a.txt:2: \"nonsense\" is no IP address or network
  --> source.yaml:2:10
@@ -251,7 +251,7 @@ error[bad-source]: a.txt:2: \"nonsense\" is no IP address or network
 source.yaml: 1 error
 ";
         assert_eq!(out, expected);
-        assert_eq!(run(&["--no-sources", "source.yaml"]), (Outcome::Fine, "source.yaml: fine\n".to_owned()));
+        assert_eq!(run(&["--no-sources", "source.yaml"]), (FileOutcome::Fine, "source.yaml: fine\n".to_owned()));
     }
 
     #[test]
@@ -263,7 +263,7 @@ source.yaml: 1 error
     #[test]
     fn codes_are_explained() {
         let (outcome, out) = run(&["--explain", "unused"]);
-        assert_eq!(outcome, Outcome::Fine);
+        assert_eq!(outcome, FileOutcome::Fine);
         let expected = "\
 warning[unused]: Nothing uses this entry
 
@@ -281,10 +281,10 @@ Better:
 ";
         assert_eq!(out, expected);
         let (outcome, out) = run(&["--explain", "all"]);
-        assert_eq!(outcome, Outcome::Fine);
+        assert_eq!(outcome, FileOutcome::Fine);
         assert_eq!(out.matches("]: ").count(), Code::ALL.len());
         let (outcome, out) = run(&["--explain", "E0308"]);
-        assert_eq!(outcome, Outcome::Unreadable);
+        assert_eq!(outcome, FileOutcome::Unreadable);
         assert_eq!(out, "there is no code \"E0308\"; `--explain all` prints every code\n");
     }
 }

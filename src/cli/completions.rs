@@ -12,7 +12,7 @@ use super::out::stdout;
 
 /// Print a shell's completions.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
@@ -26,7 +26,7 @@ pub struct ManArgs {
 }
 
 /// Prints the script to stdout. The code is 2 where that cannot be written to.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &CompletionsArgs) -> ExitCode {
     let mut command = Cli::command();
     let name = command.get_name().to_owned();
     let mut script = Vec::new();

@@ -10,13 +10,13 @@ use clap::Subcommand;
 use super::out::stdout;
 use exhook_policy_core::policy;
 use exhook_policy_runtime::files::input;
-use exhook_policy_tools::convert::{self, Draft, Problem};
+use exhook_policy_tools::convert::{self, ConversionProblem, PolicyDraft};
 
 /// Convert the rules of another broker.
 ///
 /// The policy goes to the standard output. Where a rule means something else in it, a comment above the rule says how.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ConvertArgs {
     /// Which broker's files
     #[command(subcommand)]
     from: From,
@@ -46,7 +46,7 @@ enum From {
 
 /// Writes the policy, and on stderr how many rules changed. The code is 1 where a rule cannot be converted, and 2 where a file
 /// cannot be read or written.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &ConvertArgs) -> ExitCode {
     let (code, message) = match convert(&args.from) {
         Ok(draft) => match put(&draft, args.output.as_deref()) {
             Ok(()) => (0, summary(&draft)),
@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn convert(from: &From) -> Result<Draft, (u8, String)> {
+fn convert(from: &From) -> Result<PolicyDraft, (u8, String)> {
     let (file, draft) = match from {
         From::AclConf { file } => (Some(file), convert::acl_conf(&read(file)?)),
         From::Mosquitto { acl_file, password_file } => {
@@ -85,12 +85,12 @@ fn name(file: &Path) -> Result<&str, (u8, String)> {
     file.to_str().ok_or_else(|| (2, format!("error: {}: the path is no UTF-8\n", file.display())))
 }
 
-fn told(file: &str, problems: &[Problem]) -> String {
+fn told(file: &str, problems: &[ConversionProblem]) -> String {
     let lines = problems.iter().map(|problem| format!("error: {file}:{}: {}", problem.line, problem.message));
     lines.chain([String::new()]).collect::<Vec<_>>().join("\n")
 }
 
-fn put(draft: &Draft, output: Option<&Path>) -> io::Result<()> {
+fn put(draft: &PolicyDraft, output: Option<&Path>) -> io::Result<()> {
     let text = draft.to_string();
     match output {
         None => {
@@ -102,7 +102,7 @@ fn put(draft: &Draft, output: Option<&Path>) -> io::Result<()> {
     }
 }
 
-fn summary(draft: &Draft) -> String {
+fn summary(draft: &PolicyDraft) -> String {
     match draft.changes() {
         0 => "no rule changes its meaning; `exhook-policy check` looks at the result\n".to_owned(),
         1 => "1 rule changes its meaning: read the comment above it, then `exhook-policy check`\n".to_owned(),

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use host::Host;
-use script::{Script, Step};
+use host::DemoHost;
+use script::{RecordedCall, Script};
 use show::Show;
 
 use super::out::stdout;
@@ -32,14 +32,14 @@ const STAY: [&str; 3] = ["08", "16", "18"];
 
 /// The arguments of `demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DemoArgs {
     /// Keep the folder with the policy, the driver and the database, and say where it is
     #[arg(long)]
     keep: bool,
 }
 
 /// Runs `demo`: 0 everything was answered as it should be; 1 it was not; 2 the driver cannot be started.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &DemoArgs) -> ExitCode {
     match demo(args) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
@@ -51,8 +51,8 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn demo(args: &Args) -> io::Result<bool> {
-    let folder = Folder::new(args.keep)?;
+fn demo(args: &DemoArgs) -> io::Result<bool> {
+    let folder = DemoFolder::new(args.keep)?;
     folder.fill()?;
     let mut out = stdout();
     writeln!(
@@ -62,7 +62,7 @@ fn demo(args: &Args) -> io::Result<bool> {
     )?;
 
     let began = Instant::now();
-    let mut host = Host::start(&folder.path.join("bin/python3"), &folder.path.join("policy"))?;
+    let mut host = DemoHost::start(&folder.path.join("bin/python3"), &folder.path.join("policy"))?;
     let mut script = Script::new(RECORDING, SECTIONS)?;
     let hooks = host.init(script.init())?;
     script.only(&hooks);
@@ -113,7 +113,12 @@ for {} of its {} hooks, and who was refused asks no more.",
     Ok(end.faults.is_empty())
 }
 
-fn play<'r>(host: &mut Host, script: &mut Script<'r>, show: &mut Show<'_>, step: &Step<'r>) -> io::Result<()> {
+fn play<'r>(
+    host: &mut DemoHost,
+    script: &mut Script<'r>,
+    show: &mut Show<'_>,
+    step: &RecordedCall<'r>,
+) -> io::Result<()> {
     host.settle(step.id)?;
     host.send(step.id, step.frame)?;
     let Some(asked) = step.asked() else { return Ok(()) };
@@ -148,19 +153,19 @@ fn history(out: &mut impl Write, folder: &Path, question: &[&str]) -> io::Result
 }
 
 /// A folder of our own, that is gone afterwards.
-struct Folder {
+struct DemoFolder {
     path: PathBuf,
     keep: bool,
 }
 
-impl Folder {
+impl DemoFolder {
     fn new(keep: bool) -> io::Result<Self> {
         let parent = std::env::temp_dir();
         let mut number = std::process::id();
         loop {
             let path = parent.join(format!("exhook-policy-demo-{number}"));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
-                Ok(()) => return Ok(Folder { path, keep }),
+                Ok(()) => return Ok(DemoFolder { path, keep }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number = number.wrapping_add(1),
                 Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
             }
@@ -181,7 +186,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for DemoFolder {
     fn drop(&mut self) {
         if !self.keep {
             // It is in the folder for temporary files, and holds nothing secret.

@@ -26,7 +26,7 @@ const STEPS: usize = 10_000_000;
 /// The policies are compared for all clients and all topics, or on recorded events. Each change is shown once for each
 /// pair of rules that decides, with a question that both policies were asked.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DiffArgs {
     /// The policy as it is
     old: PathBuf,
     /// The policy as it would be
@@ -41,14 +41,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     events: Vec<PathBuf>,
     /// The form of the report
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = DiffFormat::Human)]
+    format: DiffFormat,
     #[command(flatten, next_help_heading = "With --events")]
     world: WorldArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum DiffFormat {
     /// Text for people
     Human,
     /// One JSON object
@@ -60,7 +60,7 @@ enum Format {
 /// Prints what differs. The code is 0 where nothing does; 1 where anything is widened, where anything is narrowed and
 /// that is not allowed, and where a part is not known; 2 where a policy cannot be loaded, and where events cannot be read or
 /// hold no question.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &DiffArgs) -> ExitCode {
     compare(args, &mut stdout()).unwrap_or_else(|message| {
         // Whoever closed stderr does not want to know.
         let _ = writeln!(io::stderr(), "{}", message.trim_end());
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> ExitCode {
     })
 }
 
-fn compare(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
+fn compare(args: &DiffArgs, out: &mut impl Write) -> Result<ExitCode, String> {
     let (old, new) = match (load(&args.old), load(&args.new)) {
         (Ok(old), Ok(new)) => (old, new),
         (old, new) => return Err([old.err(), new.err()].into_iter().flatten().collect()),
@@ -99,11 +99,11 @@ fn load(path: &Path) -> Result<Policy, String> {
     policies::load(path).map(|loaded| Policy::compile(loaded.model)).map_err(|report| report.to_string())
 }
 
-fn show(args: &Args, report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
+fn show(args: &DiffArgs, report: &DiffReport<'_>, out: &mut impl Write) -> io::Result<()> {
     match args.format {
-        Format::Human => report.human(out)?,
-        Format::Json => report.json(out)?,
-        Format::Github => report.github(args.allow_narrowing, out)?,
+        DiffFormat::Human => report.human(out)?,
+        DiffFormat::Json => report.json(out)?,
+        DiffFormat::Github => report.github(args.allow_narrowing, out)?,
     }
     out.flush()
 }

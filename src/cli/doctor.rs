@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::out::stdout;
-use crate::doctor::{self, Decides, Etc, Finding, State, launcher};
+use crate::doctor::{self, Decides, Etc, Finding, FindingState, launcher};
 use exhook_policy_core::emqx::{Transport, Version};
 use exhook_policy_core::policy::{Loaded, Policy};
 use exhook_policy_runtime::files::policies;
@@ -20,7 +20,7 @@ use exhook_policy_runtime::source;
 /// seen.
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
-pub struct Args {
+pub struct DoctorArgs {
     /// The policy file
     #[arg(long, value_name = "FILE", group = "what")]
     policy: Option<PathBuf>,
@@ -47,12 +47,12 @@ pub struct Args {
     #[arg(long)]
     deny_warnings: bool,
     /// How to say what was found
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = DoctorFormat::Human)]
+    format: DoctorFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum DoctorFormat {
     /// A line for each finding, with what to do below it
     Human,
     /// An array of objects
@@ -63,7 +63,7 @@ enum Format {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `doctor`: 0 nothing fails open; 1 something does; 2 something could not be looked at, or the policy has errors.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &DoctorArgs) -> ExitCode {
     let loaded = match args.policy.as_deref().map(load).transpose() {
         Ok(loaded) => loaded,
         Err(report) => {
@@ -84,16 +84,16 @@ fn load(path: &Path) -> Result<Loaded, String> {
 }
 
 fn code(found: &[Finding], deny_warnings: bool) -> u8 {
-    let worst = found.iter().map(|finding| finding.state).max().unwrap_or(State::Fine);
+    let worst = found.iter().map(|finding| finding.state).max().unwrap_or(FindingState::Fine);
     match worst {
-        State::Fine => 0,
-        State::Warning => u8::from(deny_warnings),
-        State::Problem => 1,
-        State::Unseen => 2,
+        FindingState::Fine => 0,
+        FindingState::Warning => u8::from(deny_warnings),
+        FindingState::Problem => 1,
+        FindingState::Unseen => 2,
     }
 }
 
-fn look(args: &Args, loaded: Option<Loaded>) -> Vec<Finding> {
+fn look(args: &DoctorArgs, loaded: Option<Loaded>) -> Vec<Finding> {
     let mut found = Vec::new();
     let decides = loaded.as_ref().map(|loaded| Decides::of(&loaded.model));
     let policy = decides.as_ref().zip(args.policy.as_deref());
@@ -133,13 +133,13 @@ fn probe(broker: &str, loaded: Option<Loaded>) -> Finding {
     doctor::probe(broker, PATIENCE, policy.as_ref().map(|(policy, lists)| (policy, lists)))
 }
 
-fn write(found: &[Finding], format: Format, out: &mut impl Write) -> io::Result<()> {
+fn write(found: &[Finding], format: DoctorFormat, out: &mut impl Write) -> io::Result<()> {
     match format {
-        Format::Json => {
+        DoctorFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, found)?;
             writeln!(out)?;
         }
-        Format::Human => {
+        DoctorFormat::Human => {
             for finding in found {
                 writeln!(out, "{finding}")?;
             }
@@ -147,10 +147,10 @@ fn write(found: &[Finding], format: Format, out: &mut impl Write) -> io::Result<
             writeln!(
                 out,
                 "\n{}, {}, {} fine{}",
-                counted(count(State::Problem), "problem"),
-                counted(count(State::Warning), "warning"),
-                count(State::Fine),
-                match count(State::Unseen) {
+                counted(count(FindingState::Problem), "problem"),
+                counted(count(FindingState::Warning), "warning"),
+                count(FindingState::Fine),
+                match count(FindingState::Unseen) {
                     0 => String::new(),
                     unseen => format!(", {unseen} could not be looked at"),
                 }

@@ -15,7 +15,7 @@ use exhook_policy_runtime::files::input;
 /// The files are written in place where that changes them. What a file says never changes: the result is read again and
 /// compared.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct FmtArgs {
     /// The files; `-` takes the standard input to the standard output
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Args {
 
 /// Formats the files. The code is 1 where `--check` found one that would change, or where one cannot be formatted, and 2
 /// where one cannot be read or written.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &FmtArgs) -> ExitCode {
     let worst = args.files.iter().map(|file| format(file, args.check)).max();
     ExitCode::from(worst.unwrap_or_default())
 }

@@ -17,7 +17,7 @@ use clap::ValueEnum;
 
 use super::out::stdout;
 use crate::doctor::launcher::{is_ours, open_to_others};
-use crate::doctor::{Decides, Share, Url, call_timeout};
+use crate::doctor::{AnsweredShare, Decides, Url, call_timeout};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Transport, Version};
 use exhook_policy_core::policy::model::Model;
@@ -27,7 +27,7 @@ use exhook_policy_runtime::files::policies;
 
 /// The arguments of `install`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct InstallArgs {
     /// EMQX 4.1 and 4.2: the folder to make, for the broker's service alone; its PATH will begin with it
     #[arg(required_unless_present = "emqx")]
     dir: Option<PathBuf>,
@@ -71,13 +71,13 @@ impl Slot {
 }
 
 /// Runs `install`: 0 done; 1 the policy has errors; 2 the folder cannot be made or the policy not read.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &InstallArgs) -> ExitCode {
     match install(args) {
         Ok(text) => match stdout().write_all(text.as_bytes()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::from(2),
         },
-        Err(Failure { message, code }) => {
+        Err(InstallFailure { message, code }) => {
             // A closed stderr leaves the exit code to tell.
             let _ = writeln!(io::stderr(), "{message}");
             ExitCode::from(code)
@@ -86,18 +86,18 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 #[derive(Debug)]
-struct Failure {
+struct InstallFailure {
     message: String,
     code: u8,
 }
 
-impl Failure {
+impl InstallFailure {
     fn io(what: &str, path: &Path, error: &io::Error) -> Self {
-        Failure { message: format!("error: cannot {what} {}: {error}", path.display()), code: 2 }
+        InstallFailure { message: format!("error: cannot {what} {}: {error}", path.display()), code: 2 }
     }
 }
 
-fn install(args: &Args) -> Result<String, Failure> {
+fn install(args: &InstallArgs) -> Result<String, InstallFailure> {
     // The policy first: with one that has errors, nothing is put anywhere.
     let decides = match &args.policy {
         Some(path) => Some((Decides::of(&load(path)?), absolute(path)?)),
@@ -109,17 +109,24 @@ fn install(args: &Args) -> Result<String, Failure> {
         (Transport::Port, _, Some(dir), None) => dir,
         (Transport::Grpc(package), Some(version), None, url) if args.slot.is_none() && !args.copy => {
             let url = url.clone().unwrap_or_else(default_url);
-            return Ok(grpc::instructions(&grpc::Plan { version, package, url: &url, service: &args.service, policy }));
+            return Ok(grpc::instructions(&grpc::ServerPlan {
+                version,
+                package,
+                url: &url,
+                service: &args.service,
+                policy,
+            }));
         }
         (transport, version, _, _) => return Err(misplaced(transport, version)),
     };
-    let program = std::env::current_exe().map_err(|error| Failure::io("find", Path::new("this program"), &error))?;
-    make_folder_for_everyone(dir).map_err(|error| Failure::io("make", dir, &error))?;
+    let program =
+        std::env::current_exe().map_err(|error| InstallFailure::io("find", Path::new("this program"), &error))?;
+    make_folder_for_everyone(dir).map_err(|error| InstallFailure::io("make", dir, &error))?;
     let dir = absolute(dir)?;
     for slot in Slot::ALL {
         put(&program, &dir.join(slot.name()), args.copy)?;
     }
-    Ok(instructions(&Plan {
+    Ok(instructions(&DriverPlan {
         dir: &dir,
         slot: args.slot.unwrap_or(Slot::Python3),
         program: &program,
@@ -136,7 +143,7 @@ fn default_url() -> Url {
 }
 
 /// An argument that is for the other kind of broker, or is missing for this one.
-fn misplaced(transport: Transport, version: Option<Version>) -> Failure {
+fn misplaced(transport: Transport, version: Option<Version>) -> InstallFailure {
     let version = version.map(|version| format!(" {version}")).unwrap_or_default();
     let message = match transport {
         Transport::Port => format!(
@@ -148,29 +155,29 @@ fn misplaced(transport: Transport, version: Option<Version>) -> Failure {
              help: leave the folder, --slot and --copy out"
         ),
     };
-    Failure { message, code: 2 }
+    InstallFailure { message, code: 2 }
 }
 
-fn load(path: &Path) -> Result<Model, Failure> {
-    input::stream(path).map_err(|error| Failure::io("read", path, &error))?;
+fn load(path: &Path) -> Result<Model, InstallFailure> {
+    input::stream(path).map_err(|error| InstallFailure::io("read", path, &error))?;
     match policies::load(path) {
         Ok(loaded) => Ok(loaded.model),
-        Err(report) => Err(Failure { message: report.to_string(), code: 1 }),
+        Err(report) => Err(InstallFailure { message: report.to_string(), code: 1 }),
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    fs::canonicalize(path).map_err(|error| Failure::io("find", path, &error))
+fn absolute(path: &Path) -> Result<PathBuf, InstallFailure> {
+    fs::canonicalize(path).map_err(|error| InstallFailure::io("find", path, &error))
 }
 
 /// Puts the launcher there, in the place of an older one of ours, and never in that of another program.
-fn put(program: &Path, launcher: &Path, copy: bool) -> Result<(), Failure> {
+fn put(program: &Path, launcher: &Path, copy: bool) -> Result<(), InstallFailure> {
     if launcher.symlink_metadata().is_ok() && !is_ours(launcher) {
         let message = format!(
             "error: {} is another program, and stays as it is\nhelp: choose a folder for the broker's service alone",
             launcher.display()
         );
-        return Err(Failure { message, code: 2 });
+        return Err(InstallFailure { message, code: 2 });
     }
     // Under another name first, so that a broker that starts the driver now finds one or the other.
     let mut name = OsString::from(launcher);
@@ -181,7 +188,7 @@ fn put(program: &Path, launcher: &Path, copy: bool) -> Result<(), Failure> {
     cleared
         .and_then(|()| if copy { copy_program(program, &new) } else { symlink(program, &new) })
         .and_then(|()| fs::rename(&new, launcher))
-        .map_err(|error| Failure::io("write", launcher, &error))
+        .map_err(|error| InstallFailure::io("write", launcher, &error))
 }
 
 /// Whether the one who runs this would find the launcher too.
@@ -190,7 +197,7 @@ fn on_path(dir: &Path) -> bool {
     std::env::split_paths(&path).any(|entry| fs::canonicalize(entry).is_ok_and(|entry| entry == dir))
 }
 
-struct Plan<'a> {
+struct DriverPlan<'a> {
     dir: &'a Path,
     slot: Slot,
     program: &'a Path,
@@ -200,7 +207,7 @@ struct Plan<'a> {
     policy: Option<(&'a Decides, &'a Path)>,
 }
 
-fn instructions(plan: &Plan<'_>) -> String {
+fn instructions(plan: &DriverPlan<'_>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write_launcher(&mut text, plan);
@@ -210,7 +217,7 @@ fn instructions(plan: &Plan<'_>) -> String {
     text
 }
 
-fn write_launcher(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
+fn write_launcher(text: &mut String, plan: &DriverPlan<'_>) -> std::fmt::Result {
     let [python3, java] = Slot::ALL.map(|slot| plan.dir.join(slot.name()));
     let (python3, java) = (python3.display(), java.display());
     if plan.copy {
@@ -238,7 +245,7 @@ Uses that are not the broker's are handed on, but a folder for the broker's serv
     Ok(())
 }
 
-fn write_service(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
+fn write_service(text: &mut String, plan: &DriverPlan<'_>) -> std::fmt::Result {
     let (service, dir, name) = (plan.service, plan.dir.display(), plan.slot.name());
     writeln!(
         text,
@@ -256,7 +263,7 @@ Environment=PATH={dir}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
     )
 }
 
-fn write_plugin(text: &mut String, plan: &Plan<'_>) -> std::fmt::Result {
+fn write_plugin(text: &mut String, plan: &DriverPlan<'_>) -> std::fmt::Result {
     let name = plan.slot.name();
     let (folder, module, deadline) = match plan.policy {
         Some((decides, path)) => (
@@ -294,18 +301,20 @@ exhook.drivers.{name}.call_timeout = {timeout}s
 }
 
 /// What the broker asks, and when it does without.
-struct Asked {
+struct BrokerQuestions {
     who: &'static str,
     away: &'static str,
 }
 
-const DRIVER: Asked = Asked { who: "driver", away: "While the driver is not loaded, starting or late" };
+const DRIVER: BrokerQuestions =
+    BrokerQuestions { who: "driver", away: "While the driver is not loaded, starting or late" };
 
 /// The settings of EMQX 4 that deny where nobody was asked.
-fn write_closing(text: &mut String, decides: Option<Decides>, asked: &Asked) -> std::fmt::Result {
-    let Asked { who, away } = asked;
-    let (logins, topics) = decides.map_or((Share::All, Share::All), |decides| (decides.logins, decides.topics));
-    if (logins, topics) == (Share::None, Share::None) {
+fn write_closing(text: &mut String, decides: Option<Decides>, asked: &BrokerQuestions) -> std::fmt::Result {
+    let BrokerQuestions { who, away } = asked;
+    let (logins, topics) =
+        decides.map_or((AnsweredShare::All, AnsweredShare::All), |decides| (decides.logins, decides.topics));
+    if (logins, topics) == (AnsweredShare::None, AnsweredShare::None) {
         return writeln!(text, "\nThis policy decides nothing, so the broker's own settings stay as they are.");
     }
     writeln!(
@@ -329,10 +338,10 @@ fn write_closing(text: &mut String, decides: Option<Decides>, asked: &Asked) -> 
    is in enforce mode: during an audit roll-out, or without the section, these would shut everyone out."
         )?,
     }
-    if logins != Share::None {
+    if logins != AnsweredShare::None {
         writeln!(text, "\n   Logins, in etc/emqx.conf:\n\nallow_anonymous = false")?;
     }
-    if topics != Share::None {
+    if topics != AnsweredShare::None {
         writeln!(
             text,
             "\n   Topics, in etc/emqx.conf:\n\nacl_nomatch = deny\n
@@ -340,7 +349,7 @@ fn write_closing(text: &mut String, decides: Option<Decides>, asked: &Asked) -> 
         )?;
     }
     writeln!(text, "\n   The broker reads these files when it starts: restart it.")?;
-    if logins == Share::Some || topics == Share::Some {
+    if logins == AnsweredShare::Some || topics == AnsweredShare::Some {
         writeln!(
             text,
             "\n   This policy leaves some questions to the broker (`ignore`). With these settings they are answered with no,

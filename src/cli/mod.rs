@@ -38,42 +38,42 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Find what is wrong with policies
-    Check(check::Args),
+    Check(check::CheckArgs),
     /// Run the tests of policies
-    Test(test::Args),
+    Test(test::TestArgs),
     /// Say what a policy decides, and why
-    Explain(ask::explain::Args),
+    Explain(ask::explain::ExplainArgs),
     /// Say who can do something, from the rules
-    WhoCan(ask::who_can::Args),
+    WhoCan(ask::who_can::WhoCanArgs),
     /// Say what a client can do, from the rules
-    WhatCan(ask::what_can::Args),
+    WhatCan(ask::what_can::WhatCanArgs),
     /// Put recorded events to a policy, and compare
-    Replay(replay::Args),
+    Replay(replay::ReplayArgs),
     /// Find what a change of a policy opens and closes
-    Diff(diff::Args),
+    Diff(diff::DiffArgs),
     /// Show who is online, who was, and who was refused
     History(history::Args),
     /// Add, change or remove an entry of a password file
-    Passwd(passwd::Args),
+    Passwd(passwd::PasswdArgs),
     /// Make the folder that the broker starts the driver from, and print the broker's settings
-    Install(install::Args),
+    Install(install::InstallArgs),
     /// Serve a policy to EMQX 4.3 and later, over gRPC
     #[cfg(feature = "grpc")]
-    Serve(serve::Args),
+    Serve(serve::ServeArgs),
     /// Show how the running drivers and servers are: which policy is in force, and why not the file
-    Status(status::Args),
+    Status(status::StatusArgs),
     /// Look for what fails open in a broker's settings and files
-    Doctor(doctor::Args),
+    Doctor(doctor::DoctorArgs),
     /// Play recorded traffic of a real broker through a driver, and show what becomes of it
-    Demo(demo::Args),
+    Demo(demo::DemoArgs),
     /// Convert the rules of another broker into a policy
-    Convert(convert::Args),
+    Convert(convert::ConvertArgs),
     /// Lay policies and their tests out uniformly, comments kept
-    Fmt(fmt::Args),
+    Fmt(fmt::FmtArgs),
     /// Print the JSON Schema of policies, for editors
-    Schema(schema::Args),
+    Schema(schema::SchemaArgs),
     /// Print a shell's completions
-    Completions(completions::Args),
+    Completions(completions::CompletionsArgs),
     /// Print the manual page, or write the pages of all commands
     Man(completions::ManArgs),
 }

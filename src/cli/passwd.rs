@@ -17,7 +17,7 @@ const MAX_BYTES: usize = 65_535;
 /// argon2id hash with a random salt. A running broker uses it at the next login. A new file is readable by you
 /// alone: give it to the user that the broker runs as.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct PasswdArgs {
     /// The password file; it is made where it is missing
     file: PathBuf,
     /// The username
@@ -32,7 +32,7 @@ pub struct Args {
 
 /// Changes the file and says so on stdout. The code is 1 where there is no entry to remove, and 2 where there is
 /// no password to set or the file cannot be changed.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &PasswdArgs) -> ExitCode {
     let stdin = io::stdin();
     let password = || {
         if args.stdin || !stdin.is_terminal() {
@@ -55,7 +55,10 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// The exit code and what to say.
-fn change(args: &Args, password: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, String>) -> Result<(u8, String), String> {
+fn change(
+    args: &PasswdArgs,
+    password: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, String>,
+) -> Result<(u8, String), String> {
     password::check_username(&args.user)?;
     let hash = if args.delete {
         None

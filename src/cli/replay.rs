@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::out::stdout;
 use super::world::{World, WorldArgs};
-use crate::replay::{Change, Entry, Events, Item, Outcome, Place, Ruling, Side, Summary};
+use crate::replay::{
+    Entry, EventPlace, Events, Item, OwnedDecision, ReplayChange, ReplayOutcome, ReplaySide, ReplaySummary,
+};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::owned::OwnedEvent;
 use exhook_policy_core::event::{Event, Shown, json as lines};
@@ -23,7 +25,7 @@ const SHOWN: usize = 20;
 /// Put recorded events to a policy: what it decides, by which rule, and what it decides otherwise than when the events
 /// were captured.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ReplayArgs {
     /// The policy file
     policy: PathBuf,
     /// Captured events (JSON lines), or the bytes of a broker's port; `-` is the standard input
@@ -38,12 +40,12 @@ pub struct Args {
     #[arg(long, short)]
     verbose: bool,
     /// How to print what was found
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReplayFormat::Human)]
+    format: ReplayFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ReplayFormat {
     /// Sentences
     Human,
     /// One JSON object
@@ -61,7 +63,7 @@ enum Ending {
 /// Replays the events and prints a summary. The code is 0 where all were read; 1 where some are decided otherwise and
 /// `--expect-same` was given; 2 where the policy, or any of the events, could not be read, or there was nothing to
 /// compare.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &ReplayArgs) -> ExitCode {
     let result = replay(args, &mut stdout());
     let ending = result.unwrap_or_else(|message| {
         // Whoever closed stderr does not want to know.
@@ -75,14 +77,14 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn replay(args: &Args, out: &mut impl Write) -> Result<Ending, String> {
+fn replay(args: &ReplayArgs, out: &mut impl Write) -> Result<Ending, String> {
     let loaded = policies::load(&args.policy).map_err(|report| report.to_string())?;
     let policy = Policy::compile(loaded.model);
     let world = args.world.world(&policy).map_err(|report| report.to_string())?;
     for problem in &world.problems {
         let _ = writeln!(io::stderr(), "warning: {problem}; what needs it is denied");
     }
-    let mut run = Run { args, out, summary: Summary::default(), decisions: Vec::new() };
+    let mut run = ReplayRun { args, out, summary: ReplaySummary::default(), decisions: Vec::new() };
     for file in &args.events {
         let name = if file == Path::new("-") { "<stdin>".to_owned() } else { file.display().to_string() };
         let failed = |error: io::Error| format!("error: {name}: {error}");
@@ -96,18 +98,18 @@ fn replay(args: &Args, out: &mut impl Write) -> Result<Ending, String> {
     run.finish(&policy).map_err(|error| format!("error: the summary cannot be printed: {error}"))
 }
 
-struct Run<'a, W> {
-    args: &'a Args,
+struct ReplayRun<'a, W> {
+    args: &'a ReplayArgs,
     out: W,
-    summary: Summary,
+    summary: ReplaySummary,
     /// For JSON, where every decision is shown.
     decisions: Vec<Value>,
 }
 
-impl<W: Write> Run<'_, W> {
+impl<W: Write> ReplayRun<'_, W> {
     fn file(&mut self, name: &str, input: impl BufRead, policy: &Policy, world: &World) -> io::Result<()> {
         let found = |source, username: &str, given| world.found(source, username, given);
-        let side = Side { policy, lists: world.lists(), found: &found };
+        let side = ReplaySide { policy, lists: world.lists(), found: &found };
         for item in Events::new(name, input)? {
             let item = item?;
             let outcome = self.summary.add(&item, side);
@@ -118,12 +120,12 @@ impl<W: Write> Run<'_, W> {
         Ok(())
     }
 
-    fn decision(&mut self, item: &Item, outcome: Outcome<'_>) -> io::Result<()> {
+    fn decision(&mut self, item: &Item, outcome: ReplayOutcome<'_>) -> io::Result<()> {
         let Entry::Told(told) = &item.entry else { return Ok(()) };
-        let ruling = Ruling::from(outcome.decision);
+        let ruling = OwnedDecision::from(outcome.decision);
         match self.args.format {
-            Format::Human => writeln!(self.out, "{}: {ruling}: {}", item.place, question(&told.event)),
-            Format::Json => {
+            ReplayFormat::Human => writeln!(self.out, "{}: {ruling}: {}", item.place, question(&told.event)),
+            ReplayFormat::Json => {
                 let mut decision = placed(&item.place, &told.event);
                 decision.insert("decision".to_owned(), of_ruling(&ruling));
                 decision.insert("assumed_password".to_owned(), outcome.assumed.into());
@@ -135,11 +137,11 @@ impl<W: Write> Run<'_, W> {
 
     fn finish(mut self, policy: &Policy) -> io::Result<Ending> {
         match self.args.format {
-            Format::Human => self.human(policy)?,
-            Format::Json => self.json(policy)?,
+            ReplayFormat::Human => self.human(policy)?,
+            ReplayFormat::Json => self.json(policy)?,
         }
         self.out.flush()?;
-        let Summary { unreadable, compared, changed, .. } = &self.summary;
+        let ReplaySummary { unreadable, compared, changed, .. } = &self.summary;
         Ok(if unreadable.count > 0 {
             Ending::CouldNotLook
         } else if !self.args.expect_same {
@@ -155,7 +157,7 @@ impl<W: Write> Run<'_, W> {
     }
 
     fn human(&mut self, policy: &Policy) -> io::Result<()> {
-        let Run { args, out, summary, .. } = self;
+        let ReplayRun { args, out, summary, .. } = self;
         if args.verbose && summary.questions > 0 {
             writeln!(out)?;
         }
@@ -204,7 +206,7 @@ impl<W: Write> Run<'_, W> {
                 "Decided otherwise than when captured: {} of {} (and {} alike, by another rule)",
                 summary.changed.count, summary.compared, summary.other_rule
             )?;
-            for Change { place, event, old, new } in summary.changed.first.iter().take(SHOWN) {
+            for ReplayChange { place, event, old, new } in summary.changed.first.iter().take(SHOWN) {
                 writeln!(out, "  {place}: {old}, now {new}: {}", question(event))?;
             }
             more(out, summary.changed.count)?;
@@ -213,7 +215,7 @@ impl<W: Write> Run<'_, W> {
     }
 
     fn json(&mut self, policy: &Policy) -> io::Result<()> {
-        let Run { args, out, summary, decisions } = self;
+        let ReplayRun { args, out, summary, decisions } = self;
         let rules: Vec<Value> = summary
             .rows(policy)
             .into_iter()
@@ -236,7 +238,7 @@ impl<W: Write> Run<'_, W> {
             .changed
             .first
             .iter()
-            .map(|Change { place, event, old, new }| {
+            .map(|ReplayChange { place, event, old, new }| {
                 let mut change = placed(place, event);
                 change.insert("old".to_owned(), of_ruling(old));
                 change.insert("new".to_owned(), of_ruling(new));
@@ -291,7 +293,7 @@ pub(super) fn question(event: &OwnedEvent) -> String {
 }
 
 /// Where an event stands, and the event.
-pub(super) fn placed(place: &Place, event: &OwnedEvent) -> Map<String, Value> {
+pub(super) fn placed(place: &EventPlace, event: &OwnedEvent) -> Map<String, Value> {
     // What was written is JSON; its time is not known here.
     let mut event: Value = serde_json::from_str(&lines::write(&event.as_event(), 0)).unwrap_or_default();
     if let Some(object) = event.as_object_mut() {
@@ -302,6 +304,6 @@ pub(super) fn placed(place: &Place, event: &OwnedEvent) -> Map<String, Value> {
     entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-fn of_ruling(ruling: &Ruling) -> Value {
+fn of_ruling(ruling: &OwnedDecision) -> Value {
     json!({ "verdict": ruling.verdict.as_str(), "rule": &*ruling.rule })
 }

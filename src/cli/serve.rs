@@ -18,7 +18,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ServeArgs {
     /// The policy
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
@@ -40,7 +40,7 @@ pub struct Args {
 }
 
 /// Runs `serve`: 0 told to end; 2 it cannot be served. A policy that does not load is served too: everything is denied until it does.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &ServeArgs) -> ExitCode {
     let log = Log::stderr();
     let panics = log.clone();
     // The usual hook writes to stderr itself, and waits for whoever reads that.
@@ -57,7 +57,7 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn serve(args: &Args, log: &Log) -> Result<(), String> {
+fn serve(args: &ServeArgs, log: &Log) -> Result<(), String> {
     let tls = args.tls_cert.clone().zip(args.tls_key.clone()).map(|(certificate, key)| Tls {
         certificate,
         key,

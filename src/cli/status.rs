@@ -24,7 +24,7 @@ const POLICY: &str = "rules.yaml";
 /// Exits with 1 where something is wrong: the file is not in force, no process runs, a broker does
 /// not call the hooks that the policy needs, or it is not known which hooks a broker registered.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct StatusArgs {
     /// The policy file
     #[arg(long, value_name = "FILE", default_value = POLICY)]
     policy: PathBuf,
@@ -32,12 +32,12 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// How to say it
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = StatusFormat::Human)]
+    format: StatusFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum StatusFormat {
     /// Some lines for each process
     Human,
     /// An array of objects
@@ -45,7 +45,7 @@ enum Format {
 }
 
 /// Runs `status`: 0 all is well; 1 something is not; 2 it cannot be seen.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &StatusArgs) -> ExitCode {
     let folder = Folder::of(&args.policy, args.state.as_deref());
     let here = status::boot(&Recorder::server());
     let All { found, unreadable } = match status::read(folder.path(), &here) {
@@ -66,8 +66,8 @@ pub fn run(args: &Args) -> ExitCode {
     let hash = input::read(&args.policy, input::MOST).ok().map(|bytes| hash_of(&bytes));
     let judged: Vec<Judged> = found.iter().map(|found| Judged::of(found, hash.as_deref(), now_ms())).collect();
     let written = match args.format {
-        Format::Human => human(&judged, &mut stdout()),
-        Format::Json => json(&judged, &mut stdout()),
+        StatusFormat::Human => human(&judged, &mut stdout()),
+        StatusFormat::Json => json(&judged, &mut stdout()),
     };
     if written.is_err() {
         return ExitCode::from(2);

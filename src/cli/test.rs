@@ -26,7 +26,7 @@ use exhook_policy_runtime::files::policies;
 /// The tests of `rules.yaml` stand beside it in `rules.test.yaml`. They ask the policy alone: no broker, no list and no
 /// password file is needed. With `--broker` they ask a broker, and find one that does not enforce the policy.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct TestArgs {
     /// Test files, policies whose tests stand beside them, or folders with tests below them
     #[arg(default_value = ".")]
     files: Vec<PathBuf>,
@@ -34,8 +34,8 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
     /// How the results are written
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = TestFormat::Human)]
+    format: TestFormat,
     /// Tell which rules, and which defaults of a section, decided no case
     #[arg(long)]
     coverage: bool,
@@ -48,7 +48,7 @@ pub struct Args {
 
 /// One document for all files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum TestFormat {
     /// For people: a line for each file, and how each failure came about
     Human,
     /// One JSON object: `files`, each with its `tests` and their `cases`, and `summary`
@@ -57,19 +57,19 @@ enum Format {
     Junit,
 }
 
-impl Args {
+impl TestArgs {
     fn runs(&self, test: &Test) -> bool {
         self.filter.as_ref().is_none_or(|text| test.name.to_lowercase().contains(&text.to_lowercase()))
     }
 }
 
 /// A test file that was run, or what is wrong with it.
-struct File<'s> {
+struct TestedFile<'s> {
     name: String,
-    outcome: Result<Run<'s>, &'s [Report]>,
+    outcome: Result<SuiteRun<'s>, &'s [Report]>,
 }
 
-struct Run<'s> {
+struct SuiteRun<'s> {
     suite: &'s Suite,
     tests: Vec<Ran<'s>>,
 }
@@ -97,14 +97,14 @@ struct Covered<'s> {
 }
 
 /// Everything that came of it.
-struct Results<'s> {
-    files: Vec<File<'s>>,
+struct TestResults<'s> {
+    files: Vec<TestedFile<'s>>,
     coverage: Vec<Covered<'s>>,
     least: Option<u8>,
 }
 
 #[derive(Debug, Default)]
-struct Count {
+struct TestCount {
     files: usize,
     tests: usize,
     failed_tests: usize,
@@ -119,9 +119,9 @@ impl Ran<'_> {
     }
 }
 
-impl Results<'_> {
-    fn count(&self) -> Count {
-        let mut count = Count { files: self.files.len(), ..Count::default() };
+impl TestResults<'_> {
+    fn count(&self) -> TestCount {
+        let mut count = TestCount { files: self.files.len(), ..TestCount::default() };
         for file in &self.files {
             let Ok(run) = &file.outcome else {
                 count.errors += 1;
@@ -158,7 +158,7 @@ impl Results<'_> {
 /// Runs the tests and prints what came of them to stdout. The code is 0 where every case got the answer that it expects, 1
 /// where one did not, where a file has errors or too few rules decided a case, and 2 where a file could not be read or
 /// there was nothing to run.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &TestArgs) -> ExitCode {
     match test(args, &mut stdout()) {
         Ok(code) => code,
         Err(message) => {
@@ -169,7 +169,7 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn test(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
+fn test(args: &TestArgs, out: &mut impl Write) -> Result<ExitCode, String> {
     let files = find::find(&args.files)?;
     let suites: Vec<_> = files.iter().map(|file| (file, policies::load_suite(file))).collect();
     if let Some(broker) = &args.broker.broker {
@@ -184,28 +184,28 @@ fn test(args: &Args, out: &mut impl Write) -> Result<ExitCode, String> {
         });
     }
     let written = match args.format {
-        Format::Human => human::write(&results, out),
-        Format::Json => json::write(&results, out),
-        Format::Junit => junit::write(&results, out),
+        TestFormat::Human => human::write(&results, out),
+        TestFormat::Json => json::write(&results, out),
+        TestFormat::Junit => junit::write(&results, out),
     };
     written.and_then(|()| out.flush()).map_err(|error| error.to_string())?;
     Ok(results.code())
 }
 
-fn results<'s>(suites: &'s [(&PathBuf, Result<Suite, Vec<Report>>)], args: &Args) -> Results<'s> {
-    let file = |(path, suite): &'s (&PathBuf, Result<Suite, Vec<Report>>)| File {
+fn results<'s>(suites: &'s [(&PathBuf, Result<Suite, Vec<Report>>)], args: &TestArgs) -> TestResults<'s> {
+    let file = |(path, suite): &'s (&PathBuf, Result<Suite, Vec<Report>>)| TestedFile {
         name: path.display().to_string(),
         outcome: match suite {
-            Ok(suite) => Ok(Run {
+            Ok(suite) => Ok(SuiteRun {
                 suite,
                 tests: suite.tests.iter().filter(|test| args.runs(test)).map(|test| ask(suite, test)).collect(),
             }),
             Err(reports) => Err(reports.as_slice()),
         },
     };
-    let files: Vec<File<'s>> = suites.iter().map(file).collect();
+    let files: Vec<TestedFile<'s>> = suites.iter().map(file).collect();
     let coverage = if args.coverage || args.min_coverage.is_some() { coverage(&files, args) } else { Vec::new() };
-    Results { files, coverage, least: args.min_coverage }
+    TestResults { files, coverage, least: args.min_coverage }
 }
 
 fn ask<'s>(suite: &'s Suite, test: &'s Test) -> Ran<'s> {
@@ -218,7 +218,7 @@ fn ask<'s>(suite: &'s Suite, test: &'s Test) -> Ran<'s> {
 }
 
 /// The coverage of each policy, by all the files that are about it.
-fn coverage<'s>(files: &[File<'s>], args: &Args) -> Vec<Covered<'s>> {
+fn coverage<'s>(files: &[TestedFile<'s>], args: &TestArgs) -> Vec<Covered<'s>> {
     let mut places: HashMap<PathBuf, usize> = HashMap::new();
     let mut covered: Vec<(&'s Path, Coverage<'s>)> = Vec::new();
     for run in files.iter().filter_map(|file| file.outcome.as_ref().ok()) {

@@ -2,17 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-use super::rules::{Reach, Rule, read_rules};
-use super::{Asked, Conf, Etc, Finding, Share, is_there, loaded};
+use super::rules::{AclConfRule, RuleReach, read_rules};
+use super::{AnsweredShare, Conf, Etc, Finding, PolicyQuestion, is_there, loaded};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_runtime::files::input;
 
 /// The module that reads the file.
 const MODULE: &str = "emqx_mod_acl_internal";
 
-pub(super) fn check(etc: &Etc<'_>, conf: Option<&Conf>, modules: Option<&Path>, asked: &Asked) -> Vec<Finding> {
+pub(super) fn check(
+    etc: &Etc<'_>,
+    conf: Option<&Conf>,
+    modules: Option<&Path>,
+    asked: &PolicyQuestion,
+) -> Vec<Finding> {
     let decides = etc.decides();
-    if decides.topics == Share::None {
+    if decides.topics == AnsweredShare::None {
         return Vec::new();
     }
     let file = file(etc, conf);
@@ -33,7 +38,7 @@ pub(super) fn check(etc: &Etc<'_>, conf: Option<&Conf>, modules: Option<&Path>, 
     found
 }
 
-fn check_rules(file: &Path, mode: Mode, asked: &Asked) -> Vec<Finding> {
+fn check_rules(file: &Path, mode: Mode, asked: &PolicyQuestion) -> Vec<Finding> {
     let about = "acl.conf";
     let rules = input::read_regular_text(file, input::MOST)
         .map_err(|error| error.to_string())
@@ -42,9 +47,9 @@ fn check_rules(file: &Path, mode: Mode, asked: &Asked) -> Vec<Finding> {
         Ok(rules) => rules,
         Err(error) => return vec![Finding::unseen(about, format!("it cannot be read: {error}")).at(file, None)],
     };
-    let end = rules.iter().position(|rule| rule.reach == Reach::All);
+    let end = rules.iter().position(|rule| rule.reach == RuleReach::All);
     let before = rules.get(..end.unwrap_or(rules.len())).unwrap_or_default();
-    let allows: Vec<&Rule> = before.iter().filter(|rule| rule.allows).collect();
+    let allows: Vec<&AclConfRule> = before.iter().filter(|rule| rule.allows).collect();
     let allows_all = end.and_then(|end| rules.get(end)).filter(|rule| rule.allows);
     if mode == Mode::Audit {
         let message = "it decides until the policy leaves audit mode";

@@ -1,10 +1,10 @@
 //! `authentication` of EMQX 5 and later: whom the broker lets in before it asks about the policy, or without.
 
 use super::boot::is_on;
-use super::hocon::{Kind, Value};
+use super::hocon::{HoconKind, HoconValue};
 use super::server::is_enabled;
 use super::settings::Settings;
-use super::{Etc, Finding, Share, first_with};
+use super::{AnsweredShare, Etc, Finding, first_with};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Fact, Has, Version};
 
@@ -13,7 +13,7 @@ const CLOSED: &str = "authentication = [{ mechanism = scram, backend = built_in_
 
 pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     let decides = etc.decides();
-    if decides.logins == Share::None {
+    if decides.logins == AnsweredShare::None {
         return Vec::new();
     }
     let root = settings.get(&["authentication"]);
@@ -33,7 +33,7 @@ pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec
 }
 
 /// Those that are enabled; one alone needs no list.
-fn authenticators(value: &Value) -> Option<Vec<&Value>> {
+fn authenticators(value: &HoconValue) -> Option<Vec<&HoconValue>> {
     if value.get(&["mechanism"]).is_some() {
         return Some(vec![value].into_iter().filter(|one| is_enabled(one)).collect());
     }
@@ -65,8 +65,8 @@ fn none(mode: Mode, version: Version) -> Finding {
     }
 }
 
-fn authenticator(settings: &Settings, value: &Value, about: &str, mode: Mode, version: Version) -> Finding {
-    let text = |key: &str| value.get(&[key]).and_then(Value::text).unwrap_or("?");
+fn authenticator(settings: &Settings, value: &HoconValue, about: &str, mode: Mode, version: Version) -> Finding {
+    let text = |key: &str| value.get(&[key]).and_then(HoconValue::text).unwrap_or("?");
     let (mechanism, backend) = (text("mechanism"), text("backend"));
     let is_scram = (mechanism, backend) == ("scram", "built_in_database");
     let about = match backend {
@@ -102,13 +102,13 @@ fn authenticator(settings: &Settings, value: &Value, about: &str, mode: Mode, ve
 /// What listeners say for themselves.
 fn listeners(settings: &Settings, mode: Mode, version: Version) -> Vec<Finding> {
     let mut found = Vec::new();
-    let Some(Kind::Object(kinds)) = settings.get(&["listeners"]).map(|value| &value.kind) else { return found };
+    let Some(HoconKind::Object(kinds)) = settings.get(&["listeners"]).map(|value| &value.kind) else { return found };
     for (kind, of_kind) in kinds {
-        let Kind::Object(named) = &of_kind.kind else { continue };
+        let HoconKind::Object(named) = &of_kind.kind else { continue };
         for (name, listener) in named.iter().filter(|(_, listener)| is_on(listener)) {
             let key = format!("listeners.{kind}.{name}");
             let asks = listener.get(&["enable_authn"]);
-            if asks.and_then(Value::text) == Some("false") {
+            if asks.and_then(HoconValue::text) == Some("false") {
                 let about = format!("{key}.enable_authn");
                 let finding = if is_local(listener) {
                     Finding::warning(about, "logins are not asked for; only this machine reaches it")
@@ -134,7 +134,7 @@ fn listeners(settings: &Settings, mode: Mode, version: Version) -> Vec<Finding> 
     found
 }
 
-fn is_local(listener: &Value) -> bool {
-    let bind = listener.get(&["bind"]).and_then(Value::text).unwrap_or_default();
+fn is_local(listener: &HoconValue) -> bool {
+    let bind = listener.get(&["bind"]).and_then(HoconValue::text).unwrap_or_default();
     ["127.", "[::1]", "::1:", "localhost:"].iter().any(|start| bind.starts_with(start))
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::emqx_conf::unknown_value;
-use super::hocon::Value;
-use super::rules::{Reach, read_rules};
+use super::hocon::HoconValue;
+use super::rules::{RuleReach, read_rules};
 use super::server::{is_enabled, lasting};
 use super::settings::Settings;
-use super::{Etc, Finding, Share, State, first_with, is_there};
+use super::{AnsweredShare, Etc, Finding, FindingState, first_with, is_there};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Fact, Has, Version};
 use exhook_policy_runtime::files::input;
@@ -23,7 +23,7 @@ const NO_LAST_LINE: &str = "take the line out, and write: authorization.no_match
 const NO_SOURCES: &str = "authorization.sources = []";
 
 pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
-    if etc.decides().topics == Share::None {
+    if etc.decides().topics == AnsweredShare::None {
         return Vec::new();
     }
     let mut found = vec![no_match(settings, etc, version)];
@@ -48,7 +48,7 @@ fn no_match(settings: &Settings, etc: &Etc<'_>, version: Version) -> Finding {
     let about = "authorization.no_match";
     let value = settings.get(&["authorization", "no_match"]);
     let default = if version.has(Fact::DeniesNoMatch) == Has::Yes { "deny" } else { "allow" };
-    let Some(text) = value.map_or(Some(default), Value::text) else {
+    let Some(text) = value.map_or(Some(default), HoconValue::text) else {
         return settings.at(Finding::unseen(about, "its value is not in the file"), value);
     };
     let is = match value {
@@ -70,8 +70,8 @@ fn no_match(settings: &Settings, etc: &Etc<'_>, version: Version) -> Finding {
         ("deny", Mode::Enforce) => Finding::fine(about, is),
         ("allow", Mode::Enforce) => {
             let (state, rest) = match decides.topics {
-                Share::Some => (State::Warning, ", as where the policy says `ignore`"),
-                Share::All | Share::None => (State::Problem, ""),
+                AnsweredShare::Some => (FindingState::Warning, ", as where the policy says `ignore`"),
+                AnsweredShare::All | AnsweredShare::None => (FindingState::Problem, ""),
             };
             let message = format!("{is}: until the provider is loaded, everything gets through{rest}");
             Finding::new(state, about, message).fix("authorization.no_match = deny")
@@ -85,20 +85,20 @@ fn no_match(settings: &Settings, etc: &Etc<'_>, version: Version) -> Finding {
 fn sources(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     let about = "authorization.sources";
     let value = settings.get(&["authorization", "sources"]);
-    let list = match value.map(Value::list) {
+    let list = match value.map(HoconValue::list) {
         Some(Some(list)) => list,
         Some(None) => return vec![settings.at(Finding::unseen(about, "it is no list that can be read here"), value)],
         None if version.has(Fact::AclConfByDefault) == Has::No => Vec::new(),
         None => return acl_conf(settings, etc, &etc.folder.join("acl.conf"), None),
     };
-    let on: Vec<&Value> = list.into_iter().filter(|source| is_enabled(source)).collect();
+    let on: Vec<&HoconValue> = list.into_iter().filter(|source| is_enabled(source)).collect();
     if on.is_empty() {
         return vec![settings.at(Finding::fine(about, "there is none, so that all topics are asked for"), value)];
     }
     let mut found = Vec::new();
     for source in on {
         let kind = source.get(&["type"]);
-        match (kind.and_then(Value::text), source.get(&["path"]).and_then(Value::text)) {
+        match (kind.and_then(HoconValue::text), source.get(&["path"]).and_then(HoconValue::text)) {
             (Some("file"), Some(path)) => found.extend(acl_conf(settings, etc, &resolve(etc, path), Some(source))),
             (Some("file"), None) => {
                 found.push(
@@ -126,7 +126,7 @@ fn resolve(etc: &Etc<'_>, path: &str) -> PathBuf {
 }
 
 /// A source that is a file of rules.
-fn acl_conf(settings: &Settings, etc: &Etc<'_>, file: &Path, source: Option<&Value>) -> Vec<Finding> {
+fn acl_conf(settings: &Settings, etc: &Etc<'_>, file: &Path, source: Option<&HoconValue>) -> Vec<Finding> {
     let about = "acl.conf";
     let by_default = match source {
         Some(_) => "",
@@ -143,17 +143,17 @@ fn acl_conf(settings: &Settings, etc: &Etc<'_>, file: &Path, source: Option<&Val
         }
     };
     let audit = etc.decides().mode == Mode::Audit;
-    let end = rules.iter().position(|rule| rule.reach != Reach::Some);
+    let end = rules.iter().position(|rule| rule.reach != RuleReach::Some);
     let before = rules.get(..end.unwrap_or(rules.len())).unwrap_or_default();
     let mut found = Vec::new();
     if let Some(last) = end.and_then(|end| rules.get(end)) {
         let what = match (last.allows, last.reach) {
-            (true, Reach::UnlessHardened) => "everything gets through, unless EMQX_SECURITY_PROFILE is `hardened`",
-            (true, Reach::All | Reach::Some) => "everything gets through",
+            (true, RuleReach::UnlessHardened) => "everything gets through, unless EMQX_SECURITY_PROFILE is `hardened`",
+            (true, RuleReach::All | RuleReach::Some) => "everything gets through",
             (false, _) => "nothing gets through",
         };
         let message = format!("{by_default}it is asked before the policy, and decides all topics: {what}");
-        let state = if audit || !last.allows { State::Warning } else { State::Problem };
+        let state = if audit || !last.allows { FindingState::Warning } else { FindingState::Problem };
         found.push(
             Finding::new(state, last.text.as_str(), message)
                 .fix(if audit { NO_LAST_LINE } else { NO_SOURCES })
@@ -180,11 +180,11 @@ fn acl_conf(settings: &Settings, etc: &Etc<'_>, file: &Path, source: Option<&Val
 fn cache(settings: &Settings) -> Finding {
     let about = "authorization.cache";
     let enable = settings.get(&["authorization", "cache", "enable"]);
-    if enable.and_then(Value::text) == Some("false") {
+    if enable.and_then(HoconValue::text) == Some("false") {
         return settings.at(Finding::fine(about, "it is off: a rule that changed counts at once"), enable);
     }
     let value = settings.get(&["authorization", "cache", "ttl"]);
-    let finding = match value.map_or(Some(DEFAULT_CACHE), Value::text) {
+    let finding = match value.map_or(Some(DEFAULT_CACHE), HoconValue::text) {
         None => Finding::unseen(about, "its `ttl` is not in the file"),
         Some(text) => match lasting(text) {
             None => Finding::problem(about, format!("{text:?} is no duration, so that the broker will not start")),

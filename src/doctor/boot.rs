@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::hocon::{Kind, Value};
+use super::hocon::{HoconKind, HoconValue};
 use super::server::is_enabled;
 use super::settings::Settings;
-use super::{Etc, Finding, Share};
+use super::{AnsweredShare, Etc, Finding};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Fact, Has, Version};
 
@@ -23,7 +23,7 @@ const DELETED: &str = "marked_for_deletion";
 pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     let decides = etc.decides();
     let is_closed = version.has(Fact::ListensLast) == Has::Yes;
-    if is_closed || decides.logins == Share::None || decides.mode == Mode::Audit {
+    if is_closed || decides.logins == AnsweredShare::None || decides.mode == Mode::Audit {
         return Vec::new();
     }
     let listeners = settings.get(&["listeners"]);
@@ -84,7 +84,7 @@ fn problem(open: &[(&str, &str)], version: Version) -> Finding {
 }
 
 /// The listeners that the settings do not turn off, by kind and name.
-fn open_at_boot(listeners: Option<&Value>) -> Vec<(&str, &str)> {
+fn open_at_boot(listeners: Option<&HoconValue>) -> Vec<(&str, &str)> {
     let set = listeners.map(members).unwrap_or_default();
     let mut kinds: Vec<&str> = BY_DEFAULT.to_vec();
     kinds.extend(set.iter().map(|(kind, _)| *kind).filter(|kind| !BY_DEFAULT.contains(kind)));
@@ -105,15 +105,15 @@ fn open_at_boot(listeners: Option<&Value>) -> Vec<(&str, &str)> {
 }
 
 /// Whether the settings leave a listener on. The key was `enabled` before 5.1.1, which later versions take as well.
-pub(super) fn is_on(listener: &Value) -> bool {
-    let is_disabled = listener.get(&["enabled"]).and_then(Value::text) == Some("false");
+pub(super) fn is_on(listener: &HoconValue) -> bool {
+    let is_disabled = listener.get(&["enabled"]).and_then(HoconValue::text) == Some("false");
     is_enabled(listener) && !is_disabled && listener.text() != Some(DELETED)
 }
 
 /// The members of an object; of anything else there are none.
-fn members(value: &Value) -> Vec<(&str, &Value)> {
+fn members(value: &HoconValue) -> Vec<(&str, &HoconValue)> {
     match &value.kind {
-        Kind::Object(members) => members.iter().map(|(name, value)| (name.as_str(), value)).collect(),
-        Kind::Text(_) | Kind::Array(_) | Kind::Unknown => Vec::new(),
+        HoconKind::Object(members) => members.iter().map(|(name, value)| (name.as_str(), value)).collect(),
+        HoconKind::Text(_) | HoconKind::Array(_) | HoconKind::Unknown => Vec::new(),
     }
 }

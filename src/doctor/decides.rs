@@ -13,14 +13,14 @@ pub struct Decides {
     /// Every call is answered within it.
     pub deadline: Duration,
     /// Of the logins.
-    pub logins: Share,
+    pub logins: AnsweredShare,
     /// Of the publishes and subscriptions.
-    pub topics: Share,
+    pub topics: AnsweredShare,
 }
 
 /// How much of a kind of question the policy answers itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Share {
+pub enum AnsweredShare {
     /// It has no such section.
     None,
     /// It leaves some to the broker, by `ignore`.
@@ -31,14 +31,23 @@ pub enum Share {
 
 impl Decides {
     /// What is assumed of a policy that is not known.
-    pub const EVERYTHING: Decides =
-        Decides { mode: Mode::Enforce, deadline: Duration::ZERO, logins: Share::All, topics: Share::All };
+    pub const EVERYTHING: Decides = Decides {
+        mode: Mode::Enforce,
+        deadline: Duration::ZERO,
+        logins: AnsweredShare::All,
+        topics: AnsweredShare::All,
+    };
 
     /// What this policy decides.
     pub fn of(model: &Model) -> Self {
         let logins = model.auth.as_ref().map(|auth| (auth.default, auth.rules.iter().any(|r| ignores(r.verdict))));
         let topics = model.acl.as_ref().map(|acl| (acl.default, acl.rules.iter().any(|r| ignores(r.verdict))));
-        Decides { mode: model.mode, deadline: model.deadline, logins: Share::of(logins), topics: Share::of(topics) }
+        Decides {
+            mode: model.mode,
+            deadline: model.deadline,
+            logins: AnsweredShare::of(logins),
+            topics: AnsweredShare::of(topics),
+        }
     }
 }
 
@@ -46,12 +55,12 @@ fn ignores(verdict: Verdict) -> bool {
     verdict == Verdict::Ignore
 }
 
-impl Share {
+impl AnsweredShare {
     fn of(section: Option<(Verdict, bool)>) -> Self {
         match section {
-            None => Share::None,
-            Some((default, some_ignore)) if some_ignore || ignores(default) => Share::Some,
-            Some(_) => Share::All,
+            None => AnsweredShare::None,
+            Some((default, some_ignore)) if some_ignore || ignores(default) => AnsweredShare::Some,
+            Some(_) => AnsweredShare::All,
         }
     }
 }

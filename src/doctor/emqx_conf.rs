@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::conf::{Conf, duration};
-use super::{Asked, Decides, Finding, Share, State};
+use super::{AnsweredShare, Decides, Finding, FindingState, PolicyQuestion};
 use exhook_policy_core::decision::Mode;
 
 /// Decisions that are remembered for longer are worth a look.
@@ -12,12 +12,12 @@ const LONG_CACHE: Duration = Duration::from_secs(10 * 60);
 /// What the broker does where the file does not say.
 const DEFAULT_CACHE: &str = "1m";
 
-pub(super) fn check(conf: &Conf, file: &Path, decides: &Decides, asked: &Asked) -> Vec<Finding> {
+pub(super) fn check(conf: &Conf, file: &Path, decides: &Decides, asked: &PolicyQuestion) -> Vec<Finding> {
     let mut found = vec![
         fallback(conf, file, &LOGINS, (decides.mode, decides.logins), asked),
         fallback(conf, file, &TOPICS, (decides.mode, decides.topics), asked),
     ];
-    if decides.topics != Share::None {
+    if decides.topics != AnsweredShare::None {
         found.push(cache(conf, file));
         found.push(deny_action(conf, file));
     }
@@ -53,7 +53,13 @@ const TOPICS: Fallback = Fallback {
     section: "acl",
 };
 
-fn fallback(conf: &Conf, file: &Path, setting: &Fallback, (mode, share): (Mode, Share), asked: &Asked) -> Finding {
+fn fallback(
+    conf: &Conf,
+    file: &Path,
+    setting: &Fallback,
+    (mode, share): (Mode, AnsweredShare),
+    asked: &PolicyQuestion,
+) -> Finding {
     let Fallback { key, open, closed, then, else_then, section } = setting;
     let read = conf.get(key);
     let value = read.map_or(*closed, |setting| &setting.value);
@@ -64,7 +70,7 @@ fn fallback(conf: &Conf, file: &Path, setting: &Fallback, (mode, share): (Mode, 
     let close = format!("{key} = {closed}");
     let finding = if value != *open && value != *closed {
         unknown_value(key, value, &[open, closed])
-    } else if share == Share::None {
+    } else if share == AnsweredShare::None {
         Finding::fine(*key, format!("{is}, and decides alone: the policy has no `{section}`"))
     } else if mode == Mode::Audit {
         if value == *open {
@@ -77,8 +83,8 @@ fn fallback(conf: &Conf, file: &Path, setting: &Fallback, (mode, share): (Mode, 
     } else if value == *closed {
         Finding::fine(*key, is)
     } else {
-        let state = if share == Share::All { State::Problem } else { State::Warning };
-        let rest = if share == Share::All { "" } else { ", as where the policy says `ignore`" };
+        let state = if share == AnsweredShare::All { FindingState::Problem } else { FindingState::Warning };
+        let rest = if share == AnsweredShare::All { "" } else { ", as where the policy says `ignore`" };
         let message = format!("{is}: {}, {then}{rest}", asked.away);
         Finding::new(state, *key, message).fix(close)
     };
@@ -115,9 +121,9 @@ fn lasting(conf: &Conf, file: &Path, about: &str) -> Finding {
         Some(ttl) => {
             let message =
                 format!("a client's topics are asked for once in {value}: a rule that changed counts that much later");
-            let state = if ttl > LONG_CACHE { State::Warning } else { State::Fine };
+            let state = if ttl > LONG_CACHE { FindingState::Warning } else { FindingState::Fine };
             let finding = Finding::new(state, about, message);
-            if state == State::Fine { finding } else { finding.fix(format!("{about} = {DEFAULT_CACHE}")) }
+            if state == FindingState::Fine { finding } else { finding.fix(format!("{about} = {DEFAULT_CACHE}")) }
         }
     };
     finding.at(file, read.map(|setting| setting.line))
@@ -161,7 +167,13 @@ impl Listener<'_> {
     }
 }
 
-fn listener_finding(conf: &Conf, file: &Path, listener: &Listener<'_>, decides: &Decides, asked: &Asked) -> Finding {
+fn listener_finding(
+    conf: &Conf,
+    file: &Path,
+    listener: &Listener<'_>,
+    decides: &Decides,
+    asked: &PolicyQuestion,
+) -> Finding {
     let (zone, who) = (listener.zone, asked.who);
     let of_zone = |key: &str| conf.get(&format!("zone.{zone}.{key}"));
     let is = |key: &str, value: &str| of_zone(key).is_some_and(|setting| setting.value == value);
@@ -170,7 +182,7 @@ fn listener_finding(conf: &Conf, file: &Path, listener: &Listener<'_>, decides: 
     let without_acl = is_set_up && !is("enable_acl", "on");
 
     let mut open = Vec::new();
-    if decides.logins != Share::None {
+    if decides.logins != AnsweredShare::None {
         if is("bypass_auth_plugins", "true") {
             open.push(("bypass_auth_plugins", "false", "logins are not asked for".to_owned()));
         }
@@ -178,7 +190,7 @@ fn listener_finding(conf: &Conf, file: &Path, listener: &Listener<'_>, decides: 
             open.push(("allow_anonymous", "false", format!("everyone gets in while the {who} is away")));
         }
     }
-    if decides.topics != Share::None {
+    if decides.topics != AnsweredShare::None {
         if without_acl {
             open.push(("enable_acl", "on", "topics are not asked for".to_owned()));
         }

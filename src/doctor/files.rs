@@ -12,13 +12,13 @@ use exhook_policy_runtime::source::Way;
 
 /// A user of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct User {
+struct SystemUser {
     name: String,
     uid: u32,
     groups: Vec<u32>,
 }
 
-impl User {
+impl SystemUser {
     /// The user of this name or number; `None` where there is none.
     fn find(name: &str) -> Option<Self> {
         let read = |file| input::read_regular_text(Path::new(file), input::MOST).unwrap_or_default();
@@ -37,7 +37,7 @@ impl User {
             [_, _, gid, members] if members.split(',').any(|member| member == user) => gid.parse().ok(),
             _ => None,
         });
-        Some(User { name: user.to_owned(), uid, groups: std::iter::once(gid).chain(more).collect() })
+        Some(SystemUser { name: user.to_owned(), uid, groups: std::iter::once(gid).chain(more).collect() })
     }
 
     /// Whether the bits of a file or folder (4 read, 2 write, 1 execute or enter) are there for this user.
@@ -60,7 +60,7 @@ const ENTER: u32 = 1;
 /// Looks at the policy file and at what it names, for the user, by name or number, whom `who` runs as: the broker, or
 /// the provider.
 pub fn check_files(policy: &Path, model: &Model, user: &str, who: &str) -> Vec<Finding> {
-    let known = User::find(user);
+    let known = SystemUser::find(user);
     let mut found = check_for(policy, model, known.as_ref());
     if known.is_none() {
         let message = format!("there is no such user here, so that nobody knows whether the {who} can read the policy");
@@ -70,7 +70,7 @@ pub fn check_files(policy: &Path, model: &Model, user: &str, who: &str) -> Vec<F
     found
 }
 
-fn check_for(policy: &Path, model: &Model, user: Option<&User>) -> Vec<Finding> {
+fn check_for(policy: &Path, model: &Model, user: Option<&SystemUser>) -> Vec<Finding> {
     let mut found = vec![file("the policy", policy, user, PLAIN)];
     for list in &model.lists {
         let about = format!("list `{}`", list.name);
@@ -78,7 +78,7 @@ fn check_for(policy: &Path, model: &Model, user: Option<&User>) -> Vec<Finding> 
             ListSource::Inline(_) => {}
             ListSource::File { path, .. } => found.push(file(&about, path, user, PLAIN)),
             ListSource::Sqlite { path, .. } => {
-                found.push(file(&about, path, user, Kind { is_database: true, ..PLAIN }));
+                found.push(file(&about, path, user, FileKind { is_database: true, ..PLAIN }));
             }
         }
     }
@@ -87,7 +87,12 @@ fn check_for(policy: &Path, model: &Model, user: Option<&User>) -> Vec<Finding> 
             PasswordSource::File { path } => (path, false),
             PasswordSource::Sqlite { path, .. } => (path, true),
         };
-        found.push(file(&format!("passwords `{}`", passwords.name), path, user, Kind { secret: true, is_database }));
+        found.push(file(
+            &format!("passwords `{}`", passwords.name),
+            path,
+            user,
+            FileKind { secret: true, is_database },
+        ));
     }
     if let (Some(history), Some(user)) = (&model.history, user) {
         found.push(database(&history.database, user));
@@ -97,23 +102,23 @@ fn check_for(policy: &Path, model: &Model, user: Option<&User>) -> Vec<Finding> 
 
 /// What a file is.
 #[derive(Clone, Copy)]
-struct Kind {
+struct FileKind {
     /// It has password hashes.
     secret: bool,
     /// It is of SQLite.
     is_database: bool,
 }
 
-const PLAIN: Kind = Kind { secret: false, is_database: false };
+const PLAIN: FileKind = FileKind { secret: false, is_database: false };
 
 /// A file that the driver reads.
-fn file(about: &str, path: &Path, user: Option<&User>, kind: Kind) -> Finding {
+fn file(about: &str, path: &Path, user: Option<&SystemUser>, kind: FileKind) -> Finding {
     let finding = match look(path, user, READ) {
-        Err(Trouble::Io(at, error)) if error.kind() == io::ErrorKind::NotFound => {
+        Err(FileTrouble::Io(at, error)) if error.kind() == io::ErrorKind::NotFound => {
             Finding::problem(about, format!("{} does not exist", at.display()))
         }
-        Err(Trouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
-        Err(Trouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}")),
+        Err(FileTrouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
+        Err(FileTrouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}")),
         Ok(way) => match (way.written_by_everyone(kind.is_database), kind.secret && way.read_by_everyone()) {
             (Some(written), _) => Finding::problem(about, written.message()).fix(written.help()),
             (None, true) => Finding::warning(about, "everyone on this machine can read it")
@@ -125,7 +130,7 @@ fn file(about: &str, path: &Path, user: Option<&User>, kind: Kind) -> Finding {
 }
 
 /// Where the driver makes and writes the database.
-fn database(path: &Path, user: &User) -> Finding {
+fn database(path: &Path, user: &SystemUser) -> Finding {
     let about = "the history";
     // The folders are made by the driver where they are missing.
     let folder = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
@@ -134,29 +139,29 @@ fn database(path: &Path, user: &User) -> Finding {
     let of_file = if path.exists() { look(path, Some(user), READ | WRITE).map(|_| ()) } else { Ok(()) };
     let finding = match of_folder.and(of_file) {
         Ok(()) => Finding::fine(about, format!("user {} can write it", user.name)),
-        Err(Trouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}"))
+        Err(FileTrouble::Refused(at, name)) => Finding::problem(about, format!("user {name} cannot {at}"))
             .fix(format!("chown -R {name} {}", folder.display())),
-        Err(Trouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
+        Err(FileTrouble::Io(at, error)) => Finding::unseen(about, format!("{}: {error}", at.display())),
     };
     finding.at(path, None)
 }
 
-enum Trouble {
+enum FileTrouble {
     Io(PathBuf, io::Error),
     /// What cannot be done, and who cannot.
     Refused(String, String),
 }
 
 /// Follows the links of a path and looks at every folder on the way.
-fn look(path: &Path, user: Option<&User>, bits: u32) -> Result<Way, Trouble> {
-    let way = Way::of(path).map_err(|error| Trouble::Io(path.to_owned(), error))?;
+fn look(path: &Path, user: Option<&SystemUser>, bits: u32) -> Result<Way, FileTrouble> {
+    let way = Way::of(path).map_err(|error| FileTrouble::Io(path.to_owned(), error))?;
     let Some(user) = user else { return Ok(way) };
     let may = |step: &Path, bits, can| {
-        let metadata = fs::metadata(step).map_err(|error| Trouble::Io(step.to_owned(), error))?;
+        let metadata = fs::metadata(step).map_err(|error| FileTrouble::Io(step.to_owned(), error))?;
         if user.may(&metadata, bits) {
             return Ok(());
         }
-        Err(Trouble::Refused(format!("{can} {}", step.display()), user.name.clone()))
+        Err(FileTrouble::Refused(format!("{can} {}", step.display()), user.name.clone()))
     };
     for folder in way.folders() {
         may(folder, ENTER, "enter")?;
@@ -178,10 +183,10 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_number() {
-        let emqx = User { name: "emqx".to_owned(), uid: 900, groups: vec![901, 55] };
-        assert_eq!(User::find_in("emqx", PASSWD, GROUP), Some(emqx.clone()));
-        assert_eq!(User::find_in("900", PASSWD, GROUP), Some(emqx));
-        assert_eq!(User::find_in("nobody", PASSWD, GROUP), None);
+        let emqx = SystemUser { name: "emqx".to_owned(), uid: 900, groups: vec![901, 55] };
+        assert_eq!(SystemUser::find_in("emqx", PASSWD, GROUP), Some(emqx.clone()));
+        assert_eq!(SystemUser::find_in("900", PASSWD, GROUP), Some(emqx));
+        assert_eq!(SystemUser::find_in("nobody", PASSWD, GROUP), None);
     }
 
     /// What is found where a file or folder has this mode, for a user who owns none of it, or without one.
@@ -205,7 +210,7 @@ mod tests {
         fs::set_permissions(root.join(name), fs::Permissions::from_mode(mode)).unwrap();
 
         let loaded = policies::load(&root.join("rules.yaml")).unwrap();
-        let user = User { name: "emqx".to_owned(), uid: 4_000_000_000, groups: vec![4_000_000_001] };
+        let user = SystemUser { name: "emqx".to_owned(), uid: 4_000_000_000, groups: vec![4_000_000_001] };
         let found = check_for(&root.join("rules.yaml"), &loaded.model, with_user.then_some(&user));
         let prefix = format!("{}/", root.display());
         let said: Vec<String> = found.iter().map(|finding| finding.to_string().replace(&prefix, "")).collect();
@@ -256,7 +261,7 @@ mod tests {
         fs::write(root.join("safe/rules.yaml"), "version: 1\n").unwrap();
         fs::set_permissions(root.join("safe/rules.yaml"), fs::Permissions::from_mode(0o644)).unwrap();
         std::os::unix::fs::symlink("../safe/rules.yaml", root.join("links/rules.yaml")).unwrap();
-        let user = User { name: "emqx".to_owned(), uid: 4_000_000_000, groups: vec![4_000_000_001] };
+        let user = SystemUser { name: "emqx".to_owned(), uid: 4_000_000_000, groups: vec![4_000_000_001] };
         let said = |user| {
             let finding = file("the policy", &root.join("links/rules.yaml"), user, PLAIN);
             finding.to_string().replace(&format!("{}/", root.display()), "")

@@ -12,7 +12,7 @@ const MOST_LEVELS: usize = 128;
 
 /// Where something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Place {
+pub(super) struct HoconPlace {
     /// Which of the files.
     pub(super) file: usize,
     /// From 1.
@@ -21,74 +21,74 @@ pub(super) struct Place {
 
 /// A value, and where its last word stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Value {
-    pub(super) at: Place,
-    pub(super) kind: Kind,
+pub(super) struct HoconValue {
+    pub(super) at: HoconPlace,
+    pub(super) kind: HoconKind,
 }
 
-pub(super) type Object = BTreeMap<String, Value>;
+pub(super) type HoconObject = BTreeMap<String, HoconValue>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum HoconKind {
     /// Also numbers and booleans.
     Text(String),
-    Array(Vec<Value>),
-    Object(Object),
+    Array(Vec<HoconValue>),
+    Object(HoconObject),
     /// It depends on something outside of the file.
     Unknown,
 }
 
 /// A file that was read.
 #[derive(Debug, Default)]
-pub(super) struct Document {
-    pub(super) root: Object,
+pub(super) struct HoconDocument {
+    pub(super) root: HoconObject,
     /// The files that are included, with the lines that say so.
     pub(super) includes: Vec<(usize, String)>,
 }
 
 /// What is wrong with a file, and in which line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct HoconProblem {
     pub(super) line: usize,
     pub(super) message: &'static str,
 }
 
-impl Value {
+impl HoconValue {
     /// What stands at a path below it.
-    pub(super) fn get(&self, path: &[&str]) -> Option<&Value> {
+    pub(super) fn get(&self, path: &[&str]) -> Option<&HoconValue> {
         match path.split_first() {
             None => Some(self),
             Some((first, rest)) => match &self.kind {
-                Kind::Object(members) => members.get(*first)?.get(rest),
-                Kind::Text(_) | Kind::Array(_) | Kind::Unknown => None,
+                HoconKind::Object(members) => members.get(*first)?.get(rest),
+                HoconKind::Text(_) | HoconKind::Array(_) | HoconKind::Unknown => None,
             },
         }
     }
 
     pub(super) fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Text(text) => Some(text),
-            Kind::Array(_) | Kind::Object(_) | Kind::Unknown => None,
+            HoconKind::Text(text) => Some(text),
+            HoconKind::Array(_) | HoconKind::Object(_) | HoconKind::Unknown => None,
         }
     }
 
     /// The members of an array, which the broker also takes as an object of numbers: `servers.1 { ... }`.
-    pub(super) fn list(&self) -> Option<Vec<&Value>> {
+    pub(super) fn list(&self) -> Option<Vec<&HoconValue>> {
         match &self.kind {
-            Kind::Array(items) => Some(items.iter().collect()),
-            Kind::Object(members) => Some(numbered(members)?.into_values().collect()),
-            Kind::Text(_) | Kind::Unknown => None,
+            HoconKind::Array(items) => Some(items.iter().collect()),
+            HoconKind::Object(members) => Some(numbered(members)?.into_values().collect()),
+            HoconKind::Text(_) | HoconKind::Unknown => None,
         }
     }
 }
 
 /// The members of an object whose keys are numbers, in their order.
-fn numbered(members: &Object) -> Option<BTreeMap<usize, &Value>> {
+fn numbered(members: &HoconObject) -> Option<BTreeMap<usize, &HoconValue>> {
     members.iter().map(|(key, value)| Some((key.parse().ok()?, value))).collect()
 }
 
 /// Puts what is said later over what was said before: objects are merged, all else is replaced.
-pub(super) fn merge(base: &mut Object, over: Object) {
+pub(super) fn merge(base: &mut HoconObject, over: HoconObject) {
     for (key, value) in over {
         match base.get_mut(&key) {
             Some(old) => merge_value(old, value),
@@ -99,10 +99,10 @@ pub(super) fn merge(base: &mut Object, over: Object) {
     }
 }
 
-fn merge_value(base: &mut Value, over: Value) {
+fn merge_value(base: &mut HoconValue, over: HoconValue) {
     match (&mut base.kind, over.kind) {
-        (Kind::Object(members), Kind::Object(more)) => merge(members, more),
-        (Kind::Array(items), Kind::Object(more)) if !more.is_empty() && numbered(&more).is_some() => {
+        (HoconKind::Object(members), HoconKind::Object(more)) => merge(members, more),
+        (HoconKind::Array(items), HoconKind::Object(more)) if !more.is_empty() && numbered(&more).is_some() => {
             for (key, value) in more {
                 match key.parse::<usize>().ok().and_then(|number| items.get_mut(number.checked_sub(1)?)) {
                     Some(item) => merge_value(item, value),
@@ -110,13 +110,13 @@ fn merge_value(base: &mut Value, over: Value) {
                 }
             }
         }
-        (_, kind) => *base = Value { at: over.at, kind },
+        (_, kind) => *base = HoconValue { at: over.at, kind },
     }
 }
 
 /// Reads the text of a file.
-pub(super) fn parse(text: &str, file: usize) -> Result<Document, Problem> {
-    let mut reader = Reader { rest: text.trim_start_matches('\u{feff}'), line: 1, file, includes: Vec::new() };
+pub(super) fn parse(text: &str, file: usize) -> Result<HoconDocument, HoconProblem> {
+    let mut reader = HoconReader { rest: text.trim_start_matches('\u{feff}'), line: 1, file, includes: Vec::new() };
     if text.len() > MOST_BYTES {
         return Err(reader.problem("the file is too large"));
     }
@@ -127,10 +127,10 @@ pub(super) fn parse(text: &str, file: usize) -> Result<Document, Problem> {
     if !reader.rest.is_empty() {
         return Err(reader.problem("there is more behind the last `}`"));
     }
-    Ok(Document { root, includes: reader.includes })
+    Ok(HoconDocument { root, includes: reader.includes })
 }
 
-struct Reader<'t> {
+struct HoconReader<'t> {
     rest: &'t str,
     line: usize,
     file: usize,
@@ -138,19 +138,19 @@ struct Reader<'t> {
 }
 
 /// What a value is put together from, if several stand beside each other.
-enum Piece {
+enum ValuePiece {
     /// Blanks between two texts belong to the value.
     Blank(String),
-    Value(Kind),
+    Value(HoconKind),
 }
 
-impl Reader<'_> {
-    fn problem(&self, message: &'static str) -> Problem {
-        Problem { line: self.line, message }
+impl HoconReader<'_> {
+    fn problem(&self, message: &'static str) -> HoconProblem {
+        HoconProblem { line: self.line, message }
     }
 
-    fn place(&self) -> Place {
-        Place { file: self.file, line: self.line }
+    fn place(&self) -> HoconPlace {
+        HoconPlace { file: self.file, line: self.line }
     }
 
     fn peek(&self) -> Option<char> {
@@ -217,8 +217,8 @@ impl Reader<'_> {
     }
 
     /// What stands in an object, to its `}` or to the end of the file.
-    fn members(&mut self, braced: bool, levels: usize) -> Result<Object, Problem> {
-        let mut members = Object::new();
+    fn members(&mut self, braced: bool, levels: usize) -> Result<HoconObject, HoconProblem> {
+        let mut members = HoconObject::new();
         let opened = self.line;
         loop {
             self.skip_separators();
@@ -226,7 +226,7 @@ impl Reader<'_> {
                 return Ok(members);
             }
             if self.rest.is_empty() {
-                let problem = Problem { line: opened, message: "this `{` has no `}`" };
+                let problem = HoconProblem { line: opened, message: "this `{` has no `}`" };
                 return if braced { Err(problem) } else { Ok(members) };
             }
             if self.include()? {
@@ -249,7 +249,7 @@ impl Reader<'_> {
     }
 
     /// `include "file"`, `include file("file")`, `include required(file("file"))`, `include file.conf`.
-    fn include(&mut self) -> Result<bool, Problem> {
+    fn include(&mut self) -> Result<bool, HoconProblem> {
         let Some(rest) = self.rest.strip_prefix("include") else { return Ok(false) };
         let argument = rest.trim_start_matches([' ', '\t']);
         if argument.len() == rest.len() || argument.starts_with(['=', ':', '+', '{', '.', '\r', '\n']) {
@@ -265,7 +265,7 @@ impl Reader<'_> {
     }
 
     /// A key: words with dots between them, some of which may be quoted.
-    fn path(&mut self) -> Result<Vec<String>, Problem> {
+    fn path(&mut self) -> Result<Vec<String>, HoconProblem> {
         let mut path = Vec::new();
         loop {
             let word = if self.take("\"") {
@@ -288,15 +288,15 @@ impl Reader<'_> {
     }
 
     /// All that stands beside each other, to the end of the line or the next separator.
-    fn value(&mut self, levels: usize) -> Result<Value, Problem> {
+    fn value(&mut self, levels: usize) -> Result<HoconValue, HoconProblem> {
         let mut at = self.place();
-        let mut whole: Option<Kind> = None;
+        let mut whole: Option<HoconKind> = None;
         let mut blank = String::new();
         while let Some(piece) = self.piece(levels)? {
             match piece {
-                Piece::Blank(text) => blank = text,
-                Piece::Value(kind) => {
-                    if let Kind::Text(_) = kind {
+                ValuePiece::Blank(text) => blank = text,
+                ValuePiece::Value(kind) => {
+                    if let HoconKind::Text(_) = kind {
                         at = self.place();
                     }
                     whole = Some(match whole.take() {
@@ -307,59 +307,59 @@ impl Reader<'_> {
             }
         }
         let kind = whole.ok_or_else(|| self.problem("a value is expected here"))?;
-        Ok(Value { at, kind })
+        Ok(HoconValue { at, kind })
     }
 
-    fn beside(&self, before: Kind, blank: &str, next: Kind) -> Result<Kind, Problem> {
+    fn beside(&self, before: HoconKind, blank: &str, next: HoconKind) -> Result<HoconKind, HoconProblem> {
         match (before, next) {
-            (Kind::Unknown, _) | (_, Kind::Unknown) => Ok(Kind::Unknown),
-            (Kind::Text(before), Kind::Text(next)) => Ok(Kind::Text(format!("{before}{blank}{next}"))),
-            (Kind::Array(mut items), Kind::Array(more)) => {
+            (HoconKind::Unknown, _) | (_, HoconKind::Unknown) => Ok(HoconKind::Unknown),
+            (HoconKind::Text(before), HoconKind::Text(next)) => Ok(HoconKind::Text(format!("{before}{blank}{next}"))),
+            (HoconKind::Array(mut items), HoconKind::Array(more)) => {
                 items.extend(more);
-                Ok(Kind::Array(items))
+                Ok(HoconKind::Array(items))
             }
-            (Kind::Object(mut members), Kind::Object(more)) => {
+            (HoconKind::Object(mut members), HoconKind::Object(more)) => {
                 merge(&mut members, more);
-                Ok(Kind::Object(members))
+                Ok(HoconKind::Object(members))
             }
-            (Kind::Text(_) | Kind::Array(_) | Kind::Object(_), _) => {
+            (HoconKind::Text(_) | HoconKind::Array(_) | HoconKind::Object(_), _) => {
                 Err(self.problem("values of two kinds stand beside each other"))
             }
         }
     }
 
-    fn piece(&mut self, levels: usize) -> Result<Option<Piece>, Problem> {
+    fn piece(&mut self, levels: usize) -> Result<Option<ValuePiece>, HoconProblem> {
         let blank = self.skip_blanks();
         if self.at_comment() {
             self.skip_comment();
         }
         match self.peek() {
             None | Some('\n' | ',' | '}' | ']') => return Ok(None),
-            Some(_) if !blank.is_empty() => return Ok(Some(Piece::Blank(blank))),
+            Some(_) if !blank.is_empty() => return Ok(Some(ValuePiece::Blank(blank))),
             Some(_) => {}
         }
         let Some(below) = levels.checked_sub(1) else { return Err(self.problem("it is nested too deeply")) };
         let kind = if self.take("{") {
-            Kind::Object(self.members(true, below)?)
+            HoconKind::Object(self.members(true, below)?)
         } else if self.take("[") {
-            Kind::Array(self.items(below)?)
+            HoconKind::Array(self.items(below)?)
         } else if self.take("\"\"\"") {
-            Kind::Text(self.triple_quoted()?)
+            HoconKind::Text(self.triple_quoted()?)
         } else if self.take("\"") {
-            Kind::Text(self.quoted()?)
+            HoconKind::Text(self.quoted()?)
         } else if self.take("${") {
             self.take_while(|c| c != '}' && c != '\n');
             if !self.take("}") {
                 return Err(self.problem("this `${` has no `}`"));
             }
-            Kind::Unknown
+            HoconKind::Unknown
         } else {
-            Kind::Text(self.unquoted()?)
+            HoconKind::Text(self.unquoted()?)
         };
-        Ok(Some(Piece::Value(kind)))
+        Ok(Some(ValuePiece::Value(kind)))
     }
 
-    fn items(&mut self, levels: usize) -> Result<Vec<Value>, Problem> {
+    fn items(&mut self, levels: usize) -> Result<Vec<HoconValue>, HoconProblem> {
         let mut items = Vec::new();
         let opened = self.line;
         loop {
@@ -368,14 +368,14 @@ impl Reader<'_> {
                 return Ok(items);
             }
             if self.rest.is_empty() {
-                return Err(Problem { line: opened, message: "this `[` has no `]`" });
+                return Err(HoconProblem { line: opened, message: "this `[` has no `]`" });
             }
             items.push(self.value(levels)?);
         }
     }
 
     /// The rest of a quoted text.
-    fn quoted(&mut self) -> Result<String, Problem> {
+    fn quoted(&mut self) -> Result<String, HoconProblem> {
         let mut text = String::new();
         loop {
             match self.bump() {
@@ -401,7 +401,7 @@ impl Reader<'_> {
         }
     }
 
-    fn triple_quoted(&mut self) -> Result<String, Problem> {
+    fn triple_quoted(&mut self) -> Result<String, HoconProblem> {
         let Some((text, rest)) = self.rest.split_once("\"\"\"") else {
             return Err(self.problem("a text has no end"));
         };
@@ -411,36 +411,38 @@ impl Reader<'_> {
     }
 
     /// Words without quotes; blanks between them belong to them, blanks behind them do not.
-    fn unquoted(&mut self) -> Result<String, Problem> {
+    fn unquoted(&mut self) -> Result<String, HoconProblem> {
         let word = self.take_while(|c| !c.is_whitespace() && !",{}[]\"#$".contains(c));
         if word.is_empty() { Err(self.problem("a value is expected here")) } else { Ok(word) }
     }
 }
 
 /// Puts a value at the end of a path.
-fn put(members: &mut Object, path: &[String], value: Value, appends: bool, at: Place) {
+fn put(members: &mut HoconObject, path: &[String], value: HoconValue, appends: bool, at: HoconPlace) {
     let Some((first, rest)) = path.split_first() else { return };
     if !rest.is_empty() {
-        let below = members.entry(first.clone()).or_insert_with(|| Value { at, kind: Kind::Object(Object::new()) });
-        if !matches!(below.kind, Kind::Object(_) | Kind::Array(_)) {
-            *below = Value { at, kind: Kind::Object(Object::new()) };
+        let below = members
+            .entry(first.clone())
+            .or_insert_with(|| HoconValue { at, kind: HoconKind::Object(HoconObject::new()) });
+        if !matches!(below.kind, HoconKind::Object(_) | HoconKind::Array(_)) {
+            *below = HoconValue { at, kind: HoconKind::Object(HoconObject::new()) };
         }
         match &mut below.kind {
-            Kind::Object(below) => put(below, rest, value, appends, at),
-            Kind::Array(_) => {
-                let mut over = Object::new();
+            HoconKind::Object(below) => put(below, rest, value, appends, at),
+            HoconKind::Array(_) => {
+                let mut over = HoconObject::new();
                 put(&mut over, rest, value, appends, at);
-                merge_value(below, Value { at, kind: Kind::Object(over) });
+                merge_value(below, HoconValue { at, kind: HoconKind::Object(over) });
             }
-            Kind::Text(_) | Kind::Unknown => {}
+            HoconKind::Text(_) | HoconKind::Unknown => {}
         }
         return;
     }
     match members.get_mut(first) {
-        Some(Value { kind: Kind::Array(items), .. }) if appends => items.push(value),
+        Some(HoconValue { kind: HoconKind::Array(items), .. }) if appends => items.push(value),
         Some(old) if !appends => merge_value(old, value),
         Some(_) | None if appends => {
-            members.insert(first.clone(), Value { at, kind: Kind::Array(vec![value]) });
+            members.insert(first.clone(), HoconValue { at, kind: HoconKind::Array(vec![value]) });
         }
         Some(_) | None => {
             members.insert(first.clone(), value);

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Conf, Etc, Finding, Share, is_there};
+use super::{AnsweredShare, Conf, Etc, Finding, is_there};
 use exhook_policy_runtime::files::input;
-use exhook_policy_tools::convert::{Term, Value, consult};
+use exhook_policy_tools::convert::{ErlangValue, Term, consult};
 
 /// Where packages put the files.
 const PACKAGED: &str = "/var/lib/emqx";
@@ -13,30 +13,30 @@ const PACKAGED: &str = "/var/lib/emqx";
 pub(super) const DRIVER_PLUGIN: &str = "emqx_extension_hook";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum LoadedKind {
     Plugins,
     Modules,
 }
 
-impl Kind {
+impl LoadedKind {
     fn name(self) -> &'static str {
         match self {
-            Kind::Plugins => "loaded_plugins",
-            Kind::Modules => "loaded_modules",
+            LoadedKind::Plugins => "loaded_plugins",
+            LoadedKind::Modules => "loaded_modules",
         }
     }
 
     /// The setting that says where it is.
     fn key(self) -> &'static str {
         match self {
-            Kind::Plugins => "plugins.loaded_file",
-            Kind::Modules => "modules.loaded_file",
+            LoadedKind::Plugins => "plugins.loaded_file",
+            LoadedKind::Modules => "modules.loaded_file",
         }
     }
 }
 
 /// The file, where there is one.
-pub(super) fn file(etc: &Etc<'_>, conf: Option<&Conf>, kind: Kind) -> Option<PathBuf> {
+pub(super) fn file(etc: &Etc<'_>, conf: Option<&Conf>, kind: LoadedKind) -> Option<PathBuf> {
     let set = conf.and_then(|conf| conf.get(kind.key())).map(|setting| etc.resolve(&setting.value));
     let usual = [etc.resolve("data"), PathBuf::from(PACKAGED)].map(|folder| folder.join(kind.name()));
     let places = etc.data.map_or_else(|| set.into_iter().chain(usual).collect(), |data| vec![data.join(kind.name())]);
@@ -52,14 +52,16 @@ pub(super) fn read(file: &Path) -> Result<Vec<(usize, String)>, String> {
 fn names(text: &str) -> Result<Vec<(usize, String)>, String> {
     let terms = consult(text).map_err(|problem| format!("line {}: {}", problem.line, problem.message))?;
     let name = |term: &Term| match &term.value {
-        Value::Atom(name) => Some((term.line, name.clone())),
-        Value::Tuple(members) => match members.as_slice() {
-            [Term { value: Value::Atom(name), .. }, Term { value: Value::Atom(loaded), .. }] if loaded == "true" => {
+        ErlangValue::Atom(name) => Some((term.line, name.clone())),
+        ErlangValue::Tuple(members) => match members.as_slice() {
+            [Term { value: ErlangValue::Atom(name), .. }, Term { value: ErlangValue::Atom(loaded), .. }]
+                if loaded == "true" =>
+            {
                 Some((term.line, name.clone()))
             }
             _ => None,
         },
-        Value::Text(_) | Value::Integer(_) | Value::List(_) => None,
+        ErlangValue::Text(_) | ErlangValue::Integer(_) | ErlangValue::List(_) => None,
     };
     Ok(terms.iter().filter_map(name).collect())
 }
@@ -92,7 +94,7 @@ pub(super) fn check_plugins(file: Option<&Path>, etc: &Etc<'_>, plugin: &str) ->
             continue;
         }
         let superusers = "no topic is asked for of those whom it makes superusers";
-        let finding = if etc.decides().logins == Share::None {
+        let finding = if etc.decides().logins == AnsweredShare::None {
             Finding::warning(name.clone(), superusers)
         } else {
             let order = match ours {

@@ -27,7 +27,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use conf::Conf;
-pub use decides::{Decides, Share};
+pub use decides::{AnsweredShare, Decides};
 pub use files::check_files;
 pub use plugin::{Drivers, call_timeout};
 pub use probe::probe;
@@ -42,7 +42,7 @@ use serde::Serialize;
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum FindingState {
     /// As it should be.
     Fine,
     /// Worth a look, and right for some.
@@ -53,14 +53,14 @@ pub enum State {
     Unseen,
 }
 
-impl State {
+impl FindingState {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Fine => "fine",
-            State::Warning => "warning",
-            State::Problem => "problem",
-            State::Unseen => "unseen",
+            FindingState::Fine => "fine",
+            FindingState::Warning => "warning",
+            FindingState::Problem => "problem",
+            FindingState::Unseen => "unseen",
         }
     }
 }
@@ -69,7 +69,7 @@ impl State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// How bad it is.
-    pub state: State,
+    pub state: FindingState,
     /// The setting, or what else was looked at.
     pub about: String,
     /// The file that it stands in.
@@ -86,24 +86,24 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn new(state: State, about: impl Into<String>, message: impl Into<String>) -> Self {
+    fn new(state: FindingState, about: impl Into<String>, message: impl Into<String>) -> Self {
         Finding { state, about: about.into(), file: None, line: None, message: message.into(), fix: Vec::new() }
     }
 
     fn fine(about: impl Into<String>, message: impl Into<String>) -> Self {
-        Finding::new(State::Fine, about, message)
+        Finding::new(FindingState::Fine, about, message)
     }
 
     fn warning(about: impl Into<String>, message: impl Into<String>) -> Self {
-        Finding::new(State::Warning, about, message)
+        Finding::new(FindingState::Warning, about, message)
     }
 
     fn problem(about: impl Into<String>, message: impl Into<String>) -> Self {
-        Finding::new(State::Problem, about, message)
+        Finding::new(FindingState::Problem, about, message)
     }
 
     fn unseen(about: impl Into<String>, message: impl Into<String>) -> Self {
-        Finding::new(State::Unseen, about, message)
+        Finding::new(FindingState::Unseen, about, message)
     }
 
     fn at(mut self, file: &Path, line: Option<usize>) -> Self {
@@ -162,7 +162,7 @@ impl Etc<'_> {
 
 /// What was found in a broker's settings.
 #[derive(Debug)]
-pub struct Looked {
+pub struct DoctorReport {
     /// All of it, in the order of the files.
     pub found: Vec<Finding>,
     /// The drivers that the settings name.
@@ -173,18 +173,20 @@ pub struct Looked {
 
 /// What the broker asks about the policy, as it is called in messages.
 #[derive(Debug)]
-struct Asked {
+struct PolicyQuestion {
     who: &'static str,
     /// When it is not asked.
     away: &'static str,
 }
 
-const DRIVER: Asked = Asked { who: "driver", away: "while the driver is not loaded, starting or late" };
-const PROVIDER: Asked = Asked { who: "provider", away: "until the provider is loaded" };
-const OPEN_PROVIDER: Asked = Asked { who: "provider", away: "while the provider is not loaded, fails or is late" };
+const DRIVER: PolicyQuestion =
+    PolicyQuestion { who: "driver", away: "while the driver is not loaded, starting or late" };
+const PROVIDER: PolicyQuestion = PolicyQuestion { who: "provider", away: "until the provider is loaded" };
+const OPEN_PROVIDER: PolicyQuestion =
+    PolicyQuestion { who: "provider", away: "while the provider is not loaded, fails or is late" };
 
 /// Looks at the settings of a broker.
-pub fn check_etc(etc: &Etc<'_>) -> Looked {
+pub fn check_etc(etc: &Etc<'_>) -> DoctorReport {
     let Recognised { layout, version, finding } = layout::recognise(etc);
     let mut found: Vec<Finding> = finding.into_iter().collect();
     let mut drivers = Vec::new();
@@ -213,13 +215,13 @@ pub fn check_etc(etc: &Etc<'_>) -> Looked {
             }
         }
     }
-    Looked { found, drivers, transport: version.transport() }
+    DoctorReport { found, drivers, transport: version.transport() }
 }
 
 /// Looks at `emqx.conf` of EMQX 4. Gives it, and where `loaded_modules` and `loaded_plugins` are.
 fn check_conf(
     etc: &Etc<'_>,
-    asked: &Asked,
+    asked: &PolicyQuestion,
     found: &mut Vec<Finding>,
 ) -> (Option<Conf>, Option<PathBuf>, Option<PathBuf>) {
     let main = etc.folder.join("emqx.conf");
@@ -227,8 +229,8 @@ fn check_conf(
     if let Some(conf) = &conf {
         found.extend(emqx_conf::check(conf, &main, &etc.decides(), asked));
     }
-    let modules = loaded::file(etc, conf.as_ref(), loaded::Kind::Modules);
-    let plugins = loaded::file(etc, conf.as_ref(), loaded::Kind::Plugins);
+    let modules = loaded::file(etc, conf.as_ref(), loaded::LoadedKind::Modules);
+    let plugins = loaded::file(etc, conf.as_ref(), loaded::LoadedKind::Plugins);
     (conf, modules, plugins)
 }
 

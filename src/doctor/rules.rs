@@ -1,22 +1,22 @@
 //! The rules of an `acl.conf`, as far as the doctor looks at them.
 
-use exhook_policy_tools::convert::{Term, Value, consult};
+use exhook_policy_tools::convert::{ErlangValue, Term, consult};
 
 /// A rule.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Rule {
+pub(super) struct AclConfRule {
     /// From 1.
     pub(super) line: usize,
     /// Otherwise it denies.
     pub(super) allows: bool,
-    pub(super) reach: Reach,
+    pub(super) reach: RuleReach,
     /// As it is written where it is about everything.
     pub(super) text: String,
 }
 
 /// Whom and what a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum RuleReach {
     All,
     /// All, unless the broker was told to be hardened.
     UnlessHardened,
@@ -24,13 +24,13 @@ pub(super) enum Reach {
 }
 
 /// Reads the rules of a file; what is none is left out.
-pub(super) fn read_rules(text: &str) -> Result<Vec<Rule>, String> {
+pub(super) fn read_rules(text: &str) -> Result<Vec<AclConfRule>, String> {
     let terms = consult(text).map_err(|problem| format!("line {}: {}", problem.line, problem.message))?;
     Ok(terms.iter().filter_map(rule).collect())
 }
 
-fn rule(term: &Term) -> Option<Rule> {
-    let Value::Tuple(members) = &term.value else { return None };
+fn rule(term: &Term) -> Option<AclConfRule> {
+    let ErlangValue::Tuple(members) = &term.value else { return None };
     let (permission, rest) = members.split_first()?;
     let allows = is(permission, "allow");
     if !allows && !is(permission, "deny") {
@@ -38,23 +38,23 @@ fn rule(term: &Term) -> Option<Rule> {
     }
     let word = if allows { "allow" } else { "deny" };
     let (reach, text) = match rest {
-        [who] if is(who, "all") => (Reach::All, format!("{{{word}, all}}")),
-        [who] if is_legacy(who) => (Reach::UnlessHardened, format!("{{{word}, {{security_profile, legacy}}}}")),
-        [who, actions] if is(who, "all") && takes_all(actions) => (Reach::All, format!("{{{word}, all, all}}")),
+        [who] if is(who, "all") => (RuleReach::All, format!("{{{word}, all}}")),
+        [who] if is_legacy(who) => (RuleReach::UnlessHardened, format!("{{{word}, {{security_profile, legacy}}}}")),
+        [who, actions] if is(who, "all") && takes_all(actions) => (RuleReach::All, format!("{{{word}, all, all}}")),
         [who, actions, topics] if is(who, "all") && takes_all(actions) && has_all_topics(topics) => {
-            (Reach::All, format!("{{{word}, all, all, [\"#\"]}}"))
+            (RuleReach::All, format!("{{{word}, all, all, [\"#\"]}}"))
         }
-        _ => (Reach::Some, String::new()),
+        _ => (RuleReach::Some, String::new()),
     };
-    Some(Rule { line: term.line, allows, reach, text })
+    Some(AclConfRule { line: term.line, allows, reach, text })
 }
 
 fn is(term: &Term, name: &str) -> bool {
-    matches!(&term.value, Value::Atom(atom) if atom == name)
+    matches!(&term.value, ErlangValue::Atom(atom) if atom == name)
 }
 
 fn is_legacy(term: &Term) -> bool {
-    matches!(&term.value, Value::Tuple(members)
+    matches!(&term.value, ErlangValue::Tuple(members)
         if matches!(members.as_slice(), [key, value] if is(key, "security_profile") && is(value, "legacy")))
 }
 
@@ -63,8 +63,8 @@ fn takes_all(actions: &Term) -> bool {
 }
 
 fn has_all_topics(topics: &Term) -> bool {
-    let is_all = |topic: &Term| matches!(&topic.value, Value::Text(text) if text == "#");
-    is(topics, "all") || matches!(&topics.value, Value::List(topics) if topics.iter().any(is_all))
+    let is_all = |topic: &Term| matches!(&topic.value, ErlangValue::Text(text) if text == "#");
+    is(topics, "all") || matches!(&topics.value, ErlangValue::List(topics) if topics.iter().any(is_all))
 }
 
 #[cfg(test)]
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: &[(usize, bool, Reach)]) {
+    fn check(text: &str, expected: &[(usize, bool, RuleReach)]) {
         let rules = read_rules(text).unwrap();
         let read: Vec<_> = rules.iter().map(|rule| (rule.line, rule.allows, rule.reach)).collect();
         assert_eq!(read, expected, "{text}");
@@ -80,12 +80,12 @@ mod tests {
 
     #[test]
     fn rules_about_everything_are_known() {
-        check("{allow, all}.", &[(1, true, Reach::All)]);
-        check("%% a comment\n{deny, all}.", &[(2, false, Reach::All)]);
-        check("{allow, {security_profile, legacy}}.", &[(1, true, Reach::UnlessHardened)]);
-        check("{allow, all, all, [\"a\", \"#\"]}.", &[(1, true, Reach::All)]);
-        check("{allow, all, pubsub, all}.", &[(1, true, Reach::All)]);
-        check("{allow, all, all}.", &[(1, true, Reach::All)]);
+        check("{allow, all}.", &[(1, true, RuleReach::All)]);
+        check("%% a comment\n{deny, all}.", &[(2, false, RuleReach::All)]);
+        check("{allow, {security_profile, legacy}}.", &[(1, true, RuleReach::UnlessHardened)]);
+        check("{allow, all, all, [\"a\", \"#\"]}.", &[(1, true, RuleReach::All)]);
+        check("{allow, all, pubsub, all}.", &[(1, true, RuleReach::All)]);
+        check("{allow, all, all}.", &[(1, true, RuleReach::All)]);
         for narrow in [
             "{allow, all, subscribe, [\"#\"]}.",
             "{allow, all, all, [\"a/#\"]}.",
@@ -94,7 +94,7 @@ mod tests {
             "{allow, {username, {re, \"^dashboard$\"}}, subscribe, [\"$SYS/#\"]}.",
             "{allow, {security_profile, hardened}}.",
         ] {
-            check(narrow, &[(1, true, Reach::Some)]);
+            check(narrow, &[(1, true, RuleReach::Some)]);
         }
         check("{other, all}. allow.", &[]);
         assert_eq!(read_rules("{allow, all}.").unwrap()[0].text, "{allow, all}");

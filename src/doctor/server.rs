@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::conf::duration;
-use super::hocon::Value;
+use super::hocon::HoconValue;
 use super::plugin::{Late, failed_action, patience};
 use super::settings::Settings;
 use super::{Etc, Finding, Url};
@@ -20,7 +20,7 @@ pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec
     let about = "exhook.servers";
     let servers = settings.get(&["exhook", "servers"]);
     let help = format!("exhook-policy install --emqx {version}");
-    let list = match servers.map(Value::list) {
+    let list = match servers.map(HoconValue::list) {
         Some(Some(list)) => list,
         Some(None) => {
             let message = "it is no list of servers that can be read here";
@@ -28,7 +28,7 @@ pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec
         }
         None => Vec::new(),
     };
-    let (on, off): (Vec<&Value>, Vec<&Value>) = list.into_iter().partition(|server| is_enabled(server));
+    let (on, off): (Vec<&HoconValue>, Vec<&HoconValue>) = list.into_iter().partition(|server| is_enabled(server));
     let mut found: Vec<Finding> = off.iter().map(|server| disabled(settings, server, on.is_empty())).collect();
     if on.is_empty() && off.is_empty() {
         let message = "there is none, so that the policy is not asked for anything";
@@ -48,15 +48,15 @@ pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec
     found
 }
 
-pub(super) fn is_enabled(item: &Value) -> bool {
-    item.get(&["enable"]).and_then(Value::text) != Some("false")
+pub(super) fn is_enabled(item: &HoconValue) -> bool {
+    item.get(&["enable"]).and_then(HoconValue::text) != Some("false")
 }
 
-fn name(server: &Value) -> String {
-    server.get(&["name"]).and_then(Value::text).unwrap_or("?").to_owned()
+fn name(server: &HoconValue) -> String {
+    server.get(&["name"]).and_then(HoconValue::text).unwrap_or("?").to_owned()
 }
 
-fn disabled(settings: &Settings, server: &Value, alone: bool) -> Finding {
+fn disabled(settings: &Settings, server: &HoconValue, alone: bool) -> Finding {
     let about = format!("exhook.servers: {}: enable", name(server));
     let finding = if alone {
         Finding::problem(about, "it is `false`, so that the policy is not asked for anything").fix("enable = true")
@@ -66,10 +66,10 @@ fn disabled(settings: &Settings, server: &Value, alone: bool) -> Finding {
     settings.at(finding, server.get(&["enable"]))
 }
 
-fn address(settings: &Settings, server: &Value, version: Version) -> Finding {
+fn address(settings: &Settings, server: &HoconValue, version: Version) -> Finding {
     let about = format!("exhook.servers: {}: url", name(server));
     let value = server.get(&["url"]);
-    let Some(text) = value.and_then(Value::text) else {
+    let Some(text) = value.and_then(HoconValue::text) else {
         let message = "it is not set here, so that nobody knows whom the broker asks";
         return settings.at(Finding::unseen(about, message), value.or(Some(server)));
     };
@@ -88,9 +88,9 @@ fn address(settings: &Settings, server: &Value, version: Version) -> Finding {
 }
 
 /// Whether the broker looks at whom it asks.
-fn tls(settings: &Settings, server: &Value, url: &Url, version: Version) -> Finding {
+fn tls(settings: &Settings, server: &HoconValue, url: &Url, version: Version) -> Finding {
     let about = format!("exhook.servers: {}: ssl", name(server));
-    let is = |key: &str, value: &str| server.get(&["ssl", key]).and_then(Value::text) == Some(value);
+    let is = |key: &str, value: &str| server.get(&["ssl", key]).and_then(HoconValue::text) == Some(value);
     let place = server.get(&["ssl"]).or_else(|| server.get(&["url"]));
     let anyone = "anyone on the way can answer in the policy's place";
     let finding = if !is("enable", "true") {
@@ -114,23 +114,23 @@ fn tls(settings: &Settings, server: &Value, url: &Url, version: Version) -> Find
     settings.at(finding, place)
 }
 
-fn failure(settings: &Settings, server: &Value, mode: Mode) -> Finding {
+fn failure(settings: &Settings, server: &HoconValue, mode: Mode) -> Finding {
     let about = format!("exhook.servers: {}: failed_action", name(server));
     let value = server.get(&["failed_action"]);
-    let finding = match value.map_or(Some("deny"), Value::text) {
+    let finding = match value.map_or(Some("deny"), HoconValue::text) {
         Some(text) => failed_action(&about, "failed_action", text, mode),
         None => Finding::unseen(about, "its value is not in the file"),
     };
     settings.at(finding, value.or(Some(server)))
 }
 
-fn time_out(settings: &Settings, etc: &Etc<'_>, server: &Value) -> Finding {
+fn time_out(settings: &Settings, etc: &Etc<'_>, server: &HoconValue) -> Finding {
     let value = server.get(&["request_timeout"]);
-    let Some(text) = value.map_or(Some(DEFAULT_TIMEOUT), Value::text) else {
+    let Some(text) = value.map_or(Some(DEFAULT_TIMEOUT), HoconValue::text) else {
         let about = format!("exhook.servers: {}: request_timeout", name(server));
         return settings.at(Finding::unseen(about, "its value is not in the file"), value);
     };
-    let late = match server.get(&["failed_action"]).and_then(Value::text) {
+    let late = match server.get(&["failed_action"]).and_then(HoconValue::text) {
         Some("ignore") => Late::LetThrough,
         Some(_) | None => Late::Refused,
     };
@@ -140,10 +140,10 @@ fn time_out(settings: &Settings, etc: &Etc<'_>, server: &Value) -> Finding {
     settings.at(finding, value.or(Some(server)))
 }
 
-fn reconnect(settings: &Settings, server: &Value) -> Finding {
+fn reconnect(settings: &Settings, server: &HoconValue) -> Finding {
     let about = format!("exhook.servers: {}: auto_reconnect", name(server));
     let value = server.get(&["auto_reconnect"]);
-    let finding = match value.map_or(Some(DEFAULT_RECONNECT), Value::text) {
+    let finding = match value.map_or(Some(DEFAULT_RECONNECT), HoconValue::text) {
         None => Finding::unseen(about, "its value is not in the file"),
         Some("false") => {
             let message = "it is `false`: a provider that is not there when the broker starts is never asked";

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::hocon::{self, Kind, Object, Place, Value};
+use super::hocon::{self, HoconKind, HoconObject, HoconPlace, HoconValue};
 use super::{Etc, Finding, is_there};
 use exhook_policy_core::emqx::{Fact, Has, Version};
 use exhook_policy_runtime::files::input;
@@ -14,18 +14,18 @@ const PACKAGED: &str = "/var/lib/emqx";
 #[derive(Debug)]
 pub(super) struct Settings {
     files: Vec<PathBuf>,
-    root: Value,
+    root: HoconValue,
     /// The file to write to, and in which what is not set anywhere would stand.
     main: PathBuf,
 }
 
 impl Settings {
-    pub(super) fn get(&self, path: &[&str]) -> Option<&Value> {
+    pub(super) fn get(&self, path: &[&str]) -> Option<&HoconValue> {
         self.root.get(path)
     }
 
     /// What a finding about a value is at: the value's place, or the file in which it is missing.
-    pub(super) fn at(&self, finding: Finding, value: Option<&Value>) -> Finding {
+    pub(super) fn at(&self, finding: Finding, value: Option<&HoconValue>) -> Finding {
         match value.and_then(|value| Some((self.files.get(value.at.file)?, value.at.line))) {
             Some((file, line)) => finding.at(file, Some(line)),
             None => finding.at(&self.main, None),
@@ -53,7 +53,7 @@ pub(super) fn read(etc: &Etc<'_>, version: Version, found: &mut Vec<Finding>) ->
         let base = (version.has(Fact::BaseHocon) != Has::No).then(|| etc.folder.join("base.hocon"));
         (vec![base, in_configs("cluster.hocon")], Vec::new())
     };
-    let mut root = Object::new();
+    let mut root = HoconObject::new();
     let mut of_main = Some(of_main);
     for file in before.into_iter().map(Some).chain([None]).chain(after.into_iter().map(Some)) {
         let members = match file {
@@ -62,10 +62,10 @@ pub(super) fn read(etc: &Etc<'_>, version: Version, found: &mut Vec<Finding>) ->
         };
         hocon::merge(&mut root, members.unwrap_or_default());
     }
-    Some(Settings { files, root: Value { at: Place::default(), kind: Kind::Object(root) }, main })
+    Some(Settings { files, root: HoconValue { at: HoconPlace::default(), kind: HoconKind::Object(root) }, main })
 }
 
-fn read_file(path: &Path, files: &mut Vec<PathBuf>, found: &mut Vec<Finding>) -> Option<Object> {
+fn read_file(path: &Path, files: &mut Vec<PathBuf>, found: &mut Vec<Finding>) -> Option<HoconObject> {
     let about = "the settings";
     let text = match input::read_regular(path, input::MOST) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -92,8 +92,8 @@ fn read_file(path: &Path, files: &mut Vec<PathBuf>, found: &mut Vec<Finding>) ->
 }
 
 /// The folder in which the broker keeps what was set while it ran.
-fn configs(etc: &Etc<'_>, main: &Object) -> Option<PathBuf> {
-    let set = main.get("node").and_then(|node| node.get(&["data_dir"])).and_then(Value::text);
+fn configs(etc: &Etc<'_>, main: &HoconObject) -> Option<PathBuf> {
+    let set = main.get("node").and_then(|node| node.get(&["data_dir"])).and_then(HoconValue::text);
     let usual = [etc.resolve("data"), PathBuf::from(PACKAGED)];
     let places = match etc.data {
         Some(data) => vec![data.to_owned()],

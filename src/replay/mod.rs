@@ -1,8 +1,8 @@
 //! Recorded events, put to a policy again.
 //!
-//! [`Events`] reads them, JSON lines or the raw bytes of a port; [`Side::decide`] has what a policy says of one; a
-//! [`Summary`] counts what it said, and what it said when they were captured. [`Comparison`] puts the same events to two
-//! policies. Nothing here reads a list or a password: a [`Side`] brings what they are taken for.
+//! [`Events`] reads them, JSON lines or the raw bytes of a port; [`ReplaySide::decide`] has what a policy says of one; a
+//! [`ReplaySummary`] counts what it said, and what it said when they were captured. [`Comparison`] puts the same events to two
+//! policies. Nothing here reads a list or a password: a [`ReplaySide`] brings what they are taken for.
 
 mod read;
 mod summary;
@@ -20,14 +20,14 @@ use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::PasswordId;
 
 pub use read::{Entry, Events, Item};
-pub use summary::{Row, Summary};
+pub use summary::{ReplaySummary, RuleCount};
 
 /// How many things of one kind are kept to be shown; more are counted.
 const KEPT: usize = 1000;
 
 /// A policy, with what its sources are taken for.
 #[derive(Clone, Copy)]
-pub struct Side<'a> {
+pub struct ReplaySide<'a> {
     /// The policy.
     pub policy: &'a Policy,
     /// Its lists.
@@ -37,7 +37,7 @@ pub struct Side<'a> {
     pub found: &'a dyn Fn(PasswordId, &str, bool) -> Found,
 }
 
-impl fmt::Debug for Side<'_> {
+impl fmt::Debug for ReplaySide<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Side").field("policy", &self.policy).finish_non_exhaustive()
     }
@@ -45,16 +45,16 @@ impl fmt::Debug for Side<'_> {
 
 /// What a policy says of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome<'p> {
+pub struct ReplayOutcome<'p> {
     /// The decision.
     pub decision: Decision<'p>,
     /// It hangs on a password of which the recording does not tell.
     pub assumed: bool,
 }
 
-impl<'a> Side<'a> {
+impl<'a> ReplaySide<'a> {
     /// What the policy says of an event; `None` where the event is no question.
-    pub fn decide(&self, told: &Told) -> Option<Outcome<'a>> {
+    pub fn decide(&self, told: &Told) -> Option<ReplayOutcome<'a>> {
         match &told.event {
             OwnedEvent::Authenticate { client, password_given } => {
                 let recorded = told.decision.as_ref().map(|decided| &decided.passwords);
@@ -68,11 +68,11 @@ impl<'a> Side<'a> {
                     (self.found)(source, &client.username, *password_given)
                 };
                 let decision = self.policy.login(&as_then(client, told), self.lists, found);
-                Some(Outcome { decision, assumed })
+                Some(ReplayOutcome { decision, assumed })
             }
             OwnedEvent::CheckAcl { client, action, topic } => {
                 let decision = self.policy.check_acl(&as_then(client, told), *action, topic, self.lists);
-                Some(Outcome { decision, assumed: false })
+                Some(ReplayOutcome { decision, assumed: false })
             }
             OwnedEvent::Connect(_)
             | OwnedEvent::Connack { .. }
@@ -94,7 +94,7 @@ fn as_then<'c>(client: &'c OwnedClient, told: &Told) -> Client<'c> {
 
 /// Where an event stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct EventPlace {
     /// The file, as it was named by the caller.
     pub file: Arc<str>,
     /// The line or the frame, from 1.
@@ -103,7 +103,7 @@ pub struct Place {
     pub is_frame: bool,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EventPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let between = if self.is_frame { ": frame " } else { ":" };
         write!(f, "{}{between}{}", self.file, self.number)
@@ -112,20 +112,20 @@ impl fmt::Display for Place {
 
 /// A decision that outlives its policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ruling {
+pub struct OwnedDecision {
     /// The verdict.
     pub verdict: Verdict,
     /// The id of the rule.
     pub rule: Box<str>,
 }
 
-impl From<Decision<'_>> for Ruling {
+impl From<Decision<'_>> for OwnedDecision {
     fn from(decision: Decision<'_>) -> Self {
-        Ruling { verdict: decision.verdict, rule: decision.rule.into() }
+        OwnedDecision { verdict: decision.verdict, rule: decision.rule.into() }
     }
 }
 
-impl fmt::Display for Ruling {
+impl fmt::Display for OwnedDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} by `{}`", self.verdict.as_str(), self.rule)
     }
@@ -133,33 +133,33 @@ impl fmt::Display for Ruling {
 
 /// A question that is answered otherwise than before.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Change {
+pub struct ReplayChange {
     /// Where it stands.
-    pub place: Place,
+    pub place: EventPlace,
     /// The question.
     pub event: OwnedEvent,
     /// The answer before.
-    pub old: Ruling,
+    pub old: OwnedDecision,
     /// The answer now.
-    pub new: Ruling,
+    pub new: OwnedDecision,
 }
 
 /// The first of many things, and how many there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept<T> {
+pub struct FirstOfMany<T> {
     /// Up to 1,000 of them.
     pub first: Vec<T>,
     /// All of them.
     pub count: u64,
 }
 
-impl<T> Default for Kept<T> {
+impl<T> Default for FirstOfMany<T> {
     fn default() -> Self {
-        Kept { first: Vec::new(), count: 0 }
+        FirstOfMany { first: Vec::new(), count: 0 }
     }
 }
 
-impl<T> Kept<T> {
+impl<T> FirstOfMany<T> {
     fn push(&mut self, thing: impl FnOnce() -> T) {
         self.count += 1;
         if self.first.len() < KEPT {
@@ -176,7 +176,7 @@ pub struct Comparison {
     /// Logins of which one of the two hangs on a password of which the recording does not tell.
     pub assumed: u64,
     /// What could not be read, and why.
-    pub unreadable: Kept<(Place, String)>,
+    pub unreadable: FirstOfMany<(EventPlace, String)>,
     /// Lines that are missing in the recording by its own word.
     pub dropped: u64,
 }
@@ -190,8 +190,8 @@ impl Comparison {
         &mut self,
         file: &str,
         input: impl BufRead,
-        sides: [Side<'p>; 2],
-        mut each: impl FnMut(Place, OwnedEvent, [Decision<'p>; 2]),
+        sides: [ReplaySide<'p>; 2],
+        mut each: impl FnMut(EventPlace, OwnedEvent, [Decision<'p>; 2]),
     ) -> io::Result<()> {
         let [old, new] = sides;
         for item in Events::new(file, input)? {

@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::sync::Arc;
 
-use super::Place;
+use super::EventPlace;
 use exhook_policy_core::event::json::{self, Line, Told};
 use exhook_policy_core::event::owned::OwnedEvent;
 use exhook_policy_runtime::port::call::Incoming;
@@ -17,7 +17,7 @@ const MOST_SKIPPED: usize = 64 << 20;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Item {
     /// Where it stands.
-    pub place: Place,
+    pub place: EventPlace,
     /// What it says.
     pub entry: Entry,
 }
@@ -40,10 +40,10 @@ pub struct Events<R> {
     input: Chain<Cursor<Vec<u8>>, R>,
     file: Arc<str>,
     number: u64,
-    form: Form,
+    form: InputForm,
 }
 
-enum Form {
+enum InputForm {
     Lines,
     Frames(Box<Frames>),
     Ended { is_frame: bool },
@@ -59,27 +59,27 @@ impl<R: BufRead> Events<R> {
         input.by_ref().take(5).read_to_end(&mut head)?;
         // Behind the length of a frame stands the version of its term, which is the beginning of no character.
         let form = match head.get(4) {
-            Some(&VERSION) => Form::Frames(Box::new(Frames::new(Packet::Four))),
-            Some(_) | None => Form::Lines,
+            Some(&VERSION) => InputForm::Frames(Box::new(Frames::new(Packet::Four))),
+            Some(_) | None => InputForm::Lines,
         };
         Ok(Events { input: Cursor::new(head).chain(input), file: file.into(), number: 0, form })
     }
 
     fn entry(&mut self) -> io::Result<Option<Entry>> {
         match &mut self.form {
-            Form::Lines => loop {
+            InputForm::Lines => loop {
                 self.number += 1;
                 match next_line(&mut self.input)? {
                     None => return Ok(None),
                     Some(Ok(line)) if line.iter().all(u8::is_ascii_whitespace) => {}
                     Some(Ok(line)) => return Ok(Some(of_line(&line, self.number == 1))),
-                    Some(Err(TooLong)) => {
+                    Some(Err(LineTooLong)) => {
                         let message = format!("it has more than {} bytes", json::LONGEST);
                         return Ok(Some(Entry::Unreadable(message)));
                     }
                 }
             },
-            Form::Frames(frames) => {
+            InputForm::Frames(frames) => {
                 self.number += 1;
                 loop {
                     match frames.next() {
@@ -97,13 +97,13 @@ impl<R: BufRead> Events<R> {
                     self.input.consume(count);
                 }
             }
-            Form::Ended { .. } => Ok(None),
+            InputForm::Ended { .. } => Ok(None),
         }
     }
 
     /// Nobody knows where the next frame begins.
     fn end(&mut self, why: impl std::fmt::Display) -> Entry {
-        self.form = Form::Ended { is_frame: true };
+        self.form = InputForm::Ended { is_frame: true };
         Entry::Unreadable(why.to_string())
     }
 }
@@ -114,15 +114,15 @@ impl<R: BufRead> Iterator for Events<R> {
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.entry();
         let is_frame = match self.form {
-            Form::Lines => false,
-            Form::Frames(_) => true,
-            Form::Ended { is_frame } => is_frame,
+            InputForm::Lines => false,
+            InputForm::Frames(_) => true,
+            InputForm::Ended { is_frame } => is_frame,
         };
-        let place = Place { file: Arc::clone(&self.file), number: self.number, is_frame };
+        let place = EventPlace { file: Arc::clone(&self.file), number: self.number, is_frame };
         match entry {
             Ok(entry) => entry.map(|entry| Ok(Item { place, entry })),
             Err(error) => {
-                self.form = Form::Ended { is_frame };
+                self.form = InputForm::Ended { is_frame };
                 Some(Err(error))
             }
         }
@@ -130,10 +130,10 @@ impl<R: BufRead> Iterator for Events<R> {
 }
 
 /// A line that no event needs.
-struct TooLong;
+struct LineTooLong;
 
 /// The next line, without holding more of it than an event may have. `None` at the end.
-fn next_line(input: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, TooLong>>> {
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, LineTooLong>>> {
     let most = json::LONGEST as u64 + 2;
     let mut line = Vec::new();
     if input.by_ref().take(most).read_until(b'\n', &mut line)? == 0 {
@@ -143,7 +143,7 @@ fn next_line(input: &mut impl BufRead) -> io::Result<Option<Result<Vec<u8>, TooL
         line.pop();
     } else if line.len() as u64 == most {
         skip_line(input)?;
-        return Ok(Some(Err(TooLong)));
+        return Ok(Some(Err(LineTooLong)));
     }
     Ok(Some(Ok(line)))
 }

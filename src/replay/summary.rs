@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Entry, Item, Kept, Outcome, Place, Ruling, Side};
+use super::{Entry, EventPlace, FirstOfMany, Item, OwnedDecision, ReplayChange, ReplayOutcome, ReplaySide};
 use exhook_policy_core::decision::{FLAPPING, LOCKOUT, Verdict};
 use exhook_policy_core::event::json::Told;
 use exhook_policy_core::hook::Hook;
@@ -10,7 +10,7 @@ use exhook_policy_core::policy::Policy;
 
 /// What was counted.
 #[derive(Debug, Default)]
-pub struct Summary {
+pub struct ReplaySummary {
     /// Events, questions and others.
     pub events: u64,
     /// Those on which the policy decided.
@@ -22,7 +22,7 @@ pub struct Summary {
     /// Lines that are missing in the recording by its own word.
     pub dropped: u64,
     /// What could not be read, and why.
-    pub unreadable: Kept<(Place, String)>,
+    pub unreadable: FirstOfMany<(EventPlace, String)>,
     /// Logins that hang on a password of which the recording does not tell.
     pub assumed: u64,
     /// Logins that a limit refused when they were captured. Whether rules decide now as they did then is not known.
@@ -30,7 +30,7 @@ pub struct Summary {
     /// Questions of which the recording says what was decided.
     pub compared: u64,
     /// Those of them with another verdict now.
-    pub changed: Kept<Change>,
+    pub changed: FirstOfMany<ReplayChange>,
     /// Those of them with the same verdict, by another rule.
     pub other_rule: u64,
     /// How often a rule decided so, by the hook that asked and the id of the rule.
@@ -39,7 +39,7 @@ pub struct Summary {
 
 /// A rule, and how often it decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct RuleCount {
     /// `auth` or `acl`.
     pub section: &'static str,
     /// The id of the rule.
@@ -52,9 +52,9 @@ pub struct Row {
     pub count: u64,
 }
 
-impl Summary {
+impl ReplaySummary {
     /// Puts an item to the policy and counts what comes of it. Gives back the decision where it was a question.
-    pub fn add<'p>(&mut self, item: &Item, side: Side<'p>) -> Option<Outcome<'p>> {
+    pub fn add<'p>(&mut self, item: &Item, side: ReplaySide<'p>) -> Option<ReplayOutcome<'p>> {
         match &item.entry {
             Entry::Told(told) => {
                 self.events += 1;
@@ -80,8 +80,8 @@ impl Summary {
         }
     }
 
-    fn question(&mut self, place: &Place, told: &Told, outcome: Outcome<'_>, policy: &Policy) {
-        let Outcome { decision, assumed } = outcome;
+    fn question(&mut self, place: &EventPlace, told: &Told, outcome: ReplayOutcome<'_>, policy: &Policy) {
+        let ReplayOutcome { decision, assumed } = outcome;
         self.questions += 1;
         self.assumed += u64::from(assumed);
         let key = (told.event.hook(), decision.rule.into(), decision.verdict);
@@ -94,15 +94,20 @@ impl Summary {
         }
         self.compared += 1;
         if before.verdict != decision.verdict {
-            let old = Ruling { verdict: before.verdict, rule: before.rule.clone() };
-            self.changed.push(|| Change { place: place.clone(), event: told.event.clone(), old, new: decision.into() });
+            let old = OwnedDecision { verdict: before.verdict, rule: before.rule.clone() };
+            self.changed.push(|| ReplayChange {
+                place: place.clone(),
+                event: told.event.clone(),
+                old,
+                new: decision.into(),
+            });
         } else if *before.rule != *decision.rule {
             self.other_rule += 1;
         }
     }
 
     /// Every rule of the policy in its order, those that decided nothing too, and behind them what no rule decided.
-    pub fn rows(&self, policy: &Policy) -> Vec<Row> {
+    pub fn rows(&self, policy: &Policy) -> Vec<RuleCount> {
         let auth = policy.auth_rules().iter().map(|rule| (rule.id.as_str(), rule.line));
         let acl = policy.acl_rules().iter().map(|rule| (rule.id.as_str(), rule.line));
         let mut rows = self.of_section(Hook::ClientAuthenticate, "auth", auth);
@@ -115,14 +120,14 @@ impl Summary {
         hook: Hook,
         section: &'static str,
         rules: impl Iterator<Item = (&'r str, usize)>,
-    ) -> Vec<Row> {
+    ) -> Vec<RuleCount> {
         let of_rule = |id: &str, line: Option<usize>| {
             let decided = self.decided.iter().filter(|((asked, rule, _), _)| *asked == hook && **rule == *id);
-            let row = |(verdict, count)| Row { section, rule: id.to_owned(), line, verdict, count };
-            let rows: Vec<Row> = decided.map(|((_, _, verdict), count)| row((Some(*verdict), *count))).collect();
+            let row = |(verdict, count)| RuleCount { section, rule: id.to_owned(), line, verdict, count };
+            let rows: Vec<RuleCount> = decided.map(|((_, _, verdict), count)| row((Some(*verdict), *count))).collect();
             if rows.is_empty() { vec![row((None, 0))] } else { rows }
         };
-        let mut rows: Vec<Row> = rules.flat_map(|(id, line)| of_rule(id, Some(line))).collect();
+        let mut rows: Vec<RuleCount> = rules.flat_map(|(id, line)| of_rule(id, Some(line))).collect();
         for (asked, id, _) in self.decided.keys() {
             let is_shown = rows.iter().any(|row| row.rule == **id);
             if *asked == hook && !is_shown {

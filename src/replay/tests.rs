@@ -138,10 +138,10 @@ fn login(clientid: &str, rest: &str) -> String {
 fn check_decision(line: &str, expected: &str, assumed: bool) {
     let policy = policy(POLICY);
     let lists = Lists::default();
-    let side = Side { policy: &policy, lists: &lists, found: &|_, _, _| Found::Right };
+    let side = ReplaySide { policy: &policy, lists: &lists, found: &|_, _, _| Found::Right };
     let Ok(json::Line::Told(told)) = json::read_line(line) else { panic!("{line}") };
     let outcome = side.decide(&told);
-    let decision = outcome.map(|outcome| Ruling::from(outcome.decision).to_string());
+    let decision = outcome.map(|outcome| OwnedDecision::from(outcome.decision).to_string());
     assert_eq!(decision.as_deref(), Some(expected), "{line}");
     assert_eq!(outcome.map(|outcome| outcome.assumed), Some(assumed), "{line}");
 }
@@ -191,8 +191,8 @@ fn everything_is_counted() {
     ];
     let policy = policy(POLICY);
     let lists = Lists::default();
-    let side = Side { policy: &policy, lists: &lists, found: &|_, _, _| Found::Right };
-    let mut summary = Summary::default();
+    let side = ReplaySide { policy: &policy, lists: &lists, found: &|_, _, _| Found::Right };
+    let mut summary = ReplaySummary::default();
     let decided = Events::new("f", lines.join("\n").as_bytes())
         .unwrap()
         .filter_map(|item| summary.add(&item.unwrap(), side))
@@ -219,8 +219,8 @@ fn rows_follow_the_policy_and_then_come_the_others() {
     ];
     let policy = policy(POLICY);
     let lists = Lists::default();
-    let side = Side { policy: &policy, lists: &lists, found: &|_, _, _| Found::Right };
-    let mut summary = Summary::default();
+    let side = ReplaySide { policy: &policy, lists: &lists, found: &|_, _, _| Found::Right };
+    let mut summary = ReplaySummary::default();
     for item in Events::new("f", lines.join("\n").as_bytes()).unwrap() {
         summary.add(&item.unwrap(), side);
     }
@@ -252,13 +252,13 @@ fn two_policies_differ_where_their_verdicts_do() {
     let (old, new) = (policy(POLICY), policy(&POLICY.replace("id: own", "id: mine").replace("a/$", "b/$")));
     let lists = Lists::default();
     let found = |_: PasswordId, _: &str, given: bool| if given { Found::Right } else { Found::Wrong };
-    let side = |policy| Side { policy, lists: &lists, found: &found };
+    let side = |policy| ReplaySide { policy, lists: &lists, found: &found };
     let lines = [acl("c", "a/c", ""), acl("c", "x", ""), acl("c", "b/c", ""), login("c", ""), "?".to_owned()];
     let mut comparison = Comparison::default();
     let mut changed = Vec::new();
-    let each = |place: Place, _: OwnedEvent, [old, new]: [Decision<'_>; 2]| {
+    let each = |place: EventPlace, _: OwnedEvent, [old, new]: [Decision<'_>; 2]| {
         if old.verdict != new.verdict {
-            changed.push(format!("{place}: {} -> {}", Ruling::from(old), Ruling::from(new)));
+            changed.push(format!("{place}: {} -> {}", OwnedDecision::from(old), OwnedDecision::from(new)));
         }
     };
     comparison.add("f", lines.join("\n").as_bytes(), [side(&old), side(&new)], each).unwrap();
@@ -286,8 +286,8 @@ fn what_a_limit_refused_is_not_what_rules_decided() {
             [line(login, "lockout"), line(login, "flapping"), line(login, "a"), line(topic, "lockout")].join("\n");
         let policy = Policy::compile(policy::parse(policy, "rules.yaml", Path::new("")).unwrap().model);
         let lists = Lists::none();
-        let side = Side { policy: &policy, lists: &lists, found: &|_, _, _| Found::Unknown };
-        let mut summary = Summary::default();
+        let side = ReplaySide { policy: &policy, lists: &lists, found: &|_, _, _| Found::Unknown };
+        let mut summary = ReplaySummary::default();
         for item in Events::new("f", file.as_bytes()).unwrap() {
             summary.add(&item.unwrap(), side);
         }

@@ -395,7 +395,9 @@ fn the_page_of_the_benchmarks_names_each_and_has_the_plots_that_it_shows() {
     let page = fs::read_to_string(root().join("benches/README.md")).unwrap();
     let manifest = fs::read_to_string(root().join("benches/Cargo.toml")).unwrap();
     let benches = manifest.split("[[bench]]\n").skip(1).map(|bench| bench.split('"').nth(1).unwrap());
-    let missing: Vec<_> = benches.filter(|name| !page.contains(&format!("| `cargo bench --bench {name}` |"))).collect();
+    let missing: Vec<_> = benches
+        .filter(|name| !page.contains(&format!("| `cargo bench -p exhook-policy-benches --bench {name}` |")))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 
     let mut sections = 0;
@@ -418,8 +420,13 @@ fn the_page_of_the_benchmarks_names_each_and_has_the_plots_that_it_shows() {
 
 #[test]
 fn files_that_are_named_exist() {
-    let mut texts =
-        vec!["README.md".to_owned(), "CHANGELOG.md".to_owned(), ".ci/run".to_owned(), "tests/run".to_owned()];
+    let mut texts = vec![
+        "README.md".to_owned(),
+        "CONTRIBUTING.md".to_owned(),
+        "CHANGELOG.md".to_owned(),
+        ".ci/run".to_owned(),
+        "tests/run".to_owned(),
+    ];
     texts.extend(listed("docs", "md"));
     texts.extend(listed("examples", "md"));
     let folders = ["src/", "crates/", "rules/", "schema/", "tests/", "examples/", "docs/", "benches/", "fuzz/"];

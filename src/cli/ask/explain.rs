@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::what_can::{ClientArgs, add_moment, fields_json, told_fields};
-use super::{Asked, Format, Rows, audit, complain, load, pretty, print, told_moment};
+use super::{AnswerRows, AskFormat, AskedAction, audit, complain, load, pretty, print, told_moment};
 use crate::cli::world::{World, WorldArgs};
 use exhook_policy_core::decision::{Answer, ERROR, INVALID_TOPIC, Mode, Verdict};
 use exhook_policy_core::event::json::{self as events, JsonError, LONGEST, Line};
@@ -29,13 +29,13 @@ use exhook_policy_tools::access::KnownClient;
 /// Asks one question: may this client log in, publish to this topic, subscribe to this filter? Prints the answer, the
 /// rule that decided, and why the rules before it did not. The exit code is 0 whatever the answer is.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ExplainArgs {
     /// The policy file
     policy: PathBuf,
     /// What is asked for
     #[arg(value_enum, value_name = "connect|publish|subscribe", hide_possible_values = true)]
     #[arg(required_unless_present = "event", conflicts_with = "event")]
-    asked: Option<Asked>,
+    asked: Option<AskedAction>,
     /// The topic name or topic filter
     #[arg(required_if_eq_any([("asked", "publish"), ("asked", "subscribe")]))]
     topic: Option<String>,
@@ -51,23 +51,23 @@ pub struct Args {
     #[arg(long)]
     all: bool,
     /// How to print the answer
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = AskFormat::Human)]
+    format: AskFormat,
 }
 
 /// One question of one client.
 struct Question {
     client: OwnedClient,
-    asked: What,
+    asked: ExplainedRequest,
 }
 
-enum What {
+enum ExplainedRequest {
     Connect { password_given: bool },
     Topic(Action, String),
 }
 
 /// Prints the answer to stdout. The code is 2 where the question, the policy or the stand-ins cannot be read.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &ExplainArgs) -> ExitCode {
     match explain(args) {
         Ok(answer) => print(&answer),
         Err(message) => {
@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn explain(args: &Args) -> Result<String, String> {
+fn explain(args: &ExplainArgs) -> Result<String, String> {
     let mut question = question(args).map_err(|message| format!("error: {message}\n"))?;
     let Some(loaded) = load(&args.policy) else { return Err(String::new()) };
     let Loaded { model, warnings, places } = loaded;
@@ -93,19 +93,25 @@ fn explain(args: &Args) -> Result<String, String> {
     let file = args.policy.display().to_string();
     let explained = Explained::new(&policy, &question, &world, &file, warnings.text(), &places);
     Ok(match args.format {
-        Format::Human => explained.human(args.all),
-        Format::Json => pretty(&explained.json()),
+        AskFormat::Human => explained.human(args.all),
+        AskFormat::Json => pretty(&explained.json()),
     })
 }
 
 /// The question of the command line, less what is said of the client beside it.
-fn question(args: &Args) -> Result<Question, String> {
+fn question(args: &ExplainArgs) -> Result<Question, String> {
     match (&args.event, args.asked, &args.topic) {
         (Some(event), ..) => asked_by(&event_text(event)?),
-        (None, Some(Asked::Connect), None) => Ok(Question::new(What::Connect { password_given: true })),
-        (None, Some(Asked::Publish), Some(topic)) => Ok(Question::new(What::Topic(Action::Publish, topic.clone()))),
-        (None, Some(Asked::Subscribe), Some(topic)) => Ok(Question::new(What::Topic(Action::Subscribe, topic.clone()))),
-        (None, Some(Asked::Connect), Some(_)) => Err("`connect` takes no topic".to_owned()),
+        (None, Some(AskedAction::Connect), None) => {
+            Ok(Question::new(ExplainedRequest::Connect { password_given: true }))
+        }
+        (None, Some(AskedAction::Publish), Some(topic)) => {
+            Ok(Question::new(ExplainedRequest::Topic(Action::Publish, topic.clone())))
+        }
+        (None, Some(AskedAction::Subscribe), Some(topic)) => {
+            Ok(Question::new(ExplainedRequest::Topic(Action::Subscribe, topic.clone())))
+        }
+        (None, Some(AskedAction::Connect), Some(_)) => Err("`connect` takes no topic".to_owned()),
         (None, ..) => Err("nothing is asked".to_owned()),
     }
 }
@@ -130,31 +136,31 @@ fn asked_by(text: &str) -> Result<Question, String> {
     let event = events::read(text.trim()).map_err(no_event)?;
     let timed = |client: OwnedClient| OwnedClient { extra: OwnedExtra { at, ..client.extra }, ..client };
     if let OwnedEvent::Authenticate { client, password_given } = event {
-        return Ok(Question { client: timed(client), asked: What::Connect { password_given } });
+        return Ok(Question { client: timed(client), asked: ExplainedRequest::Connect { password_given } });
     }
     if let OwnedEvent::CheckAcl { client, action, topic } = event {
-        return Ok(Question { client: timed(client), asked: What::Topic(action, topic.into()) });
+        return Ok(Question { client: timed(client), asked: ExplainedRequest::Topic(action, topic.into()) });
     }
     Err(format!("`{}` asks the policy nothing", event.hook().name()))
 }
 
 impl Question {
     /// By a client of which nothing is known.
-    fn new(asked: What) -> Self {
+    fn new(asked: ExplainedRequest) -> Self {
         Question { client: OwnedClient::named(""), asked }
     }
 
     fn words(&self) -> String {
         match &self.asked {
-            What::Connect { .. } => "to log in".to_owned(),
-            What::Topic(action, topic) => format!("to {} to {}", action.as_str(), Shown(topic)),
+            ExplainedRequest::Connect { .. } => "to log in".to_owned(),
+            ExplainedRequest::Topic(action, topic) => format!("to {} to {}", action.as_str(), Shown(topic)),
         }
     }
 
     fn section(&self) -> &'static str {
         match self.asked {
-            What::Connect { .. } => "auth",
-            What::Topic(..) => "acl",
+            ExplainedRequest::Connect { .. } => "auth",
+            ExplainedRequest::Topic(..) => "acl",
         }
     }
 }
@@ -185,8 +191,8 @@ impl<'a> Explained<'a> {
         let client = question.client.as_client();
         let mut found = Vec::new();
         let trace = match &question.asked {
-            What::Topic(action, topic) => policy.trace_acl(&client, *action, topic, world.lists()),
-            What::Connect { password_given } => policy.trace_login(&client, world.lists(), |source| {
+            ExplainedRequest::Topic(action, topic) => policy.trace_acl(&client, *action, topic, world.lists()),
+            ExplainedRequest::Connect { password_given } => policy.trace_login(&client, world.lists(), |source| {
                 let said = world.found(source, client.username, *password_given);
                 found.extend(policy.passwords().get(source.0).map(|def| (def.name.as_str(), said)));
                 said
@@ -240,8 +246,8 @@ impl<'a> Explained<'a> {
         let trial = self.policy.trial()?;
         let client = self.question.client.as_client();
         let trace = match &self.question.asked {
-            What::Topic(action, topic) => trial.trace_acl(&client, *action, topic, self.world.lists()),
-            What::Connect { password_given } => trial.trace_login(&client, self.world.lists(), |source| {
+            ExplainedRequest::Topic(action, topic) => trial.trace_acl(&client, *action, topic, self.world.lists()),
+            ExplainedRequest::Connect { password_given } => trial.trace_login(&client, self.world.lists(), |source| {
                 self.world.found(source, client.username, *password_given)
             }),
         };
@@ -274,8 +280,8 @@ impl<'a> Explained<'a> {
 
     fn has_section(&self) -> bool {
         match self.question.asked {
-            What::Connect { .. } => self.policy.auth_default().is_some(),
-            What::Topic(..) => self.policy.acl_default().is_some(),
+            ExplainedRequest::Connect { .. } => self.policy.auth_default().is_some(),
+            ExplainedRequest::Topic(..) => self.policy.acl_default().is_some(),
         }
     }
 
@@ -294,7 +300,7 @@ impl<'a> Explained<'a> {
             shown.truncate(MOST);
         }
         let more = count - shown.len();
-        let mut rows = Rows::default();
+        let mut rows = AnswerRows::default();
         rows.title(if decider.is_some() { "other rules that were tried" } else { "rules that were tried" });
         for (_, tried) in shown {
             rows.push(format!("{}:{}", self.file, tried.line), tried.id, tried.outcome.to_string());
@@ -325,7 +331,7 @@ impl<'a> Explained<'a> {
     }
 
     fn is_about_topic(&self, place: usize) -> bool {
-        let What::Topic(action, topic) = &self.question.asked else { return false };
+        let ExplainedRequest::Topic(action, topic) = &self.question.asked else { return false };
         let client = self.question.client.as_client();
         let identity = Identity { clientid: client.clientid, username: client.username };
         let request = Request::parse(*action, topic);
@@ -337,8 +343,8 @@ impl<'a> Explained<'a> {
     fn text_of(&self, place: usize) -> Option<Vec<String>> {
         const MOST: usize = 12;
         let section = match self.question.asked {
-            What::Connect { .. } => &self.places.auth,
-            What::Topic(..) => &self.places.acl,
+            ExplainedRequest::Connect { .. } => &self.places.auth,
+            ExplainedRequest::Topic(..) => &self.places.acl,
         };
         let lines = rule_lines(self.text, section.rules.get(place)?.whole);
         let margin = lines.iter().filter(|line| !line.trim().is_empty()).map(|line| indent(line)).min().unwrap_or(0);
@@ -364,8 +370,8 @@ impl<'a> Explained<'a> {
             Answer::NoOpinion => "no opinion",
         };
         let asked = match &self.question.asked {
-            What::Connect { .. } => json!({ "action": "connect" }),
-            What::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
+            ExplainedRequest::Connect { .. } => json!({ "action": "connect" }),
+            ExplainedRequest::Topic(action, topic) => json!({ "action": action.as_str(), "topic": topic }),
         };
         let all = KnownClient::from(self.question.client.as_client());
         let mut told = json!({

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Arg, ArgMatches, Command, FromArgMatches, value_parser};
 use serde_json::{Map, Value, json};
 
-use super::{Format, Kinds, Rows, audit, load, moment, past, pretty, print, told_moment};
+use super::{AnswerRows, AskFormat, NamedKinds, audit, load, moment, past, pretty, print, told_moment};
 use exhook_policy_core::decision::{DEFAULT, Verdict};
 use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::event::{Peerhost, Shown};
@@ -15,21 +15,21 @@ use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::model::{ClientField, FieldValue, FlagFields, HostFields, PortFields, TextFields, Who};
 use exhook_policy_core::policy::show::Words;
 use exhook_policy_runtime::clock::now_ms;
-use exhook_policy_tools::access::{FilledPattern, KnownClient, LoginRule, TopicRules, WhatCan};
+use exhook_policy_tools::access::{FilledPattern, KnownClient, PossibleLoginRule, PossibleTopicRule, WhatCan};
 
 /// Say what a client can do, from the rules.
 ///
 /// What is not given is not known, and the answer says on what it hangs. Lists are named and not told, and no list,
 /// password file or database is read. The exit code is 0 whatever the answer is.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct WhatCanArgs {
     /// The policy file
     policy: PathBuf,
     #[command(flatten)]
     client: ClientArgs,
     /// How to print the answer
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = AskFormat::Human)]
+    format: AskFormat,
 }
 
 /// What is known of a client.
@@ -122,7 +122,7 @@ impl ClientArgs {
 }
 
 /// Prints the answer to stdout. The code is 2 where the policy cannot be read or is wrong.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &WhatCanArgs) -> ExitCode {
     let Some(loaded) = load(&args.policy) else { return ExitCode::from(2) };
     let policy = Policy::compile(loaded.model);
     let known = args.client.known();
@@ -131,17 +131,17 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// The answer as it is printed.
-pub(super) fn told(policy: &Policy, file: &str, known: &KnownClient<'_>, format: Format) -> String {
+pub(super) fn told(policy: &Policy, file: &str, known: &KnownClient<'_>, format: AskFormat) -> String {
     let answer = WhatCan::ask(policy, known);
     match format {
-        Format::Human => human(policy, file, known, &answer),
-        Format::Json => pretty(&to_json(policy, file, known, &answer)),
+        AskFormat::Human => human(policy, file, known, &answer),
+        AskFormat::Json => pretty(&to_json(policy, file, known, &answer)),
     }
 }
 
 fn human(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCan<'_>) -> String {
     let words = Words::of(policy);
-    let mut rows = Rows::default();
+    let mut rows = AnswerRows::default();
     rows.section("login", "auth", answer.logins.as_deref(), answer.login_default, |rows, login| {
         rows.push(format!("{file}:{}", login.line), login.rule, said_login(words, login));
     });
@@ -152,7 +152,7 @@ fn human(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCan<
     }
     let logins = answer.logins.iter().flatten().map(|login| login.rule);
     let topics = [&answer.publish, &answer.subscribe].into_iter().flatten().flatten().map(|topics| topics.rule);
-    let mut kinds = Kinds::default();
+    let mut kinds = NamedKinds::default();
     logins.for_each(|id| kinds.of_login(policy, id));
     topics.for_each(|id| kinds.of_topics(policy, id));
     let moment = told_moment(policy, known.at).map(|moment| format!(", {moment}")).unwrap_or_default();
@@ -193,7 +193,7 @@ pub(super) fn add_moment(answer: &mut Value, policy: &Policy, at: Option<i64>) {
     }
 }
 
-impl Rows {
+impl AnswerRows {
     fn section<T>(
         &mut self,
         name: &str,
@@ -216,7 +216,7 @@ impl Rows {
     }
 }
 
-fn said_login(words: Words<'_>, login: &LoginRule<'_>) -> String {
+fn said_login(words: Words<'_>, login: &PossibleLoginRule<'_>) -> String {
     let condition = condition(words, login.if_.as_ref());
     match login.password {
         None => format!("{}{condition}", past(login.verdict)),
@@ -225,7 +225,7 @@ fn said_login(words: Words<'_>, login: &LoginRule<'_>) -> String {
     }
 }
 
-fn said_topics(words: Words<'_>, topics: &TopicRules<'_>) -> String {
+fn said_topics(words: Words<'_>, topics: &PossibleTopicRule<'_>) -> String {
     let patterns = topics.patterns.iter().map(FilledPattern::words).collect::<Vec<_>>().join(", ");
     let except = match topics.except.as_slice() {
         [] => String::new(),
@@ -250,7 +250,7 @@ fn condition(words: Words<'_>, who: Option<&Who>) -> String {
 fn to_json(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCan<'_>) -> Value {
     let words = Words::of(policy);
     let condition = |who: &Option<Who>| who.as_ref().map(|who| words.who_json(who));
-    let login = |login: &LoginRule<'_>| {
+    let login = |login: &PossibleLoginRule<'_>| {
         json!({
             "rule": login.rule,
             "line": login.line,
@@ -259,7 +259,7 @@ fn to_json(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCa
             "if": condition(&login.if_),
         })
     };
-    let topics = |topics: &TopicRules<'_>| {
+    let topics = |topics: &PossibleTopicRule<'_>| {
         json!({
             "rule": topics.rule,
             "line": topics.line,
@@ -269,8 +269,9 @@ fn to_json(policy: &Policy, file: &str, known: &KnownClient<'_>, answer: &WhatCa
             "except": topics.except,
         })
     };
-    let all =
-        |each: &Option<Vec<TopicRules<'_>>>| each.as_ref().map(|each| each.iter().map(topics).collect::<Vec<_>>());
+    let all = |each: &Option<Vec<PossibleTopicRule<'_>>>| {
+        each.as_ref().map(|each| each.iter().map(topics).collect::<Vec<_>>())
+    };
     let mut told = json!({
         "policy": file,
         "mode": policy.mode().as_str(),

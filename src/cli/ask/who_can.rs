@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::{
-    Format, Kinds, QuestionArgs, audit, complain, load, moment, no_rule, past, pretty, print, rule, section,
+    AskFormat, NamedKinds, QuestionArgs, audit, complain, load, moment, no_rule, past, pretty, print, rule, section,
     told_moment,
 };
 use exhook_policy_core::decision::{DEFAULT, INVALID_TOPIC, Verdict};
@@ -22,7 +22,7 @@ use exhook_policy_tools::access::{AccessQuestion, AllowedClients, ClientCase, Ex
 /// Lists are named and not told, and no list, password file or database is read. The exit code is 0 whatever the answer
 /// is.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct WhoCanArgs {
     /// The policy file
     policy: PathBuf,
     #[command(flatten)]
@@ -31,12 +31,12 @@ pub struct Args {
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<i64>,
     /// How to print the answer
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = AskFormat::Human)]
+    format: AskFormat,
 }
 
 /// Prints the answer to stdout. The code is 2 where the policy cannot be read or is wrong.
-pub fn run(args: &Args) -> ExitCode {
+pub fn run(args: &WhoCanArgs) -> ExitCode {
     let Some(question) = args.question.question() else {
         complain("error: `connect` takes no topic\n");
         return ExitCode::from(2);
@@ -48,11 +48,11 @@ pub fn run(args: &Args) -> ExitCode {
 }
 
 /// The answer as it is printed.
-pub(super) fn told(policy: &Policy, file: &str, question: AccessQuestion<'_>, at: i64, format: Format) -> String {
+pub(super) fn told(policy: &Policy, file: &str, question: AccessQuestion<'_>, at: i64, format: AskFormat) -> String {
     let answer = WhoCan::ask(policy, question, at);
     match format {
-        Format::Human => human(policy, file, question, at, &answer),
-        Format::Json => pretty(&to_json(policy, file, question, at, &answer)),
+        AskFormat::Human => human(policy, file, question, at, &answer),
+        AskFormat::Json => pretty(&to_json(policy, file, question, at, &answer)),
     }
 }
 
@@ -105,7 +105,7 @@ fn human(policy: &Policy, file: &str, question: AccessQuestion<'_>, at: i64, ans
              otherwise: ask `exhook-policy explain`.\n",
         );
     }
-    let mut kinds = Kinds::default();
+    let mut kinds = NamedKinds::default();
     let allowed = answer
         .allowed
         .iter()

@@ -8,7 +8,7 @@ use exhook_policy_core::policy::diag::{Diagnostic, Report};
 use exhook_policy_core::policy::span::{Columns, Span};
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct CheckDocument<'a> {
     errors: usize,
     warnings: usize,
     accepted: usize,
@@ -21,21 +21,21 @@ pub(in crate::cli) struct Checked<'a> {
     file: &'a str,
     errors: usize,
     warnings: usize,
-    diagnostics: Vec<Entry<'a>>,
+    diagnostics: Vec<DiagnosticJson<'a>>,
     /// Warnings that the policy says are meant.
-    accepted: Vec<Entry<'a>>,
+    accepted: Vec<DiagnosticJson<'a>>,
     /// What could not be settled within the bound of work.
     #[serde(skip_serializing_if = "Option::is_none")]
     open: Option<&'a str>,
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct DiagnosticJson<'a> {
     code: &'static str,
     severity: String,
     message: &'a str,
     #[serde(flatten)]
-    place: Option<Place>,
+    place: Option<PlaceJson>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     related: Vec<Related<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,7 +48,7 @@ struct Entry<'a> {
 }
 
 #[derive(Serialize)]
-struct Place {
+struct PlaceJson {
     line: usize,
     column: usize,
     end_line: usize,
@@ -59,13 +59,13 @@ struct Place {
 struct Related<'a> {
     message: &'a str,
     #[serde(flatten)]
-    place: Place,
+    place: PlaceJson,
 }
 
 /// Writes one object, with a line end.
 pub(super) fn write(reports: &[Report], out: &mut impl io::Write) -> io::Result<()> {
     let files: Vec<Checked<'_>> = reports.iter().map(checked).collect();
-    let document = Document {
+    let document = CheckDocument {
         errors: files.iter().map(|file| file.errors).sum(),
         warnings: files.iter().map(|file| file.warnings).sum(),
         accepted: files.iter().map(|file| file.accepted.len()).sum(),
@@ -89,9 +89,9 @@ pub(in crate::cli) fn checked(report: &Report) -> Checked<'_> {
     }
 }
 
-fn entry<'a>(report: &Report, diagnostic: &'a Diagnostic, reason: Option<&'a str>) -> Entry<'a> {
+fn entry<'a>(report: &Report, diagnostic: &'a Diagnostic, reason: Option<&'a str>) -> DiagnosticJson<'a> {
     let related = |(span, message): &'a (Span, String)| Related { message, place: place(report, *span) };
-    Entry {
+    DiagnosticJson {
         code: diagnostic.code().name(),
         severity: diagnostic.code().severity().to_string(),
         message: diagnostic.message(),
@@ -103,7 +103,7 @@ fn entry<'a>(report: &Report, diagnostic: &'a Diagnostic, reason: Option<&'a str
     }
 }
 
-fn place(report: &Report, span: Span) -> Place {
+fn place(report: &Report, span: Span) -> PlaceJson {
     let place = report.place(span, Columns::Characters);
-    Place { line: place.line, column: place.column, end_line: place.end_line, end_column: place.end_column }
+    PlaceJson { line: place.line, column: place.column, end_line: place.end_line, end_column: place.end_column }
 }

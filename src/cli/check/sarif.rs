@@ -17,16 +17,16 @@ const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 #[derive(Serialize)]
-struct Log {
+struct SarifLog {
     #[serde(rename = "$schema")]
     schema: &'static str,
     version: &'static str,
-    runs: [Run; 1],
+    runs: [SarifRun; 1],
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Run {
+struct SarifRun {
     tool: Tool,
     invocations: [Invocation; 1],
     column_kind: &'static str,
@@ -36,25 +36,25 @@ struct Run {
 
 #[derive(Serialize)]
 struct Tool {
-    driver: Driver,
+    driver: SarifDriver,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Driver {
+struct SarifDriver {
     name: &'static str,
     version: &'static str,
     information_uri: &'static str,
-    rules: Vec<Rule>,
+    rules: Vec<SarifRule>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Rule {
+struct SarifRule {
     id: &'static str,
-    short_description: Message,
-    full_description: Message,
-    help: Message,
+    short_description: SarifMessage,
+    full_description: SarifMessage,
+    help: SarifMessage,
     help_uri: String,
     default_configuration: Configuration,
 }
@@ -65,7 +65,7 @@ struct Configuration {
 }
 
 #[derive(Serialize)]
-struct Message {
+struct SarifMessage {
     text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     markdown: Option<String>,
@@ -91,7 +91,7 @@ struct Outcome {
     rule_id: &'static str,
     rule_index: usize,
     level: String,
-    message: Message,
+    message: SarifMessage,
     locations: Vec<Location>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     related_locations: Vec<Location>,
@@ -104,7 +104,7 @@ struct Outcome {
 struct Location {
     physical_location: Physical,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<Message>,
+    message: Option<SarifMessage>,
 }
 
 #[derive(Serialize)]
@@ -145,7 +145,7 @@ pub(super) fn write(reports: &[Report], out: &mut impl io::Write) -> io::Result<
     writeln!(out)
 }
 
-fn log(reports: &[Report]) -> Log {
+fn log(reports: &[Report]) -> SarifLog {
     let mut rules = BTreeMap::new();
     for report in reports {
         let accepted = report.accepted().iter().map(|accepted| &accepted.diagnostic);
@@ -161,28 +161,28 @@ fn log(reports: &[Report]) -> Log {
             artifacts.push(Artifact { location, source_language: "yaml" });
         }
     }
-    let driver = Driver {
+    let driver = SarifDriver {
         name: env!("CARGO_PKG_NAME"),
         version: env!("CARGO_PKG_VERSION"),
         information_uri: REPOSITORY,
         rules: rules.keys().map(|code| rule(*code)).collect(),
     };
-    let run = Run {
+    let run = SarifRun {
         tool: Tool { driver },
         invocations: [Invocation { execution_successful: !reports.iter().any(Report::is_unreadable) }],
         column_kind: "utf16CodeUnits",
         artifacts,
         results: reports.iter().flat_map(|report| results(report, &rules)).collect(),
     };
-    Log { schema: SCHEMA, version: "2.1.0", runs: [run] }
+    SarifLog { schema: SCHEMA, version: "2.1.0", runs: [run] }
 }
 
-fn rule(code: Code) -> Rule {
-    Rule {
+fn rule(code: Code) -> SarifRule {
+    SarifRule {
         id: code.name(),
-        short_description: Message::of(code.title()),
-        full_description: Message::of(code.explanation()),
-        help: Message { text: page::text(code), markdown: Some(page::markdown(code)) },
+        short_description: SarifMessage::of(code.title()),
+        full_description: SarifMessage::of(code.explanation()),
+        help: SarifMessage { text: page::text(code), markdown: Some(page::markdown(code)) },
         help_uri: format!("{REPOSITORY}/blob/main/docs/diagnostics.md#{}", code.name()),
         default_configuration: Configuration { level: code.severity().to_string() },
     }
@@ -209,9 +209,9 @@ fn result(report: &Report, diagnostic: &Diagnostic, reason: Option<String>, rule
         rule_id: code.name(),
         rule_index: rules.get(&code).copied().unwrap_or_default(),
         level: code.severity().to_string(),
-        message: Message::of(message(diagnostic)),
+        message: SarifMessage::of(message(diagnostic)),
         locations: vec![location(diagnostic.span(), None)],
-        related_locations: related.map(|(span, words)| location(Some(*span), Some(Message::of(words)))).collect(),
+        related_locations: related.map(|(span, words)| location(Some(*span), Some(SarifMessage::of(words)))).collect(),
         suppressions: reason.map(suppression).into_iter().collect(),
     }
 }
@@ -228,9 +228,9 @@ fn sentence(text: &str) -> String {
     if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
 }
 
-impl Message {
+impl SarifMessage {
     fn of(text: impl Into<String>) -> Self {
-        Message { text: text.into(), markdown: None }
+        SarifMessage { text: text.into(), markdown: None }
     }
 }
 

@@ -17,7 +17,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long after the last call a second answer to one would still be noticed.
 const SETTLE: Duration = Duration::from_millis(200);
 
-pub(super) struct Host {
+pub(super) struct DemoHost {
     child: Child,
     stdin: Option<ChildStdin>,
     replies: Receiver<Vec<u8>>,
@@ -28,14 +28,14 @@ pub(super) struct Host {
 }
 
 /// A decision as the driver's log tells it.
-pub(super) struct Decided {
+pub(super) struct LoggedDecision {
     pub(super) word: String,
     pub(super) rule: String,
     pub(super) allowed: bool,
 }
 
 /// How it went.
-pub(super) struct End {
+pub(super) struct DemoEnd {
     pub(super) calls: usize,
     pub(super) faults: Vec<String>,
 }
@@ -50,7 +50,7 @@ fn failed(what: impl Into<String>) -> io::Error {
     io::Error::other(what.into())
 }
 
-impl Host {
+impl DemoHost {
     pub(super) fn start(program: &Path, policy: &Path) -> io::Result<Self> {
         let mut child = Command::new(program)
             .args(["-u", "-m", "erlport.cli", "--packet=4", "--use_stdio", "--compressed=0", "--buffer_size=65536"])
@@ -72,7 +72,7 @@ impl Host {
                 }
             });
         }
-        Ok(Host { child, stdin, replies, console, outstanding: BTreeSet::new(), calls: 0, faults: Vec::new() })
+        Ok(DemoHost { child, stdin, replies, console, outstanding: BTreeSet::new(), calls: 0, faults: Vec::new() })
     }
 
     /// Loads the policy, as the plugin does, and tells which hooks the driver registers for.
@@ -123,7 +123,7 @@ impl Host {
     }
 
     /// The log's line on the decision that was just answered.
-    pub(super) fn decided(&mut self) -> io::Result<Decided> {
+    pub(super) fn decided(&mut self) -> io::Result<LoggedDecision> {
         loop {
             let line = self.console.recv_timeout(CALL_TIMEOUT).map_err(|_| failed("the driver logged no decision"))?;
             let text = line.strip_prefix("exhook-policy: ").unwrap_or(&line);
@@ -131,7 +131,7 @@ impl Host {
             let allowed = word == "allowed";
             match text.rsplit_once(" rule=") {
                 Some((_, rule)) if allowed || word == "denied" => {
-                    return Ok(Decided { word: word.to_owned(), rule: rule.to_owned(), allowed });
+                    return Ok(LoggedDecision { word: word.to_owned(), rule: rule.to_owned(), allowed });
                 }
                 _ => writeln!(io::stderr(), "{line}")?,
             }
@@ -159,7 +159,7 @@ impl Host {
     }
 
     /// Unloads the driver, as the broker does at its end.
-    pub(super) fn finish(mut self) -> io::Result<End> {
+    pub(super) fn finish(mut self) -> io::Result<DemoEnd> {
         while let Ok(frame) = self.replies.recv_timeout(SETTLE) {
             let id = read_reply(&frame).map(|(id, _)| id);
             self.faults.push(format!("an answer too many, to call {id:?}"));
@@ -169,11 +169,11 @@ impl Host {
         if !status.success() {
             self.faults.push(format!("the driver ended with {status}"));
         }
-        Ok(End { calls: self.calls, faults: std::mem::take(&mut self.faults) })
+        Ok(DemoEnd { calls: self.calls, faults: std::mem::take(&mut self.faults) })
     }
 }
 
-impl Drop for Host {
+impl Drop for DemoHost {
     fn drop(&mut self) {
         // Of use only where an error ended the demo early.
         let _ = self.child.kill();

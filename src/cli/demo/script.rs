@@ -10,7 +10,7 @@ use exhook_policy_runtime::port::call::Incoming;
 
 /// One recorded call.
 #[derive(Clone)]
-pub(super) struct Step<'r> {
+pub(super) struct RecordedCall<'r> {
     /// The id that the broker gave it.
     pub(super) id: u8,
     /// The frame, without its length.
@@ -23,34 +23,34 @@ pub(super) struct Step<'r> {
 
 /// What a call asks, where the answer decides.
 #[derive(Clone, Copy)]
-pub(super) enum Asked<'r> {
+pub(super) enum RecordedQuestion<'r> {
     /// A login.
     Login(Client<'r>),
     /// A publish or a subscription.
     Topic(Client<'r>, Action, &'r str),
 }
 
-impl<'r> Step<'r> {
+impl<'r> RecordedCall<'r> {
     /// What it asks; `None` of a call that only tells.
-    pub(super) fn asked(&self) -> Option<Asked<'r>> {
+    pub(super) fn asked(&self) -> Option<RecordedQuestion<'r>> {
         if let Event::Authenticate { client, .. } = self.event {
-            Some(Asked::Login(client))
+            Some(RecordedQuestion::Login(client))
         } else if let Event::CheckAcl { client, action, topic } = self.event {
-            Some(Asked::Topic(client, action, topic))
+            Some(RecordedQuestion::Topic(client, action, topic))
         } else {
             None
         }
     }
 }
 
-impl fmt::Display for Asked<'_> {
+impl fmt::Display for RecordedQuestion<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Asked::Login(client) if client.username.is_empty() => {
+            RecordedQuestion::Login(client) if client.username.is_empty() => {
                 write!(f, "login {} without a name", short(client.clientid))
             }
-            Asked::Login(client) => write!(f, "login {} as {}", short(client.clientid), client.username),
-            Asked::Topic(_, action, topic) => write!(f, "{} {topic}", action.as_str()),
+            RecordedQuestion::Login(client) => write!(f, "login {} as {}", short(client.clientid), client.username),
+            RecordedQuestion::Topic(_, action, topic) => write!(f, "{} {topic}", action.as_str()),
         }
     }
 }
@@ -66,7 +66,7 @@ fn short(clientid: &str) -> String {
 /// The recording, and how far it was played.
 pub(super) struct Script<'r> {
     init: &'r [u8],
-    steps: Vec<Step<'r>>,
+    steps: Vec<RecordedCall<'r>>,
     next: usize,
     registered: HashSet<Hook>,
     /// Clients whose login was refused.
@@ -111,7 +111,7 @@ impl<'r> Script<'r> {
             let Some(&id) = call.id.last() else { return Err(bad("id")) };
             let section = sections.iter().rev().find(|(start, _)| *start <= offset);
             let section = section.ok_or_else(|| bad("section"))?.1;
-            steps.push(Step { id, frame, event, section });
+            steps.push(RecordedCall { id, frame, event, section });
         }
         let registered = Hook::ALL.iter().copied().collect();
         let init = init.ok_or_else(|| bad("no init"))?;
@@ -129,7 +129,7 @@ impl<'r> Script<'r> {
     }
 
     /// The next call that the broker would make.
-    pub(super) fn next(&mut self) -> Option<Step<'r>> {
+    pub(super) fn next(&mut self) -> Option<RecordedCall<'r>> {
         loop {
             let step = self.steps.get(self.next)?.clone();
             self.next += 1;
@@ -154,12 +154,12 @@ impl<'r> Script<'r> {
     }
 
     /// The driver refused this.
-    pub(super) fn refused(&mut self, asked: Asked<'r>) {
+    pub(super) fn refused(&mut self, asked: RecordedQuestion<'r>) {
         match asked {
-            Asked::Login(client) => {
+            RecordedQuestion::Login(client) => {
                 self.out.insert(client.clientid);
             }
-            Asked::Topic(client, _, topic) => {
+            RecordedQuestion::Topic(client, _, topic) => {
                 self.unsubscribed.insert((client.clientid, topic));
             }
         }
@@ -167,7 +167,7 @@ impl<'r> Script<'r> {
 
     /// The first login in each of these situations: the call that asks, and the one that says that the client
     /// is connected.
-    pub(super) fn logins(&self, numbers: &[&str]) -> Vec<Step<'r>> {
+    pub(super) fn logins(&self, numbers: &[&str]) -> Vec<RecordedCall<'r>> {
         let mut found = Vec::new();
         for number in numbers {
             let steps = || self.steps.iter().filter(|step| step.section.0 == *number);
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     /// Plays to the end, with every question answered by `allow`; the calls that happen, each as a word.
-    fn played(hooks: &[Hook], allow: impl Fn(Asked<'_>) -> bool) -> Vec<String> {
+    fn played(hooks: &[Hook], allow: impl Fn(RecordedQuestion<'_>) -> bool) -> Vec<String> {
         let mut script = Script::new(RECORDING, SECTIONS).unwrap();
         script.only(hooks);
         let mut calls = Vec::new();
@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn who_was_refused_asks_no_more_until_the_next_login() {
-        let calls = played(Hook::ALL, |asked| !matches!(asked, Asked::Login(client) if client.clientid == "cid-16"));
+        let calls =
+            played(Hook::ALL, |asked| !matches!(asked, RecordedQuestion::Login(client) if client.clientid == "cid-16"));
         let of_client: Vec<&String> = calls.iter().filter(|call| call.ends_with(" cid-16")).collect();
         let expected: Vec<String> = ["16", "16b", "17", "17b"]
             .iter()
@@ -235,7 +236,8 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_not_subscribed() {
-        let refuse = |asked: Asked<'_>| !matches!(asked, Asked::Topic(_, Action::Subscribe, "t/q0"));
+        let refuse =
+            |asked: RecordedQuestion<'_>| !matches!(asked, RecordedQuestion::Topic(_, Action::Subscribe, "t/q0"));
         let (all, without) = (played(Hook::ALL, |_| true), played(Hook::ALL, refuse));
         // Subscribed three times, as the broker remembers decisions, and unsubscribed once.
         assert_eq!(all.len() - without.len(), 4);

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use super::host::Decided;
-use super::script::Asked;
+use super::host::LoggedDecision;
+use super::script::RecordedQuestion;
 
 pub(super) struct Show<'o> {
     out: &'o mut dyn Write,
@@ -27,7 +27,7 @@ impl<'o> Show<'o> {
     }
 
     /// One line: what was asked, the answer, and the rule.
-    pub(super) fn decision(&mut self, asked: Asked<'_>, decided: &Decided) -> io::Result<()> {
+    pub(super) fn decision(&mut self, asked: RecordedQuestion<'_>, decided: &LoggedDecision) -> io::Result<()> {
         if decided.allowed {
             self.allowed += 1;
         } else {

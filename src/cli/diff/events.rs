@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use crate::cli::world::{World, WorldArgs};
-use crate::replay::{Comparison, Place, Side};
+use crate::replay::{Comparison, EventPlace, ReplaySide};
 use exhook_policy_core::event::owned::OwnedEvent;
 use exhook_policy_core::policy::Policy;
 use exhook_policy_runtime::files::input;
@@ -23,7 +23,7 @@ pub(super) struct EventDifferences {
 #[derive(Debug)]
 pub(super) struct DifferenceGroup {
     pub(super) count: u64,
-    pub(super) place: Place,
+    pub(super) place: EventPlace,
     pub(super) event: OwnedEvent,
 }
 
@@ -34,8 +34,8 @@ pub(super) fn compare(files: &[PathBuf], args: &WorldArgs, policies: [&Policy; 2
     let old_found = |source, username: &str, given| old_world.found(source, username, given);
     let new_found = |source, username: &str, given| new_world.found(source, username, given);
     let sides = [
-        Side { policy: old, lists: old_world.lists(), found: &old_found },
-        Side { policy: new, lists: new_world.lists(), found: &new_found },
+        ReplaySide { policy: old, lists: old_world.lists(), found: &old_found },
+        ReplaySide { policy: new, lists: new_world.lists(), found: &new_found },
     ];
     let mut found = EventDifferences::default();
     for file in files {
@@ -60,7 +60,7 @@ fn world(args: &WorldArgs, policy: &Policy) -> Result<World, String> {
 }
 
 impl EventDifferences {
-    fn add(&mut self, name: &str, input: impl BufRead, sides: [Side<'_>; 2]) -> io::Result<()> {
+    fn add(&mut self, name: &str, input: impl BufRead, sides: [ReplaySide<'_>; 2]) -> io::Result<()> {
         let policies = sides.map(|side| side.policy);
         let EventDifferences { events, groups } = self;
         events.add(name, input, sides, |place, event, decisions| {

@@ -4,8 +4,8 @@ use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Asked, boot, write_closing};
-use crate::doctor::{Decides, Share, Url, call_timeout};
+use super::{BrokerQuestions, boot, write_closing};
+use crate::doctor::{AnsweredShare, Decides, Url, call_timeout};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Fact, Has, Package, Version};
 
@@ -16,11 +16,12 @@ const POOL_SIZE: u32 = 8;
 /// What the broker's settings call the provider.
 const NAME: &str = "policy";
 
-const PROVIDER: Asked = Asked { who: "provider", away: "Until the provider is loaded" };
-const OPEN_PROVIDER: Asked = Asked { who: "provider", away: "While the provider is not loaded, fails or is late" };
+const PROVIDER: BrokerQuestions = BrokerQuestions { who: "provider", away: "Until the provider is loaded" };
+const OPEN_PROVIDER: BrokerQuestions =
+    BrokerQuestions { who: "provider", away: "While the provider is not loaded, fails or is late" };
 
 /// What is to be set up.
-pub(super) struct Plan<'a> {
+pub(super) struct ServerPlan<'a> {
     pub(super) version: Version,
     pub(super) package: Package,
     pub(super) url: &'a Url,
@@ -29,13 +30,13 @@ pub(super) struct Plan<'a> {
     pub(super) policy: Option<(&'a Decides, &'a Path)>,
 }
 
-impl Plan<'_> {
-    fn logins(&self) -> Share {
-        self.policy.map_or(Share::All, |(decides, _)| decides.logins)
+impl ServerPlan<'_> {
+    fn logins(&self) -> AnsweredShare {
+        self.policy.map_or(AnsweredShare::All, |(decides, _)| decides.logins)
     }
 
-    fn topics(&self) -> Share {
-        self.policy.map_or(Share::All, |(decides, _)| decides.topics)
+    fn topics(&self) -> AnsweredShare {
+        self.policy.map_or(AnsweredShare::All, |(decides, _)| decides.topics)
     }
 
     fn is_audit(&self) -> bool {
@@ -67,19 +68,19 @@ impl Plan<'_> {
     }
 }
 
-pub(super) fn instructions(plan: &Plan<'_>) -> String {
+pub(super) fn instructions(plan: &ServerPlan<'_>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write_all(&mut text, plan);
     text
 }
 
-fn write_all(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_all(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     write_provider(text, plan)?;
     if plan.has_plugin() { write_plugin(text, plan) } else { write_server(text, plan) }?;
     write_failed_calls(text, plan)?;
     write_loading(text, plan)?;
-    if (plan.logins(), plan.topics()) == (Share::None, Share::None) {
+    if (plan.logins(), plan.topics()) == (AnsweredShare::None, AnsweredShare::None) {
         return writeln!(text, "\nThis policy decides nothing, so the broker's own settings stay as they are.");
     }
     if plan.has_plugin() {
@@ -89,7 +90,7 @@ fn write_all(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
     write_rest(text, plan)
 }
 
-fn write_provider(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_provider(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     let policy = plan.policy.map_or("/etc/exhook-policy/rules.yaml".to_owned(), |(_, path)| path.display().to_string());
     let listen = if plan.url.is_local() { "127.0.0.1" } else { "0.0.0.0" };
     let tls = if plan.url.tls {
@@ -125,7 +126,7 @@ fn write_provider(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn write_plugin(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_plugin(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     let (url, timeout) = (plan.url, plan.timeout());
     writeln!(
         text,
@@ -179,7 +180,7 @@ exhook.auto_reconnect = {AUTO_RECONNECT}",
     if url.tls { write_tls(text, plan) } else { Ok(()) }
 }
 
-fn write_server(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_server(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     let (url, timeout, service, failed_action) = (plan.url, plan.timeout(), plan.service, plan.failed_action());
     let ssl = if url.tls {
         "
@@ -232,7 +233,7 @@ exhook {{
     if url.tls { write_tls(text, plan) } else { Ok(()) }
 }
 
-fn write_tls(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_tls(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     writeln!(
         text,
         "
@@ -251,7 +252,7 @@ fn write_tls(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
 }
 
 /// What the broker's log has of a call that fails.
-fn write_failed_calls(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_failed_calls(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     let password = match plan.package {
         Package::V1 | Package::V2 => "with the password in clear\n   (measured on 4.4.19 and 5.8.8)",
         Package::V3 => "with the password hidden\n   only in part (measured on 5.10.3)",
@@ -265,7 +266,7 @@ fn write_failed_calls(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
 }
 
 /// When the broker asks the provider what it wants to be asked.
-fn write_loading(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_loading(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     writeln!(
         text,
         "
@@ -292,7 +293,7 @@ fn write_loading(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
 }
 
 /// What the broker does before it asks, and where it does not ask.
-fn write_rest(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_rest(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     writeln!(
         text,
         "
@@ -311,10 +312,10 @@ fn write_rest(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
    is in enforce mode."
         ),
     }?;
-    if plan.topics() != Share::None {
+    if plan.topics() != AnsweredShare::None {
         write_topics(text, plan)?;
     }
-    if plan.logins() != Share::None {
+    if plan.logins() != AnsweredShare::None {
         write_logins(text, plan)?;
         if plan.is_open_at_boot() {
             boot::write(text, plan.version)?;
@@ -323,7 +324,7 @@ fn write_rest(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn write_topics(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_topics(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     let (no_match, sources) = if plan.is_audit() { ("allow", "") } else { ("deny", "\n  sources = []") };
     writeln!(
         text,
@@ -363,7 +364,7 @@ authorization {{
    So is a refusal because the provider was away: once it is back, a client may be refused for as long again (seen
    on 5.8.8)."
     )?;
-    if plan.topics() == Share::Some && !plan.is_audit() {
+    if plan.topics() == AnsweredShare::Some && !plan.is_audit() {
         writeln!(text, "   This policy leaves some topics to the broker (`ignore`): they are answered with no_match.")?;
     }
     match plan.version.has(Fact::AsksAfterSources) {
@@ -381,7 +382,7 @@ authorization {{
     }
 }
 
-fn write_logins(text: &mut String, plan: &Plan<'_>) -> fmt::Result {
+fn write_logins(text: &mut String, plan: &ServerPlan<'_>) -> fmt::Result {
     let lets_in = plan.version.has(Fact::IgnoreLetsIn) == Has::Yes;
     if plan.is_audit() {
         writeln!(
@@ -438,7 +439,7 @@ authentication = [
             "   From 6.2.1 on, EMQX_SECURITY_PROFILE=hardened in the broker's environment refuses them too."
         )?;
     }
-    if plan.logins() == Share::Some {
+    if plan.logins() == AnsweredShare::Some {
         let but = if lets_in { "; without any authenticator they get in" } else { "" };
         writeln!(text, "   This policy leaves some logins to the broker (`ignore`): they are refused{but}.")?;
     }

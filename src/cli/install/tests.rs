@@ -2,11 +2,15 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-const ENFORCES: Decides =
-    Decides { mode: Mode::Enforce, deadline: Duration::from_secs(2), logins: Share::All, topics: Share::All };
+const ENFORCES: Decides = Decides {
+    mode: Mode::Enforce,
+    deadline: Duration::from_secs(2),
+    logins: AnsweredShare::All,
+    topics: AnsweredShare::All,
+};
 
 fn text(decides: Option<&Decides>, slot: Slot, copy: bool) -> String {
-    instructions(&Plan {
+    instructions(&DriverPlan {
         dir: Path::new("/opt/exhook"),
         slot,
         program: Path::new("/usr/bin/exhook-policy"),
@@ -94,15 +98,19 @@ fn only_what_the_policy_decides_is_closed_and_only_in_enforce_mode() {
             assert!(!text.contains(words), "{words:?} is in {text}");
         }
     };
-    check(Decides { topics: Share::None, ..ENFORCES }, &["allow_anonymous"], &["acl_nomatch", "NOT YET", "`ignore`"]);
-    check(Decides { logins: Share::None, ..ENFORCES }, &["acl_nomatch"], &["allow_anonymous"]);
     check(
-        Decides { logins: Share::None, topics: Share::None, ..ENFORCES },
+        Decides { topics: AnsweredShare::None, ..ENFORCES },
+        &["allow_anonymous"],
+        &["acl_nomatch", "NOT YET", "`ignore`"],
+    );
+    check(Decides { logins: AnsweredShare::None, ..ENFORCES }, &["acl_nomatch"], &["allow_anonymous"]);
+    check(
+        Decides { logins: AnsweredShare::None, topics: AnsweredShare::None, ..ENFORCES },
         &["decides nothing"],
         &["allow_anonymous", "acl_nomatch"],
     );
     check(Decides { mode: Mode::Audit, ..ENFORCES }, &["NOT YET", "allow_anonymous"], &["Apply this once"]);
-    check(Decides { logins: Share::Some, ..ENFORCES }, &["`ignore`"], &[]);
+    check(Decides { logins: AnsweredShare::Some, ..ENFORCES }, &["`ignore`"], &[]);
     check(Decides { deadline: Duration::from_secs(4), ..ENFORCES }, &["call_timeout = 7s"], &[]);
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::Format;
+use super::TestFormat;
 use crate::broker_tests::{self, BrokerSummary, Observer, TestedBroker, TriedCase};
 use crate::mqtt::MqttVersion;
 use exhook_policy_core::policy::diag::Report;
@@ -102,12 +102,12 @@ impl BrokerTestArgs {
 }
 
 /// A test file that was tried, or what is wrong with it.
-struct File<'s> {
+struct TriedFile<'s> {
     name: String,
-    outcome: Result<Run<'s>, &'s [Report]>,
+    outcome: Result<BrokerRun<'s>, &'s [Report]>,
 }
 
-struct Run<'s> {
+struct BrokerRun<'s> {
     suite: &'s Suite,
     /// In the order in which they were tried.
     tried: Vec<TriedCase<'s>>,
@@ -115,13 +115,13 @@ struct Run<'s> {
     ended: Option<String>,
 }
 
-struct Results<'s> {
+struct BrokerResults<'s> {
     broker: &'s str,
-    files: Vec<File<'s>>,
+    files: Vec<TriedFile<'s>>,
     summary: BrokerSummary,
 }
 
-impl Results<'_> {
+impl BrokerResults<'_> {
     fn code(&self) -> u8 {
         let unreadable = |reports: &[Report]| reports.iter().any(Report::is_unreadable);
         let could_not_look = self.files.iter().any(|file| match &file.outcome {
@@ -144,34 +144,34 @@ pub(super) fn test<'s>(
     broker: &str,
     suites: &'s [(&PathBuf, Result<Suite, Vec<Report>>)],
     runs: impl Fn(&Test) -> bool,
-    format: Format,
+    format: TestFormat,
     out: &mut impl Write,
 ) -> Result<ExitCode, String> {
     let asked = args.broker(broker)?;
     let mut summary = BrokerSummary::default();
-    let files = suites.iter().map(|(path, suite)| File {
+    let files = suites.iter().map(|(path, suite)| TriedFile {
         name: path.display().to_string(),
         outcome: suite.as_ref().map_err(Vec::as_slice).map(|suite| {
             let tests: Vec<&Test> = suite.tests.iter().filter(|test| runs(test)).collect();
             run(suite, &tests, &asked, &mut summary)
         }),
     });
-    let files: Vec<File<'s>> = files.collect();
-    let results = Results { broker, files, summary };
+    let files: Vec<TriedFile<'s>> = files.collect();
+    let results = BrokerResults { broker, files, summary };
     let written = match format {
-        Format::Human => human::write(&results, out),
-        Format::Json => json::write(&results, out),
-        Format::Junit => junit::write(&results, out),
+        TestFormat::Human => human::write(&results, out),
+        TestFormat::Json => json::write(&results, out),
+        TestFormat::Junit => junit::write(&results, out),
     };
     written.and_then(|()| out.flush()).map_err(|error| error.to_string())?;
     Ok(ExitCode::from(results.code()))
 }
 
-fn run<'s>(suite: &'s Suite, tests: &[&'s Test], broker: &TestedBroker, summary: &mut BrokerSummary) -> Run<'s> {
+fn run<'s>(suite: &'s Suite, tests: &[&'s Test], broker: &TestedBroker, summary: &mut BrokerSummary) -> BrokerRun<'s> {
     let mut tried = Vec::new();
     let ended = broker_tests::run(suite, tests, broker, |one| {
         summary.add(one.case, &one.outcome);
         tried.push(one);
     });
-    Run { suite, tried, ended: ended.err() }
+    BrokerRun { suite, tried, ended: ended.err() }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::{Answered, Count, Covered, File, Results, Run, counted, plain, wanting};
+use super::{Answered, Covered, SuiteRun, TestCount, TestResults, TestedFile, counted, plain, wanting};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::Shown;
 use exhook_policy_core::event::owned::OwnedClient;
@@ -14,7 +14,7 @@ use exhook_policy_core::policy::when::Zone;
 use exhook_policy_core::suite::{Case, Suite};
 
 /// Writes the failures, then a line for each file and for all.
-pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Result<()> {
+pub(super) fn write(results: &TestResults<'_>, out: &mut impl io::Write) -> io::Result<()> {
     for file in &results.files {
         match &file.outcome {
             Ok(run) => out.write_all(failures(file, run).as_bytes())?,
@@ -33,7 +33,7 @@ pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Resu
     Ok(())
 }
 
-fn failures(file: &File<'_>, run: &Run<'_>) -> String {
+fn failures(file: &TestedFile<'_>, run: &SuiteRun<'_>) -> String {
     let mut told = String::new();
     for test in &run.tests {
         for (answered, trace) in test.failed() {
@@ -105,7 +105,7 @@ fn asker(case: &Case) -> String {
     told
 }
 
-fn summary(file: &File<'_>) -> String {
+fn summary(file: &TestedFile<'_>) -> String {
     let name = &file.name;
     match &file.outcome {
         Err(_) => format!("{name}: not run"),
@@ -118,7 +118,7 @@ fn summary(file: &File<'_>) -> String {
     }
 }
 
-fn total(count: &Count) -> String {
+fn total(count: &TestCount) -> String {
     let of = format!(
         "{}: {} in {}",
         counted(count.files, "file"),

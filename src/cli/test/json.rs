@@ -5,7 +5,7 @@ use std::io;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
-use super::{Answered, Covered, File, Ran, Results, wanting};
+use super::{Answered, Covered, Ran, TestResults, TestedFile, wanting};
 use crate::cli::check::json::{Checked, checked};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::{Action, Client};
@@ -14,15 +14,15 @@ use exhook_policy_core::policy::trace::Tried;
 use exhook_policy_core::suite::{Question, Rule};
 
 #[derive(Serialize)]
-struct Document<'a> {
-    summary: Summary,
-    files: Vec<TestFile<'a>>,
+struct TestDocument<'a> {
+    summary: TestSummary,
+    files: Vec<TestFileJson<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     coverage: Vec<PolicyCoverage<'a>>,
 }
 
 #[derive(Serialize)]
-struct Summary {
+struct TestSummary {
     files: usize,
     /// That could not be run.
     unusable_files: usize,
@@ -34,7 +34,7 @@ struct Summary {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum TestFile<'a> {
+enum TestFileJson<'a> {
     Run { file: &'a str, policy: String, tests: Vec<OneTest<'a>> },
     Unusable { file: &'a str, reports: Vec<Checked<'a>> },
 }
@@ -44,12 +44,12 @@ struct OneTest<'a> {
     name: &'a str,
     line: usize,
     passed: bool,
-    cases: Vec<OneCase<'a>>,
+    cases: Vec<CaseJson<'a>>,
 }
 
 /// One of `authenticate`, `publish` and `subscribe` is there; `tried` and `wanting` are where it failed.
 #[derive(Serialize)]
-struct OneCase<'a> {
+struct CaseJson<'a> {
     line: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     called: Option<&'a str>,
@@ -65,8 +65,8 @@ struct OneCase<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     would: bool,
     passed: bool,
-    expected: Ruling<'a>,
-    decided: Ruling<'a>,
+    expected: RulingJson<'a>,
+    decided: RulingJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tried: Option<Vec<TriedRule<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +93,7 @@ impl Serialize for WholeClient<'_> {
 }
 
 #[derive(Serialize)]
-struct Ruling<'a> {
+struct RulingJson<'a> {
     verdict: Verdict,
     rule: &'a str,
 }
@@ -124,10 +124,10 @@ struct MissingRule<'a> {
 }
 
 /// Writes one object, with a line end.
-pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Result<()> {
+pub(super) fn write(results: &TestResults<'_>, out: &mut impl io::Write) -> io::Result<()> {
     let count = results.count();
-    let document = Document {
-        summary: Summary {
+    let document = TestDocument {
+        summary: TestSummary {
             files: count.files,
             unusable_files: count.errors,
             tests: count.tests,
@@ -142,14 +142,14 @@ pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Resu
     writeln!(out)
 }
 
-fn file<'a>(file: &'a File<'_>) -> TestFile<'a> {
+fn file<'a>(file: &'a TestedFile<'_>) -> TestFileJson<'a> {
     match &file.outcome {
-        Ok(run) => TestFile::Run {
+        Ok(run) => TestFileJson::Run {
             file: &file.name,
             policy: run.suite.policy_file.display().to_string(),
             tests: run.tests.iter().map(test).collect(),
         },
-        Err(reports) => TestFile::Unusable { file: &file.name, reports: reports.iter().map(checked).collect() },
+        Err(reports) => TestFileJson::Unusable { file: &file.name, reports: reports.iter().map(checked).collect() },
     }
 }
 
@@ -162,7 +162,7 @@ fn test<'a>(ran: &'a Ran<'_>) -> OneTest<'a> {
     }
 }
 
-fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
+fn case<'a>(answered: &'a Answered<'_>) -> CaseJson<'a> {
     let Answered { case, decision, trace } = answered;
     let password = match &case.question {
         Question::Authenticate(password) => Some(if password.is_empty() { "none" } else { "given" }),
@@ -172,7 +172,7 @@ fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
         Question::Acl(action, topic) if *action == wanted => Some(topic.as_str()),
         Question::Acl(..) | Question::Authenticate(_) => None,
     };
-    OneCase {
+    CaseJson {
         line: case.line,
         called: case.called.as_deref(),
         client: WholeClient(case.client.as_client()),
@@ -181,8 +181,8 @@ fn case<'a>(answered: &'a Answered<'_>) -> OneCase<'a> {
         subscribe: topic(Action::Subscribe),
         would: case.would,
         passed: trace.is_none(),
-        expected: Ruling { verdict: case.expected.verdict, rule: &case.expected.rule },
-        decided: Ruling { verdict: decision.verdict, rule: decision.rule },
+        expected: RulingJson { verdict: case.expected.verdict, rule: &case.expected.rule },
+        decided: RulingJson { verdict: decision.verdict, rule: decision.rule },
         tried: trace.as_ref().map(|trace| trace.tried.iter().map(tried).collect()),
         wanting: trace.as_ref().and_then(|trace| wanting(answered, trace)),
     }

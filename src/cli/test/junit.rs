@@ -9,7 +9,7 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use super::human::{self, failure};
-use super::{Covered, File, Ran, Results};
+use super::{Covered, Ran, TestResults, TestedFile};
 use exhook_policy_core::policy::diag::Report;
 use exhook_policy_core::suite::Suite;
 
@@ -22,10 +22,10 @@ pub(super) struct Testcase {
     pub(super) classname: String,
     pub(super) file: String,
     pub(super) line: usize,
-    pub(super) problem: Option<Problem>,
+    pub(super) problem: Option<JunitProblem>,
 }
 
-pub(super) struct Problem {
+pub(super) struct JunitProblem {
     /// `failure` where a test failed, `error` where it could not be run, `skipped` where it was not meant to be.
     pub(super) element: &'static str,
     pub(super) kind: &'static str,
@@ -45,7 +45,7 @@ impl Testsuite {
 }
 
 /// Writes one document, with a line end. The coverage of a policy is a test of its own where it is asked to be enough.
-pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Result<()> {
+pub(super) fn write(results: &TestResults<'_>, out: &mut impl io::Write) -> io::Result<()> {
     let mut suites: Vec<Testsuite> = results.files.iter().map(file).collect();
     if let Some(least) = results.least {
         suites.extend(results.coverage.iter().map(|covered| coverage(covered, least)));
@@ -105,7 +105,7 @@ fn write_case<W: io::Write>(case: &Testcase, writer: &mut Writer<W>) -> io::Resu
     Ok(())
 }
 
-fn file(file: &File<'_>) -> Testsuite {
+fn file(file: &TestedFile<'_>) -> Testsuite {
     let name = allowed(&file.name);
     let cases = match &file.outcome {
         Ok(run) => run.tests.iter().map(|ran| testcase(&name, run.suite, ran)).collect(),
@@ -123,7 +123,7 @@ pub(super) fn unusable(file: &str, reports: &[Report]) -> Testcase {
         classname: class(file),
         file: file.to_owned(),
         line: 1,
-        problem: Some(Problem {
+        problem: Some(JunitProblem {
             element: "error",
             kind: "unusable",
             message: allowed(&summaries.join(", ")),
@@ -148,7 +148,7 @@ fn testcase(file: &str, suite: &Suite, ran: &Ran<'_>) -> Testcase {
         let _ = writeln!(body, "{file}:{}:", case.line);
         body.push_str(&allowed(&failure(suite, answered, trace)));
     }
-    let problem = (!messages.is_empty()).then(|| Problem {
+    let problem = (!messages.is_empty()).then(|| JunitProblem {
         element: "failure",
         kind: "decision",
         message: messages.join("; "),
@@ -165,7 +165,7 @@ fn testcase(file: &str, suite: &Suite, ran: &Ran<'_>) -> Testcase {
 
 fn coverage(covered: &Covered<'_>, least: u8) -> Testsuite {
     let policy = allowed(&covered.policy);
-    let problem = covered.is_short.then(|| Problem {
+    let problem = covered.is_short.then(|| JunitProblem {
         element: "failure",
         kind: "coverage",
         message: format!("{} % of the rules decided a case, and {least} % is the least", covered.coverage.percent()),

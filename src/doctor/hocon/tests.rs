@@ -1,16 +1,16 @@
 use super::*;
 
 /// A value in one line: texts in quotes, each with its line.
-fn show(kind: &Kind) -> String {
+fn show(kind: &HoconKind) -> String {
     match kind {
-        Kind::Text(text) => format!("{text:?}"),
-        Kind::Unknown => "?".to_owned(),
-        Kind::Array(items) => {
+        HoconKind::Text(text) => format!("{text:?}"),
+        HoconKind::Unknown => "?".to_owned(),
+        HoconKind::Array(items) => {
             let items: Vec<String> =
                 items.iter().map(|item| format!("{}@{}", show(&item.kind), item.at.line)).collect();
             format!("[{}]", items.join(", "))
         }
-        Kind::Object(members) => {
+        HoconKind::Object(members) => {
             let members: Vec<String> =
                 members.iter().map(|(key, value)| format!("{key}: {}@{}", show(&value.kind), value.at.line)).collect();
             format!("{{{}}}", members.join(", "))
@@ -21,7 +21,7 @@ fn show(kind: &Kind) -> String {
 #[track_caller]
 fn reads(text: &str, expected: &str) {
     let read = match parse(text, 0) {
-        Ok(document) => show(&Kind::Object(document.root)),
+        Ok(document) => show(&HoconKind::Object(document.root)),
         Err(problem) => format!("line {}: {}", problem.line, problem.message),
     };
     assert_eq!(read, expected, "{text}");
@@ -70,7 +70,7 @@ fn what_is_not_in_the_file_is_unknown() {
     let document = parse(text, 0).unwrap();
     let included: Vec<_> = document.includes.iter().map(|(line, name)| (*line, name.as_str())).collect();
     assert_eq!(included, [(1, "a.conf"), (2, "c.conf"), (5, "d-e.conf")]);
-    assert_eq!(show(&Kind::Object(document.root)), r#"{b: {d: "1"@3}@2, include: "no"@4, included: "1"@6}"#);
+    assert_eq!(show(&HoconKind::Object(document.root)), r#"{b: {d: "1"@3}@2, include: "no"@4, included: "1"@6}"#);
 }
 
 #[test]
@@ -115,14 +115,14 @@ fn files_are_put_over_each_other() {
     let mut below = parse("a { b = 1, c = 1 }\nl = [{ n = 1 }, { n = 2 }]\nx = 1", 0).unwrap().root;
     let over = parse("a.b = 2\nl = [{ n = 3 }]\ny = 2", 1).unwrap().root;
     merge(&mut below, over);
-    let shown = show(&Kind::Object(below.clone()));
+    let shown = show(&HoconKind::Object(below.clone()));
     assert_eq!(shown, r#"{a: {b: "2"@1, c: "1"@1}@1, l: [{n: "3"@2}@2]@2, x: "1"@3, y: "2"@3}"#);
-    let root = Value { at: Place::default(), kind: Kind::Object(below) };
+    let root = HoconValue { at: HoconPlace::default(), kind: HoconKind::Object(below) };
     let place = |path: &[&str]| root.get(path).map(|value| (value.at.file, value.at.line));
     assert_eq!(place(&["a", "b"]), Some((1, 1)));
     assert_eq!(place(&["a", "c"]), Some((0, 1)));
     assert_eq!(place(&["a", "b", "c"]), None);
-    assert_eq!(root.get(&["a", "b"]).and_then(Value::text), Some("2"));
+    assert_eq!(root.get(&["a", "b"]).and_then(HoconValue::text), Some("2"));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn an_object_of_numbers_is_a_list() {
         let list = root.get(key)?.list()?;
         Some(
             list.iter()
-                .map(|item| item.get(&["n"]).and_then(Value::text).unwrap_or("-").to_owned())
+                .map(|item| item.get(&["n"]).and_then(HoconValue::text).unwrap_or("-").to_owned())
                 .collect::<Vec<_>>(),
         )
     };

@@ -15,7 +15,7 @@ mod who_can;
 
 pub use identities::{RequiredIdentities, RequiredIdentity};
 pub use known_client::{KnownClient, PartialMatch};
-pub use what_can::{FilledPattern, LoginRule, TopicRules, WhatCan};
+pub use what_can::{FilledPattern, PossibleLoginRule, PossibleTopicRule, WhatCan};
 pub use who_can::{AccessQuestion, AllowedClients, ClientCase, ExceptedClients, WhoCan};
 
 #[cfg(test)]

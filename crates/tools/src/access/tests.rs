@@ -141,7 +141,7 @@ proptest! {
         let answer = WhatCan::ask(&policy, &hidden(&client, hide));
         for topic in every_topic().iter().step_by(3) {
             let decision = policy.check_acl(&client, Action::Publish, topic, &lists);
-            let about = |step: &&TopicRules<'_>| is(step.if_.as_ref(), &client, &lists) && reaches(step, &client, topic);
+            let about = |step: &&PossibleTopicRule<'_>| is(step.if_.as_ref(), &client, &lists) && reaches(step, &client, topic);
             let steps = answer.publish.as_ref().unwrap();
             let first = steps.iter().find(about);
             prop_assert_eq!(first.map_or(DEFAULT, |step| step.rule), decision.rule, "{}: {:?}", topic, answer);
@@ -175,7 +175,7 @@ fn login_policy(rules: &[Login1]) -> Policy {
 }
 
 /// Whether the patterns of a step, as they are told, reach a topic name.
-fn reaches(step: &TopicRules<'_>, client: &Client<'_>, topic: &str) -> bool {
+fn reaches(step: &PossibleTopicRule<'_>, client: &Client<'_>, topic: &str) -> bool {
     let pattern = |filled: &FilledPattern| match filled.syntax {
         Syntax::Filter => Pattern::filter(&filled.text).unwrap(),
         Syntax::Glob => Pattern::glob(&filled.text).unwrap(),

@@ -14,22 +14,22 @@ use exhook_policy_core::topic::{Pattern, Request, Syntax};
 pub struct WhatCan<'p> {
     /// The login rules that can be about it, in order, up to one that surely decides; `None`
     /// without an `auth` section.
-    pub logins: Option<Vec<LoginRule<'p>>>,
+    pub logins: Option<Vec<PossibleLoginRule<'p>>>,
     /// What becomes of a login that none of these decides; `None` where the last of them surely
     /// does.
     pub login_default: Option<Verdict>,
     /// The topic rules that can be about it and a publish, in order; `None` without an `acl`
     /// section.
-    pub publish: Option<Vec<TopicRules<'p>>>,
+    pub publish: Option<Vec<PossibleTopicRule<'p>>>,
     /// The same of a subscription.
-    pub subscribe: Option<Vec<TopicRules<'p>>>,
+    pub subscribe: Option<Vec<PossibleTopicRule<'p>>>,
     /// What becomes of topics that none of these is about.
     pub acl_default: Option<Verdict>,
 }
 
 /// A login rule that can be about the client.
 #[derive(Debug)]
-pub struct LoginRule<'p> {
+pub struct PossibleLoginRule<'p> {
     /// The rule.
     pub rule: &'p str,
     /// Its line in the file, from 1.
@@ -45,7 +45,7 @@ pub struct LoginRule<'p> {
 
 /// A topic rule that can be about the client.
 #[derive(Debug)]
-pub struct TopicRules<'p> {
+pub struct PossibleTopicRule<'p> {
     /// The rule.
     pub rule: &'p str,
     /// Its line in the file, from 1.
@@ -83,7 +83,7 @@ impl<'p> WhatCan<'p> {
             };
             let password = rule.password.and_then(|id| policy.passwords().get(id.0)).map(|source| source.name.as_str());
             let surely = if_.is_none() && password.is_none();
-            logins.push(LoginRule { rule: &rule.id, line: rule.line, verdict: rule.verdict, password, if_ });
+            logins.push(PossibleLoginRule { rule: &rule.id, line: rule.line, verdict: rule.verdict, password, if_ });
             if surely {
                 login_default = None;
                 break;
@@ -100,8 +100,8 @@ impl<'p> WhatCan<'p> {
     }
 }
 
-fn topics<'p>(policy: &'p Policy, known: &KnownClient<'_>, action: Action) -> Vec<TopicRules<'p>> {
-    let mut found: Vec<TopicRules<'p>> = Vec::new();
+fn topics<'p>(policy: &'p Policy, known: &KnownClient<'_>, action: Action) -> Vec<PossibleTopicRule<'p>> {
+    let mut found: Vec<PossibleTopicRule<'p>> = Vec::new();
     let mut earlier: Vec<(&TopicRule, bool)> = Vec::new();
     for rule in policy.acl_rules().iter().filter(|rule| !rule.patterns(action).is_empty()) {
         let if_ = match known.match_kind(&rule.who) {
@@ -137,7 +137,7 @@ fn topics<'p>(policy: &'p Policy, known: &KnownClient<'_>, action: Action) -> Ve
         if rule.verdict != Verdict::Allow {
             earlier.push((rule, if_.is_none()));
         }
-        found.push(TopicRules { rule: &rule.id, line: rule.line, verdict: rule.verdict, if_, patterns, except });
+        found.push(PossibleTopicRule { rule: &rule.id, line: rule.line, verdict: rule.verdict, if_, patterns, except });
     }
     found
 }

@@ -2,9 +2,11 @@
 
 use ipnet::IpNet;
 
-use super::Problem;
-use super::draft::{self, Condition, Draft, Field, Item, Rule, Section, Topics, Who};
-use super::erlang::{Term, Value, consult};
+use super::ConversionProblem;
+use super::draft::{
+    self, DraftCondition, DraftItem, DraftRule, DraftSection, DraftTopics, DraftWho, Field, PolicyDraft,
+};
+use super::erlang::{ErlangValue, Term, consult};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::policy::lists::parse_network;
 use exhook_policy_core::topic::Pattern;
@@ -16,18 +18,18 @@ const MAX_KINDS: usize = 1_000;
 ///
 /// # Errors
 /// Every rule that the broker itself would refuse, or that cannot be said in a policy.
-pub fn acl_conf(source: &str) -> Result<Draft, Vec<Problem>> {
+pub fn acl_conf(source: &str) -> Result<PolicyDraft, Vec<ConversionProblem>> {
     let terms = consult(source).map_err(|problem| vec![problem])?;
-    let mut section = Section { notes: Vec::new(), default: Verdict::Deny, items: Vec::new() };
+    let mut section = DraftSection { notes: Vec::new(), default: Verdict::Deny, items: Vec::new() };
     let mut problems = Vec::new();
     let mut end = None;
     for term in &terms {
         match rule(term) {
-            Ok(Read::All(verdict)) => {
+            Ok(AclConfTerm::All(verdict)) => {
                 end = end.or(Some((verdict, term.line)));
             }
-            Ok(Read::Items(items)) if end.is_none() => section.items.extend(items),
-            Ok(Read::Items(_)) => {}
+            Ok(AclConfTerm::Items(items)) if end.is_none() => section.items.extend(items),
+            Ok(AclConfTerm::Items(_)) => {}
             Err(problem) => problems.push(problem),
         }
     }
@@ -63,36 +65,42 @@ pub fn acl_conf(source: &str) -> Result<Draft, Vec<Problem>> {
                 .to_owned(),
         );
     }
-    Ok(Draft { about, passwords: None, auth: None, acl: Some(section) })
+    Ok(PolicyDraft { about, passwords: None, auth: None, acl: Some(section) })
 }
 
-enum Read {
+enum AclConfTerm {
     /// `{allow, all}` or `{deny, all}`, behind which no rule is asked.
     All(Verdict),
-    Items(Vec<Item>),
+    Items(Vec<DraftItem>),
 }
 
-fn rule(term: &Term) -> Result<Read, Problem> {
+fn rule(term: &Term) -> Result<AclConfTerm, ConversionProblem> {
     const FORM: &str = "a rule is {allow | deny, WHO, publish | subscribe | pubsub, [TOPIC]} or {allow | deny, all}";
-    let wrong = || Problem::new(term.line, FORM);
-    let Value::Tuple(members) = &term.value else { return Err(wrong()) };
+    let wrong = || ConversionProblem::new(term.line, FORM);
+    let ErlangValue::Tuple(members) = &term.value else { return Err(wrong()) };
     match members.as_slice() {
-        [effect, who] if is_atom(who, "all") => Ok(Read::All(verdict(effect).ok_or_else(wrong)?)),
+        [effect, who] if is_atom(who, "all") => Ok(AclConfTerm::All(verdict(effect).ok_or_else(wrong)?)),
         [effect, subject, access, topics] => {
             let verdict = verdict(effect).ok_or_else(wrong)?;
-            let access = Access::of(access).ok_or_else(wrong)?;
+            let access = AclConfAccess::of(access).ok_or_else(wrong)?;
             let topics = match &topics.value {
-                Value::List(topics) => topics.as_slice(),
-                Value::Text(_) => std::slice::from_ref(topics),
-                Value::Atom(_) | Value::Integer(_) | Value::Tuple(_) => return Err(wrong()),
+                ErlangValue::List(topics) => topics.as_slice(),
+                ErlangValue::Text(_) => std::slice::from_ref(topics),
+                ErlangValue::Atom(_) | ErlangValue::Integer(_) | ErlangValue::Tuple(_) => return Err(wrong()),
             };
-            make(term.line, verdict, &who(subject)?, access, topics).map(Read::Items)
+            make(term.line, verdict, &who(subject)?, access, topics).map(AclConfTerm::Items)
         }
         _ => Err(wrong()),
     }
 }
 
-fn make(line: usize, verdict: Verdict, who: &Kinds, access: Access, topics: &[Term]) -> Result<Vec<Item>, Problem> {
+fn make(
+    line: usize,
+    verdict: Verdict,
+    who: &AclConfClients,
+    access: AclConfAccess,
+    topics: &[Term],
+) -> Result<Vec<DraftItem>, ConversionProblem> {
     let mut notes = Vec::new();
     let mut patterns = Vec::new();
     let mut nameless = Vec::new();
@@ -102,18 +110,25 @@ fn make(line: usize, verdict: Verdict, who: &Kinds, access: Access, topics: &[Te
             nameless.extend(without_username(topic));
         }
     }
-    let left = |why: &str| vec![Item::Left(vec![format!("Line {line} of acl.conf is left out: {why}.")])];
+    let left = |why: &str| vec![DraftItem::Left(vec![format!("Line {line} of acl.conf is left out: {why}.")])];
     if who.0.is_empty() {
         return Ok(left("no client can be all that it asks for"));
     }
     if patterns.is_empty() {
-        return Ok(if notes.is_empty() { left("it names no topic") } else { vec![Item::Left(notes)] });
+        return Ok(if notes.is_empty() { left("it names no topic") } else { vec![DraftItem::Left(notes)] });
     }
-    let rule = |notes, id, who: &Kinds, patterns| {
-        Item::Rule(Rule { notes, id, verdict, who: who.written(), password: false, topics: access.of_these(patterns) })
+    let rule = |notes, id, who: &AclConfClients, patterns| {
+        DraftItem::Rule(DraftRule {
+            notes,
+            id,
+            verdict,
+            who: who.written(),
+            password: false,
+            topics: access.of_these(patterns),
+        })
     };
     let mut items = vec![rule(notes, format!("line-{line}"), who, patterns)];
-    let they = Kinds(vec![vec![Test::Text(Field::Username, String::new())]]);
+    let they = AclConfClients(vec![vec![ClientTest::Text(Field::Username, String::new())]]);
     if let Some(they) = who.and(&they).filter(|they| !they.0.is_empty() && !nameless.is_empty()) {
         items.push(rule(Vec::new(), format!("line-{line}-without-username"), &they, nameless));
     }
@@ -121,7 +136,7 @@ fn make(line: usize, verdict: Verdict, who: &Kinds, access: Access, topics: &[Te
 }
 
 fn is_atom(term: &Term, name: &str) -> bool {
-    matches!(&term.value, Value::Atom(atom) if atom == name)
+    matches!(&term.value, ErlangValue::Atom(atom) if atom == name)
 }
 
 fn verdict(term: &Term) -> Option<Verdict> {
@@ -132,32 +147,32 @@ fn verdict(term: &Term) -> Option<Verdict> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
+enum AclConfAccess {
     Publish,
     Subscribe,
     Both,
 }
 
-impl Access {
+impl AclConfAccess {
     fn of(term: &Term) -> Option<Self> {
-        [("publish", Access::Publish), ("subscribe", Access::Subscribe), ("pubsub", Access::Both)]
+        [("publish", AclConfAccess::Publish), ("subscribe", AclConfAccess::Subscribe), ("pubsub", AclConfAccess::Both)]
             .into_iter()
             .find(|(name, _)| is_atom(term, name))
             .map(|(_, access)| access)
     }
 
-    fn of_these(self, patterns: Vec<draft::Pattern>) -> Topics {
+    fn of_these(self, patterns: Vec<draft::DraftPattern>) -> DraftTopics {
         match self {
-            Access::Publish => Topics { publish: patterns, ..Topics::default() },
-            Access::Subscribe => Topics { subscribe: patterns, ..Topics::default() },
-            Access::Both => Topics { both: patterns, ..Topics::default() },
+            AclConfAccess::Publish => DraftTopics { publish: patterns, ..DraftTopics::default() },
+            AclConfAccess::Subscribe => DraftTopics { subscribe: patterns, ..DraftTopics::default() },
+            AclConfAccess::Both => DraftTopics { both: patterns, ..DraftTopics::default() },
         }
     }
 
     fn subscribes(self) -> bool {
         match self {
-            Access::Publish => false,
-            Access::Subscribe | Access::Both => true,
+            AclConfAccess::Publish => false,
+            AclConfAccess::Subscribe | AclConfAccess::Both => true,
         }
     }
 }
@@ -166,19 +181,19 @@ impl Access {
 fn pattern(
     term: &Term,
     verdict: Verdict,
-    access: Access,
+    access: AclConfAccess,
     notes: &mut Vec<String>,
-) -> Result<Vec<draft::Pattern>, Problem> {
-    let wrong = || Problem::new(term.line, "a topic is a string or {eq, a string}");
+) -> Result<Vec<draft::DraftPattern>, ConversionProblem> {
+    let wrong = || ConversionProblem::new(term.line, "a topic is a string or {eq, a string}");
     let (topic, literally) = match &term.value {
-        Value::Text(topic) => (topic, false),
-        Value::Tuple(members) => match members.as_slice() {
-            [Term { value: Value::Atom(eq), .. }, Term { value: Value::Text(topic), .. }] if eq == "eq" => {
+        ErlangValue::Text(topic) => (topic, false),
+        ErlangValue::Tuple(members) => match members.as_slice() {
+            [Term { value: ErlangValue::Atom(eq), .. }, Term { value: ErlangValue::Text(topic), .. }] if eq == "eq" => {
                 (topic, true)
             }
             _ => return Err(wrong()),
         },
-        Value::Atom(_) | Value::Integer(_) | Value::List(_) => return Err(wrong()),
+        ErlangValue::Atom(_) | ErlangValue::Integer(_) | ErlangValue::List(_) => return Err(wrong()),
     };
     let wildcard = topic.split('/').any(|level| level == "+" || level == "#");
     if literally && wildcard && (verdict == Verdict::Deny || !access.subscribes()) {
@@ -195,7 +210,7 @@ fn pattern(
     let levels: Vec<&str> = topic.split('/').map(|level| if literally { level } else { placeholder(level) }).collect();
     let filter = levels.join("/");
     if let Err(error) = Pattern::filter(&filter) {
-        return Err(Problem::new(
+        return Err(ConversionProblem::new(
             term.line,
             format!("the topic \"{topic}\" cannot be said in a policy: {}", error.message),
         ));
@@ -203,10 +218,10 @@ fn pattern(
     if access.subscribes() {
         notes.extend(change(topic, &filter, literally, verdict));
     }
-    let mut patterns = vec![draft::Pattern::Filter(filter)];
+    let mut patterns = vec![draft::DraftPattern::Filter(filter)];
     if !literally && let Some(regex) = below_dollar(&levels) {
         match verdict {
-            Verdict::Deny => patterns.push(draft::Pattern::Regex(regex)),
+            Verdict::Deny => patterns.push(draft::DraftPattern::Regex(regex)),
             Verdict::Allow | Verdict::Ignore => notes.push(format!(
                 "Stricter: the broker's `{topic}` reaches topics that begin with `$`, too; here it does not."
             )),
@@ -217,8 +232,8 @@ fn pattern(
 
 /// What a topic of a rule is about for clients without a username, where it has `%u`: the broker
 /// leaves the level as it is. No filter of a policy may have it.
-fn without_username(term: &Term) -> Vec<draft::Pattern> {
-    let Value::Text(topic) = &term.value else { return Vec::new() };
+fn without_username(term: &Term) -> Vec<draft::DraftPattern> {
+    let ErlangValue::Text(topic) = &term.value else { return Vec::new() };
     if !topic.split('/').any(|level| level == "%u") {
         return Vec::new();
     }
@@ -230,7 +245,7 @@ fn without_username(term: &Term) -> Vec<draft::Pattern> {
         level => literal(level),
     };
     let all = std::iter::once(below(first, rest)).chain(below_dollar(&levels));
-    all.map(draft::Pattern::Regex).collect()
+    all.map(draft::DraftPattern::Regex).collect()
 }
 
 /// The topics of a filter that begin with `$`, as a regex: a wildcard in the first level does not
@@ -298,74 +313,74 @@ fn change(topic: &str, filter: &str, literally: bool, verdict: Verdict) -> Optio
 /// Any of these, of each of which all must hold; without alternatives nobody, an empty one is
 /// everyone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Kinds(Vec<Vec<Test>>);
+struct AclConfClients(Vec<Vec<ClientTest>>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Test {
+enum ClientTest {
     Text(Field, String),
     Inside(IpNet),
 }
 
-fn who(term: &Term) -> Result<Kinds, Problem> {
+fn who(term: &Term) -> Result<AclConfClients, ConversionProblem> {
     const FORM: &str = "a client is all, {client, ID}, {user, NAME}, {ipaddr, NETWORK}, {'and', [..]} or {'or', [..]}";
-    let wrong = || Problem::new(term.line, FORM);
-    let everyone = Kinds(vec![Vec::new()]);
-    let Value::Tuple(members) = &term.value else {
+    let wrong = || ConversionProblem::new(term.line, FORM);
+    let everyone = AclConfClients(vec![Vec::new()]);
+    let ErlangValue::Tuple(members) = &term.value else {
         return if is_atom(term, "all") { Ok(everyone) } else { Err(wrong()) };
     };
-    let [Term { value: Value::Atom(kind), .. }, of] = members.as_slice() else { return Err(wrong()) };
+    let [Term { value: ErlangValue::Atom(kind), .. }, of] = members.as_slice() else { return Err(wrong()) };
     let field = match kind.as_str() {
         "client" => Field::Clientid,
         "user" => Field::Username,
         "ipaddr" => Field::Peerhost,
         "and" | "or" => {
-            let Value::List(inner) = &of.value else { return Err(wrong()) };
+            let ErlangValue::List(inner) = &of.value else { return Err(wrong()) };
             let inner = inner.iter().map(who).collect::<Result<Vec<_>, _>>()?;
             let joined = if kind == "and" {
                 inner.iter().try_fold(everyone, |all, one| all.and(one))
             } else {
-                Some(Kinds(inner.into_iter().flat_map(|one| one.0).collect()))
+                Some(AclConfClients(inner.into_iter().flat_map(|one| one.0).collect()))
             };
             let joined = joined.filter(|joined| joined.0.len() <= MAX_KINDS);
-            return joined.ok_or_else(|| Problem::new(term.line, "the rule has too many alternatives"));
+            return joined.ok_or_else(|| ConversionProblem::new(term.line, "the rule has too many alternatives"));
         }
         _ => return Err(wrong()),
     };
     let test = match (field, &of.value) {
-        (Field::Clientid | Field::Username, Value::Atom(all)) if all == "all" => return Ok(everyone),
-        (Field::Peerhost, Value::Text(network)) => match parse_network(network) {
-            Some(network) => Test::Inside(network.trunc()),
-            None => return Err(Problem::new(of.line, format!("\"{network}\" is no address or network"))),
+        (Field::Clientid | Field::Username, ErlangValue::Atom(all)) if all == "all" => return Ok(everyone),
+        (Field::Peerhost, ErlangValue::Text(network)) => match parse_network(network) {
+            Some(network) => ClientTest::Inside(network.trunc()),
+            None => return Err(ConversionProblem::new(of.line, format!("\"{network}\" is no address or network"))),
         },
-        (Field::Clientid | Field::Username, Value::Text(text)) => {
+        (Field::Clientid | Field::Username, ErlangValue::Text(text)) => {
             if text.contains("${") || text.contains("%c") || text.contains("%u") {
                 let message = format!("\"{text}\" cannot be said in a policy: it looks like a placeholder");
-                return Err(Problem::new(of.line, message));
+                return Err(ConversionProblem::new(of.line, message));
             }
-            Test::Text(field, text.clone())
+            ClientTest::Text(field, text.clone())
         }
         (Field::Clientid | Field::Username | Field::Peerhost, _) => return Err(wrong()),
     };
-    Ok(Kinds(vec![vec![test]]))
+    Ok(AclConfClients(vec![vec![test]]))
 }
 
-impl Kinds {
+impl AclConfClients {
     /// Both; `None` where that has too many alternatives.
-    fn and(&self, other: &Kinds) -> Option<Kinds> {
+    fn and(&self, other: &AclConfClients) -> Option<AclConfClients> {
         if self.0.len().saturating_mul(other.0.len()) > MAX_KINDS {
             return None;
         }
         let pairs = self.0.iter().flat_map(|one| other.0.iter().map(move |other| (one, other)));
-        Some(Kinds(pairs.filter_map(|(one, other)| both(one, other)).collect()))
+        Some(AclConfClients(pairs.filter_map(|(one, other)| both(one, other)).collect()))
     }
 
-    fn written(&self) -> Who {
+    fn written(&self) -> DraftWho {
         if self.0.iter().any(Vec::is_empty) {
-            return Who::Everyone;
+            return DraftWho::Everyone;
         }
-        let condition = |test: &Test| match test {
-            Test::Text(field, value) => Condition { field: *field, value: value.clone() },
-            Test::Inside(network) => Condition {
+        let condition = |test: &ClientTest| match test {
+            ClientTest::Text(field, value) => DraftCondition { field: *field, value: value.clone() },
+            ClientTest::Inside(network) => DraftCondition {
                 field: Field::Peerhost,
                 value: if network.prefix_len() == network.max_prefix_len() {
                     network.addr().to_string()
@@ -374,19 +389,19 @@ impl Kinds {
                 },
             },
         };
-        Who::Any(self.0.iter().map(|kind| kind.iter().map(condition).collect()).collect())
+        DraftWho::Any(self.0.iter().map(|kind| kind.iter().map(condition).collect()).collect())
     }
 }
 
 /// All tests of both, one a field; `None` where no client passes them.
-fn both(one: &[Test], other: &[Test]) -> Option<Vec<Test>> {
+fn both(one: &[ClientTest], other: &[ClientTest]) -> Option<Vec<ClientTest>> {
     let mut all = one.to_vec();
     for test in other {
         match all.iter_mut().find(|own| own.field() == test.field()) {
             None => all.push(test.clone()),
             Some(own) => match (&*own, test) {
-                (Test::Inside(inner), Test::Inside(outer)) if outer.contains(inner) => {}
-                (Test::Inside(outer), Test::Inside(inner)) if outer.contains(inner) => *own = test.clone(),
+                (ClientTest::Inside(inner), ClientTest::Inside(outer)) if outer.contains(inner) => {}
+                (ClientTest::Inside(outer), ClientTest::Inside(inner)) if outer.contains(inner) => *own = test.clone(),
                 (own, test) if own == test => {}
                 _ => return None,
             },
@@ -395,11 +410,11 @@ fn both(one: &[Test], other: &[Test]) -> Option<Vec<Test>> {
     Some(all)
 }
 
-impl Test {
+impl ClientTest {
     fn field(&self) -> Field {
         match self {
-            Test::Text(field, _) => *field,
-            Test::Inside(_) => Field::Peerhost,
+            ClientTest::Text(field, _) => *field,
+            ClientTest::Inside(_) => Field::Peerhost,
         }
     }
 }

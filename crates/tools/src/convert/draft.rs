@@ -6,64 +6,64 @@ use exhook_policy_core::decision::Verdict;
 
 /// A policy made from another broker's rules, not yet text.
 #[derive(Debug, Default)]
-pub struct Draft {
+pub struct PolicyDraft {
     /// Comment lines at the head.
     pub(super) about: Vec<String>,
     /// The file of the one password source.
     pub(super) passwords: Option<String>,
-    pub(super) auth: Option<Section>,
-    pub(super) acl: Option<Section>,
+    pub(super) auth: Option<DraftSection>,
+    pub(super) acl: Option<DraftSection>,
 }
 
 #[derive(Debug)]
-pub(super) struct Section {
+pub(super) struct DraftSection {
     pub(super) notes: Vec<String>,
     pub(super) default: Verdict,
-    pub(super) items: Vec<Item>,
+    pub(super) items: Vec<DraftItem>,
 }
 
 #[derive(Debug)]
-pub(super) enum Item {
-    Rule(Rule),
+pub(super) enum DraftItem {
+    Rule(DraftRule),
     /// A rule that is not carried over, and why.
     Left(Vec<String>),
 }
 
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(super) struct DraftRule {
     /// How its meaning changes.
     pub(super) notes: Vec<String>,
     pub(super) id: String,
     pub(super) verdict: Verdict,
-    pub(super) who: Who,
+    pub(super) who: DraftWho,
     /// Whether it asks for a password.
     pub(super) password: bool,
-    pub(super) topics: Topics,
+    pub(super) topics: DraftTopics,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Topics {
-    pub(super) both: Vec<Pattern>,
-    pub(super) publish: Vec<Pattern>,
-    pub(super) subscribe: Vec<Pattern>,
+pub(super) struct DraftTopics {
+    pub(super) both: Vec<DraftPattern>,
+    pub(super) publish: Vec<DraftPattern>,
+    pub(super) subscribe: Vec<DraftPattern>,
 }
 
 /// A pattern for topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Pattern {
+pub(super) enum DraftPattern {
     Filter(String),
     Regex(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum DraftWho {
     Everyone,
     /// Any of these, of each of which every condition holds.
-    Any(Vec<Vec<Condition>>),
+    Any(Vec<Vec<DraftCondition>>),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Condition {
+pub(super) struct DraftCondition {
     pub(super) field: Field,
     pub(super) value: String,
 }
@@ -78,19 +78,19 @@ pub(super) enum Field {
 /// The name of the password source.
 const SOURCE: &str = "users";
 
-impl Draft {
+impl PolicyDraft {
     /// How many rules mean something else here, or were not carried over.
     pub fn changes(&self) -> usize {
         let items = self.auth.iter().chain(&self.acl).flat_map(|section| &section.items);
         let changed = items.filter(|item| match item {
-            Item::Rule(rule) => !rule.notes.is_empty(),
-            Item::Left(_) => true,
+            DraftItem::Rule(rule) => !rule.notes.is_empty(),
+            DraftItem::Left(_) => true,
         });
         changed.count()
     }
 }
 
-impl fmt::Display for Draft {
+impl fmt::Display for PolicyDraft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         comment(f, "", &self.about)?;
         f.write_str("version: 1\n")?;
@@ -106,21 +106,21 @@ impl fmt::Display for Draft {
     }
 }
 
-impl Section {
+impl DraftSection {
     fn write(&self, f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
         writeln!(f, "\n{name}:")?;
         comment(f, "  ", &self.notes)?;
         writeln!(f, "  default: {}", self.default.as_str())?;
-        let any = self.items.iter().any(|item| matches!(item, Item::Rule(_)));
+        let any = self.items.iter().any(|item| matches!(item, DraftItem::Rule(_)));
         writeln!(f, "  rules:{}", if any { "" } else { " []" })?;
         self.items.iter().try_for_each(|item| match item {
-            Item::Left(notes) => comment(f, "    ", notes),
-            Item::Rule(rule) => rule.write(f),
+            DraftItem::Left(notes) => comment(f, "    ", notes),
+            DraftItem::Rule(rule) => rule.write(f),
         })
     }
 }
 
-impl Rule {
+impl DraftRule {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         comment(f, "    ", &self.notes)?;
         writeln!(f, "    - id: {}", text(&self.id))?;
@@ -133,7 +133,7 @@ impl Rule {
             [("topics", &topics.both), ("publish", &topics.publish), ("subscribe", &topics.subscribe)]
         {
             if !patterns.is_empty() {
-                let patterns: Vec<String> = patterns.iter().map(Pattern::to_string).collect();
+                let patterns: Vec<String> = patterns.iter().map(DraftPattern::to_string).collect();
                 writeln!(f, "      {key}: [{}]", patterns.join(", "))?;
             }
         }
@@ -141,26 +141,26 @@ impl Rule {
     }
 }
 
-impl Topics {
+impl DraftTopics {
     pub(super) fn is_empty(&self) -> bool {
         self.both.is_empty() && self.publish.is_empty() && self.subscribe.is_empty()
     }
 }
 
-impl fmt::Display for Pattern {
+impl fmt::Display for DraftPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Pattern::Filter(filter) => f.write_str(&text(filter)),
-            Pattern::Regex(regex) => write!(f, "{{ regex: {} }}", text(regex)),
+            DraftPattern::Filter(filter) => f.write_str(&text(filter)),
+            DraftPattern::Regex(regex) => write!(f, "{{ regex: {} }}", text(regex)),
         }
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for DraftWho {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Who::Everyone => f.write_str("everyone"),
-            Who::Any(kinds) => {
+            DraftWho::Everyone => f.write_str("everyone"),
+            DraftWho::Any(kinds) => {
                 let kinds: Vec<String> = kinds.iter().map(|kind| all(kind)).collect();
                 match kinds.as_slice() {
                     [kind] => f.write_str(kind),
@@ -171,7 +171,7 @@ impl fmt::Display for Who {
     }
 }
 
-fn all(conditions: &[Condition]) -> String {
+fn all(conditions: &[DraftCondition]) -> String {
     let conditions: Vec<String> = conditions
         .iter()
         .map(|condition| format!("{}: {}", condition.field.as_str(), text(&condition.value)))

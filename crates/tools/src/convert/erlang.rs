@@ -2,7 +2,7 @@
 
 use erl_tokenize::{Symbol, Token, TokenKind, TokenValue};
 
-use super::Problem;
+use super::ConversionProblem;
 
 /// Tuples and lists inside each other; acl.conf needs five.
 const MAX_DEPTH: usize = 32;
@@ -13,12 +13,12 @@ pub struct Term {
     /// From 1.
     pub line: usize,
     /// What it is.
-    pub value: Value,
+    pub value: ErlangValue,
 }
 
 /// What a term is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum ErlangValue {
     /// A name, such as `allow`.
     Atom(String),
     /// A string or a binary.
@@ -35,12 +35,12 @@ pub enum Value {
 ///
 /// # Errors
 /// The first thing in it that is no term.
-pub fn consult(source: &str) -> Result<Vec<Term>, Problem> {
+pub fn consult(source: &str) -> Result<Vec<Term>, ConversionProblem> {
     let tokens = match erl_tokenize::scan_tokens(source) {
         Ok(tokens) => tokens.into_iter().filter(|token| token.kind().is_lexical()).collect::<Vec<_>>(),
-        Err(error) => return Err(Problem::new(error.position.line().get(), "this is no Erlang term")),
+        Err(error) => return Err(ConversionProblem::new(error.position.line().get(), "this is no Erlang term")),
     };
-    let mut reader = Reader { source, tokens: &tokens, line: 1 };
+    let mut reader = ErlangReader { source, tokens: &tokens, line: 1 };
     let mut terms = Vec::new();
     while !reader.tokens.is_empty() {
         terms.push(reader.term(0)?);
@@ -49,14 +49,14 @@ pub fn consult(source: &str) -> Result<Vec<Term>, Problem> {
     Ok(terms)
 }
 
-struct Reader<'s> {
+struct ErlangReader<'s> {
     source: &'s str,
     tokens: &'s [Token],
     /// Of the last token.
     line: usize,
 }
 
-impl<'s> Reader<'s> {
+impl<'s> ErlangReader<'s> {
     fn next(&mut self) -> Option<&'s Token> {
         let (token, rest) = self.tokens.split_first()?;
         self.tokens = rest;
@@ -68,31 +68,35 @@ impl<'s> Reader<'s> {
         self.tokens.first().is_some_and(|token| token.kind() == TokenKind::Symbol(symbol))
     }
 
-    fn expect(&mut self, symbol: Symbol, name: &str) -> Result<(), Problem> {
+    fn expect(&mut self, symbol: Symbol, name: &str) -> Result<(), ConversionProblem> {
         match self.next() {
             Some(token) if token.kind() == TokenKind::Symbol(symbol) => Ok(()),
             Some(token) => {
                 let found = token.text(self.source);
-                Err(Problem::new(self.line, format!("{name} must stand before `{found}`")))
+                Err(ConversionProblem::new(self.line, format!("{name} must stand before `{found}`")))
             }
-            None => Err(Problem::new(self.line, format!("the file ends where {name} must stand"))),
+            None => Err(ConversionProblem::new(self.line, format!("the file ends where {name} must stand"))),
         }
     }
 
-    fn term(&mut self, depth: usize) -> Result<Term, Problem> {
+    fn term(&mut self, depth: usize) -> Result<Term, ConversionProblem> {
         let Some(token) = self.next() else {
-            return Err(Problem::new(self.line, "the file ends inside a term"));
+            return Err(ConversionProblem::new(self.line, "the file ends inside a term"));
         };
         let line = self.line;
         if depth > MAX_DEPTH {
-            return Err(Problem::new(line, "the term is too deep"));
+            return Err(ConversionProblem::new(line, "the term is too deep"));
         }
         let value = match token.value(self.source) {
-            TokenValue::Atom(name) => Value::Atom(name.into_owned()),
-            TokenValue::String(text) => Value::Text(text.into_owned()),
-            TokenValue::Integer(number) => Value::Integer(number),
-            TokenValue::Symbol(Symbol::OpenBrace) => Value::Tuple(self.members(Symbol::CloseBrace, "`}`", depth)?),
-            TokenValue::Symbol(Symbol::OpenSquare) => Value::List(self.members(Symbol::CloseSquare, "`]`", depth)?),
+            TokenValue::Atom(name) => ErlangValue::Atom(name.into_owned()),
+            TokenValue::String(text) => ErlangValue::Text(text.into_owned()),
+            TokenValue::Integer(number) => ErlangValue::Integer(number),
+            TokenValue::Symbol(Symbol::OpenBrace) => {
+                ErlangValue::Tuple(self.members(Symbol::CloseBrace, "`}`", depth)?)
+            }
+            TokenValue::Symbol(Symbol::OpenSquare) => {
+                ErlangValue::List(self.members(Symbol::CloseSquare, "`]`", depth)?)
+            }
             TokenValue::Symbol(Symbol::DoubleLeftAngle) => self.binary(depth)?,
             TokenValue::Char(_)
             | TokenValue::Comment(_)
@@ -103,13 +107,13 @@ impl<'s> Reader<'s> {
             | TokenValue::Variable(_)
             | TokenValue::Whitespace(_) => {
                 let message = format!("`{}` has no place in a rule", token.text(self.source));
-                return Err(Problem::new(line, message));
+                return Err(ConversionProblem::new(line, message));
             }
         };
         Ok(Term { line, value })
     }
 
-    fn members(&mut self, end: Symbol, name: &str, depth: usize) -> Result<Vec<Term>, Problem> {
+    fn members(&mut self, end: Symbol, name: &str, depth: usize) -> Result<Vec<Term>, ConversionProblem> {
         let mut members = Vec::new();
         while !self.peek(end) {
             if !members.is_empty() {
@@ -122,17 +126,17 @@ impl<'s> Reader<'s> {
     }
 
     /// A binary of one string, `<<"a">>`.
-    fn binary(&mut self, depth: usize) -> Result<Value, Problem> {
+    fn binary(&mut self, depth: usize) -> Result<ErlangValue, ConversionProblem> {
         if self.peek(Symbol::DoubleRightAngle) {
             self.next();
-            return Ok(Value::Text(String::new()));
+            return Ok(ErlangValue::Text(String::new()));
         }
         let inner = self.term(depth.saturating_add(1))?;
         self.expect(Symbol::DoubleRightAngle, "`>>`")?;
         match inner.value {
-            Value::Text(text) => Ok(Value::Text(text)),
-            Value::Atom(_) | Value::Integer(_) | Value::Tuple(_) | Value::List(_) => {
-                Err(Problem::new(inner.line, "only a string may stand in a binary"))
+            ErlangValue::Text(text) => Ok(ErlangValue::Text(text)),
+            ErlangValue::Atom(_) | ErlangValue::Integer(_) | ErlangValue::Tuple(_) | ErlangValue::List(_) => {
+                Err(ConversionProblem::new(inner.line, "only a string may stand in a binary"))
             }
         }
     }

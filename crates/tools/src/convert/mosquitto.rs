@@ -1,7 +1,9 @@
 //! mosquitto's `acl_file` and `password_file`.
 
-use super::Problem;
-use super::draft::{self, Condition, Draft, Field, Item, Rule, Section, Topics, Who};
+use super::ConversionProblem;
+use super::draft::{
+    self, DraftCondition, DraftItem, DraftRule, DraftSection, DraftTopics, DraftWho, Field, PolicyDraft,
+};
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::topic::Pattern;
 
@@ -9,7 +11,7 @@ use exhook_policy_core::topic::Pattern;
 ///
 /// # Errors
 /// Every line that mosquitto itself would refuse, or that cannot be said in a policy.
-pub fn mosquitto(acl: Option<&str>, password_file: Option<&str>) -> Result<Draft, Vec<Problem>> {
+pub fn mosquitto(acl: Option<&str>, password_file: Option<&str>) -> Result<PolicyDraft, Vec<ConversionProblem>> {
     let mut about = vec!["Made from mosquitto's acl_file and password_file.".to_owned()];
     if acl.is_some() {
         about.push(
@@ -20,29 +22,29 @@ pub fn mosquitto(acl: Option<&str>, password_file: Option<&str>) -> Result<Draft
     }
     let acl = acl.map(section).transpose()?;
     let auth = password_file.map(|_| logins());
-    Ok(Draft { about, passwords: password_file.map(str::to_owned), auth, acl })
+    Ok(PolicyDraft { about, passwords: password_file.map(str::to_owned), auth, acl })
 }
 
-fn logins() -> Section {
+fn logins() -> DraftSection {
     let notes = vec![
         "Users of the password file, with its `$6$` and `$7$` hashes as they are. mosquitto's `allow_anonymous` is not carried \
          over: add { allow: { username: \"\" } } where clients without a name may connect."
             .to_owned(),
     ];
-    let rule = Rule {
+    let rule = DraftRule {
         notes: Vec::new(),
         id: "users".to_owned(),
         verdict: Verdict::Allow,
-        who: Who::Everyone,
+        who: DraftWho::Everyone,
         password: true,
-        topics: Topics::default(),
+        topics: DraftTopics::default(),
     };
-    Section { notes, default: Verdict::Deny, items: vec![Item::Rule(rule)] }
+    DraftSection { notes, default: Verdict::Deny, items: vec![DraftItem::Rule(rule)] }
 }
 
 /// Whom lines are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Subject {
+enum MosquittoSubject {
     /// Clients without a username.
     Anonymous,
     User(String),
@@ -53,31 +55,31 @@ enum Subject {
 /// The lines about one subject.
 #[derive(Debug)]
 struct Block {
-    subject: Subject,
-    denied: Vec<draft::Pattern>,
+    subject: MosquittoSubject,
+    denied: Vec<draft::DraftPattern>,
     /// A `deny` line stands behind another one.
     moved: bool,
-    allowed: Topics,
+    allowed: DraftTopics,
 }
 
-enum Access {
+enum MosquittoAccess {
     Read,
     Write,
     Both,
     Deny,
 }
 
-fn section(acl: &str) -> Result<Section, Vec<Problem>> {
+fn section(acl: &str) -> Result<DraftSection, Vec<ConversionProblem>> {
     let mut blocks: Vec<Block> = Vec::new();
-    let mut patterns = Block::new(Subject::All);
-    let mut subject = Subject::Anonymous;
+    let mut patterns = Block::new(MosquittoSubject::All);
+    let mut subject = MosquittoSubject::Anonymous;
     let mut problems = Vec::new();
     for (at, line) in acl.lines().enumerate() {
         match read(line) {
             Ok(None) => {}
-            Ok(Some(Line::User(name))) => subject = Subject::User(name),
-            Ok(Some(Line::Pattern(access, topic))) => patterns.add(&access, topic),
-            Ok(Some(Line::Topic(access, topic))) => {
+            Ok(Some(MosquittoLine::User(name))) => subject = MosquittoSubject::User(name),
+            Ok(Some(MosquittoLine::Pattern(access, topic))) => patterns.add(&access, topic),
+            Ok(Some(MosquittoLine::Topic(access, topic))) => {
                 if !blocks.iter().any(|block| block.subject == subject) {
                     blocks.push(Block::new(subject.clone()));
                 }
@@ -85,23 +87,23 @@ fn section(acl: &str) -> Result<Section, Vec<Problem>> {
                     block.add(&access, topic.clone());
                 }
             }
-            Err(message) => problems.push(Problem::new(at.saturating_add(1), message)),
+            Err(message) => problems.push(ConversionProblem::new(at.saturating_add(1), message)),
         }
     }
     if !problems.is_empty() {
         return Err(problems);
     }
     let items = blocks.into_iter().chain([patterns]).flat_map(Block::items).collect();
-    Ok(Section { notes: Vec::new(), default: Verdict::Deny, items })
+    Ok(DraftSection { notes: Vec::new(), default: Verdict::Deny, items })
 }
 
-enum Line {
+enum MosquittoLine {
     User(String),
-    Topic(Access, String),
-    Pattern(Access, String),
+    Topic(MosquittoAccess, String),
+    Pattern(MosquittoAccess, String),
 }
 
-fn read(line: &str) -> Result<Option<Line>, String> {
+fn read(line: &str) -> Result<Option<MosquittoLine>, String> {
     let line = line.trim_ascii_end();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
@@ -113,26 +115,26 @@ fn read(line: &str) -> Result<Option<Line>, String> {
         "user" if rest.contains("${") || rest.contains("%c") || rest.contains("%u") => {
             Err(format!("the user \"{rest}\" cannot be said in a policy: it looks like a placeholder"))
         }
-        "user" => Ok(Some(Line::User(rest.to_owned()))),
-        "topic" => access(rest, false).map(|(access, topic)| Some(Line::Topic(access, topic))),
-        "pattern" => access(rest, true).map(|(access, topic)| Some(Line::Pattern(access, topic))),
+        "user" => Ok(Some(MosquittoLine::User(rest.to_owned()))),
+        "topic" => access(rest, false).map(|(access, topic)| Some(MosquittoLine::Topic(access, topic))),
+        "pattern" => access(rest, true).map(|(access, topic)| Some(MosquittoLine::Pattern(access, topic))),
         _ => Err(format!("a line begins with `user`, `topic`, `pattern` or `#`, not with \"{word}\"")),
     }
 }
 
 /// The access, which may be left out, and the topic.
-fn access(rest: &str, placeholders: bool) -> Result<(Access, String), String> {
+fn access(rest: &str, placeholders: bool) -> Result<(MosquittoAccess, String), String> {
     if rest.is_empty() {
         return Err("a topic must stand here".to_owned());
     }
     let (access, topic) = match rest.split_once(' ') {
-        None => (Access::Both, rest),
+        None => (MosquittoAccess::Both, rest),
         Some((word, topic)) => {
             let access = match word {
-                "read" => Access::Read,
-                "write" => Access::Write,
-                "readwrite" => Access::Both,
-                "deny" => Access::Deny,
+                "read" => MosquittoAccess::Read,
+                "write" => MosquittoAccess::Write,
+                "readwrite" => MosquittoAccess::Both,
+                "deny" => MosquittoAccess::Deny,
                 _ => return Err(format!("the access is `read`, `write`, `readwrite` or `deny`, not \"{word}\"")),
             };
             (access, topic.trim_ascii())
@@ -147,39 +149,46 @@ fn access(rest: &str, placeholders: bool) -> Result<(Access, String), String> {
 }
 
 impl Block {
-    fn new(subject: Subject) -> Self {
-        Block { subject, denied: Vec::new(), moved: false, allowed: Topics::default() }
+    fn new(subject: MosquittoSubject) -> Self {
+        Block { subject, denied: Vec::new(), moved: false, allowed: DraftTopics::default() }
     }
 
-    fn add(&mut self, access: &Access, topic: String) {
-        let topic = draft::Pattern::Filter(topic);
+    fn add(&mut self, access: &MosquittoAccess, topic: String) {
+        let topic = draft::DraftPattern::Filter(topic);
         match access {
-            Access::Deny => {
+            MosquittoAccess::Deny => {
                 self.moved |= !self.allowed.is_empty();
                 self.denied.push(topic);
             }
-            Access::Read => self.allowed.subscribe.push(topic),
-            Access::Write => self.allowed.publish.push(topic),
-            Access::Both => self.allowed.both.push(topic),
+            MosquittoAccess::Read => self.allowed.subscribe.push(topic),
+            MosquittoAccess::Write => self.allowed.publish.push(topic),
+            MosquittoAccess::Both => self.allowed.both.push(topic),
         }
     }
 
     /// mosquitto looks at what is denied before it looks at what is allowed, wherever the lines
     /// stand.
-    fn items(self) -> Vec<Item> {
+    fn items(self) -> Vec<DraftItem> {
         let (id, who) = match &self.subject {
-            Subject::Anonymous => ("anonymous".to_owned(), username("")),
+            MosquittoSubject::Anonymous => ("anonymous".to_owned(), username("")),
             // An id stands in logs and records, and nothing in it may be invisible.
-            Subject::User(name) => (
+            MosquittoSubject::User(name) => (
                 format!("user {}", name.replace(|c: char| c.is_control() || (c.is_whitespace() && c != ' '), "?")),
                 username(name),
             ),
-            Subject::All => ("pattern".to_owned(), Who::Everyone),
+            MosquittoSubject::All => ("pattern".to_owned(), DraftWho::Everyone),
         };
         let mut items = Vec::new();
-        let mut rule = |notes, verdict, id, topics: Topics| {
+        let mut rule = |notes, verdict, id, topics: DraftTopics| {
             if !topics.is_empty() {
-                items.push(Item::Rule(Rule { notes, id, verdict, who: who.clone(), password: false, topics }));
+                items.push(DraftItem::Rule(DraftRule {
+                    notes,
+                    id,
+                    verdict,
+                    who: who.clone(),
+                    password: false,
+                    topics,
+                }));
             }
         };
         let stricter = "Stricter: a subscription that would receive one of these topics is denied; mosquitto accepts it and \
@@ -188,7 +197,7 @@ impl Block {
         if self.moved {
             notes.push("Moved: mosquitto asks `deny` lines first, wherever they stand.".to_owned());
         }
-        rule(notes, Verdict::Deny, format!("{id} deny"), Topics { both: self.denied, ..Topics::default() });
+        rule(notes, Verdict::Deny, format!("{id} deny"), DraftTopics { both: self.denied, ..DraftTopics::default() });
         let reads = !self.allowed.subscribe.is_empty() || !self.allowed.both.is_empty();
         let note = "Stricter: a SUBSCRIBE to more than this is denied, not filtered.".to_owned();
         rule(if reads { vec![note] } else { Vec::new() }, Verdict::Allow, id, self.allowed);
@@ -196,6 +205,6 @@ impl Block {
     }
 }
 
-fn username(name: &str) -> Who {
-    Who::Any(vec![vec![Condition { field: Field::Username, value: name.to_owned() }]])
+fn username(name: &str) -> DraftWho {
+    DraftWho::Any(vec![vec![DraftCondition { field: Field::Username, value: name.to_owned() }]])
 }

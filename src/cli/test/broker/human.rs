@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{File, Results};
+use super::{BrokerResults, TriedFile};
 use crate::broker_tests::{BrokerOutcome, TriedCase};
 use crate::cli::test::human::said;
 use crate::cli::test::{counted, plain};
@@ -10,7 +10,7 @@ use exhook_policy_core::event::Shown;
 use exhook_policy_core::suite::Case;
 
 /// Writes the headline, what failed, what could not be tried, and a line for each file.
-pub(super) fn write(results: &Results<'_>, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(results: &BrokerResults<'_>, out: &mut impl Write) -> io::Result<()> {
     if let Some(headline) = results.summary.headline() {
         writeln!(out, "{headline}\n")?;
     }
@@ -27,7 +27,7 @@ pub(super) fn write(results: &Results<'_>, out: &mut impl Write) -> io::Result<(
         writeln!(out)?;
     }
     results.files.iter().try_for_each(|file| summary(file, results.broker, out))?;
-    let ran = |file: &File<'_>| file.outcome.as_ref().is_ok_and(|run| run.ended.is_none());
+    let ran = |file: &TriedFile<'_>| file.outcome.as_ref().is_ok_and(|run| run.ended.is_none());
     if results.summary.passed == 0 && results.summary.failed == 0 && results.files.iter().all(ran) {
         writeln!(out, "no case could be tried")?;
     }
@@ -40,14 +40,14 @@ pub(super) fn asker(case: &Case) -> String {
     format!("{called}clientid={} username={}", Shown(&case.client.clientid), Shown(&case.client.username))
 }
 
-fn failure(file: &File<'_>, tried: &TriedCase<'_>, out: &mut impl Write) -> io::Result<()> {
+fn failure(file: &TriedFile<'_>, tried: &TriedCase<'_>, out: &mut impl Write) -> io::Result<()> {
     let TriedCase { test, case, version, outcome } = tried;
     writeln!(out, "FAILED {}:{}: {}", file.name, case.line, plain(&test.name))?;
     writeln!(out, "  {}, by {}, over {version}", case.question, asker(case))?;
     writeln!(out, "  expected {}: {outcome}\n", said(case.expected.verdict, &case.expected.rule))
 }
 
-fn skipped(file: &File<'_>, tried: &TriedCase<'_>, out: &mut impl Write) -> io::Result<()> {
+fn skipped(file: &TriedFile<'_>, tried: &TriedCase<'_>, out: &mut impl Write) -> io::Result<()> {
     let TriedCase { case, version, outcome, .. } = tried;
     match outcome {
         BrokerOutcome::Skipped(reason) => {
@@ -59,7 +59,7 @@ fn skipped(file: &File<'_>, tried: &TriedCase<'_>, out: &mut impl Write) -> io::
     }
 }
 
-fn summary(file: &File<'_>, broker: &str, out: &mut impl Write) -> io::Result<()> {
+fn summary(file: &TriedFile<'_>, broker: &str, out: &mut impl Write) -> io::Result<()> {
     let name = &file.name;
     let Ok(run) = &file.outcome else { return writeln!(out, "{name}: not run") };
     let count = |wanted: fn(&BrokerOutcome) -> bool| run.tried.iter().filter(|one| wanted(&one.outcome)).count();

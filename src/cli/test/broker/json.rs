@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{File, Results};
+use super::{BrokerResults, TriedFile};
 use crate::broker_tests::{BrokerOutcome, TriedCase};
 use crate::cli::check::json::{Checked, checked};
 use crate::mqtt::MqttVersion;
@@ -13,9 +13,9 @@ use exhook_policy_core::event::Action;
 use exhook_policy_core::suite::Question;
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct BrokerTestDocument<'a> {
     summary: Total<'a>,
-    files: Vec<TestFile<'a>>,
+    files: Vec<TriedFileJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -32,11 +32,11 @@ struct Total<'a> {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum TestFile<'a> {
+enum TriedFileJson<'a> {
     Run {
         file: &'a str,
         policy: String,
-        cases: Vec<OneCase<'a>>,
+        cases: Vec<TriedCaseJson<'a>>,
         /// Why it did not go on to the end.
         #[serde(skip_serializing_if = "Option::is_none")]
         ended: Option<&'a str>,
@@ -49,7 +49,7 @@ enum TestFile<'a> {
 
 /// One of `authenticate`, `publish` and `subscribe` is there.
 #[derive(Serialize)]
-struct OneCase<'a> {
+struct TriedCaseJson<'a> {
     test: &'a str,
     line: usize,
     mqtt: &'static str,
@@ -71,9 +71,9 @@ struct OneCase<'a> {
 }
 
 /// Writes one object, with a line end.
-pub(super) fn write(results: &Results<'_>, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn write(results: &BrokerResults<'_>, out: &mut impl Write) -> io::Result<()> {
     let total = &results.summary;
-    let document = Document {
+    let document = BrokerTestDocument {
         summary: Total {
             broker: results.broker,
             cases: total.passed + total.failed + total.skipped,
@@ -88,25 +88,25 @@ pub(super) fn write(results: &Results<'_>, out: &mut impl Write) -> io::Result<(
     writeln!(out)
 }
 
-fn file<'a>(file: &'a File<'_>) -> TestFile<'a> {
+fn file<'a>(file: &'a TriedFile<'_>) -> TriedFileJson<'a> {
     match &file.outcome {
-        Ok(run) => TestFile::Run {
+        Ok(run) => TriedFileJson::Run {
             file: &file.name,
             policy: run.suite.policy_file.display().to_string(),
             cases: run.tried.iter().map(case).collect(),
             ended: run.ended.as_deref(),
         },
-        Err(reports) => TestFile::Unusable { file: &file.name, reports: reports.iter().map(checked).collect() },
+        Err(reports) => TriedFileJson::Unusable { file: &file.name, reports: reports.iter().map(checked).collect() },
     }
 }
 
-fn case<'a>(tried: &'a TriedCase<'_>) -> OneCase<'a> {
+fn case<'a>(tried: &'a TriedCase<'_>) -> TriedCaseJson<'a> {
     let TriedCase { test, case, version, outcome } = tried;
     let topic = |wanted| match &case.question {
         Question::Acl(action, topic) if *action == wanted => Some(topic.as_str()),
         Question::Acl(..) | Question::Authenticate(_) => None,
     };
-    OneCase {
+    TriedCaseJson {
         test: &test.name,
         line: case.line,
         mqtt: match version {

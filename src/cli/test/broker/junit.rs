@@ -3,19 +3,19 @@
 use std::io;
 
 use super::human::asker;
-use super::{File, Results, Run};
+use super::{BrokerResults, BrokerRun, TriedFile};
 use crate::broker_tests::{BrokerOutcome, TriedCase};
 use crate::cli::test::human::said;
-use crate::cli::test::junit::{Problem, Testcase, Testsuite, allowed, class, unusable, write_suites};
+use crate::cli::test::junit::{JunitProblem, Testcase, Testsuite, allowed, class, unusable, write_suites};
 
 /// Writes one document, with a line end. Whether the broker enforces the policy at all is a test of its own.
-pub(super) fn write(results: &Results<'_>, out: &mut impl io::Write) -> io::Result<()> {
+pub(super) fn write(results: &BrokerResults<'_>, out: &mut impl io::Write) -> io::Result<()> {
     let mut suites: Vec<Testsuite> = results.files.iter().map(file).collect();
     suites.push(enforcement(results));
     write_suites(&suites, out)
 }
 
-fn file(file: &File<'_>) -> Testsuite {
+fn file(file: &TriedFile<'_>) -> Testsuite {
     let name = allowed(&file.name);
     let cases = match &file.outcome {
         Ok(run) => testcases(&name, run),
@@ -24,14 +24,14 @@ fn file(file: &File<'_>) -> Testsuite {
     Testsuite { name, cases }
 }
 
-fn testcases(file: &str, run: &Run<'_>) -> Vec<Testcase> {
+fn testcases(file: &str, run: &BrokerRun<'_>) -> Vec<Testcase> {
     let mut cases: Vec<Testcase> = run.tried.iter().map(|tried| testcase(file, tried)).collect();
     cases.extend(run.ended.as_ref().map(|why| Testcase {
         name: "the broker answers to the end".to_owned(),
         classname: class(file),
         file: file.to_owned(),
         line: 1,
-        problem: Some(Problem { element: "error", kind: "broker", message: allowed(why), body: String::new() }),
+        problem: Some(JunitProblem { element: "error", kind: "broker", message: allowed(why), body: String::new() }),
     }));
     cases
 }
@@ -41,7 +41,7 @@ fn testcase(file: &str, tried: &TriedCase<'_>) -> Testcase {
     let problem = |element, kind| {
         let expected = said(case.expected.verdict, &case.expected.rule);
         let message = allowed(&format!("expected {expected}: {outcome}"));
-        Some(Problem { element, kind, body: format!("{file}:{}: {message}", case.line), message })
+        Some(JunitProblem { element, kind, body: format!("{file}:{}: {message}", case.line), message })
     };
     Testcase {
         name: allowed(&format!("{}: {}, by {}, over {version}", test.name, case.question, asker(case))),
@@ -58,16 +58,16 @@ fn testcase(file: &str, tried: &TriedCase<'_>) -> Testcase {
     }
 }
 
-fn enforcement(results: &Results<'_>) -> Testsuite {
+fn enforcement(results: &BrokerResults<'_>) -> Testsuite {
     let problem = match results.summary.headline() {
-        Some(headline) => Some(Problem {
+        Some(headline) => Some(JunitProblem {
             element: "failure",
             kind: "enforcement",
             message: headline.lines().next().unwrap_or_default().to_owned(),
             body: headline,
         }),
         None if results.summary.has_tried_denials() => None,
-        None => Some(Problem {
+        None => Some(JunitProblem {
             element: "skipped",
             kind: "unseen",
             message: "nothing that must be denied was tried".to_owned(),
