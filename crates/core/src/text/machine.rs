@@ -259,7 +259,7 @@ impl Machine {
                 MatchState::Split(ways) => marks.stack.extend_from_slice(ways),
                 MatchState::Start(next) => marks.stack.extend(at_start.then_some(*next)),
                 MatchState::Value(placeholder, next) if identity.value(*placeholder).is_empty() => {
-                    marks.stack.push(*next)
+                    marks.stack.push(*next);
                 }
                 MatchState::Around(..) => {}
                 MatchState::Value(..)
@@ -364,7 +364,7 @@ impl Machine {
                 MatchState::Split(ways) => marks.stack.extend_from_slice(ways),
                 MatchState::End(next) => marks.stack.push(*next),
                 MatchState::Value(placeholder, next) if identity.value(*placeholder).is_empty() => {
-                    marks.stack.push(*next)
+                    marks.stack.push(*next);
                 }
                 MatchState::Value(..)
                 | MatchState::Char(..)

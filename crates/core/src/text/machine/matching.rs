@@ -74,7 +74,7 @@ impl Machine {
                     }
                     MatchState::Match => matches = true,
                     MatchState::Value(..) | MatchState::Char(..) | MatchState::Class(..) => {
-                        readers.push(Thread { state, offset: 0 })
+                        readers.push(Thread { state, offset: 0 });
                     }
                 }
             }
