@@ -48,6 +48,9 @@ use crate::subjects::Question::{Authenticate, Publish, Wildcard};
 use crate::subjects::{Asked, Question, Subject, calls};
 use crate::worst::Worst;
 
+/// The program that is measured.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_exhook-policy-measured");
+
 /// How often each figure is measured, and how much is asked for it.
 #[derive(Debug, Clone, Copy)]
 struct Effort {

@@ -281,4 +281,5 @@ fn is_this_program(file: &Path) -> bool {
 }
 
 #[cfg(test)]
+#[path = "launch/tests.rs"]
 mod tests;

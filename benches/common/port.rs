@@ -27,7 +27,7 @@ impl Place {
         for folder in ["bin", "policy"] {
             fs::create_dir(dir.path().join(folder)).expect("a folder");
         }
-        symlink(env!("CARGO_BIN_EXE_exhook-policy-measured"), dir.path().join("bin/python3")).expect("a link");
+        symlink(crate::PROGRAM, dir.path().join("bin/python3")).expect("a link");
         Place { dir }
     }
 

@@ -88,20 +88,24 @@ fn unknown() -> Vec<BrokerField> {
             // These are what the test says.
             ClientField::Text(TextField::Clientid | TextField::Username) => return None,
             ClientField::Text(text) if text.traits().plain.is_none() => Box::new(move |_, client| {
-                let another = text.of(&client.as_client()).map(|name| format!("{name}-or-another"));
-                another.into_iter().for_each(|another| text.set(client, &another));
+                if let Some(another) = text.of(&client.as_client()).map(|name| format!("{name}-or-another")) {
+                    text.set(client, &another);
+                }
             }),
             ClientField::Host(host) if host != HostField::Peerhost => Box::new(move |_, client| {
-                let is_told = host.of(&client.as_client()).is_some();
-                is_told.then_some(Peerhost::Other("another")).into_iter().for_each(|another| host.set(client, another));
+                if host.of(&client.as_client()).is_some() {
+                    host.set(client, Peerhost::Other("another"));
+                }
             }),
             ClientField::Port(port) if port != PortField::Sockport => Box::new(move |_, client| {
-                let another = port.of(&client.as_client()).map(|port| port ^ 1);
-                another.into_iter().for_each(|another| port.set(client, another));
+                if let Some(another) = port.of(&client.as_client()).map(|port| port ^ 1) {
+                    port.set(client, another);
+                }
             }),
             ClientField::Flag(flag) if flag.traits().plain.is_none() => Box::new(move |_, client| {
-                let another = flag.of(&client.as_client()).map(|flag| !flag);
-                another.into_iter().for_each(|another| flag.set(client, another));
+                if let Some(another) = flag.of(&client.as_client()).map(|flag| !flag) {
+                    flag.set(client, another);
+                }
             }),
             ClientField::Text(_) | ClientField::Host(_) | ClientField::Port(_) | ClientField::Flag(_) => return None,
         };

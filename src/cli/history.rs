@@ -28,22 +28,22 @@ const POLICY: &str = "rules.yaml";
 pub struct Args {
     /// What to show
     #[command(subcommand)]
-    pub what: What,
+    pub what: HistoryCommand,
 }
 
 /// What to show.
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub enum HistoryCommand {
     /// The connections that last
-    Online(Filter),
+    Online(HistoryFilter),
     /// One row a clientid: is it online, since when is it known, why did it go last
-    Clients(Filter),
+    Clients(HistoryFilter),
     /// Connections, ended ones too
-    Connections(Filter),
+    Connections(HistoryFilter),
     /// Logins, publishes and subscriptions that the policy refused, or would have
-    Denials(Filter),
+    Denials(HistoryFilter),
     /// Whom `lockout` and `flapping` keep out for a while, or would
-    Bans(Bans),
+    Bans(BansArgs),
     /// Lets in again whom `lockout` or `flapping` keeps out
     Lift(lift::Lift),
     /// Settles the connections that are unsure by the broker's own list of its clients
@@ -56,24 +56,24 @@ pub enum What {
 
 /// What is done, and not shown.
 #[derive(Debug)]
-enum Change<'a> {
+enum HistoryChange<'a> {
     Lift(&'a lift::Lift),
     Resync(&'a resync::Resync),
 }
 
 /// Which bans.
 #[derive(Debug, clap::Args)]
-pub struct Bans {
+pub struct BansArgs {
     /// Those that are over or lifted, too
     #[arg(long)]
     pub all: bool,
     #[command(flatten)]
-    filter: Filter,
+    filter: HistoryFilter,
 }
 
 /// Which rows, and how they are printed.
 #[derive(Debug, clap::Args)]
-pub struct Filter {
+pub struct HistoryFilter {
     /// The database
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     pub database: Option<PathBuf>,
@@ -102,8 +102,8 @@ pub struct Filter {
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub limit: u32,
     /// Times are UTC in a table, and Unix milliseconds in json and csv
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = HistoryFormat::Table)]
+    pub format: HistoryFormat,
 }
 
 fn parse_host(text: &str) -> Result<HostFilter, String> {
@@ -112,7 +112,7 @@ fn parse_host(text: &str) -> Result<HostFilter, String> {
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum HistoryFormat {
     /// Aligned columns for people
     Table,
     /// An array of objects
@@ -125,12 +125,12 @@ pub enum Format {
 pub fn run(args: &Args) -> ExitCode {
     let (report, filter) = match args.what.report() {
         Ok(shown) => shown,
-        Err(Change::Lift(lift)) => return lift::run(lift),
-        Err(Change::Resync(resync)) => return resync::run(resync),
+        Err(HistoryChange::Lift(lift)) => return lift::run(lift),
+        Err(HistoryChange::Resync(resync)) => return resync::run(resync),
     };
     match show(report, filter, &mut stdout()) {
-        Ok(Shown::All) => ExitCode::SUCCESS,
-        Ok(Shown::Limited) => {
+        Ok(RowsShown::All) => ExitCode::SUCCESS,
+        Ok(RowsShown::Limited) => {
             let _ = writeln!(
                 io::stderr(),
                 "exhook-policy: only the newest {} rows are shown; --limit 0 shows all",
@@ -145,14 +145,14 @@ pub fn run(args: &Args) -> ExitCode {
     }
 }
 
-enum Shown {
+enum RowsShown {
     All,
     Limited,
 }
 
 /// What a report shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Report {
+enum HistoryReport {
     Online,
     Clients,
     Connections,
@@ -161,23 +161,23 @@ enum Report {
     AllBans,
 }
 
-impl What {
+impl HistoryCommand {
     /// What is shown; what is done, where it is that.
-    fn report(&self) -> Result<(Report, &Filter), Change<'_>> {
+    fn report(&self) -> Result<(HistoryReport, &HistoryFilter), HistoryChange<'_>> {
         Ok(match self {
-            What::Online(filter) => (Report::Online, filter),
-            What::Clients(filter) => (Report::Clients, filter),
-            What::Connections(filter) => (Report::Connections, filter),
-            What::Denials(filter) => (Report::Denials, filter),
-            What::Bans(Bans { all: true, filter }) => (Report::AllBans, filter),
-            What::Bans(Bans { all: false, filter }) => (Report::Bans, filter),
-            What::Lift(lift) => return Err(Change::Lift(lift)),
-            What::Resync(resync) => return Err(Change::Resync(resync)),
+            HistoryCommand::Online(filter) => (HistoryReport::Online, filter),
+            HistoryCommand::Clients(filter) => (HistoryReport::Clients, filter),
+            HistoryCommand::Connections(filter) => (HistoryReport::Connections, filter),
+            HistoryCommand::Denials(filter) => (HistoryReport::Denials, filter),
+            HistoryCommand::Bans(BansArgs { all: true, filter }) => (HistoryReport::AllBans, filter),
+            HistoryCommand::Bans(BansArgs { all: false, filter }) => (HistoryReport::Bans, filter),
+            HistoryCommand::Lift(lift) => return Err(HistoryChange::Lift(lift)),
+            HistoryCommand::Resync(resync) => return Err(HistoryChange::Resync(resync)),
         })
     }
 }
 
-impl Filter {
+impl HistoryFilter {
     /// The rows that are asked for, and one more, which shows that there are more.
     fn rows(&self) -> RowFilter {
         RowFilter {
@@ -192,8 +192,8 @@ impl Filter {
     }
 }
 
-fn show(report: Report, filter: &Filter, out: &mut impl Write) -> Result<Shown, String> {
-    let has_networks = matches!(report, Report::Bans | Report::AllBans);
+fn show(report: HistoryReport, filter: &HistoryFilter, out: &mut impl Write) -> Result<RowsShown, String> {
+    let has_networks = matches!(report, HistoryReport::Bans | HistoryReport::AllBans);
     if let (Some(HostFilter::Network(network)), false) = (filter.peerhost, has_networks) {
         return Err(format!("--peerhost {network}: only `history bans` knows networks; name an address"));
     }
@@ -202,8 +202,8 @@ fn show(report: Report, filter: &Filter, out: &mut impl Write) -> Result<Shown, 
     let reader = HistoryReader::open(&path).map_err(|text| unreadable(&text))?;
     match print(report, filter, &reader, out) {
         Ok(shown) => Ok(shown),
-        Err(Failure::Read(error)) => Err(unreadable(&error)),
-        Err(Failure::Output(error)) => Err(format!("cannot write: {error}")),
+        Err(HistoryFailure::Read(error)) => Err(unreadable(&error)),
+        Err(HistoryFailure::Output(error)) => Err(format!("cannot write: {error}")),
     }
 }
 
@@ -229,53 +229,62 @@ fn database_of(path: &Path) -> Result<PathBuf, String> {
     }
 }
 
-enum Failure {
+enum HistoryFailure {
     Read(ReadError),
     Output(io::Error),
 }
 
-impl From<ReadError> for Failure {
+impl From<ReadError> for HistoryFailure {
     fn from(error: ReadError) -> Self {
-        Failure::Read(error)
+        HistoryFailure::Read(error)
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for HistoryFailure {
     fn from(error: io::Error) -> Self {
-        Failure::Output(error)
+        HistoryFailure::Output(error)
     }
 }
 
-impl From<csv::Error> for Failure {
+impl From<csv::Error> for HistoryFailure {
     fn from(error: csv::Error) -> Self {
-        Failure::Output(error.into())
+        HistoryFailure::Output(error.into())
     }
 }
 
-fn print(report: Report, filter: &Filter, reader: &HistoryReader, out: &mut impl Write) -> Result<Shown, Failure> {
+fn print(
+    report: HistoryReport,
+    filter: &HistoryFilter,
+    reader: &HistoryReader,
+    out: &mut impl Write,
+) -> Result<RowsShown, HistoryFailure> {
     let rows = filter.rows();
     match report {
-        Report::Online => print_rows(reader.online(&rows)?, filter, out),
-        Report::Clients => print_rows(reader.clients(&rows)?, filter, out),
-        Report::Connections => print_rows(reader.connections(&rows)?, filter, out),
-        Report::Denials => print_rows(reader.denials(&rows)?, filter, out),
-        Report::Bans => print_rows(reader.bans(false, &rows)?, filter, out),
-        Report::AllBans => print_rows(reader.bans(true, &rows)?, filter, out),
+        HistoryReport::Online => print_rows(reader.online(&rows)?, filter, out),
+        HistoryReport::Clients => print_rows(reader.clients(&rows)?, filter, out),
+        HistoryReport::Connections => print_rows(reader.connections(&rows)?, filter, out),
+        HistoryReport::Denials => print_rows(reader.denials(&rows)?, filter, out),
+        HistoryReport::Bans => print_rows(reader.bans(false, &rows)?, filter, out),
+        HistoryReport::AllBans => print_rows(reader.bans(true, &rows)?, filter, out),
     }
 }
 
-fn print_rows<R: ShownRow>(mut query: Query<'_, R>, filter: &Filter, out: &mut impl Write) -> Result<Shown, Failure> {
+fn print_rows<R: ShownRow>(
+    mut query: Query<'_, R>,
+    filter: &HistoryFilter,
+    out: &mut impl Write,
+) -> Result<RowsShown, HistoryFailure> {
     let mut printer = Printer::start(filter.format, R::COLUMNS, out)?;
     for (row, before) in query.rows().zip(0_u64..) {
         let row = row?;
         if filter.limit > 0 && before >= u64::from(filter.limit) {
             printer.finish()?;
-            return Ok(Shown::Limited);
+            return Ok(RowsShown::Limited);
         }
         printer.row(row.values())?;
     }
     printer.finish()?;
-    Ok(Shown::All)
+    Ok(RowsShown::All)
 }
 
 /// Unix milliseconds of a point in time, or of so long ago.

@@ -21,7 +21,7 @@ use crate::doctor::{AnsweredShare, Decides, Url, call_timeout};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Transport, Version};
 use exhook_policy_core::policy::model::Model;
-use exhook_policy_runtime::files::atomic::{copy_program, make_folder_for_everyone};
+use exhook_policy_runtime::files::for_everyone::{copy_program, make_folder_for_everyone};
 use exhook_policy_runtime::files::input;
 use exhook_policy_runtime::files::policies;
 

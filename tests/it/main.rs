@@ -27,6 +27,7 @@ mod hostile_policies;
 mod install;
 mod limits;
 mod live;
+mod names;
 mod password;
 mod policies;
 mod schema_check;

@@ -164,7 +164,7 @@ fn files_below(folder: &str) -> Vec<(String, String)> {
 }
 
 /// The code of a file: without comments, and without tests, which stand at the end or in a file of their own.
-fn code(name: &str, text: &str) -> String {
+pub(crate) fn code(name: &str, text: &str) -> String {
     if is_test(name) {
         return String::new();
     }
@@ -178,7 +178,7 @@ fn is_test(name: &str) -> bool {
 }
 
 /// The files of all crates, without what they share for their tests.
-fn sources() -> Vec<(String, String)> {
+pub(crate) fn sources() -> Vec<(String, String)> {
     let mut sources = Vec::new();
     for (folder, _) in EDGES {
         let files = files_below(folder);

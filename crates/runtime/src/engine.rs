@@ -45,7 +45,7 @@ use crate::files::stamp::Stamp;
 use crate::history::{Recorder, Serves};
 use crate::log::Log;
 use crate::metrics::Meter;
-use crate::state::status::Fault;
+use crate::state::status::PolicyFault;
 use crate::state::trusted::Unusable;
 use crate::state::{Folder, brokers, last_good};
 use exhook_policy_core::answer_sink::{Sink, Token};
@@ -66,11 +66,11 @@ const LARGEST_COPY: u64 = 64 << 20;
 
 /// The policy of a file at work, whatever becomes of the file. Dropped, it stops to watch it.
 pub struct Engine {
-    shared: Arc<Shared>,
+    shared: Arc<EngineShared>,
 }
 
 /// What the thread that watches the file has too.
-struct Shared {
+struct EngineShared {
     around: Surroundings,
     folder: Folder,
     /// The policy in force; without one everything is denied.
@@ -157,7 +157,7 @@ impl Engine {
         let around =
             Surroundings { file, recorder, outlet: Arc::new(Outlet::new(sink)), limits, lobby: Arc::default(), log };
         let stamp = Stamp::at(&around.file);
-        let fault_of = |hash, text| Fault { hash, at: now_ms(), text };
+        let fault_of = |hash, text| PolicyFault { hash, at: now_ms(), text };
         let (known, loaded) = match reload::read(&around.file) {
             Ok(text) => match reload::compile(&around.file, &text.bytes) {
                 Ok(compiled) => (stamp, Ok((compiled, text))),
@@ -177,7 +177,7 @@ impl Engine {
             Core::start(policy, hash, &around, None, patience)
         });
         let brokers = registered(&around, &state);
-        let shared = Shared {
+        let shared = EngineShared {
             around,
             folder: state,
             core: ArcSwapOption::from(core),
@@ -202,7 +202,7 @@ impl Engine {
 }
 
 /// The copy of the last good policy, where one was kept that can be trusted.
-fn recall(around: &Surroundings, folder: &Folder, fault: &Fault) -> Option<((Policy, String), String)> {
+fn recall(around: &Surroundings, folder: &Folder, fault: &PolicyFault) -> Option<((Policy, String), String)> {
     let Surroundings { file, log, .. } = around;
     let bytes = match last_good::recall(folder, file, LARGEST_COPY) {
         Ok(bytes) => bytes,

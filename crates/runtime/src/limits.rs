@@ -29,15 +29,15 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::clock::Moment;
-use bans::{Bans, Held};
-use counts::{Counts, Room};
+use bans::{BanTable, HeldBan};
+use counts::{LimitCounts, Room};
 use exhook_policy_core::decision::{Decision, FLAPPING, LOCKOUT, Mode, Verdict};
 use exhook_policy_core::event::Client;
 use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::{Counted, LimitDef, Limits as Defs};
 use exhook_policy_core::policy::show_duration;
 use exhook_policy_core::policy::who::Holds;
-pub use key::{Key, Peer};
+pub use key::{LimitKey, Peer};
 pub use tries::Number;
 use tries::Tries;
 
@@ -50,7 +50,7 @@ const BANS: usize = 100_000;
 const WAITING: usize = 65_536;
 
 /// Stands for a name. It is made with keys of this process, so that no client can look for two names of one digest.
-type Digest = [u64; 2];
+type NameDigest = [u64; 2];
 
 /// The limits that a policy may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,7 +99,7 @@ pub struct Ban {
     /// Whether it is carried out. Where it is not, it refuses nobody after the policy has left audit mode.
     pub mode: Mode,
     /// Whom.
-    pub key: Key<Box<str>>,
+    pub key: LimitKey<Box<str>>,
     /// When it began, Unix milliseconds.
     pub since: i64,
     /// When it ends, Unix milliseconds.
@@ -115,7 +115,7 @@ impl fmt::Display for Ban {
         };
         write!(f, "{} {word}", self.why.as_str())?;
         // The names are short already.
-        let Key { clientid, username, peerhost } = self.key.as_ref();
+        let LimitKey { clientid, username, peerhost } = self.key.as_ref();
         if let Some((clientid, cluster)) = clientid {
             write!(f, " clientid {clientid:?}")?;
             if !cluster.is_empty() {
@@ -134,20 +134,20 @@ impl fmt::Display for Ban {
 
 /// A table is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
+pub enum LimitFull {
     /// So many names were forgotten before their time, since others came.
     Counts(u64),
     /// So many were not kept out, since as many as there is place for are.
     Bans(u64),
 }
 
-impl fmt::Display for Full {
+impl fmt::Display for LimitFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Full::Counts(count) => {
+            LimitFull::Counts(count) => {
                 write!(f, "too many names to count at once: so far {count} were forgotten before their time")
             }
-            Full::Bans(count) => {
+            LimitFull::Bans(count) => {
                 write!(f, "{BANS} are kept out, and no more can be: so far {count} were let go on")
             }
         }
@@ -162,7 +162,7 @@ pub struct Outcome {
     /// Bans that begin with it, and refuse those that come after it.
     pub begun: Vec<Ban>,
     /// Worth a line: said the first time, and then whenever there are ten times as many.
-    pub full: Option<(Why, Full)>,
+    pub full: Option<(Why, LimitFull)>,
     /// When the login gets its answer.
     pub turn: Turn,
     /// Answers to other logins may be ready, see [`Limits::ready`].
@@ -199,7 +199,7 @@ pub struct Login<'a> {
 
 /// The counts, and who is kept out. Shared by all that decide.
 pub struct Limits {
-    state: Mutex<State>,
+    state: Mutex<LimitsState>,
     digests: [RandomState; 2],
     room: Room,
     bans: usize,
@@ -208,10 +208,10 @@ pub struct Limits {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LimitsState {
     /// Clocks are read before the lock is had.
     now: u64,
-    tables: [[Table; COMBINATIONS]; 2],
+    tables: [[LimitTable; COMBINATIONS]; 2],
     tries: Tries,
 }
 
@@ -223,15 +223,15 @@ const COMBINATIONS: usize = 8;
 
 /// One kind of limit, and one entry of `by`.
 #[derive(Debug, Default)]
-struct Table {
-    counts: Counts,
-    bans: Bans,
+struct LimitTable {
+    counts: LimitCounts,
+    bans: BanTable,
     given_up: u64,
     let_go: u64,
 }
 
 /// A client under one limit, by each entry of `by`.
-type Subjects<'a> = SmallVec<[(Key<&'a str>, Digest); 4]>;
+type Subjects<'a> = SmallVec<[(LimitKey<&'a str>, NameDigest); 4]>;
 
 impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -316,8 +316,8 @@ impl Limits {
     /// are lifted.
     /// Returns how many there is no place for.
     pub fn take_up(&self, stored: &[Ban], now: Moment) -> usize {
-        let digests: Vec<(Digest, &Ban)> = stored.iter().map(|ban| (self.digest_of(ban), ban)).collect();
-        let there: HashSet<Digest> = digests.iter().map(|(digest, _)| *digest).collect();
+        let digests: Vec<(NameDigest, &Ban)> = stored.iter().map(|ban| (self.digest_of(ban), ban)).collect();
+        let there: HashSet<NameDigest> = digests.iter().map(|(digest, _)| *digest).collect();
         let mut no_place = 0;
         // Some at a time: logins want the lock.
         for some in digests.chunks(AT_ONCE) {
@@ -325,7 +325,8 @@ impl Limits {
             let steady = state.now;
             for (digest, ban) in some {
                 let table = state.table(ban.why, ban.key.counted());
-                let held = Held { ends: steady.saturating_add(ban.left(now.unix)), until: ban.until, is_stored: true };
+                let held =
+                    HeldBan { ends: steady.saturating_add(ban.left(now.unix)), until: ban.until, is_stored: true };
                 let added = table.bans.add(*digest, held, steady, self.bans);
                 no_place += usize::from(!added);
             }
@@ -350,7 +351,7 @@ impl Limits {
 
     /// Takes note that these stand in the database now.
     pub fn stored(&self, bans: &[Ban], now: Moment) {
-        let digests: Vec<(Digest, &Ban)> = bans.iter().map(|ban| (self.digest_of(ban), ban)).collect();
+        let digests: Vec<(NameDigest, &Ban)> = bans.iter().map(|ban| (self.digest_of(ban), ban)).collect();
         let mut state = self.state(now);
         for (digest, ban) in digests {
             state.table(ban.why, ban.key.counted()).bans.stored(&digest);
@@ -366,7 +367,7 @@ impl Limits {
         })
     }
 
-    fn state(&self, now: Moment) -> MutexGuard<'_, State> {
+    fn state(&self, now: Moment) -> MutexGuard<'_, LimitsState> {
         // Every change leaves the state whole, so a panic elsewhere does not spoil it.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.now = state.now.max(now.steady);
@@ -380,26 +381,26 @@ impl Limits {
         if exempt == Holds::Yes {
             return Subjects::new();
         }
-        let keys = def.by.iter().filter_map(|counted| Key::of(*counted, login.client));
+        let keys = def.by.iter().filter_map(|counted| LimitKey::of(*counted, login.client));
         keys.map(|key| (key.clone(), self.digest_of_client(login.mode, &key))).collect()
     }
 
-    fn digest_of(&self, ban: &Ban) -> Digest {
+    fn digest_of(&self, ban: &Ban) -> NameDigest {
         self.digest(ban.mode, &ban.key.as_ref())
     }
 
-    fn digest(&self, mode: Mode, key: &Key<&str>) -> Digest {
+    fn digest(&self, mode: Mode, key: &LimitKey<&str>) -> NameDigest {
         self.digests.each_ref().map(|keys| keys.hash_one((mode == Mode::Audit, key)))
     }
 
     /// The client is known by what stands of it in the database, where long names are cut.
-    fn digest_of_client(&self, mode: Mode, key: &Key<&str>) -> Digest {
+    fn digest_of_client(&self, mode: Mode, key: &LimitKey<&str>) -> NameDigest {
         if key.is_short() { self.digest(mode, key) } else { self.digest(mode, &key.to_owned().as_ref()) }
     }
 
     fn count(
         &self,
-        state: &mut State,
+        state: &mut LimitsState,
         login: Login<'_>,
         why: Why,
         subjects: &Subjects<'_>,
@@ -416,29 +417,29 @@ impl Limits {
                 let before = table.given_up;
                 table.given_up += seen.given_up;
                 if is_worth_a_line(before, table.given_up) {
-                    outcome.full = Some((why, Full::Counts(table.given_up)));
+                    outcome.full = Some((why, LimitFull::Counts(table.given_up)));
                 }
             }
             if !seen.too_often {
                 continue;
             }
             let until = now.unix.saturating_add_unsigned(ban);
-            let held = Held { ends: steady.saturating_add(ban), until, is_stored: false };
+            let held = HeldBan { ends: steady.saturating_add(ban), until, is_stored: false };
             if table.bans.add(*digest, held, steady, self.bans) {
                 outcome.begun.push(Ban { why, mode: login.mode, key: key.to_owned(), since: now.unix, until });
             } else {
                 table.let_go += 1;
                 if is_worth_a_line(table.let_go - 1, table.let_go) {
-                    outcome.full = Some((why, Full::Bans(table.let_go)));
+                    outcome.full = Some((why, LimitFull::Bans(table.let_go)));
                 }
             }
         }
     }
 }
 
-impl State {
+impl LimitsState {
     #[expect(clippy::indexing_slicing, reason = "the numbers of a kind and of a combination are within the tables")]
-    fn table(&mut self, why: Why, counted: Counted) -> &mut Table {
+    fn table(&mut self, why: Why, counted: Counted) -> &mut LimitTable {
         let combination =
             usize::from(counted.clientid) | usize::from(counted.username) << 1 | usize::from(counted.peerhost) << 2;
         &mut self.tables[why as usize][combination]
@@ -448,7 +449,7 @@ impl State {
         subjects.iter().any(|(key, digest)| self.is_banned(why, key.counted(), digest))
     }
 
-    fn is_banned(&mut self, why: Why, counted: Counted, digest: &Digest) -> bool {
+    fn is_banned(&mut self, why: Why, counted: Counted, digest: &NameDigest) -> bool {
         let now = self.now;
         self.table(why, counted).bans.holds(digest, now)
     }

@@ -27,14 +27,14 @@ const NOT_NOW: Duration = Duration::from_millis(10);
 /// A handle to the log. Clones write to the same queue.
 #[derive(Clone)]
 pub struct Log {
-    queue: SyncSender<Message>,
+    queue: SyncSender<LogMessage>,
     /// Not said yet.
     dropped: Arc<AtomicU64>,
     /// Altogether.
     lost: Arc<AtomicU64>,
 }
 
-enum Message {
+enum LogMessage {
     Line(String),
     Flush(SyncSender<()>),
 }
@@ -59,7 +59,7 @@ impl Log {
     /// than 16 KiB is cut.
     pub fn line(&self, text: fmt::Arguments<'_>) {
         let line = one_line(text);
-        match self.queue.try_send(Message::Line(line)) {
+        match self.queue.try_send(LogMessage::Line(line)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -84,7 +84,7 @@ impl Log {
     pub fn flush(&self, patience: Duration) {
         let end = Instant::now() + patience;
         let (done, written) = mpsc::sync_channel(1);
-        let mut request = Message::Flush(done);
+        let mut request = LogMessage::Flush(done);
         while let Err(TrySendError::Full(back)) = self.queue.try_send(request) {
             if Instant::now() >= end {
                 return;
@@ -102,7 +102,7 @@ impl fmt::Debug for Log {
     }
 }
 
-fn write_lines(mut out: impl Write, lines: &mpsc::Receiver<Message>, dropped: &AtomicU64) {
+fn write_lines(mut out: impl Write, lines: &mpsc::Receiver<LogMessage>, dropped: &AtomicU64) {
     let mut said = Instant::now();
     let mut rested = true;
     loop {
@@ -123,13 +123,13 @@ fn write_lines(mut out: impl Write, lines: &mpsc::Receiver<Message>, dropped: &A
         };
         rested = false;
         match message {
-            Message::Line(line) => {
+            LogMessage::Line(line) => {
                 if write_whole(&mut out, line.as_bytes()).is_err() {
                     // A console that is gone: there is nowhere to say so.
                     dropped.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            Message::Flush(done) => {
+            LogMessage::Flush(done) => {
                 say_dropped(&mut out, dropped);
                 let _ = out.flush();
                 let _ = done.try_send(());
@@ -168,7 +168,7 @@ fn write_whole(out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
 }
 
 fn one_line(text: fmt::Arguments<'_>) -> String {
-    let mut line = Line(String::with_capacity(128));
+    let mut line = LogLine(String::with_capacity(128));
     line.0.push_str("exhook-policy: ");
     if fmt::write(&mut line, text).is_err() {
         line.0.push_str(" ... and more");
@@ -178,9 +178,9 @@ fn one_line(text: fmt::Arguments<'_>) -> String {
 }
 
 /// Escapes control characters, and takes no more than a line may hold.
-struct Line(String);
+struct LogLine(String);
 
-impl fmt::Write for Line {
+impl fmt::Write for LogLine {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for c in text.chars() {
             if self.0.len() >= LONGEST {

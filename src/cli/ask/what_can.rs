@@ -90,10 +90,22 @@ impl ClientArgs {
     /// Sets the fields that are given.
     pub(super) fn put_into(&self, client: &mut OwnedClient) {
         let KnownClient { texts, hosts, ports, flags, at: _ } = self.known();
-        texts.into_each().for_each(|(field, given)| given.into_iter().for_each(|text| field.set(client, text)));
-        hosts.into_each().for_each(|(field, given)| given.into_iter().for_each(|host| field.set(client, host)));
-        ports.into_each().for_each(|(field, given)| given.into_iter().for_each(|port| field.set(client, port)));
-        flags.into_each().for_each(|(field, given)| given.into_iter().for_each(|flag| field.set(client, flag)));
+        texts
+            .into_each()
+            .filter_map(|(field, given)| Some((field, given?)))
+            .for_each(|(field, text)| field.set(client, text));
+        hosts
+            .into_each()
+            .filter_map(|(field, given)| Some((field, given?)))
+            .for_each(|(field, host)| field.set(client, host));
+        ports
+            .into_each()
+            .filter_map(|(field, given)| Some((field, given?)))
+            .for_each(|(field, port)| field.set(client, port));
+        flags
+            .into_each()
+            .filter_map(|(field, given)| Some((field, given?)))
+            .for_each(|(field, flag)| field.set(client, flag));
     }
 
     pub(super) fn known(&self) -> KnownClient<'_> {

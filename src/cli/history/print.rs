@@ -5,7 +5,7 @@ use std::io::Write;
 use jiff::Timestamp;
 
 use super::columns::Column;
-use super::{Failure, Format};
+use super::{HistoryFailure, HistoryFormat};
 use exhook_policy_runtime::history::read::StoredValue;
 
 /// Writes rows, in the way that was asked for.
@@ -16,15 +16,21 @@ pub(super) enum Printer<'a, W: Write> {
 }
 
 impl<'a, W: Write> Printer<'a, W> {
-    pub(super) fn start(format: Format, columns: &'static [Column], out: &'a mut W) -> Result<Self, Failure> {
+    pub(super) fn start(
+        format: HistoryFormat,
+        columns: &'static [Column],
+        out: &'a mut W,
+    ) -> Result<Self, HistoryFailure> {
         let names = columns.iter().map(|column| column.name);
         Ok(match format {
-            Format::Table => Printer::Table { columns, cells: vec![names.map(str::to_uppercase).collect()], out },
-            Format::Json => {
+            HistoryFormat::Table => {
+                Printer::Table { columns, cells: vec![names.map(str::to_uppercase).collect()], out }
+            }
+            HistoryFormat::Json => {
                 out.write_all(b"[")?;
                 Printer::Json { columns, first: true, out }
             }
-            Format::Csv => {
+            HistoryFormat::Csv => {
                 let mut out = Box::new(csv::Writer::from_writer(out));
                 out.write_record(names)?;
                 Printer::Csv { out }
@@ -33,7 +39,7 @@ impl<'a, W: Write> Printer<'a, W> {
     }
 
     /// `values`: one for each column.
-    pub(super) fn row(&mut self, values: Vec<StoredValue>) -> Result<(), Failure> {
+    pub(super) fn row(&mut self, values: Vec<StoredValue>) -> Result<(), HistoryFailure> {
         match self {
             Printer::Table { columns, cells, .. } => {
                 cells.push(columns.iter().zip(values).map(|(column, value)| cell(value, column.is_time)).collect());
@@ -51,7 +57,7 @@ impl<'a, W: Write> Printer<'a, W> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    pub(super) fn finish(self) -> Result<(), HistoryFailure> {
         match self {
             Printer::Table { columns, cells, out } => {
                 let widths: Vec<usize> = (0..columns.len())

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::{database, parse_time};
 use exhook_policy_runtime::files::input;
-use exhook_policy_runtime::history::resync::{Form, List, Outcome, Scope, open, resync};
+use exhook_policy_runtime::history::resync::{Form, List, ResyncOutcome, Scope, open, resync};
 
 /// The most bytes of a list: `emqx_ctl` takes some 350 for a client, and the REST API 1,500.
 const LARGEST: u64 = 512 << 20;
@@ -94,7 +94,7 @@ pub(super) fn run(args: &Resync) -> ExitCode {
 }
 
 /// What came of it, how many clients were in the list, and when it was taken.
-fn settle(args: &Resync) -> Result<(Outcome, usize, i64), String> {
+fn settle(args: &Resync) -> Result<(ResyncOutcome, usize, i64), String> {
     // Before the list is read, which may still be on its way.
     let now = Timestamp::now().as_millisecond();
     if args.as_of.is_some_and(|as_of| as_of > now) {
@@ -139,8 +139,8 @@ fn written(input: &File) -> io::Result<Option<i64>> {
     Ok(Some(written.as_millisecond()))
 }
 
-fn told(outcome: &Outcome, listed: usize, as_of: i64, dry_run: bool) -> String {
-    let Outcome { nodes, there, gone, later, early, unclear, elsewhere, unknown } = outcome;
+fn told(outcome: &ResyncOutcome, listed: usize, as_of: i64, dry_run: bool) -> String {
+    let ResyncOutcome { nodes, there, gone, later, early, unclear, elsewhere, unknown } = outcome;
     let taken = Timestamp::from_millisecond(as_of)
         .map_or_else(|_| as_of.to_string(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let of = if nodes.is_empty() {

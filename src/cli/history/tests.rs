@@ -125,7 +125,7 @@ fn a_long_name_is_found_in_both_its_forms() {
     for by in ["clientid", "username"] {
         let found = |asked: &str| {
             let mut args = args_of("connections --format csv", &path);
-            let What::Connections(filter) = &mut args.what else { panic!("it is another report") };
+            let HistoryCommand::Connections(filter) = &mut args.what else { panic!("it is another report") };
             *(if by == "clientid" { &mut filter.clientid } else { &mut filter.username }) = Some(asked.to_owned());
             let (report, filter) = args.what.report().unwrap();
             let mut out = Vec::new();
@@ -292,7 +292,7 @@ fn only_from_an_address() {
 fn lift(line: &str, expected: usize) -> String {
     let (_dir, path) = sample();
     let args = args_of(line, &path);
-    let Err(Change::Lift(lift)) = args.what.report() else { panic!("{line}") };
+    let Err(HistoryChange::Lift(lift)) = args.what.report() else { panic!("{line}") };
     assert_eq!(lift::lift(lift), Ok(expected), "{line}");
     assert_eq!(lift::lift(lift), Ok(0), "{line}");
     let args = args_of("bans --format csv", &path);
@@ -343,7 +343,7 @@ fn an_older_file_has_no_bans() {
     let older = "it has no bans yet; the driver or server brings it up to date when it opens it";
     assert_eq!(text, format!("cannot read {}: {older}", path.display()));
     let args = args_of("lift --all", &path);
-    let Err(Change::Lift(lift)) = args.what.report() else { panic!("it shows something") };
+    let Err(HistoryChange::Lift(lift)) = args.what.report() else { panic!("it shows something") };
     let older = "it is of an older version; the driver or server brings it up to date when it opens it";
     assert_eq!(lift::lift(lift), Err(format!("cannot write {}: {older}", path.display())));
 }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::ptr;
 
-use super::Policy;
 use super::model::{ClientField, Condition, Who};
+use super::{Policy, PolicyRules};
 use crate::emqx::{Fact, Has, Version};
 use crate::event::Extra;
 
@@ -44,10 +44,10 @@ pub struct Asked {
 
 impl Asked {
     /// By any rule of these policies.
-    pub fn by(policies: &[&Policy]) -> Self {
+    pub fn by<P: AsRef<PolicyRules>>(policies: &[P]) -> Self {
         let mut asked = Asked::default();
         let mut seen = HashSet::new();
-        for policy in policies {
+        for policy in policies.iter().map(AsRef::as_ref) {
             policy.auth_rules().iter().for_each(|rule| asked.add(&rule.who, &mut seen));
             policy.acl_rules().iter().for_each(|rule| asked.add(&rule.who, &mut seen));
         }

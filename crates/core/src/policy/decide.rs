@@ -6,46 +6,29 @@
 //! it cannot be told whether a rule matches, because a list could not be read or the broker does not
 //! tell a field, the answer is [`Decision::ERROR`], whatever the rule would have said.
 
-use std::time::Duration;
-
-use super::brokers::Brokers;
 use super::candidates::{Index, Places, TopicRules};
 use super::costs::Costs;
 use super::lists::Lists;
-use super::model::{
-    AclRule, AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, Limits, ListDef, LogLines, MetricsDef, Model,
-    PasswordDef, PasswordId, Section, Who,
-};
+use super::model::{AclRule, AuthRule, Limits, ListDef, ModelRules, PasswordDef, PasswordId, Section, Who};
 use super::when::Zone;
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict, Weight};
 use crate::event::{Action, Client, Event};
-use crate::hook::Hook;
 use crate::text::{Identity, Work};
 use crate::topic::index::Frontier;
 use crate::topic::{Pattern, Patterns, Request};
 
-/// A policy, ready to decide.
+/// What decides: the rules of a policy, and what they name. It knows no setting of the program.
 #[derive(Debug)]
-pub struct Policy {
-    mode: Mode,
-    brokers: Brokers,
-    deadline: Duration,
-    if_invalid: IfInvalid,
+pub struct PolicyRules {
     lists: Vec<ListDef>,
     passwords: Vec<PasswordDef>,
     auth: Option<Auth>,
     limits: Limits,
     acl: Option<Acl>,
-    log: LogLines,
-    history: Option<HistoryDef>,
-    capture: Option<CaptureDef>,
-    metrics: Option<MetricsDef>,
     /// The zone of the first rule that says when it matches.
     zone: Option<Zone>,
     costs: Costs,
-    /// The same with the rules in audit mode carried out, where there are any.
-    trial: Option<Box<Policy>>,
 }
 
 /// What a policy says of a login before anyone has looked at the password.
@@ -53,8 +36,8 @@ pub struct Policy {
 pub enum Login<'p> {
     /// It is decided, whatever the password.
     Decided(Decision<'p>),
-    /// It hangs on the password. Where the source knows the user, [`Policy::password_checked`] has the
-    /// decision; where it does not, the rule does not match, and [`Policy::login_after`] goes on; where
+    /// It hangs on the password. Where the source knows the user, [`PolicyRules::password_checked`] has the
+    /// decision; where it does not, the rule does not match, and [`PolicyRules::login_after`] goes on; where
     /// the source cannot be read, the decision is [`Decision::ERROR`].
     Password {
         /// The rule that asks for it, by its place among the rules of `auth`, from 0.
@@ -85,7 +68,7 @@ pub struct TopicRule {
     pub verdict: Verdict,
     /// Whom it is about, cheap conditions first.
     pub who: Who,
-    /// Whether it is carried out, or only tried: then it stands in a [`trial`](Policy::trial) alone.
+    /// Whether it is carried out, or only tried: then it stands in a [`trial`](super::Policy::trial) alone.
     pub mode: Mode,
     /// The line of the rule in the file, from 1.
     pub line: usize,
@@ -102,33 +85,10 @@ struct Topics {
     written: Vec<Pattern>,
 }
 
-impl Policy {
-    /// Makes a validated policy ready. Rules in audit mode stand in its [`trial`](Policy::trial) alone.
-    pub fn compile(model: Model) -> Self {
-        if model.tries() {
-            let trial = Box::new(Policy::of_all(model.clone()));
-            return Policy { trial: Some(trial), ..Policy::of_all(model.enforced()) };
-        }
-        Policy::of_all(model)
-    }
-
+impl PolicyRules {
     /// Every rule is carried out.
-    fn of_all(model: Model) -> Self {
-        let Model {
-            mode,
-            brokers,
-            deadline,
-            if_invalid,
-            lists,
-            passwords,
-            auth,
-            limits,
-            acl,
-            log,
-            history,
-            capture,
-            metrics,
-        } = model;
+    pub(super) fn of(model: ModelRules) -> Self {
+        let ModelRules { lists, passwords, auth, limits, acl } = model;
         let logins = auth.iter().flat_map(|auth| &auth.rules).map(|rule| &rule.who);
         let topics = acl.iter().flat_map(|acl| &acl.rules).map(|rule| &rule.who);
         let exempt = [&limits.lockout, &limits.flapping].into_iter().flatten().filter_map(|def| def.exempt.as_ref());
@@ -139,73 +99,17 @@ impl Policy {
             &limits,
             acl.as_ref().map_or(&[], |acl| &acl.section.rules),
         );
-        Policy {
-            mode,
-            brokers,
-            deadline,
-            if_invalid,
-            lists,
-            passwords,
-            auth,
-            limits,
-            acl,
-            log,
-            history,
-            capture,
-            metrics,
-            zone,
-            costs,
-            trial: None,
-        }
-    }
-
-    /// What the policy would be with its rules in audit mode carried out; `None` where it has none. What it decides
-    /// otherwise than the policy itself is what these rules would change.
-    pub fn trial(&self) -> Option<&Policy> {
-        self.trial.as_deref()
-    }
-
-    /// The rules about logins that are in audit mode.
-    pub fn tried_logins(&self) -> impl Iterator<Item = &AuthRule> {
-        self.trial().into_iter().flat_map(Policy::auth_rules).filter(|rule| rule.mode == Mode::Audit)
-    }
-
-    /// The rules about topics that are in audit mode.
-    pub fn tried_topics(&self) -> impl Iterator<Item = &TopicRule> {
-        self.trial().into_iter().flat_map(Policy::acl_rules).filter(|rule| rule.mode == Mode::Audit)
-    }
-
-    /// What the trial says of a login, where these password sources have been asked about it; `None` where there is no
-    /// trial, or where it came to need another source. It needs none, since rules in audit mode ask for no password.
-    pub fn would_login(
-        &self,
-        client: &Client<'_>,
-        lists: &Lists,
-        said: &[(PasswordId, Found)],
-    ) -> Option<Decision<'_>> {
-        let mut known = true;
-        let decision = self.trial()?.login(client, lists, |source| {
-            let found = said.iter().find(|(asked, _)| *asked == source);
-            known &= found.is_some();
-            found.map_or(Found::Unreadable, |(_, found)| *found)
-        });
-        known.then_some(decision)
+        PolicyRules { lists, passwords, auth, limits, acl, zone, costs }
     }
 
     /// How long deciding the event can take.
-    pub fn weight(&self, event: &Event<'_>) -> Weight {
-        let trial = self.trial().map(|trial| trial.costs.weight(event));
-        self.costs.weight(event).max(trial.unwrap_or(Weight::Light))
+    pub(super) fn weight(&self, event: &Event<'_>) -> Weight {
+        self.costs.weight(event)
     }
 
-    /// Whether some rule says when it matches, be it in audit mode. Then each question must tell when it is asked.
-    pub fn asks_time(&self) -> bool {
-        self.zone().is_some()
-    }
-
-    /// The zone in which moments are told to people: that of the first rule that says when it matches.
-    pub fn zone(&self) -> Option<&Zone> {
-        self.zone.as_ref().or_else(|| self.trial()?.zone())
+    /// The zone of the first rule that says when it matches.
+    pub(super) fn zone(&self) -> Option<&Zone> {
+        self.zone.as_ref()
     }
 
     /// What the policy says of a login. Without an `auth` section it is the broker's matter.
@@ -335,26 +239,6 @@ impl Policy {
         self.acl.as_ref().map(|acl| acl.section.default)
     }
 
-    /// Which brokers it is for.
-    pub fn brokers(&self) -> &Brokers {
-        &self.brokers
-    }
-
-    /// Whether decisions are carried out.
-    pub fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// Every call is answered within it.
-    pub fn deadline(&self) -> Duration {
-        self.deadline
-    }
-
-    /// What is in force at a start where the policy file does not load.
-    pub fn if_invalid(&self) -> IfInvalid {
-        self.if_invalid
-    }
-
     /// The lists that decisions need, in the order of [`Lists`].
     pub fn lists(&self) -> &[ListDef] {
         &self.lists
@@ -363,33 +247,6 @@ impl Policy {
     /// The password sources, by [`PasswordId`].
     pub fn passwords(&self) -> &[PasswordDef] {
         &self.passwords
-    }
-
-    /// Which lines go to stderr.
-    pub fn log(&self) -> LogLines {
-        self.log
-    }
-
-    /// What is remembered.
-    pub fn history(&self) -> Option<&HistoryDef> {
-        self.history.as_ref()
-    }
-
-    /// Where events are written to be replayed.
-    pub fn capture(&self) -> Option<&CaptureDef> {
-        self.capture.as_ref()
-    }
-
-    /// Where counters and times are to be had.
-    pub fn metrics(&self) -> Option<&MetricsDef> {
-        self.metrics.as_ref()
-    }
-
-    /// The hooks that the policy needs and no more, each once.
-    pub fn hooks(&self) -> Vec<Hook> {
-        let record = self.history.as_ref().map(|history| history.record);
-        let interest = Interest { auth: self.auth.is_some(), acl: self.acl.is_some(), log: self.log, record };
-        Hook::ALL.iter().copied().filter(|hook| interest.needs(*hook)).collect()
     }
 }
 

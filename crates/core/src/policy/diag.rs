@@ -37,6 +37,8 @@ enum Remark {
 
 impl Diagnostic {
     /// A mistake at a place. The message is a sentence without a full stop.
+    // Public for the analysis, which makes diagnostics too.
+    #[doc(hidden)]
     pub fn new(code: Code, span: Span, message: impl Into<String>) -> Self {
         Diagnostic { span: Some(span), ..Diagnostic::unplaced(code, message) }
     }
@@ -48,6 +50,8 @@ impl Diagnostic {
 
     /// Another place that has to do with it, with words beside it.
     #[must_use]
+    // Public for the analysis, which makes diagnostics too.
+    #[doc(hidden)]
     pub fn related(mut self, span: Span, label: impl Into<String>) -> Self {
         self.related.push((span, label.into()));
         self
@@ -55,6 +59,8 @@ impl Diagnostic {
 
     /// What shows it: an example, say.
     #[must_use]
+    // Public for the analysis, which makes diagnostics too.
+    #[doc(hidden)]
     pub fn note(mut self, note: impl Into<String>) -> Self {
         self.remarks.push((Remark::Note, note.into()));
         self
@@ -62,6 +68,8 @@ impl Diagnostic {
 
     /// What to do about it.
     #[must_use]
+    // Public for the analysis, which makes diagnostics too.
+    #[doc(hidden)]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.remarks.push((Remark::Help, help.into()));
         self
@@ -407,6 +415,8 @@ fn boundary(text: &str, offset: usize) -> usize {
 }
 
 /// A piece of the policy's text inside a message: in backticks, on one line and not too long.
+// Public for the analysis, which makes diagnostics too.
+#[doc(hidden)]
 pub fn quote(text: &str) -> String {
     const MOST_CHARS: usize = 60;
     if text.is_empty() {

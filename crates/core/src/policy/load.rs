@@ -77,6 +77,8 @@ impl Loaded {
 }
 
 /// The report on a file that could not be read.
+// Public for what reads files, which reports those that cannot be read as a policy is reported.
+#[doc(hidden)]
 pub fn unreadable(name: &str, error: &dyn Display) -> Report {
     let message = format!("the file cannot be read: {error}");
     only(name, "", Diagnostic::unplaced(Code::UnreadableFile, message))

@@ -3,6 +3,7 @@ mod accepts;
 pub mod brokers;
 mod candidates;
 pub mod codes;
+pub mod compiled;
 mod costs;
 pub mod decide;
 pub(crate) mod declare;
@@ -29,9 +30,14 @@ pub mod who;
 pub(crate) mod yaml;
 
 pub use crate::decision::Found;
+// Public for the program, which reads and writes times as policies do.
+#[doc(hidden)]
 pub use duration::{parse as parse_duration, show as show_duration};
 
-pub use decide::{Login, Policy, TopicRule};
+pub use compiled::{Policy, PolicySettings};
+pub use decide::{Login, PolicyRules, TopicRule};
 pub use format::{Refused, format};
 pub use load::{Loaded, parse, parse_bytes, schema, unreadable};
+// Public for what reads files, which reads no more of them.
+#[doc(hidden)]
 pub use yaml::MAX_BYTES;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::brokers::Brokers;
+use super::compiled::PolicySettings;
 use super::when::When;
 use crate::decision::{FLAPPING, LOCKOUT, Mode, Verdict};
 use crate::hook::{Hook, Kind};
@@ -373,7 +374,40 @@ pub struct Record {
     pub messages: bool,
 }
 
+/// What of a [`Model`] decides.
+#[derive(Debug, Clone)]
+pub(super) struct ModelRules {
+    pub(super) lists: Vec<ListDef>,
+    pub(super) passwords: Vec<PasswordDef>,
+    pub(super) auth: Option<Section<AuthRule>>,
+    pub(super) limits: Limits,
+    pub(super) acl: Option<Section<AclRule>>,
+}
+
 impl Model {
+    /// What decides, and all else.
+    pub(super) fn split(self) -> (ModelRules, PolicySettings) {
+        let Model {
+            mode,
+            brokers,
+            deadline,
+            if_invalid,
+            lists,
+            passwords,
+            auth,
+            limits,
+            acl,
+            log,
+            history,
+            capture,
+            metrics,
+        } = self;
+        let settings = PolicySettings { mode, brokers, deadline, if_invalid, log, history, capture, metrics };
+        (ModelRules { lists, passwords, auth, limits, acl }, settings)
+    }
+}
+
+impl ModelRules {
     /// Whether some rule is only tried.
     pub(super) fn tries(&self) -> bool {
         let auth = self.auth.iter().flat_map(|auth| &auth.rules).map(|rule| rule.mode);

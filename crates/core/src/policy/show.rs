@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::decide::Policy;
+use super::compiled::Policy;
 use super::model::{Condition, HostCondition, ListDef, ListId, PortCondition, TextCondition, Who};
 use super::who::identity;
 use crate::event::{Client, Peerhost, Shown};

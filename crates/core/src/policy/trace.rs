@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::decide::{Policy, Reach, Step, TopicRule};
+use super::decide::{PolicyRules, Reach, Step, TopicRule};
 use super::lists::Lists;
 use super::model::{Condition, PasswordId, Who};
 use super::show::{self, Words, some};
@@ -113,8 +113,8 @@ pub struct Mismatch<'p> {
 
 impl Eq for Mismatch<'_> {}
 
-impl Policy {
-    /// [`check_acl`](Policy::check_acl), and how it came about.
+impl PolicyRules {
+    /// [`check_acl`](PolicyRules::check_acl), and how it came about.
     pub fn trace_acl(&self, client: &Client<'_>, action: Action, topic: &str, lists: &Lists) -> Trace<'_> {
         let mut seen = Seen::default();
         let decision = self.check_acl_seen(client, action, topic, lists, |place, reach| seen.add(place, reach));
@@ -123,7 +123,7 @@ impl Policy {
             return Trace { tried: Vec::new(), decision };
         };
         let ends = |reach| matches!(reach, Reach::Whole | Reach::CannotTell);
-        let asking = Asking { words: Words::of(self), client, lists };
+        let asking = Asking { words: Words::new(self.lists()), client, lists };
         let tried = seen.up_to_end(self.acl_rules(), ends).map(|(rule, reach)| {
             let outcome = match reach {
                 Some(Reach::Whole) if decision.rule != rule.id => Outcome::Limited { by: decision.rule },
@@ -137,12 +137,12 @@ impl Policy {
         Trace { tried: tried.collect(), decision }
     }
 
-    /// [`login`](Policy::login), and how it came about.
+    /// [`login`](PolicyRules::login), and how it came about.
     pub fn trace_login(&self, client: &Client<'_>, lists: &Lists, found: impl FnMut(PasswordId) -> Found) -> Trace<'_> {
         let mut seen = Seen::default();
         let decision = self.login_seen(client, lists, found, |place, step| seen.add(place, step));
         let ends = |step| !matches!(step, Step::Asked(Holds::No) | Step::Password(_, Found::Unknown));
-        let asking = Asking { words: Words::of(self), client, lists };
+        let asking = Asking { words: Words::new(self.lists()), client, lists };
         let tried = seen.up_to_end(self.auth_rules(), ends).map(|(rule, step)| {
             let outcome = match step {
                 Some(Step::Asked(Holds::Yes)) => Outcome::Decided { topic: None },

@@ -183,6 +183,8 @@ impl Who {
 
     /// Puts what is cheap to ask first. The answers stay the same, since no order changes them. Kinds that have a name
     /// are shared, and were sorted when they were made.
+    // Public for the generators of kinds of client in tests of other crates.
+    #[doc(hidden)]
     pub fn sort_by_cost(&mut self) {
         match self {
             Who::Everyone | Who::Named(_) => {}

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use super::{Case, Question, Suite};
 use crate::decision::{DEFAULT, Decision, Mode};
 use crate::event::owned::OwnedClient;
-use crate::policy::Policy;
 use crate::policy::model::Who;
 use crate::policy::trace::{Outcome, Trace};
+use crate::policy::{Policy, PolicyRules};
 
 impl Suite {
     /// What the policy says to a case.
@@ -15,17 +15,17 @@ impl Suite {
         self.answer_of(self.asked(case), &case.client, &case.question)
     }
 
-    /// The policy that a case is about: as it is, or with its rules in audit mode carried out.
-    fn asked(&self, case: &Case) -> &Policy {
-        self.policy.trial().filter(|_| case.would).unwrap_or(&self.policy)
+    /// The rules that a case is about: as they are, or with its rules in audit mode carried out.
+    fn asked(&self, case: &Case) -> &PolicyRules {
+        self.policy.trial().filter(|_| case.would).unwrap_or(self.policy.rules())
     }
 
     /// What the policy says to a client.
     pub fn answer(&self, client: &OwnedClient, question: &Question) -> Decision<'_> {
-        self.answer_of(&self.policy, client, question)
+        self.answer_of(self.policy.rules(), client, question)
     }
 
-    fn answer_of<'p>(&self, policy: &'p Policy, client: &OwnedClient, question: &Question) -> Decision<'p> {
+    fn answer_of<'p>(&self, policy: &'p PolicyRules, client: &OwnedClient, question: &Question) -> Decision<'p> {
         let client = client.as_client();
         let lists = self.contents.lists();
         match question {
@@ -132,7 +132,7 @@ impl<'p> Coverage<'p> {
     /// Of no case yet.
     pub fn of(policy: &'p Policy) -> Self {
         // Rules in audit mode decide in cases that say what would be.
-        let policy = policy.trial().unwrap_or(policy);
+        let policy = policy.trial().unwrap_or(policy.rules());
         let auth = policy.auth_rules();
         let ends = auth
             .iter()

@@ -71,6 +71,8 @@ impl Matcher {
     }
 
     /// The regex that decides, which matches nothing but whole values.
+    // Public for the analysis, which makes automata of its own.
+    #[doc(hidden)]
     pub fn anchored(&self) -> &str {
         &self.anchored
     }

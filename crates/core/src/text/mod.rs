@@ -15,6 +15,8 @@ use std::ops::Range;
 pub use matcher::Matcher;
 pub(crate) use pattern::Automaton;
 pub use template::Template;
+// Public for the analysis and the conversion, which take texts apart.
+#[doc(hidden)]
 pub use template::{Piece, pieces};
 pub use work::Work;
 

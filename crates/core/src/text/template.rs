@@ -103,6 +103,8 @@ impl Template {
     }
 
     /// Its parts, in order.
+    // Public for the analysis, which takes texts apart.
+    #[doc(hidden)]
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         self.pieces.iter().map(|piece| match piece {
             OwnedPiece::Text(text) => Piece::Text(text),

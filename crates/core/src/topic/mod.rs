@@ -41,6 +41,8 @@ use rich::Rich;
 pub(crate) const TOPIC_MAX: usize = 65_535;
 
 /// The prefixes that EMQX takes off a topic before it means one.
+// Public for the tests against a live broker.
+#[doc(hidden)]
 pub const PREFIXES: [&str; 4] = ["$share/", "$queue/", "$exclusive/", "$delayed/"];
 
 /// How a pattern is written.

@@ -14,7 +14,7 @@ use exhook_policy_core::policy::model::CaptureDef;
 
 /// Why a line cannot be written now.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum CaptureTrouble {
     /// What the system says.
     System(io::Error),
     /// Why the folder cannot be made.
@@ -23,19 +23,19 @@ pub(super) enum Trouble {
     Unfit(&'static str),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for CaptureTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::System(error) => error.fmt(f),
-            Trouble::Folder(error) => write!(f, "the folder cannot be made: {error}"),
-            Trouble::Unfit(text) => f.write_str(text),
+            CaptureTrouble::System(error) => error.fmt(f),
+            CaptureTrouble::Folder(error) => write!(f, "the folder cannot be made: {error}"),
+            CaptureTrouble::Unfit(text) => f.write_str(text),
         }
     }
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for CaptureTrouble {
     fn from(error: io::Error) -> Self {
-        Trouble::System(error)
+        CaptureTrouble::System(error)
     }
 }
 
@@ -70,7 +70,7 @@ impl Rotation {
     }
 
     /// Writes as many whole lines from the beginning as have room, at least one, and gives back their bytes.
-    pub(super) fn write(&mut self, lines: &[u8]) -> Result<usize, Trouble> {
+    pub(super) fn write(&mut self, lines: &[u8]) -> Result<usize, CaptureTrouble> {
         if self.open.as_ref().is_some_and(|open| !open.is_at(&self.path)) {
             // Somebody moved it away, or removed it.
             self.open = None;
@@ -144,9 +144,9 @@ fn first_line(lines: &[u8]) -> &[u8] {
 
 impl Open {
     /// Opens the file, making it and its folder where they are missing.
-    fn new(path: &Path) -> Result<Self, Trouble> {
+    fn new(path: &Path) -> Result<Self, CaptureTrouble> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(Trouble::Folder)?;
+            fs::create_dir_all(folder).map_err(CaptureTrouble::Folder)?;
         }
         // To open a FIFO would wait for its reader.
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -154,28 +154,28 @@ impl Open {
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(Trouble::Unfit("this is no regular file"));
+            return Err(CaptureTrouble::Unfit("this is no regular file"));
         }
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Trouble::Unfit("another driver writes to it")),
+            Err(TryLockError::WouldBlock) => return Err(CaptureTrouble::Unfit("another driver writes to it")),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         let mut open = Open { size: file.metadata()?.len(), file };
         if !open.is_at(path) {
-            return Err(Trouble::Unfit("another driver has just put it aside"));
+            return Err(CaptureTrouble::Unfit("another driver has just put it aside"));
         }
         open.join()?;
         Ok(open)
     }
 
     /// Looks at what is there already: it must be a capture, and its last line must have an end.
-    fn join(&mut self) -> Result<(), Trouble> {
+    fn join(&mut self) -> Result<(), CaptureTrouble> {
         let Some(last) = self.size.checked_sub(1) else { return Ok(()) };
         let mut byte = [0];
         self.file.read_exact_at(&mut byte, 0)?;
         if byte != *b"{" {
-            return Err(Trouble::Unfit("there is a file with other contents than events"));
+            return Err(CaptureTrouble::Unfit("there is a file with other contents than events"));
         }
         self.file.read_exact_at(&mut byte, last)?;
         if byte != *b"\n" {

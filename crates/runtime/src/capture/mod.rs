@@ -30,16 +30,16 @@ const LAST_WRITES: Duration = Duration::from_secs(9);
 
 /// A running capture. Dropped, it ends as with [`Capture::close`] and [`Capture::finish`], unless another goes on with its file.
 pub struct Capture {
-    lines: Arc<Lines>,
+    lines: Arc<CaptureLines>,
     def: CaptureDef,
 }
 
 /// What those have in common that write one file, one after the other.
-struct Lines {
-    queue: Arc<queue::Queue>,
+struct CaptureLines {
+    queue: Arc<queue::CaptureQueue>,
 }
 
-impl Drop for Lines {
+impl Drop for CaptureLines {
     fn drop(&mut self) {
         self.queue.close(Instant::now() + LAST_WRITES);
         self.queue.wait_for_writer();
@@ -56,14 +56,14 @@ impl Capture {
     /// Starts the thread that opens the file and writes. This neither waits nor fails: a file that cannot be opened is
     /// logged and tried again.
     pub fn start(def: &CaptureDef, log: &Log) -> Self {
-        let queue = Arc::new(queue::Queue::default());
-        let writer = writer::Writer::new(Arc::clone(&queue), def, log.clone());
+        let queue = Arc::new(queue::CaptureQueue::default());
+        let writer = writer::CaptureWriter::new(Arc::clone(&queue), def, log.clone());
         let started = thread::Builder::new().name("capture".to_owned()).spawn(move || writer.run());
         if let Err(error) = started {
             log.line(format_args!("capture: nothing is written, no thread can be started: {error}"));
             queue.writer_ended();
         }
-        Capture { lines: Arc::new(Lines { queue }), def: def.clone() }
+        Capture { lines: Arc::new(CaptureLines { queue }), def: def.clone() }
     }
 
     /// The capture of a policy that takes the place of another; `None` where it has none.

@@ -13,14 +13,14 @@ const MAX_BYTES: usize = 8 << 20;
 const GATHER: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct CaptureQueue {
+    state: Mutex<CaptureQueueState>,
     wake: Condvar,
     ended: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct CaptureQueueState {
     /// Whole lines, with their ends.
     lines: Vec<u8>,
     /// How many lines did not fit behind these.
@@ -42,8 +42,8 @@ pub(super) struct Taken {
     pub(super) is_last: bool,
 }
 
-impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl CaptureQueue {
+    fn state(&self) -> MutexGuard<'_, CaptureQueueState> {
         // Every change below leaves the state whole, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,7 +149,7 @@ impl Queue {
     }
 }
 
-impl State {
+impl CaptureQueueState {
     fn is_idle(&self) -> bool {
         self.lines.is_empty() && self.dropped == 0 && self.closing.is_none()
     }

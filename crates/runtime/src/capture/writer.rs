@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::file::{Rotation, Trouble};
-use super::queue::Queue;
+use super::file::{CaptureTrouble, Rotation};
+use super::queue::CaptureQueue;
 use crate::log::Log;
 use exhook_policy_core::policy::model::CaptureDef;
 
@@ -15,8 +15,8 @@ const SAY: Duration = Duration::from_secs(60);
 /// A buffer that grew beyond this for a burst of events is given back.
 const KEEP: usize = 1 << 20;
 
-pub(super) struct Writer {
-    queue: Arc<Queue>,
+pub(super) struct CaptureWriter {
+    queue: Arc<CaptureQueue>,
     files: Rotation,
     log: Log,
     /// The last try failed.
@@ -26,9 +26,9 @@ pub(super) struct Writer {
     say_from: Option<Instant>,
 }
 
-impl Writer {
-    pub(super) fn new(queue: Arc<Queue>, def: &CaptureDef, log: Log) -> Self {
-        Writer { queue, files: Rotation::new(def), log, in_trouble: false, dropped: 0, say_from: None }
+impl CaptureWriter {
+    pub(super) fn new(queue: Arc<CaptureQueue>, def: &CaptureDef, log: Log) -> Self {
+        CaptureWriter { queue, files: Rotation::new(def), log, in_trouble: false, dropped: 0, say_from: None }
     }
 
     /// Writes until the input has ended.
@@ -83,7 +83,7 @@ impl Writer {
         }
     }
 
-    fn say_trouble(&mut self, trouble: &Trouble) {
+    fn say_trouble(&mut self, trouble: &CaptureTrouble) {
         let is_new = !std::mem::replace(&mut self.in_trouble, true);
         if is_new {
             self.say_from = None;

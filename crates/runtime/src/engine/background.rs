@@ -4,11 +4,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::EngineShared;
 use super::housekeeping::{EngineStanding, Housekeeping};
 use super::reload::{PolicyAtStart, PolicyReload, PolicyStanding};
 use crate::clock::now_ms;
-use crate::state::status::Fault;
+use crate::state::status::PolicyFault;
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -58,7 +58,7 @@ impl Bell {
 }
 
 /// Starts the thread. Without it the policy stays as it is, which is said.
-pub(super) fn start(shared: &Arc<Shared>, at_start: PolicyAtStart) {
+pub(super) fn start(shared: &Arc<EngineShared>, at_start: PolicyAtStart) {
     let watched = Arc::clone(shared);
     let started = thread::Builder::new().name("reload".to_owned()).spawn(move || {
         let bell = Arc::clone(&watched.bell);
@@ -71,7 +71,7 @@ pub(super) fn start(shared: &Arc<Shared>, at_start: PolicyAtStart) {
     }
 }
 
-fn run(shared: &Arc<Shared>, at_start: PolicyAtStart) {
+fn run(shared: &Arc<EngineShared>, at_start: PolicyAtStart) {
     let mut housekeeping = Housekeeping::begin(shared);
     let mut reload = PolicyReload::begin(shared, at_start);
     loop {
@@ -89,7 +89,7 @@ fn run(shared: &Arc<Shared>, at_start: PolicyAtStart) {
 }
 
 /// Says once, where `exhook-policy status` reads it, that there is nothing to watch: no policy could be loaded.
-pub(super) fn leave_word(shared: &Arc<Shared>, fault: &Fault) {
+pub(super) fn leave_word(shared: &Arc<EngineShared>, fault: &PolicyFault) {
     shared.bell.ended();
     let policy = PolicyStanding { since: now_ms(), fault: Some(fault.clone()), ..PolicyStanding::default() };
     Housekeeping::of(shared).leave_word(&EngineStanding { policy, brokers: Vec::new() });

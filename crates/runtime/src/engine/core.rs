@@ -24,6 +24,7 @@ use exhook_policy_core::decision::{Answer, Decision, Found, Mode, Verdict};
 use exhook_policy_core::event::owned::PackedClient;
 use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost, Shown};
 use exhook_policy_core::hook::{Hook, Kind};
+use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::PasswordId;
 use exhook_policy_core::policy::{Login, Policy};
 
@@ -146,7 +147,8 @@ impl Core {
         let timed = self.policy.asks_time().then(|| now(client));
         let client = timed.as_ref().unwrap_or(client);
         let lists = self.sources.lists();
-        let question = Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect) };
+        let question =
+            Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect, &lists) };
         if let Some(decision) = self.refused_at_once(client, &lists) {
             return Some(self.decided(&question, decision));
         }
@@ -157,7 +159,7 @@ impl Core {
                     return Some(self.decided(&question, Decision::ERROR));
                 };
                 let number = self.begin(client, &lists);
-                pool.submit(self.verification(client, password, token, number, Way::at(rule, source)));
+                pool.submit(self.verification(client, password, token, number, Way::at(rule, source, lists)));
                 None
             }
         }
@@ -199,11 +201,6 @@ impl Core {
         }
     }
 
-    /// Goes on with a login behind a rule whose password source does not know the user.
-    pub(super) fn login_after(&self, rule: usize, client: &Client<'_>) -> Login<'_> {
-        self.policy.login_after(rule, client, &self.sources.lists())
-    }
-
     /// Ends the work: writes what is still queued, within 10 s.
     pub(super) fn finish(&self) {
         // The two write at the same time.
@@ -218,8 +215,9 @@ impl Core {
         }
         let timed = self.policy.asks_time().then(|| now(client));
         let client = timed.as_ref().unwrap_or(client);
-        let decision = self.policy.check_acl(client, action, topic, &self.sources.lists());
-        self.decided(&Question::now(client, Asked::Topic(action, topic)), decision)
+        let lists = self.sources.lists();
+        let decision = self.policy.check_acl(client, action, topic, &lists);
+        self.decided(&Question::now(client, Asked::Topic(action, topic), &lists), decision)
     }
 
     fn told(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
@@ -251,13 +249,14 @@ impl Core {
         mode.answer(decision.verdict)
     }
 
-    /// What would be decided if the rules in audit mode were carried out; `None` where there are none.
+    /// What would be decided if the rules in audit mode were carried out; `None` where there are none. By the lists by which
+    /// it was decided: what they say since then is no doing of these rules.
     fn would(&self, question: &Question<'_>) -> Option<Decision<'_>> {
         let trial = self.policy.trial()?;
-        let lists = self.sources.lists();
+        let Question { client, lists, .. } = *question;
         match question.asked {
-            Asked::Connect => self.policy.would_login(question.client, &lists, question.said),
-            Asked::Topic(action, topic) => Some(trial.check_acl(question.client, action, topic, &lists)),
+            Asked::Connect => self.policy.would_login(client, lists, question.said),
+            Asked::Topic(action, topic) => Some(trial.check_acl(client, action, topic, lists)),
         }
     }
 
@@ -310,6 +309,8 @@ fn now<'a>(client: &Client<'a>) -> Client<'a> {
 pub(super) struct Question<'a> {
     pub(super) client: &'a Client<'a>,
     pub(super) asked: Asked<'a>,
+    /// The lists as they were when it came: everything that is said of it is said by these.
+    pub(super) lists: &'a Lists,
     /// Of a login: whether it came with a password.
     pub(super) password_given: bool,
     /// When it came, Unix milliseconds; `None` is now.
@@ -319,8 +320,8 @@ pub(super) struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    pub(super) fn now(client: &'a Client<'a>, asked: Asked<'a>) -> Self {
-        Question { client, asked, password_given: false, at: None, said: &[] }
+    pub(super) fn now(client: &'a Client<'a>, asked: Asked<'a>, lists: &'a Lists) -> Self {
+        Question { client, asked, lists, password_given: false, at: None, said: &[] }
     }
 
     /// The event that asked.
@@ -332,3 +333,6 @@ impl<'a> Question<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::RandomState;
 
 use crate::history::Asked;
-use crate::state::status::Decided;
+use crate::state::status::RuleDecisions;
 use exhook_policy_core::decision::{Decision, FLAPPING, LOCKOUT, RESERVED, Verdict};
 use exhook_policy_core::policy::Policy;
 
@@ -22,7 +22,7 @@ pub(super) struct Counts {
 #[derive(Debug, Default)]
 struct ByRule {
     ids: Vec<String>,
-    counts: Vec<Arc<Count>>,
+    counts: Vec<Arc<RuleCount>>,
     /// How many of them are rules.
     rules: usize,
     places: HashMap<String, usize, RandomState>,
@@ -30,7 +30,7 @@ struct ByRule {
 
 /// Allowed, denied, left to the broker.
 #[derive(Debug, Default)]
-struct Count([AtomicU64; 3]);
+struct RuleCount([AtomicU64; 3]);
 
 impl Counts {
     pub(super) fn of(policy: &Policy, before: Option<&Counts>) -> Self {
@@ -47,7 +47,7 @@ impl Counts {
             Asked::Connect => &self.auth,
             Asked::Topic(..) => &self.acl,
         };
-        if let Some(Count([allow, deny, ignore])) = by_rule.of_rule(decision.rule) {
+        if let Some(RuleCount([allow, deny, ignore])) = by_rule.of_rule(decision.rule) {
             let count = match decision.verdict {
                 Verdict::Allow => allow,
                 Verdict::Deny => deny,
@@ -58,7 +58,7 @@ impl Counts {
     }
 
     /// What decided something, in the order of the file.
-    pub(super) fn read(&self) -> Vec<Decided> {
+    pub(super) fn read(&self) -> Vec<RuleDecisions> {
         self.auth.read("auth").chain(self.acl.read("acl")).collect()
     }
 
@@ -70,7 +70,7 @@ impl Counts {
     }
 }
 
-impl Count {
+impl RuleCount {
     fn is_silent(&self) -> bool {
         self.0.iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
@@ -94,14 +94,14 @@ impl ByRule {
         ByRule { ids, counts, rules, places }
     }
 
-    fn of_rule(&self, id: &str) -> Option<&Count> {
+    fn of_rule(&self, id: &str) -> Option<&RuleCount> {
         self.counts.get(*self.places.get(id)?).map(|count| &**count)
     }
 
-    fn read(&self, section: &'static str) -> impl Iterator<Item = Decided> {
+    fn read(&self, section: &'static str) -> impl Iterator<Item = RuleDecisions> {
         self.ids.iter().zip(&self.counts).filter(|(_, count)| !count.is_silent()).map(move |(id, count)| {
             let [allow, deny, ignore] = count.0.each_ref().map(|count| count.load(Ordering::Relaxed));
-            Decided { section: section.to_owned(), rule: id.clone(), allow, deny, ignore }
+            RuleDecisions { section: section.to_owned(), rule: id.clone(), allow, deny, ignore }
         })
     }
 }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::reload::PolicyStanding;
-use super::{Shared, report};
+use super::{EngineShared, report};
 use crate::clock::now_ms;
 use crate::history::Serves;
 use crate::metrics::export::Exporter;
-use crate::state::status::{self, InForce, Mistold, Running, Status};
+use crate::state::status::{self, HookMismatch, InForce, RunningProcess, Status};
 use crate::state::{Folder, brokers};
 
 /// How often the status is written where nothing happens.
@@ -21,13 +21,13 @@ const WRITE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct EngineStanding {
     pub(super) policy: PolicyStanding,
-    pub(super) brokers: Vec<Mistold>,
+    pub(super) brokers: Vec<HookMismatch>,
 }
 
 pub(super) struct Housekeeping {
-    shared: Arc<Shared>,
+    shared: Arc<EngineShared>,
     folder: Folder,
-    me: Running,
+    me: RunningProcess,
     exporter: Option<Exporter>,
     /// Policies that are in force no longer, and of which a call may still be under way.
     retired: Vec<Arc<Core>>,
@@ -39,15 +39,15 @@ pub(super) struct Housekeeping {
 
 impl Housekeeping {
     /// Takes the files of processes away that are gone.
-    pub(super) fn begin(shared: &Arc<Shared>) -> Self {
+    pub(super) fn begin(shared: &Arc<EngineShared>) -> Self {
         let housekeeping = Housekeeping::of(shared);
         status::tidy(&housekeeping.folder, &housekeeping.me.boot, now_ms());
         housekeeping
     }
 
-    pub(super) fn of(shared: &Arc<Shared>) -> Self {
+    pub(super) fn of(shared: &Arc<EngineShared>) -> Self {
         let recorder = &shared.around.recorder;
-        let me = Running {
+        let me = RunningProcess {
             role: match recorder.serves {
                 Serves::Parent { .. } => "driver",
                 Serves::Callers => "server",
@@ -111,7 +111,7 @@ impl Housekeeping {
     /// Says how things are, in the file that `exhook-policy status` reads, and which
     /// brokers do not call the hooks that the policy wants.
     fn report(&mut self, policy: &PolicyStanding) {
-        let Shared { around, core, brokers, standing, .. } = &*self.shared;
+        let EngineShared { around, core, brokers, standing, .. } = &*self.shared;
         let core = core.load_full();
         let brokers = core.as_ref().map_or_else(Vec::new, |core| {
             brokers.compare(core.policy.hooks().into_iter().collect(), core.policy.mode(), &around.log)
@@ -137,7 +137,7 @@ impl Housekeeping {
     /// Writes down which hooks the brokers registered, for the next start. `at_end`: also where
     /// that was done a short while ago.
     fn record_brokers(&mut self, at_end: bool) {
-        let Shared { around, brokers, .. } = &*self.shared;
+        let EngineShared { around, brokers, .. } = &*self.shared;
         let is_later = at_end || self.unrecorded.is_none_or(|failed| failed.elapsed() >= WRITE);
         match around.recorder.serves {
             Serves::Callers if brokers.is_changed(now_ms(), at_end) && is_later => {}

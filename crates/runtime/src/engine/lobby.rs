@@ -100,9 +100,10 @@ auth:
             extra: Extra::NONE,
         };
         let begin = |token| {
-            let number = core.begin(&client, &core.sources.lists());
+            let lists = core.sources.lists();
+            let number = core.begin(&client, &lists);
             assert!(number.is_some());
-            core.verification(&client, Password::new(b"x"), token, number, Way::at(0, PasswordId(0)))
+            core.verification(&client, Password::new(b"x"), token, number, Way::at(0, PasswordId(0), lists))
         };
         let (first, second) = (begin(1), begin(2));
         second.caller.done(Outcome::Right(PasswordId(0)));

@@ -11,6 +11,7 @@ use exhook_policy_core::decision::{Decision, Found, Verdict};
 use exhook_policy_core::event::owned::PackedClient;
 use exhook_policy_core::event::{Client, Shown};
 use exhook_policy_core::policy::Login;
+use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::PasswordId;
 
 /// A login that waits for a worker, or for the logins before it.
@@ -33,14 +34,16 @@ pub(super) struct Way {
     rule: usize,
     /// Where it is looked up.
     source: PasswordId,
+    /// The lists as they were when it came.
+    lists: Arc<Lists>,
     /// What the sources before it said.
     said: Vec<(PasswordId, Found)>,
     /// What the rules behind it decided, where no source knows the user.
     fallen_through: Option<(Verdict, String)>,
-    stage: Stage,
+    stage: LoginStage,
 }
 
-enum Stage {
+enum LoginStage {
     Checking,
     /// It is decided, and its answer waits for the logins before it.
     Decided(Verdict, String),
@@ -48,9 +51,9 @@ enum Stage {
 }
 
 impl Way {
-    /// A login that has come to its first password.
-    pub(super) fn at(rule: usize, source: PasswordId) -> Self {
-        Way { rule, source, said: Vec::new(), fallen_through: None, stage: Stage::Checking }
+    /// A login that has come to its first password, by these lists.
+    pub(super) fn at(rule: usize, source: PasswordId, lists: Arc<Lists>) -> Self {
+        Way { rule, source, lists, said: Vec::new(), fallen_through: None, stage: LoginStage::Checking }
     }
 
     /// Where the password is looked up.
@@ -72,7 +75,7 @@ impl Caller for Waiting {
         let mut way = self.way();
         let asked = way.source;
         way.said.push((asked, Found::Unknown));
-        match self.core.login_after(way.rule, &self.client.as_client()) {
+        match self.core.policy.login_after(way.rule, &self.client.as_client(), &way.lists) {
             Login::Decided(decision) => {
                 way.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
                 None
@@ -100,7 +103,7 @@ impl Drop for Waiting {
     /// The others must not wait for a login that came to no end.
     fn drop(&mut self) {
         if let Some(number) = self.number
-            && !matches!(self.way().stage, Stage::Answered)
+            && !matches!(self.way().stage, LoginStage::Answered)
         {
             self.core.abandoned(number);
         }
@@ -116,7 +119,7 @@ impl Waiting {
     /// be ready.
     fn conclude(&self, outcome: &Outcome) -> bool {
         let mut way = self.way();
-        if matches!(way.stage, Stage::Answered) {
+        if matches!(way.stage, LoginStage::Answered) {
             return false;
         }
         let found = self.found(outcome);
@@ -135,7 +138,7 @@ impl Waiting {
         let (refused, turn, others) = self.core.concluded(&self.client.as_client(), self.number, outcome, decision);
         match (turn, self.number, self.this.upgrade()) {
             (Turn::Later, Some(number), Some(this)) => {
-                way.stage = Stage::Decided(decision.verdict, decision.rule.to_owned());
+                way.stage = LoginStage::Decided(decision.verdict, decision.rule.to_owned());
                 self.core.lobby.stay(number, this);
             }
             (Turn::Later | Turn::Never, ..) => {
@@ -151,17 +154,17 @@ impl Waiting {
     /// while its password is being checked.
     pub(super) fn answer(&self, refused: Option<Why>) {
         let mut way = self.way();
-        let decided = std::mem::replace(&mut way.stage, Stage::Checking);
+        let decided = std::mem::replace(&mut way.stage, LoginStage::Checking);
         match (decided, refused) {
-            (Stage::Answered, _) => way.stage = Stage::Answered,
-            (Stage::Checking | Stage::Decided(..), Some(why)) => self.put(&mut way, why.decision()),
-            (Stage::Decided(verdict, rule), None) => self.put(&mut way, Decision { verdict, rule: &rule }),
-            (Stage::Checking, None) => self.put(&mut way, Decision::ERROR),
+            (LoginStage::Answered, _) => way.stage = LoginStage::Answered,
+            (LoginStage::Checking | LoginStage::Decided(..), Some(why)) => self.put(&mut way, why.decision()),
+            (LoginStage::Decided(verdict, rule), None) => self.put(&mut way, Decision { verdict, rule: &rule }),
+            (LoginStage::Checking, None) => self.put(&mut way, Decision::ERROR),
         }
     }
 
     fn put(&self, way: &mut Way, decision: Decision<'_>) {
-        way.stage = Stage::Answered;
+        way.stage = LoginStage::Answered;
         if let Some(number) = self.number {
             self.core.lobby.leave(number);
         }
@@ -170,7 +173,7 @@ impl Waiting {
             password_given: self.password_given,
             at: self.at,
             said: &way.said,
-            ..Question::now(&client, Asked::Connect)
+            ..Question::now(&client, Asked::Connect, &way.lists)
         };
         let answer = self.core.decided(&question, decision);
         self.core.outlet.put(self.token, answer);

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::log::Log;
 use crate::state::brokers::{BrokerRecord, LONGEST_VERSION, MOST, Presence, cut, shown};
-use crate::state::status::Mistold;
+use crate::state::status::HookMismatch;
 use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::handler::{CallingBroker, RegisteredHooks, Whereabouts};
@@ -56,7 +56,7 @@ struct RegisteredBroker {
     /// the file says is older, even where its time is later: clocks can be set back.
     is_new: bool,
     /// What was said of it last.
-    said: Option<Mistold>,
+    said: Option<HookMismatch>,
 }
 
 impl RegisteredBroker {
@@ -65,7 +65,7 @@ impl RegisteredBroker {
         self.record.presence == Presence::Here
     }
 
-    fn wrong(&self, needed: HookSet, mode: Mode) -> Option<Mistold> {
+    fn wrong(&self, needed: HookSet, mode: Mode) -> Option<HookMismatch> {
         let BrokerRecord { caller, hooks, seen, .. } = &self.record;
         let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
         let (missing, unwanted) = hooks.map_or((HookSet::EMPTY, HookSet::EMPTY), |hooks| {
@@ -77,7 +77,7 @@ impl RegisteredBroker {
             };
             (wanted.without(hooks), hooks.and(refused).without(wanted))
         });
-        let wrong = Mistold {
+        let wrong = HookMismatch {
             broker: shown(&caller.broker),
             missing: names(missing),
             unwanted: names(unwanted),
@@ -244,7 +244,7 @@ impl HookRegistry {
 
     /// Says which brokers do not call the hooks that the policy in force wants, or may not: once
     /// for each broker and change.
-    pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<Mistold> {
+    pub(super) fn compare(&self, needed: HookSet, mode: Mode, log: &Log) -> Vec<HookMismatch> {
         let HookRegistryState { known: all, overflow, is_lost, .. } = &mut *self.state();
         let (mut mistold, mut unsaid) = (Vec::new(), Vec::new());
         for known in all.values_mut().filter(|known| known.is_here()) {
@@ -264,19 +264,19 @@ impl HookRegistry {
         }
         if *is_lost {
             // The log says at the start that the record is not used.
-            mistold.push(Mistold {
+            mistold.push(HookMismatch {
                 broker: "a broker that loaded the provider before this start of the server".to_owned(),
                 unknown: true,
                 mend: "disable and enable this server in the broker".to_owned(),
-                ..Mistold::default()
+                ..HookMismatch::default()
             });
         }
         if *overflow != Overflow::None {
-            let beyond = Mistold {
+            let beyond = HookMismatch {
                 broker: format!("a broker beyond the {MOST} that this server keeps in mind"),
                 unknown: true,
                 mend: "let fewer brokers call it, and restart it".to_owned(),
-                ..Mistold::default()
+                ..HookMismatch::default()
             };
             if *overflow == Overflow::New {
                 *overflow = Overflow::Said;
@@ -288,7 +288,7 @@ impl HookRegistry {
     }
 }
 
-fn say(wrong: &Mistold, mode: Mode, log: &Log) {
+fn say(wrong: &HookMismatch, mode: Mode, log: &Log) {
     for (word, problem) in wrong.problems(mode == Mode::Audit) {
         log.line(format_args!("{word}: {problem}"));
     }

@@ -12,13 +12,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::EngineShared;
 use super::core::Core;
 use crate::clock::now_ms;
 use crate::files::stamp::Stamp;
 use crate::history::Serves;
 use crate::source;
-use crate::state::status::{Fault, Reloads};
+use crate::state::status::{PolicyFault, Reloads};
 use crate::state::{Folder, hash_of, last_good};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::hook::Hook;
@@ -85,7 +85,7 @@ pub(super) struct PolicyAtStart {
     /// The policy in force is the copy.
     pub(super) is_last_good: bool,
     /// Why the file is not in force.
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<PolicyFault>,
 }
 
 /// How it stands with the policy.
@@ -94,7 +94,7 @@ pub(super) struct PolicyStanding {
     /// The policy is in force since then, Unix milliseconds.
     pub(super) since: i64,
     pub(super) is_last_good: bool,
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Option<PolicyFault>,
     pub(super) reloads: Reloads,
     /// How long it took to make the policy ready that came last.
     pub(super) ready_in: Duration,
@@ -102,7 +102,7 @@ pub(super) struct PolicyStanding {
 
 /// The policy file, and what of it is in force.
 pub(super) struct PolicyReload {
-    shared: Arc<Shared>,
+    shared: Arc<EngineShared>,
     folder: Folder,
     /// The file that was dealt with.
     known: Option<Stamp>,
@@ -117,7 +117,7 @@ pub(super) struct PolicyReload {
 
 impl PolicyReload {
     /// Goes on from what was found at the start.
-    pub(super) fn begin(shared: &Arc<Shared>, at_start: PolicyAtStart) -> Self {
+    pub(super) fn begin(shared: &Arc<EngineShared>, at_start: PolicyAtStart) -> Self {
         let PolicyAtStart { stamp, text, is_last_good, fault } = at_start;
         let reload = PolicyReload {
             shared: Arc::clone(shared),
@@ -213,7 +213,7 @@ impl PolicyReload {
         warnings: &str,
         before: Option<Arc<Core>>,
     ) -> Option<Arc<Core>> {
-        let Shared { around, core, bell, .. } = &*self.shared;
+        let EngineShared { around, core, bell, .. } = &*self.shared;
         if bell.is_stopping() {
             return None;
         }
@@ -256,7 +256,7 @@ impl PolicyReload {
 
     /// What is in force stays so.
     fn refuse(&mut self, hash: Option<String>, problem: String) {
-        let Shared { around, core, .. } = &*self.shared;
+        let EngineShared { around, core, .. } = &*self.shared;
         if self.now.fault.as_ref().is_some_and(|fault| fault.text == problem) {
             return;
         }
@@ -269,7 +269,7 @@ impl PolicyReload {
             )),
             None => around.log.line(format_args!("the policy {file} is not in force, and everything is denied")),
         }
-        self.now.fault = Some(Fault { hash, at: now_ms(), text: problem });
+        self.now.fault = Some(PolicyFault { hash, at: now_ms(), text: problem });
         self.now.reloads.bad += 1;
     }
 

@@ -2,16 +2,16 @@
 
 use std::sync::PoisonError;
 
-use super::Shared;
+use super::EngineShared;
 use super::housekeeping::EngineStanding;
 use super::reload::PolicyStanding;
 use crate::clock::{Moment, now_ms};
-use crate::metrics::text::Page;
-use crate::state::status::{Mistold, Running};
+use crate::metrics::text::MetricsPage;
+use crate::state::status::{HookMismatch, RunningProcess};
 
 /// All series.
-pub(super) fn page(shared: &Shared, me: &Running) -> String {
-    let mut page = Page::default();
+pub(super) fn page(shared: &EngineShared, me: &RunningProcess) -> String {
+    let mut page = MetricsPage::default();
     let standing = shared.standing.lock().unwrap_or_else(PoisonError::into_inner).clone();
     page.gauge("build_info", "The program; always 1.")
         .value(&[("version", &me.version), ("sqlite", &me.sqlite), ("role", &me.role)], 1);
@@ -61,7 +61,7 @@ pub(super) fn page(shared: &Shared, me: &Running) -> String {
     page.finish()
 }
 
-fn policy(page: &mut Page, shared: &Shared, standing: &EngineStanding) {
+fn policy(page: &mut MetricsPage, shared: &EngineShared, standing: &EngineStanding) {
     let EngineStanding { policy, brokers } = standing;
     let PolicyStanding { since, is_last_good, fault, reloads, ready_in } = policy;
     let core = shared.core.load_full();
@@ -85,7 +85,7 @@ fn policy(page: &mut Page, shared: &Shared, standing: &EngineStanding) {
     taken.value(&[("result", "refused")], reloads.bad);
     page.gauge("reload_duration_seconds", "How long it took to make the last change ready.")
         .seconds(&[], i64::try_from(ready_in.as_millis()).unwrap_or(i64::MAX));
-    let mistold: usize = brokers.iter().map(Mistold::count).sum();
+    let mistold: usize = brokers.iter().map(HookMismatch::count).sum();
     page.gauge(
         "hooks_mistold",
         "Hooks that brokers must register or give up, over all brokers; 1 for each broker whose hooks are not known.",

@@ -1,7 +1,7 @@
 //! Files that are read: never more of them than a stated bound, and none that could make the reader
 //! wait for ever.
 //!
-//! Nothing else in this crate opens a file to read it; a test of the repository sees to it. A path
+//! Nothing else in this program opens a file to read it; a test of the repository sees to it. A path
 //! may lead to something without an end (`/dev/zero`) or to a named pipe, where even to open it
 //! waits for a writer.
 
@@ -151,15 +151,15 @@ fn refused(why: &'static str) -> io::Error {
 }
 
 fn too_large(most: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {}", Size(most)))
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {}", ByteCount(most)))
 }
 
 /// A number of bytes, for people.
-struct Size(u64);
+struct ByteCount(u64);
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Size(bytes) = self;
+        let ByteCount(bytes) = self;
         let mib = bytes >> 20;
         if mib > 0 && mib << 20 == *bytes { write!(f, "{mib} MiB") } else { write!(f, "{bytes} bytes") }
     }

@@ -12,31 +12,31 @@ use exhook_policy_core::decision::Answer;
 
 /// All of them, by their tokens. These are counted, so that nobody can choose them badly.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(super) struct WaitingCalls {
     next: AtomicU64,
     waiting: Mutex<HashMap<Token, oneshot::Sender<Answer>, FixedState>>,
 }
 
 /// A call that may come to wait. Dropped, it waits no longer.
 #[derive(Debug)]
-pub(super) struct Waiting<'c> {
-    calls: &'c Calls,
+pub(super) struct WaitingCall<'c> {
+    calls: &'c WaitingCalls,
     pub(super) token: Token,
     answer: Option<oneshot::Receiver<Answer>>,
 }
 
-impl Calls {
+impl WaitingCalls {
     /// A call with a token of its own.
-    pub(super) fn begin(&self) -> Waiting<'_> {
+    pub(super) fn begin(&self) -> WaitingCall<'_> {
         let token = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.waiting().insert(token, sender);
-        Waiting { calls: self, token, answer: Some(answer) }
+        WaitingCall { calls: self, token, answer: Some(answer) }
     }
 
     /// A call that will not wait.
-    pub(super) fn pass(&self) -> Waiting<'_> {
-        Waiting { calls: self, token: self.next.fetch_add(1, Ordering::Relaxed), answer: None }
+    pub(super) fn pass(&self) -> WaitingCall<'_> {
+        WaitingCall { calls: self, token: self.next.fetch_add(1, Ordering::Relaxed), answer: None }
     }
 
     /// Takes answers to them.
@@ -62,14 +62,14 @@ impl Calls {
     }
 }
 
-impl Waiting<'_> {
+impl WaitingCall<'_> {
     /// The answer, when it comes; `None` where it never will.
     pub(super) async fn answer(&mut self) -> Option<Answer> {
         self.answer.as_mut()?.await.ok()
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCall<'_> {
     fn drop(&mut self) {
         if self.answer.is_some() {
             self.calls.waiting().remove(&self.token);
@@ -83,7 +83,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_find_their_call_and_nobody_else() {
-        let calls = Arc::new(Calls::default());
+        let calls = Arc::new(WaitingCalls::default());
         let sink = calls.sink();
         let (mut one, mut two) = (calls.begin(), calls.begin());
         let gone = calls.begin().token;

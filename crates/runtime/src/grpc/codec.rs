@@ -10,8 +10,8 @@ use tonic::codegen::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tonic::codegen::http::{HeaderMap, Response};
 use zeroize::Zeroizing;
 
-use super::held::{Carried, Held, until_taken};
-use super::places::Place;
+use super::held::{Carried, HeldByCall, until_taken};
+use super::places::ConnectionPlace;
 
 /// What stands before a message: whether it is compressed, and its length.
 const HEAD: usize = 5;
@@ -23,18 +23,18 @@ const OK: HeaderValue = HeaderValue::from_static("0");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
 /// A body that has come.
-pub(super) enum Whole {
+pub(super) enum WholeMessage {
     /// In one piece.
     Piece(Bytes),
     /// In several, which are wiped: a password may be among them.
     Pieces(Zeroizing<Vec<u8>>),
 }
 
-impl Whole {
+impl WholeMessage {
     fn bytes(&self) -> &[u8] {
         match self {
-            Whole::Piece(bytes) => bytes,
-            Whole::Pieces(bytes) => bytes,
+            WholeMessage::Piece(bytes) => bytes,
+            WholeMessage::Pieces(bytes) => bytes,
         }
     }
 
@@ -51,8 +51,8 @@ impl Whole {
     /// All of it, for another who reads it.
     pub(super) fn into_bytes(self) -> Bytes {
         match self {
-            Whole::Piece(bytes) => bytes,
-            Whole::Pieces(bytes) => Bytes::copy_from_slice(&bytes),
+            WholeMessage::Piece(bytes) => bytes,
+            WholeMessage::Pieces(bytes) => Bytes::copy_from_slice(&bytes),
         }
     }
 }
@@ -65,9 +65,9 @@ impl Whole {
 pub(super) async fn read(
     mut body: Body,
     largest: usize,
-    held: Option<&Held>,
-    mut place: Option<&Place>,
-) -> Result<Whole, String> {
+    held: Option<&HeldByCall>,
+    mut place: Option<&ConnectionPlace>,
+) -> Result<WholeMessage, String> {
     let mut pieces = Zeroizing::new(Vec::new());
     loop {
         let frame = poll_fn(|cx| {
@@ -83,7 +83,7 @@ pub(super) async fn read(
         let frame = frame.map_err(|error| error.message().to_owned())?;
         let Ok(data) = frame.into_data() else { continue };
         if pieces.is_empty() && http_body::Body::is_end_stream(&body) {
-            return if is_whole(&data, largest)? { Ok(Whole::Piece(data)) } else { Err(cut_off(data.len())) };
+            return if is_whole(&data, largest)? { Ok(WholeMessage::Piece(data)) } else { Err(cut_off(data.len())) };
         }
         if pieces.is_empty() {
             pieces.reserve(ROOM.max(data.len()));
@@ -94,7 +94,7 @@ pub(super) async fn read(
             held.keep(pieces.len())?;
         }
     }
-    if is_whole(&pieces, largest)? { Ok(Whole::Pieces(pieces)) } else { Err(cut_off(pieces.len())) }
+    if is_whole(&pieces, largest)? { Ok(WholeMessage::Pieces(pieces)) } else { Err(cut_off(pieces.len())) }
 }
 
 fn cut_off(length: usize) -> String {
@@ -120,7 +120,7 @@ fn is_whole(bytes: &[u8], largest: usize) -> Result<bool, String> {
 }
 
 /// The response with this message. `held` is kept until it is taken.
-pub(super) fn response(message: &impl Message, held: Option<Held>) -> Response<Body> {
+pub(super) fn response(message: &impl Message, held: Option<HeldByCall>) -> Response<Body> {
     let length = message.encoded_len();
     let mut bytes = Vec::with_capacity(HEAD + length);
     bytes.put_u8(0);

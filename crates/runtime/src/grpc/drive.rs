@@ -21,7 +21,7 @@ use tonic::codegen::Service;
 
 use super::held::STREAMS;
 use super::links::Link;
-use super::listen::Connection;
+use super::listen::GrpcConnection;
 use super::service::Provider;
 use exhook_policy_core::handler::Handler;
 
@@ -40,7 +40,7 @@ const CONNECTION_WINDOW: u32 = 8 << 20;
 
 /// Serves connections until `ended` is true, and then until the last call under way is answered.
 pub(super) async fn serve<H: Handler + Sync>(
-    mut connections: mpsc::Receiver<Connection>,
+    mut connections: mpsc::Receiver<GrpcConnection>,
     provider: Provider<H>,
     mut ended: watch::Receiver<bool>,
 ) {
@@ -63,9 +63,9 @@ pub(super) async fn serve<H: Handler + Sync>(
     let _ = closed.recv().await;
 }
 
-async fn drive<H: Handler + Sync>(connection: Connection, provider: Provider<H>, mut ended: watch::Receiver<bool>) {
+async fn drive<H: Handler + Sync>(connection: GrpcConnection, provider: Provider<H>, mut ended: watch::Receiver<bool>) {
     let in_order = InOrder::default();
-    let calls = Calls { provider, link: Arc::clone(connection.link()), in_order: in_order.clone() };
+    let calls = ConnectionCalls { provider, link: Arc::clone(connection.link()), in_order: in_order.clone() };
     let served = http2::Builder::new(in_order)
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -85,13 +85,13 @@ async fn drive<H: Handler + Sync>(connection: Connection, provider: Provider<H>,
 }
 
 /// The calls of one connection.
-struct Calls<H> {
+struct ConnectionCalls<H> {
     provider: Provider<H>,
     link: Arc<Link>,
     in_order: InOrder,
 }
 
-impl<H: Handler + Sync> hyper::service::Service<Request<Incoming>> for Calls<H> {
+impl<H: Handler + Sync> hyper::service::Service<Request<Incoming>> for ConnectionCalls<H> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = <Provider<H> as Service<Request<Body>>>::Future;

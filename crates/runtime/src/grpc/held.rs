@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::http::HeaderMap;
 use tonic::{Code, Status};
 
-use super::places::{ALL_BYTES, ALL_CALLS, Place};
+use super::places::{ALL_BYTES, ALL_CALLS, ConnectionPlace};
 
 /// Calls under way on one connection, from their headers until their answers are taken. EMQX has at
 /// most one a client that connects, subscribes or publishes, over all its connections. Calls beyond
@@ -33,19 +33,19 @@ const TOO_MANY_CALLS: &str = "more than 16384 calls are under way on this connec
 const TOO_MANY_BYTES: &str = "the other calls of this connection keep more than 64 MiB";
 
 /// A call under way: from its headers until its answer is taken, or its connection is closed.
-pub(super) struct Held {
-    place: Arc<Place>,
+pub(super) struct HeldByCall {
+    place: Arc<ConnectionPlace>,
     bytes: AtomicUsize,
     is_answered: bool,
 }
 
-impl Held {
+impl HeldByCall {
     /// A call begins.
     ///
     /// # Errors
     /// The connection has too many.
-    pub(super) fn begin(place: &Arc<Place>) -> Result<Held, &'static str> {
-        let held = Held { place: Arc::clone(place), bytes: AtomicUsize::new(0), is_answered: false };
+    pub(super) fn begin(place: &Arc<ConnectionPlace>) -> Result<HeldByCall, &'static str> {
+        let held = HeldByCall { place: Arc::clone(place), bytes: AtomicUsize::new(0), is_answered: false };
         let here = place.calls.fetch_add(1, Ordering::Relaxed);
         let everywhere = place.all.calls.fetch_add(1, Ordering::Relaxed);
         if here >= CALLS {
@@ -65,7 +65,7 @@ impl Held {
     /// # Errors
     /// The others of its connection have too many.
     pub(super) fn keep(&self, bytes: usize) -> Result<(), &'static str> {
-        let Place { bytes: here, all, .. } = &*self.place;
+        let ConnectionPlace { bytes: here, all, .. } = &*self.place;
         let before = self.bytes.swap(bytes, Ordering::Relaxed);
         if bytes <= before {
             here.fetch_sub(before - bytes, Ordering::Relaxed);
@@ -91,7 +91,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldByCall {
     fn drop(&mut self) {
         let _ = self.keep(0);
         if self.is_answered {
@@ -105,22 +105,22 @@ impl Drop for Held {
 
 /// Bytes of an answer. What its call keeps is kept until they are written to the socket, or given
 /// up.
-struct Answer<B> {
+struct AnswerBytes<B> {
     bytes: B,
-    _held: Held,
+    _held: HeldByCall,
 }
 
-impl<B: AsRef<[u8]>> AsRef<[u8]> for Answer<B> {
+impl<B: AsRef<[u8]>> AsRef<[u8]> for AnswerBytes<B> {
     fn as_ref(&self) -> &[u8] {
         self.bytes.as_ref()
     }
 }
 
 /// The bytes of the answer to a call.
-pub(super) fn until_taken(bytes: impl AsRef<[u8]> + Send + 'static, held: Option<Held>) -> Bytes {
+pub(super) fn until_taken(bytes: impl AsRef<[u8]> + Send + 'static, held: Option<HeldByCall>) -> Bytes {
     let Some(mut held) = held else { return Bytes::from_owner(bytes) };
     held.answered(bytes.as_ref().len());
-    Bytes::from_owner(Answer { bytes, _held: held })
+    Bytes::from_owner(AnswerBytes { bytes, _held: held })
 }
 
 /// The body of a request or of an answer.
@@ -144,18 +144,18 @@ impl http_body::Body for Carried {
 }
 
 /// The body of an answer that another makes.
-struct Kept {
+struct KeptBody {
     body: Body,
-    held: Option<Held>,
+    held: Option<HeldByCall>,
 }
 
 /// The body of an answer that another makes, for which its call keeps what it has until the answer
 /// is taken.
-pub(super) fn kept(body: Body, held: Option<Held>) -> Body {
-    Body::new(Kept { body, held })
+pub(super) fn kept(body: Body, held: Option<HeldByCall>) -> Body {
+    Body::new(KeptBody { body, held })
 }
 
-impl http_body::Body for Kept {
+impl http_body::Body for KeptBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -170,18 +170,18 @@ impl http_body::Body for Kept {
 }
 
 /// A stream that watches the health.
-struct Watch(Arc<Place>);
+struct HealthWatch(Arc<ConnectionPlace>);
 
-impl Watch {
-    fn begin(place: &Arc<Place>) -> Option<Watch> {
+impl HealthWatch {
+    fn begin(place: &Arc<ConnectionPlace>) -> Option<HealthWatch> {
         let here = place.watches.fetch_add(1, Ordering::Relaxed);
         let everywhere = place.all.watches.fetch_add(1, Ordering::Relaxed);
-        let watch = Watch(Arc::clone(place));
+        let watch = HealthWatch(Arc::clone(place));
         (here < WATCHES && everywhere < ALL_WATCHES).then_some(watch)
     }
 }
 
-impl Drop for Watch {
+impl Drop for HealthWatch {
     fn drop(&mut self) {
         self.0.watches.fetch_sub(1, Ordering::Relaxed);
         self.0.all.watches.fetch_sub(1, Ordering::Relaxed);
@@ -189,9 +189,9 @@ impl Drop for Watch {
 }
 
 /// The body of a response to `Watch`. It ends when this server ends.
-struct Watched {
+struct WatchedBody {
     body: Body,
-    _watch: Watch,
+    _watch: HealthWatch,
     /// Until the end.
     ending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
@@ -200,21 +200,21 @@ struct Watched {
 ///
 /// # Errors
 /// The status that says why not.
-pub(super) fn watched(body: Body, place: &Arc<Place>) -> Result<Body, Status> {
+pub(super) fn watched(body: Body, place: &Arc<ConnectionPlace>) -> Result<Body, Status> {
     let too_many = || {
         let most = format!("a connection may watch {WATCHES} times, all connections {ALL_WATCHES} times: call Check");
         Status::resource_exhausted(most)
     };
-    let watch = Watch::begin(place).ok_or_else(too_many)?;
+    let watch = HealthWatch::begin(place).ok_or_else(too_many)?;
     let mut ending = place.all.ending();
     let ending = Box::pin(async move {
         // Without a sender the server has ended.
         let _ = ending.wait_for(|ends| *ends).await;
     });
-    Ok(Body::new(Watched { body, _watch: watch, ending: Some(ending) }))
+    Ok(Body::new(WatchedBody { body, _watch: watch, ending: Some(ending) }))
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for WatchedBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -236,11 +236,11 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::grpc::places::Places;
+    use crate::grpc::places::ConnectionPlaces;
     use crate::log::Log;
 
-    fn places(count: usize) -> (Arc<Places>, Vec<Arc<Place>>) {
-        let places = Places::new(100, Log::stderr());
+    fn places(count: usize) -> (Arc<ConnectionPlaces>, Vec<Arc<ConnectionPlace>>) {
+        let places = ConnectionPlaces::new(100, Log::stderr());
         let taken = (0..count).map(|_| places.take([127, 0, 0, 1].into(), Weak::new()).unwrap()).collect();
         (places, taken)
     }
@@ -248,15 +248,15 @@ mod tests {
     #[test]
     fn a_connection_may_have_so_many_calls_under_way() {
         let (all, places) = places(2);
-        let held: Vec<_> = (0..CALLS).map(|_| Held::begin(&places[0]).ok().unwrap()).collect();
-        assert_eq!(Held::begin(&places[0]).err(), Some(TOO_MANY_CALLS));
-        assert!(Held::begin(&places[1]).is_ok());
+        let held: Vec<_> = (0..CALLS).map(|_| HeldByCall::begin(&places[0]).ok().unwrap()).collect();
+        assert_eq!(HeldByCall::begin(&places[0]).err(), Some(TOO_MANY_CALLS));
+        assert!(HeldByCall::begin(&places[1]).is_ok());
         // It may wait for all of them.
         assert!(!places[0].is_closing() && all.unanswered() == CALLS);
         let answers: Vec<_> = held.into_iter().map(|held| until_taken(Vec::new(), Some(held))).collect();
         assert_eq!(all.unanswered(), 0);
         // But it takes no answers.
-        assert_eq!(Held::begin(&places[0]).err(), Some(TOO_MANY_CALLS));
+        assert_eq!(HeldByCall::begin(&places[0]).err(), Some(TOO_MANY_CALLS));
         assert!(places[0].is_closing());
         drop(answers);
         assert_eq!((all.calls.load(Ordering::Relaxed), places[0].calls.load(Ordering::Relaxed)), (0, 0));
@@ -269,16 +269,17 @@ mod tests {
         for number in 0..ALL_CALLS + 100 {
             // The last has a tenth of what the others have.
             let place = &places[if number % 41 == 0 { 5 } else { number % 5 }];
-            held.extend(Held::begin(place).ok());
+            held.extend(HeldByCall::begin(place).ok());
         }
-        let closing = |places: &[Arc<Place>]| places.iter().map(|place| place.is_closing()).collect::<Vec<_>>();
+        let closing =
+            |places: &[Arc<ConnectionPlace>]| places.iter().map(|place| place.is_closing()).collect::<Vec<_>>();
         assert_eq!(closing(&places).iter().filter(|closes| **closes).count(), 1);
         assert!(!places[5].is_closing());
         drop(held);
         assert_eq!(all.calls.load(Ordering::Relaxed), 0);
 
         let open: Vec<_> = places.into_iter().filter(|place| !place.is_closing()).collect();
-        let calls: Vec<_> = open.iter().map(|place| Held::begin(place).ok().unwrap()).collect();
+        let calls: Vec<_> = open.iter().map(|place| HeldByCall::begin(place).ok().unwrap()).collect();
         for (number, call) in calls.iter().enumerate() {
             assert_eq!(call.keep((101 + number) << 20), Ok(()));
         }
@@ -290,14 +291,14 @@ mod tests {
     #[test]
     fn bytes_of_other_calls_are_bounded() {
         let (all, places) = places(2);
-        let call = || Held::begin(&places[0]).ok().unwrap();
+        let call = || HeldByCall::begin(&places[0]).ok().unwrap();
         let (large, small) = (call(), call());
         assert_eq!(large.keep(272 << 20), Ok(()));
         assert_eq!(small.keep(1), Err(TOO_MANY_BYTES));
         assert_eq!(large.keep(BYTES), Ok(()));
         assert_eq!(small.keep(BYTES), Ok(()));
         assert_eq!(call().keep(1), Err(TOO_MANY_BYTES));
-        assert_eq!(Held::begin(&places[1]).ok().unwrap().keep(1), Ok(()));
+        assert_eq!(HeldByCall::begin(&places[1]).ok().unwrap().keep(1), Ok(()));
         let answer = until_taken(vec![0; 100], Some(large));
         assert_eq!(all.bytes.load(Ordering::Relaxed), BYTES + 100);
         drop((answer, small));
@@ -307,7 +308,7 @@ mod tests {
     #[test]
     fn a_connection_that_takes_no_answers_is_closed_in_time() {
         let (all, places) = places(3);
-        let call = |place: &Arc<Place>| Held::begin(place).ok().unwrap();
+        let call = |place: &Arc<ConnectionPlace>| HeldByCall::begin(place).ok().unwrap();
         let now = Instant::now();
         let sweep = |seconds| all.sweep(now + Duration::from_secs(seconds));
         for place in &places {

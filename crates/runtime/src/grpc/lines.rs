@@ -10,22 +10,22 @@ use crate::log::Log;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A log with a bounded number of lines a minute. The others are counted.
-pub(super) struct Lines {
+pub(super) struct BoundedLog {
     log: Log,
     most: u32,
     about: &'static str,
-    count: Mutex<Count>,
+    count: Mutex<LineCount>,
 }
 
-struct Count {
+struct LineCount {
     since: Instant,
     written: u32,
     left_out: u64,
 }
 
-impl Lines {
+impl BoundedLog {
     pub(super) fn new(log: Log, most: u32, about: &'static str) -> Self {
-        Lines { log, most, about, count: Mutex::new(Count { since: Instant::now(), written: 0, left_out: 0 }) }
+        BoundedLog { log, most, about, count: Mutex::new(LineCount { since: Instant::now(), written: 0, left_out: 0 }) }
     }
 
     /// Writes the line, or counts it if there were enough in this minute.
@@ -47,11 +47,11 @@ impl Lines {
         self.turn(&mut self.count());
     }
 
-    fn turn(&self, count: &mut Count) {
+    fn turn(&self, count: &mut LineCount) {
         if count.since.elapsed() < MINUTE {
             return;
         }
-        let left_out = std::mem::replace(count, Count { since: Instant::now(), written: 0, left_out: 0 }).left_out;
+        let left_out = std::mem::replace(count, LineCount { since: Instant::now(), written: 0, left_out: 0 }).left_out;
         if left_out > 0 {
             self.log.line(format_args!(
                 "{left_out} more lines about {} were left out: at most {} a minute are written",
@@ -60,7 +60,7 @@ impl Lines {
         }
     }
 
-    fn count(&self) -> MutexGuard<'_, Count> {
+    fn count(&self) -> MutexGuard<'_, LineCount> {
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     fn lines_beyond_twenty_a_minute_are_counted() {
         let console = Console::default();
         let log = Log::to(console.clone());
-        let lines = Lines::new(log.clone(), 20, "connections");
+        let lines = BoundedLog::new(log.clone(), 20, "connections");
         for number in 0..1_000 {
             lines.line(format_args!("line {number}"));
         }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::places::Place;
+use super::places::ConnectionPlace;
 use crate::clock::now_ms;
 use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::event::Origin;
@@ -17,14 +17,14 @@ const MOST: usize = 32;
 
 /// Connections by the brokers that they are of.
 pub(super) struct Links {
-    state: Mutex<State>,
+    state: Mutex<LinksState>,
     gone: Box<Gone>,
 }
 
 type Gone = dyn Fn(&BrokerId) + Send + Sync;
 
 #[derive(Default)]
-struct State {
+struct LinksState {
     /// Connections by the broker that they are of: by its name, and all by their address too,
     /// also those of brokers that did not say their name.
     counts: HashMap<BrokerId, usize>,
@@ -37,7 +37,7 @@ impl Links {
         Arc::new(Links { state: Mutex::default(), gone: Box::new(gone) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LinksState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -61,7 +61,7 @@ impl Links {
     }
 }
 
-impl State {
+impl LinksState {
     /// Counts one less, and tells whether none is left.
     fn was_last(&mut self, broker: &BrokerId) -> bool {
         if let Some(count) = self.counts.get_mut(broker) {
@@ -77,7 +77,7 @@ impl State {
 
 /// What a connection knows of a broker that calls by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum KnownBroker {
     /// It had no connection until now, or there was none from its address.
     Back,
     /// It has another connection, or has called by this one.
@@ -93,7 +93,7 @@ pub(super) struct Link {
     /// When it was opened, Unix milliseconds.
     pub(super) opened_at: i64,
     /// Its place among the connections.
-    pub(super) place: Arc<Place>,
+    pub(super) place: Arc<ConnectionPlace>,
     owners: Mutex<Owners>,
     links: Arc<Links>,
 }
@@ -115,7 +115,7 @@ impl Owners {
 }
 
 impl Link {
-    pub(super) fn new(place: Arc<Place>, links: Arc<Links>) -> Arc<Self> {
+    pub(super) fn new(place: Arc<ConnectionPlace>, links: Arc<Links>) -> Arc<Self> {
         let (address, opened_at, owners) = (place.address, now_ms(), Mutex::default());
         Arc::new(Link { address, opened_at, place, owners, links })
     }
@@ -125,10 +125,10 @@ impl Link {
     }
 
     /// A call came that is this broker's.
-    pub(super) fn is_of(&self, origin: Origin<'_>) -> Known {
+    pub(super) fn is_of(&self, origin: Origin<'_>) -> KnownBroker {
         let owners = &mut *self.owners();
         if owners.named.iter().any(|named| named.origin() == Some(origin)) {
-            return Known::Here;
+            return KnownBroker::Here;
         }
         let Some(broker) = BrokerId::of(origin) else {
             if self.place.is_first_badly_named() {
@@ -140,7 +140,7 @@ impl Link {
                     Origin::LONGEST
                 ));
             }
-            return Known::Unkept;
+            return KnownBroker::Unkept;
         };
         if owners.named.len() >= MOST {
             if self.place.is_first_badly_named() {
@@ -150,12 +150,12 @@ impl Link {
                     self.address
                 ));
             }
-            return Known::Unkept;
+            return KnownBroker::Unkept;
         }
         // Both are counted.
         let is_only = [self.links.opened(&broker), owners.come_from(self.address, &self.links)];
         owners.named.push(broker);
-        if is_only.contains(&true) { Known::Back } else { Known::Here }
+        if is_only.contains(&true) { KnownBroker::Back } else { KnownBroker::Here }
     }
 
     /// A broker that did not say its name loads the provider.
@@ -183,12 +183,12 @@ mod tests {
     use std::sync::Weak;
 
     use super::*;
-    use crate::grpc::places::Places;
+    use crate::grpc::places::ConnectionPlaces;
     use crate::log::Log;
 
     struct Fixture {
         links: Arc<Links>,
-        places: Arc<Places>,
+        places: Arc<ConnectionPlaces>,
         gone: Arc<Mutex<Vec<String>>>,
     }
 
@@ -197,7 +197,7 @@ mod tests {
             let gone = Arc::new(Mutex::new(Vec::new()));
             let said = Arc::clone(&gone);
             let links = Links::new(move |broker| said.lock().unwrap().push(broker.to_string()));
-            Fixture { links, places: Places::new(9, Log::stderr()), gone }
+            Fixture { links, places: ConnectionPlaces::new(9, Log::stderr()), gone }
         }
 
         fn connect(&self) -> Arc<Link> {
@@ -225,15 +225,15 @@ mod tests {
         };
         let in_cluster = Origin { cluster: Some("k"), ..node("a") };
         let ((one, first), (two, second), (other, third)) = (open(node("a")), open(node("a")), open(in_cluster));
-        assert_eq!([first, second, third], [Known::Back, Known::Here, Known::Back]);
-        assert_eq!(one.is_of(node("a")), Known::Here);
+        assert_eq!([first, second, third], [KnownBroker::Back, KnownBroker::Here, KnownBroker::Back]);
+        assert_eq!(one.is_of(node("a")), KnownBroker::Here);
         drop(fixture.connect());
         drop(one);
         assert_eq!(fixture.gone(), [""; 0]);
         drop(two);
         assert_eq!(fixture.gone(), ["node=\"a\""]);
         let (again, how) = open(node("a"));
-        assert_eq!(how, Known::Back);
+        assert_eq!(how, KnownBroker::Back);
         drop((again, other));
         assert_eq!(fixture.gone(), ["node=\"a\"", "node=\"a\" cluster=\"k\"", "the broker at 10.0.0.1"]);
     }
@@ -242,8 +242,11 @@ mod tests {
     fn brokers_that_share_a_connection_are_gone_with_it() {
         let fixture = Fixture::new();
         let (shared, own) = (fixture.connect(), fixture.connect());
-        assert_eq!(["a", "b", "a"].map(|name| shared.is_of(node(name))), [Known::Back, Known::Back, Known::Here]);
-        assert_eq!(own.is_of(node("b")), Known::Here);
+        assert_eq!(
+            ["a", "b", "a"].map(|name| shared.is_of(node(name))),
+            [KnownBroker::Back, KnownBroker::Back, KnownBroker::Here]
+        );
+        assert_eq!(own.is_of(node("b")), KnownBroker::Here);
         drop(shared);
         assert_eq!(fixture.gone(), ["node=\"a\""]);
         drop(own);
@@ -255,10 +258,10 @@ mod tests {
         let fixture = Fixture::new();
         let link = fixture.connect();
         let names: Vec<_> = (0..1_100).map(|number| format!("n{number}")).collect();
-        let kept = names.iter().filter(|name| link.is_of(node(name)) == Known::Back).count();
+        let kept = names.iter().filter(|name| link.is_of(node(name)) == KnownBroker::Back).count();
         assert_eq!(kept, MOST);
-        assert_eq!((link.is_of(node("n31")), link.is_of(node("n32"))), (Known::Here, Known::Unkept));
-        assert_eq!(link.is_of(node(&"x".repeat(1_025))), Known::Unkept);
+        assert_eq!((link.is_of(node("n31")), link.is_of(node("n32"))), (KnownBroker::Here, KnownBroker::Unkept));
+        assert_eq!(link.is_of(node(&"x".repeat(1_025))), KnownBroker::Unkept);
         drop(link);
         assert_eq!(fixture.gone().len(), MOST + 1);
         assert!(fixture.links.state().counts.is_empty());
@@ -271,7 +274,7 @@ mod tests {
         one.is_of_a_nameless_broker();
         one.is_of_a_nameless_broker();
         // Its name comes with the calls.
-        assert_eq!(two.is_of(node("a")), Known::Back);
+        assert_eq!(two.is_of(node("a")), KnownBroker::Back);
         drop(two);
         assert_eq!(fixture.gone(), ["node=\"a\""]);
         drop(one);

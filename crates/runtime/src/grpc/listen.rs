@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{self, CertificateError, OtherError, RootCertStore, Se
 use tokio_rustls::server::TlsStream;
 
 use super::links::{Link, Links};
-use super::places::{Places, SILENT, lock};
+use super::places::{ConnectionPlaces, SILENT, lock};
 use crate::files::input;
 use crate::files::stamp::Stamp;
 use crate::log::Log;
@@ -192,8 +192,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 pub(super) async fn accept(
     listener: TcpListener,
     tls: Option<Arc<Renewed>>,
-    ready: mpsc::Sender<Connection>,
-    (places, links): (Arc<Places>, Arc<Links>),
+    ready: mpsc::Sender<GrpcConnection>,
+    (places, links): (Arc<ConnectionPlaces>, Arc<Links>),
 ) {
     loop {
         // Those that gave way have a descriptor for a moment longer.
@@ -214,7 +214,7 @@ pub(super) async fn accept(
         };
         match tls.as_ref().map(|tls| tls.now()) {
             None => {
-                if ready.send(Connection::Plain(socket)).await.is_err() {
+                if ready.send(GrpcConnection::Plain(socket)).await.is_err() {
                     return;
                 }
             }
@@ -223,7 +223,7 @@ pub(super) async fn accept(
                 tokio::spawn(async move {
                     let refused = match timeout(SILENT, tls.accept(socket)).await {
                         Ok(Ok(stream)) => {
-                            let _ = ready.send(Connection::Tls(Box::new(stream))).await;
+                            let _ = ready.send(GrpcConnection::Tls(Box::new(stream))).await;
                             return;
                         }
                         Ok(Err(error)) => refusal(&error),
@@ -237,16 +237,16 @@ pub(super) async fn accept(
 }
 
 /// A connection that is ready to be served.
-pub(super) enum Connection {
+pub(super) enum GrpcConnection {
     Plain(Socket),
     Tls(Box<TlsStream<Socket>>),
 }
 
-impl Connection {
+impl GrpcConnection {
     pub(super) fn link(&self) -> &Arc<Link> {
         match self {
-            Connection::Plain(socket) => &socket.link,
-            Connection::Tls(stream) => &stream.get_ref().0.link,
+            GrpcConnection::Plain(socket) => &socket.link,
+            GrpcConnection::Tls(stream) => &stream.get_ref().0.link,
         }
     }
 }
@@ -262,7 +262,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// `None` if there is no place for it.
-    fn of(stream: TcpStream, peer: SocketAddr, places: &Arc<Places>, links: &Arc<Links>) -> Option<Self> {
+    fn of(stream: TcpStream, peer: SocketAddr, places: &Arc<ConnectionPlaces>, links: &Arc<Links>) -> Option<Self> {
         // Without these it works all the same.
         let _ = stream.set_nodelay(true);
         let _ = sockopt::set_socket_keepalive(&stream, true);
@@ -317,11 +317,11 @@ impl AsyncWrite for Socket {
 macro_rules! either {
     ($connection:ident, $stream:ident => $call:expr) => {
         match &mut *$connection {
-            Connection::Plain(stream) => {
+            GrpcConnection::Plain(stream) => {
                 let $stream = Pin::new(stream);
                 $call
             }
-            Connection::Tls(stream) => {
+            GrpcConnection::Tls(stream) => {
                 let $stream = Pin::new(stream);
                 $call
             }
@@ -329,7 +329,7 @@ macro_rules! either {
     };
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for GrpcConnection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = either!(self, stream => stream.poll_read(cx, buffer));
@@ -338,7 +338,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for GrpcConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         either!(self, stream => stream.poll_write(cx, bytes))
     }
@@ -361,8 +361,8 @@ impl AsyncWrite for Connection {
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Connection::Plain(stream) => stream.is_write_vectored(),
-            Connection::Tls(stream) => stream.is_write_vectored(),
+            GrpcConnection::Plain(stream) => stream.is_write_vectored(),
+            GrpcConnection::Tls(stream) => stream.is_write_vectored(),
         }
     }
 }

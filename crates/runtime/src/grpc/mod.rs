@@ -7,7 +7,7 @@
 //! - `peers`: what a broker said of itself when it loaded this provider, for those that say it no other time.
 //! - `calls`: the calls that wait for an answer.
 //! - `codec`: how a message is carried.
-//! - `service`: one call: read, ask, wait no longer than the deadline, answer.
+//! - `service`: one call: read, ask, wait no longer than the deadline, answer; `in_time`: how long that is.
 //! - `listen`: connections, TLS; `links`: whose they are; `places`: how many there are, and who gets them.
 //! - `drive`: HTTP/2 on each connection, and logins in the order in which they came.
 //! - `held`: what calls under way keep, and how much of it a connection may have; `lines`: what is logged of this.
@@ -28,6 +28,8 @@ mod dialect;
 mod drive;
 #[cfg(feature = "grpc")]
 mod held;
+#[cfg(feature = "grpc")]
+mod in_time;
 #[cfg(feature = "grpc")]
 mod lines;
 #[cfg(feature = "grpc")]

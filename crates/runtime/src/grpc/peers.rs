@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
     use crate::grpc::links::Links;
-    use crate::grpc::places::Places;
+    use crate::grpc::places::ConnectionPlaces;
     use crate::log::Log;
 
     #[track_caller]
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_boot_is_passed_on_once_a_node_and_once_a_load() {
         let peers = Peers::default();
-        let place = Places::new(9, Log::stderr()).take([127, 0, 0, 1].into(), Weak::new()).unwrap();
+        let place = ConnectionPlaces::new(9, Log::stderr()).take([127, 0, 0, 1].into(), Weak::new()).unwrap();
         let link = Link::new(place, Links::new(|_| {}));
         let recall = |node| peers.recall(&link, node);
         let old = Dialect::Oldest { tells_certificates: true };

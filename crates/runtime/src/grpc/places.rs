@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::lines::Lines;
+use super::lines::BoundedLog;
 use crate::log::Log;
 
 /// Connections at most. EMQX opens 8 or 16, unless its `pool_size` says otherwise.
@@ -51,31 +51,31 @@ pub(super) const ALL_BYTES: usize = 512 << 20;
 const LINES: u32 = 20;
 
 /// All places.
-pub(super) struct Places {
+pub(super) struct ConnectionPlaces {
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<PlacesState>,
     /// Calls under way, and the bytes kept for them.
     pub(super) calls: AtomicUsize,
     pub(super) bytes: AtomicUsize,
     pub(super) watches: AtomicUsize,
     /// Becomes true at the end.
     ending: watch::Sender<bool>,
-    lines: Lines,
+    lines: BoundedLog,
 }
 
 #[derive(Default)]
-struct State {
+struct PlacesState {
     next: u64,
     /// By age.
-    silent: BTreeMap<u64, Arc<Place>>,
-    idle: BTreeMap<u64, Arc<Place>>,
-    proved: BTreeMap<u64, Arc<Place>>,
+    silent: BTreeMap<u64, Arc<ConnectionPlace>>,
+    idle: BTreeMap<u64, Arc<ConnectionPlace>>,
+    proved: BTreeMap<u64, Arc<ConnectionPlace>>,
     /// Those that were shut down, and still have a descriptor.
     closing: usize,
 }
 
 /// One connection's place.
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     number: u64,
     pub(super) address: IpAddr,
     opened: Instant,
@@ -91,7 +91,7 @@ pub(super) struct Place {
     pub(super) bytes: AtomicUsize,
     pub(super) watches: AtomicUsize,
     progress: Mutex<Progress>,
-    pub(super) all: Arc<Places>,
+    pub(super) all: Arc<ConnectionPlaces>,
     /// Whether a line was written about its names.
     named_badly: AtomicBool,
 }
@@ -106,7 +106,7 @@ struct Progress {
 /// What a connection has shown so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-enum Stage {
+enum ConnectionStage {
     /// Not even the first bytes of HTTP/2.
     Silent,
     /// No call.
@@ -117,17 +117,17 @@ enum Stage {
     Closing,
 }
 
-impl State {
+impl PlacesState {
     fn open(&self) -> usize {
         self.silent.len() + self.idle.len() + self.proved.len()
     }
 
-    fn places(&self) -> impl Iterator<Item = &Arc<Place>> {
+    fn places(&self) -> impl Iterator<Item = &Arc<ConnectionPlace>> {
         self.silent.values().chain(self.idle.values()).chain(self.proved.values())
     }
 
-    fn remove(&mut self, number: u64) -> Option<Arc<Place>> {
-        let State { silent, idle, proved, .. } = self;
+    fn remove(&mut self, number: u64) -> Option<Arc<ConnectionPlace>> {
+        let PlacesState { silent, idle, proved, .. } = self;
         [silent, idle, proved].into_iter().find_map(|places| places.remove(&number))
     }
 
@@ -135,38 +135,42 @@ impl State {
     fn close(&mut self, number: u64) {
         if let Some(place) = self.remove(number) {
             self.closing += 1;
-            place.stage.store(Stage::Closing as u8, Ordering::Relaxed);
+            place.stage.store(ConnectionStage::Closing as u8, Ordering::Relaxed);
             place.shut_down();
         }
     }
 }
 
-impl Places {
+impl ConnectionPlaces {
     /// As many places as this process may have descriptors for.
     pub(super) fn of_process(log: Log) -> Arc<Self> {
         let limit = descriptors();
-        Places::new(limit.saturating_sub(RESERVE).max(limit / 2).min(MOST), log)
+        ConnectionPlaces::new(limit.saturating_sub(RESERVE).max(limit / 2).min(MOST), log)
     }
 
     pub(super) fn new(most: usize, log: Log) -> Arc<Self> {
-        Arc::new(Places {
+        Arc::new(ConnectionPlaces {
             most,
             state: Mutex::default(),
             calls: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             watches: AtomicUsize::new(0),
             ending: watch::Sender::new(false),
-            lines: Lines::new(log, LINES, "connections"),
+            lines: BoundedLog::new(log, LINES, "connections"),
         })
     }
 
     /// The log of what is wrong with connections.
-    pub(super) fn lines(&self) -> &Lines {
+    pub(super) fn lines(&self) -> &BoundedLog {
         &self.lines
     }
 
     /// A place for a new connection; `None` if all are taken by brokers.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, socket: Weak<Mutex<TcpStream>>) -> Option<Arc<Place>> {
+    pub(super) fn take(
+        self: &Arc<Self>,
+        address: IpAddr,
+        socket: Weak<Mutex<TcpStream>>,
+    ) -> Option<Arc<ConnectionPlace>> {
         let mut state = self.state();
         if state.open() >= self.most {
             let (kind, first) = match state.silent.values().next() {
@@ -183,12 +187,12 @@ impl Places {
         let number = state.next;
         state.next += 1;
         let now = Instant::now();
-        let place = Arc::new(Place {
+        let place = Arc::new(ConnectionPlace {
             number,
             address,
             opened: now,
             socket,
-            stage: AtomicU8::new(Stage::Silent as u8),
+            stage: AtomicU8::new(ConnectionStage::Silent as u8),
             received: AtomicUsize::new(0),
             calls: AtomicUsize::new(0),
             untaken: AtomicUsize::new(0),
@@ -212,9 +216,9 @@ impl Places {
     /// second or so.
     pub(super) fn sweep(&self, now: Instant) {
         let mut state = self.state();
-        let is_late = |place: &Place| now.saturating_duration_since(place.opened) > SILENT;
+        let is_late = |place: &ConnectionPlace| now.saturating_duration_since(place.opened) > SILENT;
         let silent: Vec<_> = state.silent.values().take_while(|place| is_late(place)).cloned().collect();
-        let is_stuck = |place: &Place| place.untaken.load(Ordering::Relaxed) > 0 && place.quiet(now) > STUCK;
+        let is_stuck = |place: &ConnectionPlace| place.untaken.load(Ordering::Relaxed) > 0 && place.quiet(now) > STUCK;
         let stuck: Vec<_> = state.places().filter(|place| is_stuck(place)).cloned().collect();
         for place in &silent {
             state.close(place.number);
@@ -245,11 +249,11 @@ impl Places {
     pub(super) fn relieve(&self) {
         let mut state = self.state();
         // Those that are being closed are over their calls soon.
-        let sum = |count: fn(&Place) -> usize| state.places().map(|place| count(place)).sum::<usize>();
-        let count: fn(&Place) -> usize = if sum(Place::calls) > ALL_CALLS {
-            Place::calls
-        } else if sum(Place::bytes) > ALL_BYTES {
-            Place::bytes
+        let sum = |count: fn(&ConnectionPlace) -> usize| state.places().map(|place| count(place)).sum::<usize>();
+        let count: fn(&ConnectionPlace) -> usize = if sum(ConnectionPlace::calls) > ALL_CALLS {
+            ConnectionPlace::calls
+        } else if sum(ConnectionPlace::bytes) > ALL_BYTES {
+            ConnectionPlace::bytes
         } else {
             return;
         };
@@ -284,7 +288,7 @@ impl Places {
     /// At the end, which began then: closes connections that have no call to answer.
     pub(super) fn close_idle(&self, begun: Instant, now: Instant) {
         let mut state = self.state();
-        let is_over = |place: &Place| place.unanswered() == 0 && place.quiet(now) > LINGER;
+        let is_over = |place: &ConnectionPlace| place.unanswered() == 0 && place.quiet(now) > LINGER;
         if now.saturating_duration_since(begun) > LINGER {
             let over: Vec<_> = state.places().filter(|place| is_over(place)).map(|place| place.number).collect();
             for number in over {
@@ -298,20 +302,20 @@ impl Places {
         self.state().places().map(|place| place.unanswered()).sum()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PlacesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Bytes of HTTP/2 came.
     pub(super) fn received(&self, bytes: usize) {
-        if self.stage.load(Ordering::Relaxed) == Stage::Silent as u8
+        if self.stage.load(Ordering::Relaxed) == ConnectionStage::Silent as u8
             && self.received.fetch_add(bytes, Ordering::Relaxed) + bytes >= PREFACE
         {
             let mut state = self.all.state();
             if let Some(place) = state.silent.remove(&self.number) {
-                self.stage.store(Stage::Idle as u8, Ordering::Relaxed);
+                self.stage.store(ConnectionStage::Idle as u8, Ordering::Relaxed);
                 state.idle.insert(self.number, place);
             }
         }
@@ -320,12 +324,12 @@ impl Place {
     /// A call came that could be read: it keeps its place, as long as a quarter is left to those
     /// that come.
     pub(super) fn prove(&self) {
-        if self.stage.load(Ordering::Relaxed) == Stage::Idle as u8 {
+        if self.stage.load(Ordering::Relaxed) == ConnectionStage::Idle as u8 {
             let mut state = self.all.state();
             if state.proved.len() < self.all.most - self.all.most / 4
                 && let Some(place) = state.idle.remove(&self.number)
             {
-                self.stage.store(Stage::Proved as u8, Ordering::Relaxed);
+                self.stage.store(ConnectionStage::Proved as u8, Ordering::Relaxed);
                 state.proved.insert(self.number, place);
             }
         }
@@ -365,7 +369,7 @@ impl Place {
 
     /// Whether the connection was shut down.
     pub(super) fn is_closing(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) == Stage::Closing as u8
+        self.stage.load(Ordering::Relaxed) == ConnectionStage::Closing as u8
     }
 
     fn shut_down(&self) {
@@ -428,9 +432,10 @@ mod tests {
 
     #[test]
     fn brokers_keep_their_places_and_leave_a_quarter() {
-        let places = Places::new(8, Log::stderr());
+        let places = ConnectionPlaces::new(8, Log::stderr());
         let take = || places.take(FROM, Weak::new()).unwrap();
-        let open = |connections: &[Arc<Place>]| connections.iter().filter(|place| !place.is_closing()).count();
+        let open =
+            |connections: &[Arc<ConnectionPlace>]| connections.iter().filter(|place| !place.is_closing()).count();
         let brokers: Vec<_> = (0..8).map(|_| take()).collect();
         for broker in &brokers {
             // A call is nothing before there is HTTP/2.
@@ -454,7 +459,7 @@ mod tests {
 
     #[test]
     fn silent_connections_give_way_before_idle_ones() {
-        let places = Places::new(4, Log::stderr());
+        let places = ConnectionPlaces::new(4, Log::stderr());
         let take = || places.take(FROM, Weak::new()).unwrap();
         let idle = take();
         idle.received(PREFACE);
@@ -469,7 +474,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_sends_nothing_is_closed_in_time() {
-        let places = Places::new(8, Log::stderr());
+        let places = ConnectionPlaces::new(8, Log::stderr());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut clients = Vec::new();
         let mut taken = Vec::new();

@@ -18,16 +18,16 @@ use exhook_policy_core::hook::Hook;
 
 /// Why a message is no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unreadable(&'static str);
+pub(super) struct UnreadableRequest(&'static str);
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for UnreadableRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
 /// A message that tells of a hook.
-pub(super) trait Request: prost::Message + Default + 'static {
+pub(super) trait HookRequest: prost::Message + Default + 'static {
     /// How many bytes it has at most.
     const LARGEST: usize = 4 << 20;
 
@@ -38,7 +38,7 @@ pub(super) trait Request: prost::Message + Default + 'static {
     fn node(&self) -> Option<&str>;
 
     /// The event. `dialect` is the broker's.
-    fn event(&self, hook: Hook, dialect: Dialect) -> Result<Event<'_>, Unreadable>;
+    fn event(&self, hook: Hook, dialect: Dialect) -> Result<Event<'_>, UnreadableRequest>;
 
     /// What goes back with the answer: a message that was published.
     fn into_message(self) -> Option<proto::Message> {
@@ -76,7 +76,7 @@ pub(super) use by_message;
 /// The parts that most messages have.
 macro_rules! request {
     ($message:ident, $node_of:ident, |$self:ident, $hook:pat_param, $dialect:ident| $event:expr) => {
-        impl Request for proto::$message {
+        impl HookRequest for proto::$message {
             fn meta(&self) -> Option<&proto::Meta> {
                 self.meta.as_ref()
             }
@@ -86,7 +86,7 @@ macro_rules! request {
                 own.filter(|node| !node.is_empty()).or_else(|| self.meta.as_ref().map(|meta| meta.node.as_str()))
             }
 
-            fn event(&$self, $hook: Hook, $dialect: Dialect) -> Result<Event<'_>, Unreadable> {
+            fn event(&$self, $hook: Hook, $dialect: Dialect) -> Result<Event<'_>, UnreadableRequest> {
                 $event
             }
         }
@@ -94,7 +94,7 @@ macro_rules! request {
 }
 
 /// A message came for a hook that it is not of, which [`by_message`] never lets happen.
-const OTHER: Unreadable = Unreadable("the message is another hook's");
+const OTHER: UnreadableRequest = UnreadableRequest("the message is another hook's");
 
 request!(Connect, conninfo, |self, _, _dialect| Ok(Event::Connect(attempt(self.conninfo.as_ref(), self)?)));
 request!(Connack, conninfo, |self, _, _dialect| {
@@ -149,14 +149,14 @@ request!(Authorize, clientinfo, |self, _, dialect| {
     let action = match self.r#type {
         0 => Action::Publish,
         1 => Action::Subscribe,
-        _ => return Err(Unreadable("it is asked for neither publish nor subscribe")),
+        _ => return Err(UnreadableRequest("it is asked for neither publish nor subscribe")),
     };
     Ok(Event::CheckAcl { client, action, topic: &self.topic })
 });
 request!(Subscribed, clientinfo, |self, _, dialect| {
     let client = client(self.clientinfo.as_ref(), self, dialect)?;
     let qos = self.subopts.as_ref().map_or(0, |options| options.qos);
-    let qos = qos.try_into().map_err(|_| Unreadable("the quality of service is out of range"))?;
+    let qos = qos.try_into().map_err(|_| UnreadableRequest("the quality of service is out of range"))?;
     Ok(Event::SessionSubscribed { client, topic: without_share(&self.topic), qos })
 });
 request!(Unsubscribed, clientinfo, |self, _, dialect| {
@@ -164,7 +164,7 @@ request!(Unsubscribed, clientinfo, |self, _, dialect| {
     Ok(Event::SessionUnsubscribed { client, topic: without_share(&self.topic) })
 });
 
-impl Request for proto::Published {
+impl HookRequest for proto::Published {
     /// As much as MQTT allows, and what stands around it.
     const LARGEST: usize = 272 << 20;
 
@@ -176,14 +176,14 @@ impl Request for proto::Published {
         self.message.as_ref().map(|message| message.node.as_str())
     }
 
-    fn event(&self, _: Hook, _: Dialect) -> Result<Event<'_>, Unreadable> {
-        let message = self.message.as_ref().ok_or(Unreadable("the message is missing"))?;
+    fn event(&self, _: Hook, _: Dialect) -> Result<Event<'_>, UnreadableRequest> {
+        let message = self.message.as_ref().ok_or(UnreadableRequest("the message is missing"))?;
         Ok(Event::MessagePublish(Message {
             from: &message.from,
             topic: &message.topic,
-            qos: message.qos.try_into().map_err(|_| Unreadable("the quality of service is out of range"))?,
+            qos: message.qos.try_into().map_err(|_| UnreadableRequest("the quality of service is out of range"))?,
             payload: Payload::new(&message.payload),
-            timestamp: message.timestamp.try_into().map_err(|_| Unreadable("the time is out of range"))?,
+            timestamp: message.timestamp.try_into().map_err(|_| UnreadableRequest("the time is out of range"))?,
             node: &message.node,
             cluster: cluster(self.meta()),
         }))
@@ -196,10 +196,10 @@ impl Request for proto::Published {
 
 fn client<'a>(
     client: Option<&'a proto::Client>,
-    request: &'a impl Request,
+    request: &'a impl HookRequest,
     dialect: Dialect,
-) -> Result<Client<'a>, Unreadable> {
-    let client = client.ok_or(Unreadable("the clientinfo is missing"))?;
+) -> Result<Client<'a>, UnreadableRequest> {
+    let client = client.ok_or(UnreadableRequest("the clientinfo is missing"))?;
     // What a broker that does not tell certificates leaves empty is not known.
     let named = |name: &'a String| (!name.is_empty() || dialect.tells_certificates()).then_some(name.as_str());
     Ok(Client {
@@ -222,8 +222,11 @@ fn client<'a>(
     })
 }
 
-fn attempt<'a>(attempt: Option<&'a proto::Attempt>, request: &'a impl Request) -> Result<Attempt<'a>, Unreadable> {
-    let attempt = attempt.ok_or(Unreadable("the conninfo is missing"))?;
+fn attempt<'a>(
+    attempt: Option<&'a proto::Attempt>,
+    request: &'a impl HookRequest,
+) -> Result<Attempt<'a>, UnreadableRequest> {
+    let attempt = attempt.ok_or(UnreadableRequest("the conninfo is missing"))?;
     Ok(Attempt {
         clientid: &attempt.clientid,
         username: &attempt.username,
@@ -242,13 +245,13 @@ fn cluster(meta: Option<&proto::Meta>) -> Option<&str> {
     meta.map(|meta| meta.cluster_name.as_str()).filter(|name| !name.is_empty())
 }
 
-fn port(port: u32) -> Result<u16, Unreadable> {
-    port.try_into().map_err(|_| Unreadable("the sockport is no port"))
+fn port(port: u32) -> Result<u16, UnreadableRequest> {
+    port.try_into().map_err(|_| UnreadableRequest("the sockport is no port"))
 }
 
 /// Brokers that do not tell it leave it 0, which is no port.
-fn peerport(port: u32) -> Result<Option<u16>, Unreadable> {
-    let port = port.try_into().map_err(|_| Unreadable("the peerport is no port"))?;
+fn peerport(port: u32) -> Result<Option<u16>, UnreadableRequest> {
+    let port = port.try_into().map_err(|_| UnreadableRequest("the peerport is no port"))?;
     Ok(Some(port).filter(|port| *port != 0))
 }
 

@@ -16,11 +16,11 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::calls::Calls;
+use super::calls::WaitingCalls;
 use super::drive;
 use super::links::Links;
 use super::listen::{Renewed, accept};
-use super::places::Places;
+use super::places::ConnectionPlaces;
 use super::service::Provider;
 use crate::log::Log;
 use exhook_policy_core::answer_sink::Sink;
@@ -53,7 +53,7 @@ pub fn run<H: Handler + Sync>(
     load: impl FnOnce(Sink) -> H,
     log: &Log,
 ) -> Result<(), String> {
-    let calls = Arc::new(Calls::default());
+    let calls = Arc::new(WaitingCalls::default());
     let handler = Arc::new(load(calls.sink()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -76,7 +76,7 @@ pub fn run<H: Handler + Sync>(
             }
             away.whereabouts(broker, Whereabouts::Away);
         });
-        let places = Places::of_process(log.clone());
+        let places = ConnectionPlaces::of_process(log.clone());
         let provider = Provider::new(Arc::clone(&handler), calls, health, log.clone());
 
         let of_calls = provider.clone();
@@ -138,7 +138,7 @@ pub fn run<H: Handler + Sync>(
 }
 
 /// Waits for the answers to the calls under way, and for no connection that has none.
-async fn drain(server: JoinHandle<()>, places: &Places, deadline: Duration, log: &Log) {
+async fn drain(server: JoinHandle<()>, places: &ConnectionPlaces, deadline: Duration, log: &Log) {
     let begun = Instant::now();
     places.end();
     let mut look = interval(BEAT);

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,21 +9,22 @@ use std::time::Duration;
 
 use tokio::runtime::RuntimeFlavor;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 
-use super::calls::{Calls, Waiting};
-use super::codec::{self, Whole};
+use super::calls::{WaitingCall, WaitingCalls};
+use super::codec::{self, WholeMessage};
 use super::dialect::{self, Dialect, Method, should_call};
-use super::held::{Carried, Held, kept, watched};
-use super::lines::Lines;
-use super::links::{Known, Link};
+use super::held::{Carried, HeldByCall, kept, watched};
+use super::in_time::{in_time, patience};
+use super::lines::BoundedLog;
+use super::links::{KnownBroker, Link};
 use super::peers::{Peers, uptime_of_text};
-use super::request::{Request, by_message};
+use super::request::{HookRequest, by_message};
 use super::{answer, proto};
 use crate::clock::now_ms;
 use crate::log::Log;
@@ -35,9 +35,6 @@ use exhook_policy_core::event::{BrokerLoaded, Origin, Shown};
 use exhook_policy_core::handler::{CallingBroker, Handler, RegisteredHooks, Whereabouts};
 use exhook_policy_core::hook::{Hook, Kind};
 
-/// The answer goes out so much before the deadline, or a twentieth of it.
-const MARGIN: Duration = Duration::from_millis(20);
-
 /// What a broker says of itself has no more bytes.
 const LARGEST_LOADED: usize = 64 << 10;
 /// Nor has the name of a service whose health is asked for.
@@ -46,18 +43,18 @@ const LARGEST_HEALTH: usize = 1 << 10;
 /// Lines a minute about calls that could not be read or answered.
 const LINES: u32 = 200;
 
-type Response = http::Response<Body>;
+type HttpResponse = http::Response<Body>;
 
 /// Answers all calls. Clones are the same.
 pub(super) struct Provider<H> {
-    shared: Arc<Shared<H>>,
+    shared: Arc<ProviderShared<H>>,
     health: HealthServer<HealthService>,
 }
 
 /// What all calls share.
-struct Shared<H> {
+struct ProviderShared<H> {
     handler: Arc<H>,
-    calls: Arc<Calls>,
+    calls: Arc<WaitingCalls>,
     peers: Peers,
     /// Questions that can take milliseconds are decided one at a time, and not by a thread that serves connections. Those of
     /// usual clients do not wait for those with long texts.
@@ -65,7 +62,7 @@ struct Shared<H> {
     long: Semaphore,
     log: Log,
     /// What is wrong with calls.
-    problems: Lines,
+    problems: BoundedLog,
 }
 
 impl<H> Clone for Provider<H> {
@@ -76,9 +73,14 @@ impl<H> Clone for Provider<H> {
 
 impl<H: Handler + Sync> Provider<H> {
     /// `calls` are those whose sink the handler has.
-    pub(super) fn new(handler: Arc<H>, calls: Arc<Calls>, health: HealthServer<HealthService>, log: Log) -> Self {
-        let problems = Lines::new(log.clone(), LINES, "calls");
-        let shared = Shared {
+    pub(super) fn new(
+        handler: Arc<H>,
+        calls: Arc<WaitingCalls>,
+        health: HealthServer<HealthService>,
+        log: Log,
+    ) -> Self {
+        let problems = BoundedLog::new(log.clone(), LINES, "calls");
+        let shared = ProviderShared {
             handler,
             calls,
             peers: Peers::default(),
@@ -106,9 +108,9 @@ impl<H> Provider<H> {
 }
 
 impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
-    type Response = Response;
+    type Response = HttpResponse;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -126,8 +128,8 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
         };
         let method = Method::of(name);
         let link = request.extensions().get::<Arc<Link>>().cloned();
-        let held = link.as_ref().map(|link| Held::begin(&link.place)).transpose();
-        let call = Call { shared: Arc::clone(&self.shared), package, link, held };
+        let held = link.as_ref().map(|link| HeldByCall::begin(&link.place)).transpose();
+        let call = ProviderCall { shared: Arc::clone(&self.shared), package, link, held };
         if is_health {
             return Box::pin(call.health(self.health.clone(), request));
         }
@@ -135,7 +137,7 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
             Method::Hook(hook) => by_message!(hook, Message => {
                 let patience = patience(self.shared.handler.deadline(), request.headers());
                 // Without its headers: it may have to wait.
-                Box::pin(call.ask(hook, request.into_body(), patience, Read::of::<Message>()))
+                Box::pin(call.ask(hook, request.into_body(), patience, MessageReader::of::<Message>()))
             }),
             Method::Loaded => Box::pin(call.loaded(request)),
             Method::Unloaded => Box::pin(call.unloaded(request)),
@@ -145,43 +147,50 @@ impl<H: Handler + Sync> Service<http::Request<Body>> for Provider<H> {
 }
 
 /// A call, and whence it comes.
-struct Call<H> {
-    shared: Arc<Shared<H>>,
+struct ProviderCall<H> {
+    shared: Arc<ProviderShared<H>>,
     package: Package,
     link: Option<Arc<Link>>,
     /// What it keeps; or why it may keep nothing. Without a connection nothing is counted.
-    held: Result<Option<Held>, &'static str>,
+    held: Result<Option<HeldByCall>, &'static str>,
 }
 
-/// Asks the handler, as [`Call::asked`].
-type Ask<H> = for<'c> fn(&'c Call<H>, Hook, &Whole, Weight) -> Result<Result<Asked<'c>, Weight>, String>;
+/// Asks the handler, as [`ProviderCall::asked`].
+type Ask<H> =
+    for<'c> fn(&'c ProviderCall<H>, Hook, &WholeMessage, Weight) -> Result<Result<HandlerReply<'c>, Weight>, String>;
 
 /// How a hook's message is read, and how long it may be.
-struct Read<H> {
+struct MessageReader<H> {
     largest: usize,
     asked: Ask<H>,
 }
 
 /// What a handler was asked.
-struct Asked<'c> {
+struct HandlerReply<'c> {
     /// `None` while it is to come.
     answer: Option<Answer>,
-    waiting: Waiting<'c>,
+    waiting: WaitingCall<'c>,
     dialect: Dialect,
     /// What goes back with the answer.
     published: Option<proto::Message>,
 }
 
-impl<H: Handler + Sync> Read<H> {
-    fn of<M: Request>() -> Self {
-        Read { largest: M::LARGEST, asked: Call::asked::<M> }
+impl<H: Handler + Sync> MessageReader<H> {
+    fn of<M: HookRequest>() -> Self {
+        MessageReader { largest: M::LARGEST, asked: ProviderCall::asked::<M> }
     }
 }
 
-impl<H: Handler + Sync> Call<H> {
+impl<H: Handler + Sync> ProviderCall<H> {
     /// Whatever comes of it, there is an answer by the deadline, and it is no gRPC error. While it
     /// waits it should be small: there may be thousands of them.
-    async fn ask(mut self, hook: Hook, body: Body, patience: Duration, read: Read<H>) -> Result<Response, Infallible> {
+    async fn ask(
+        mut self,
+        hook: Hook,
+        body: Body,
+        patience: Duration,
+        read: MessageReader<H>,
+    ) -> Result<HttpResponse, Infallible> {
         let begun = Instant::now();
         let answered = in_time(patience, pin!(self.decide(hook, body, begun, &read))).await;
         let answer = match answered {
@@ -195,7 +204,13 @@ impl<H: Handler + Sync> Call<H> {
         Ok(self.response(&answer))
     }
 
-    async fn decide(&self, hook: Hook, body: Body, begun: Instant, read: &Read<H>) -> Result<proto::Valued, String> {
+    async fn decide(
+        &self,
+        hook: Hook,
+        body: Body,
+        begun: Instant,
+        read: &MessageReader<H>,
+    ) -> Result<proto::Valued, String> {
         let handler = &self.shared.handler;
         let body = self.read(body, read.largest).await?;
         let asked = match (read.asked)(self, hook, &body, Weight::Light)? {
@@ -203,7 +218,7 @@ impl<H: Handler + Sync> Call<H> {
             // In a box, so that the others need not carry the room for it.
             Err(weight) => Box::pin(self.in_turn(hook, &body, read, weight)).await?,
         };
-        let Asked { answer, mut waiting, dialect, published } = asked;
+        let HandlerReply { answer, mut waiting, dialect, published } = asked;
         drop(body);
         let answer = if let Some(answer) = answer {
             answer
@@ -222,10 +237,10 @@ impl<H: Handler + Sync> Call<H> {
     async fn in_turn<'c>(
         &'c self,
         hook: Hook,
-        body: &Whole,
-        read: &Read<H>,
+        body: &WholeMessage,
+        read: &MessageReader<H>,
         weight: Weight,
-    ) -> Result<Asked<'c>, String> {
+    ) -> Result<HandlerReply<'c>, String> {
         self.acknowledge();
         // A login may begin where its connection is read. The other calls of that connection must not wait for it.
         tokio::task::yield_now().await;
@@ -238,8 +253,13 @@ impl<H: Handler + Sync> Call<H> {
 
     /// Asks the handler, unless the question weighs more than `most`: then nothing is asked. This does not wait, so that
     /// what it needs is on the stack.
-    fn asked<M: Request>(&self, hook: Hook, body: &Whole, most: Weight) -> Result<Result<Asked<'_>, Weight>, String> {
-        let Shared { handler, calls, problems, .. } = &*self.shared;
+    fn asked<M: HookRequest>(
+        &self,
+        hook: Hook,
+        body: &WholeMessage,
+        most: Weight,
+    ) -> Result<Result<HandlerReply<'_>, Weight>, String> {
+        let ProviderShared { handler, calls, problems, .. } = &*self.shared;
         let message: M = body.message()?;
         let dialect = self.dialect(&message);
         let event = message.event(hook, dialect);
@@ -270,17 +290,17 @@ impl<H: Handler + Sync> Call<H> {
         };
         // Only where it is sent back is it kept.
         let published = published.filter(|_| dialect.go_on().is_some());
-        Ok(Ok(Asked { answer, waiting, dialect, published }))
+        Ok(Ok(HandlerReply { answer, waiting, dialect, published }))
     }
 
     /// Reads the body of the call.
-    async fn read(&self, body: Body, largest: usize) -> Result<Whole, String> {
+    async fn read(&self, body: Body, largest: usize) -> Result<WholeMessage, String> {
         let held = self.held.as_ref().map_err(|problem| (*problem).to_owned())?;
         codec::read(body, largest, held.as_ref(), self.link.as_ref().map(|link| &*link.place)).await
     }
 
     /// The response with this message.
-    fn response(&mut self, message: &impl prost::Message) -> Response {
+    fn response(&mut self, message: &impl prost::Message) -> HttpResponse {
         codec::response(message, std::mem::replace(&mut self.held, Ok(None)).ok().flatten())
     }
 
@@ -290,7 +310,7 @@ impl<H: Handler + Sync> Call<H> {
         mut self,
         mut service: HealthServer<HealthService>,
         request: http::Request<Body>,
-    ) -> Result<Response, Infallible> {
+    ) -> Result<HttpResponse, Infallible> {
         let is_watch = request.uri().path().ends_with("/Watch");
         let patience = patience(self.shared.handler.deadline(), request.headers());
         let (parts, body) = request.into_parts();
@@ -314,7 +334,7 @@ impl<H: Handler + Sync> Call<H> {
     }
 
     /// How the broker that sent this is to be understood. What it said once, without its name, is passed on here.
-    fn dialect(&self, message: &impl Request) -> Dialect {
+    fn dialect(&self, message: &impl HookRequest) -> Dialect {
         let said = message.meta().map(|meta| meta.version.as_str());
         match (self.package, said, &self.link) {
             (Package::V1, None, Some(link)) => {
@@ -336,7 +356,7 @@ impl<H: Handler + Sync> Call<H> {
     }
 
     /// The broker loads this provider, and is told its hooks.
-    async fn loaded(mut self, request: http::Request<Body>) -> Result<Response, Infallible> {
+    async fn loaded(mut self, request: http::Request<Body>) -> Result<HttpResponse, Infallible> {
         let patience = patience(self.shared.handler.deadline(), request.headers());
         let hooks = match in_time(patience, pin!(self.read(request.into_body(), LARGEST_LOADED))).await {
             Ok(body) => self.loaded_by(&body),
@@ -349,7 +369,7 @@ impl<H: Handler + Sync> Call<H> {
         Ok(self.response(&hooks))
     }
 
-    fn loaded_by(&self, body: &Whole) -> Result<proto::Hooks, String> {
+    fn loaded_by(&self, body: &WholeMessage) -> Result<proto::Hooks, String> {
         match self.package {
             Package::V1 => {
                 let message: proto::LoadedByText = body.message()?;
@@ -364,8 +384,8 @@ impl<H: Handler + Sync> Call<H> {
         }
     }
 
-    async fn unloaded(mut self, request: http::Request<Body>) -> Result<Response, Infallible> {
-        let Shared { handler, log, .. } = &*self.shared;
+    async fn unloaded(mut self, request: http::Request<Body>) -> Result<HttpResponse, Infallible> {
+        let ProviderShared { handler, log, .. } = &*self.shared;
         let patience = patience(handler.deadline(), request.headers());
         let read = in_time(patience, pin!(self.read(request.into_body(), LARGEST_LOADED))).await;
         let message: Result<proto::Unloaded, String> = read.and_then(|body| body.message());
@@ -382,14 +402,14 @@ impl<H: Handler + Sync> Call<H> {
         Ok(self.response(&proto::Empty {}))
     }
 
-    fn unknown(mut self, kind: Kind, path: &str) -> Response {
+    fn unknown(mut self, kind: Kind, path: &str) -> HttpResponse {
         let answer = self.failed(kind, &format!("{} of no hook", Shown(path)));
         self.response(&answer)
     }
 
     /// `uptime` is in milliseconds.
     fn told(&self, version: &str, uptime: Option<i64>, meta: Option<&proto::Meta>) -> proto::Hooks {
-        let Shared { handler, peers, log, .. } = &*self.shared;
+        let ProviderShared { handler, peers, log, .. } = &*self.shared;
         let booted_at = uptime.map(|uptime| now_ms().saturating_sub(uptime));
         self.prove();
         if let Some(meta) = meta {
@@ -417,7 +437,7 @@ impl<H: Handler + Sync> Call<H> {
     fn loader(&self, origin: Option<Origin<'_>>) -> Option<BrokerId> {
         let link = self.link.as_ref();
         match origin {
-            Some(origin) if link.is_none_or(|link| link.is_of(origin) != Known::Unkept) => BrokerId::of(origin),
+            Some(origin) if link.is_none_or(|link| link.is_of(origin) != KnownBroker::Unkept) => BrokerId::of(origin),
             Some(origin) if !origin.is_too_long() => None,
             Some(_) | None => {
                 if let Some(link) = link {
@@ -430,7 +450,7 @@ impl<H: Handler + Sync> Call<H> {
 
     /// The hooks that this broker should call.
     fn hooks(&self, origin: Option<Origin<'_>>, version: Option<&str>) -> proto::Hooks {
-        let Shared { handler, log, .. } = &*self.shared;
+        let ProviderShared { handler, log, .. } = &*self.shared;
         let (hooks, left_out): (Vec<Hook>, Vec<Hook>) =
             handler.hooks().into_iter().partition(|hook| should_call(self.package, *hook, handler.mode()));
         if !left_out.is_empty() {
@@ -466,7 +486,7 @@ impl<H: Handler + Sync> Call<H> {
     /// an earlier process.
     fn is_of(&self, origin: Origin<'_>, meta: Option<&proto::Meta>) {
         self.prove();
-        if self.link.as_ref().is_some_and(|link| link.is_of(origin) == Known::Back) {
+        if self.link.as_ref().is_some_and(|link| link.is_of(origin) == KnownBroker::Back) {
             let (broker, version) = match meta {
                 Some(meta) => (BrokerId::of(named(meta)), Some(meta.version.as_str())),
                 None => (self.at_its_address(), None),
@@ -513,77 +533,4 @@ fn aside<R>(work: impl FnOnce() -> R) -> R {
 /// Which broker sends this.
 fn named(meta: &proto::Meta) -> Origin<'_> {
     Origin { cluster: Some(meta.cluster_name.as_str()).filter(|name| !name.is_empty()), node: &meta.node }
-}
-
-/// What comes of it, if it comes in time; otherwise what is wrong. A fault in this program is one,
-/// too.
-async fn in_time<T>(patience: Duration, future: impl Future<Output = Result<T, String>> + Unpin) -> Result<T, String> {
-    match timeout_at(Instant::now() + patience, Caught(future)).await {
-        Ok(Some(done)) => done,
-        Ok(None) => Err("this program failed".to_owned()),
-        Err(_) => Err(format!("was not answered within {patience:?}")),
-    }
-}
-
-/// Ends with `None` where the future panics.
-struct Caught<F>(F);
-
-impl<F: Future + Unpin> Future for Caught<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        let future = Pin::new(&mut self.0);
-        catch_unwind(AssertUnwindSafe(|| future.poll(cx))).map_or(Poll::Ready(None), |polled| polled.map(Some))
-    }
-}
-
-/// How long a call may wait: within the policy's deadline, and within the broker's.
-fn patience(deadline: Duration, headers: &http::HeaderMap) -> Duration {
-    let timeout = headers.get("grpc-timeout").and_then(|value| timeout(value.to_str().ok()?));
-    let longest = timeout.map_or(deadline, |timeout| deadline.min(timeout));
-    longest.saturating_sub(MARGIN.min(longest / 20))
-}
-
-/// The value of `grpc-timeout`: at most eight digits and a unit.
-fn timeout(value: &str) -> Option<Duration> {
-    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
-    let count: u32 = digits.parse().ok()?;
-    let unit = match unit {
-        "H" => Duration::from_secs(3600),
-        "M" => Duration::from_secs(60),
-        "S" => Duration::from_secs(1),
-        "m" => Duration::from_millis(1),
-        "u" => Duration::from_micros(1),
-        "n" => Duration::from_nanos(1),
-        _ => return None,
-    };
-    unit.checked_mul(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check_patience(header: Option<&'static str>, expected: Duration) {
-        let mut headers = http::HeaderMap::new();
-        if let Some(header) = header {
-            headers.insert("grpc-timeout", http::HeaderValue::from_static(header));
-        }
-        assert_eq!(patience(Duration::from_secs(2), &headers), expected, "{header:?}");
-    }
-
-    #[test]
-    fn the_answer_comes_within_both_deadlines() {
-        check_patience(None, Duration::from_millis(1980));
-        check_patience(Some("5S"), Duration::from_millis(1980));
-        check_patience(Some("1S"), Duration::from_millis(980));
-        check_patience(Some("100m"), Duration::from_millis(95));
-        check_patience(Some("1000u"), Duration::from_micros(950));
-        check_patience(Some("0m"), Duration::ZERO);
-        for nothing in ["", "m", "5", "5x", "é", "99999999999S", "-1S"] {
-            check_patience(Some(nothing).filter(|text| text.is_ascii()), Duration::from_millis(1980));
-        }
-        check_patience(Some("99999999H"), Duration::from_millis(1980));
-    }
 }

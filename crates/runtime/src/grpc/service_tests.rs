@@ -10,9 +10,9 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_prost::ProstCodec;
 
-use super::calls::Calls;
+use super::calls::WaitingCalls;
 use super::links::{Link, Links};
-use super::places::Places;
+use super::places::ConnectionPlaces;
 use super::proto::{self, valued::Value};
 use super::service::Provider;
 use crate::log::Log;
@@ -164,7 +164,7 @@ fn provider(mode: Mode, does: Does) -> Provider<Fake> {
 }
 
 fn provider_that_tells(mode: Mode, does: Does, heard: Arc<Mutex<Vec<(BrokerId, Whereabouts)>>>) -> Provider<Fake> {
-    let calls = Arc::new(Calls::default());
+    let calls = Arc::new(WaitingCalls::default());
     let handler = Arc::new(Fake { sink: calls.sink(), mode, does, heard });
     let health = HealthServer::new(HealthService::from_health_reporter(HealthReporter::new()));
     Provider::new(handler, calls, health, Log::stderr())
@@ -226,7 +226,7 @@ fn a_login_waits_though_its_handler_said_before_that_it_would_not() {
 fn a_broker_that_unloads_the_provider_is_told_of() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let heard = Arc::default();
-    let place = Places::new(9, Log::stderr()).take([10, 0, 0, 1].into(), Weak::new()).unwrap();
+    let place = ConnectionPlaces::new(9, Log::stderr()).take([10, 0, 0, 1].into(), Weak::new()).unwrap();
     let link = Link::new(place, Links::new(|_| {}));
     runtime.block_on(async {
         let provider = provider_that_tells(Mode::Enforce, NOTHING, Arc::clone(&heard));

@@ -35,7 +35,7 @@ impl LeftOut {
 
 /// The bound of one kind of rows, and what of it is spent in this minute.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Budget {
+pub(super) struct RowBudget {
     rows: u32,
     bytes: usize,
     /// When the minute began that is counted.
@@ -60,9 +60,9 @@ pub(super) struct Rest {
     pub(super) is_first: bool,
 }
 
-impl Budget {
+impl RowBudget {
     pub(super) const fn of(rows: u32, bytes: usize) -> Self {
-        Budget { rows, bytes, minute: 0, spent: Spent { rows: 0, bytes: 0 }, left_out: 0, is_said: false }
+        RowBudget { rows, bytes, minute: 0, spent: Spent { rows: 0, bytes: 0 }, left_out: 0, is_said: false }
     }
 
     /// Whether a new minute begins with this time. A clock that was set back begins another one
@@ -112,8 +112,8 @@ impl Spent {
 
 /// A budget of which each peer gets no more than a quarter, so that one leaves room for the others.
 #[derive(Debug, Clone)]
-pub(super) struct Shared {
-    all: Budget,
+pub(super) struct SharedBudget {
+    all: RowBudget,
     /// What each peer has spent in this minute; `None` are those that have no address. Who has a
     /// row is here, so that there are no more of them than rows.
     by_peer: HashMap<Option<Peer>, Spent>,
@@ -121,19 +121,19 @@ pub(super) struct Shared {
 
 /// Why there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub(super) enum BudgetFull {
     /// The peer has had its share.
     Share,
     /// All have had what there is.
     All,
 }
 
-impl Shared {
-    pub(super) fn of(all: Budget) -> Self {
-        Shared { all, by_peer: HashMap::new() }
+impl SharedBudget {
+    pub(super) fn of(all: RowBudget) -> Self {
+        SharedBudget { all, by_peer: HashMap::new() }
     }
 
-    /// As [`Budget::begin`].
+    /// As [`RowBudget::begin`].
     pub(super) fn begin(&mut self, at: i64) -> bool {
         let begins = self.all.begin(at);
         if begins {
@@ -142,25 +142,25 @@ impl Shared {
         begins
     }
 
-    /// As [`Budget::take`], for this peer.
-    pub(super) fn take(&mut self, peer: Option<Peer>, names: usize) -> Result<(), Full> {
+    /// As [`RowBudget::take`], for this peer.
+    pub(super) fn take(&mut self, peer: Option<Peer>, names: usize) -> Result<(), BudgetFull> {
         let spent = self.by_peer.get(&peer).copied().unwrap_or_default().and(names);
         if spent.rows > self.all.rows / 4 || spent.bytes > self.all.bytes / 4 {
-            return Err(Full::Share);
+            return Err(BudgetFull::Share);
         }
         if !self.all.take(names) {
-            return Err(Full::All);
+            return Err(BudgetFull::All);
         }
         self.by_peer.insert(peer, spent);
         Ok(())
     }
 
-    /// As [`Budget::leave_out`].
+    /// As [`RowBudget::leave_out`].
     pub(super) fn leave_out(&mut self, count: u64) {
         self.all.leave_out(count);
     }
 
-    /// As [`Budget::rest`].
+    /// As [`RowBudget::rest`].
     pub(super) fn rest(&mut self) -> Option<Rest> {
         self.all.rest()
     }
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_minute_has_room_for_so_many_rows_and_bytes() {
-        let mut budget = Budget::of(3, 1_000);
+        let mut budget = RowBudget::of(3, 1_000);
         assert!(budget.begin(MINUTE));
         assert!(!budget.begin(2 * MINUTE - 1));
         assert!(budget.take(700) && !budget.take(300) && budget.take(10) && budget.take(0));
@@ -185,15 +185,15 @@ mod tests {
     #[test]
     fn one_peer_gets_a_quarter_and_the_others_the_rest() {
         let peer = |text: &str| Peer::parse(text);
-        let mut shared = Shared::of(Budget::of(8, 4_000));
+        let mut shared = SharedBudget::of(RowBudget::of(8, 4_000));
         assert!(shared.begin(MINUTE));
         // By rows, by bytes, and an IPv6 network as one.
-        assert_eq!([(); 3].map(|()| shared.take(peer("10.0.0.1"), 10)), [Ok(()), Ok(()), Err(Full::Share)]);
-        assert_eq!([900, 900].map(|names| shared.take(peer("2001:db8::1"), names)), [Ok(()), Err(Full::Share)]);
-        assert_eq!(shared.take(peer("2001:db8::2"), 900), Err(Full::Share));
+        assert_eq!([(); 3].map(|()| shared.take(peer("10.0.0.1"), 10)), [Ok(()), Ok(()), Err(BudgetFull::Share)]);
+        assert_eq!([900, 900].map(|names| shared.take(peer("2001:db8::1"), names)), [Ok(()), Err(BudgetFull::Share)]);
+        assert_eq!(shared.take(peer("2001:db8::2"), 900), Err(BudgetFull::Share));
         assert_eq!(shared.take(None, 900), Ok(()));
-        assert_eq!([900, 900].map(|names| shared.take(peer("10.0.0.2"), names)), [Ok(()), Err(Full::Share)]);
-        assert_eq!(shared.take(peer("10.0.0.3"), 900), Err(Full::All));
+        assert_eq!([900, 900].map(|names| shared.take(peer("10.0.0.2"), names)), [Ok(()), Err(BudgetFull::Share)]);
+        assert_eq!(shared.take(peer("10.0.0.3"), 900), Err(BudgetFull::All));
         assert_eq!(shared.by_peer.len(), 4);
         // Those that get no row are not remembered.
         for n in 0..1_000 {
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_worth_one_line_a_minute() {
-        let mut budget = Budget::of(1, 1_000);
+        let mut budget = RowBudget::of(1, 1_000);
         budget.begin(0);
         assert_eq!(budget.rest(), None);
         budget.leave_out(2);

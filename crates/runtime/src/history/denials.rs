@@ -51,7 +51,7 @@ pub struct Denial<'a> {
 
 /// A row of `denials` without its time and count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct DenialKey {
     pub(super) clientid: Box<str>,
     pub(super) username: Box<str>,
     pub(super) peerhost: Box<str>,
@@ -69,7 +69,7 @@ pub(super) struct OwnedDenial {
     pub(super) origin: OriginId,
     /// Whose share of a minute it takes.
     pub(super) peer: Option<Peer>,
-    pub(super) key: Key,
+    pub(super) key: DenialKey,
     pub(super) count: u64,
 }
 
@@ -87,7 +87,7 @@ impl OwnedDenial {
             at,
             origin: OriginId::PARENT,
             peer,
-            key: Key {
+            key: DenialKey {
                 clientid: short(denial.client.clientid).into(),
                 username: short(denial.client.username).into(),
                 peerhost: denial.client.peerhost.to_string().into(),
@@ -108,13 +108,13 @@ impl OwnedDenial {
 
     /// Refusals of which nothing but their number is known.
     pub(super) fn nameless(at: i64, count: u64) -> Self {
-        OwnedDenial { at, origin: OriginId::PARENT, peer: None, key: Key::rest(REST, None), count }
+        OwnedDenial { at, origin: OriginId::PARENT, peer: None, key: DenialKey::rest(REST, None), count }
     }
 }
 
-impl Key {
+impl DenialKey {
     pub(super) fn texts(&self) -> usize {
-        let Key { clientid, username, peerhost, action: _, topic, rule, mode: _, cluster } = self;
+        let DenialKey { clientid, username, peerhost, action: _, topic, rule, mode: _, cluster } = self;
         [clientid, username, peerhost, topic, rule, cluster].into_iter().map(|text| text.len()).sum()
     }
 
@@ -125,7 +125,7 @@ impl Key {
     /// Of this peer, or of all.
     pub(super) fn rest(mode: &'static str, peer: Option<Peer>) -> Self {
         let rest = || Box::from(REST);
-        Key {
+        DenialKey {
             clientid: rest(),
             username: rest(),
             peerhost: peer.map_or_else(rest, |peer| peer.to_string().into()),
@@ -140,7 +140,7 @@ impl Key {
 
 /// Adds equal refusals up, in the order in which they came first.
 pub(super) fn fold(denials: Vec<OwnedDenial>) -> Vec<OwnedDenial> {
-    let mut places: HashMap<Key, usize> = HashMap::with_capacity(denials.len());
+    let mut places: HashMap<DenialKey, usize> = HashMap::with_capacity(denials.len());
     let mut folded: Vec<OwnedDenial> = Vec::new();
     for denial in denials {
         if let Some(first) = places.get(&denial.key).and_then(|&place| folded.get_mut(place)) {
@@ -169,7 +169,7 @@ pub(super) fn shorten(denials: &mut Vec<OwnedDenial>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::queue::Queue;
+    use crate::history::queue::HistoryQueue;
     use exhook_policy_core::event::{Extra, Origin, Peerhost};
     use std::time::Duration;
 
@@ -192,7 +192,7 @@ mod tests {
     /// Clients choose their names, and a locked database must not turn them into memory.
     #[test]
     fn denials_that_wait_are_bounded_in_bytes_and_the_rest_is_counted() {
-        let queue = Queue::new(Duration::from_secs(1), false);
+        let queue = HistoryQueue::new(Duration::from_secs(1), false);
         for n in 0..18_000 {
             queue.push_denial(Origin { cluster: None, node: "n" }, denial(&format!("{n:01000}")));
         }

@@ -57,7 +57,7 @@ const LAST_TRIES: Duration = Duration::from_secs(9);
 
 /// A running history. Dropped, it ends as with [`History::finish`].
 pub struct History {
-    queue: Arc<queue::Queue>,
+    queue: Arc<queue::HistoryQueue>,
     bans_read: Arc<latch::Latch>,
     /// [`Record::bits`], which a new definition changes.
     record: AtomicU8,
@@ -128,8 +128,9 @@ impl History {
     ) -> Self {
         let terms = Terms { def: def.clone(), deadline, reads_bans: limits.is_used() };
         let bans_read: Arc<latch::Latch> = Arc::default();
-        let queue = Arc::new(queue::Queue::new(OVERDUE.min(deadline), matches!(recorder.serves, Serves::Callers)));
-        let writer = writer::Writer {
+        let queue =
+            Arc::new(queue::HistoryQueue::new(OVERDUE.min(deadline), matches!(recorder.serves, Serves::Callers)));
+        let writer = writer::HistoryWriter {
             queue: Arc::clone(&queue),
             def: def.clone(),
             me: recorder,
@@ -226,13 +227,13 @@ impl History {
     /// Takes note that a broker that calls this server is there. Where it booted after it was last heard of, what it
     /// had open ended then; where not, what came meanwhile was missed. Never waits.
     pub fn broker_loaded(&self, broker: &BrokerLoaded<'_>) {
-        self.queue.push_word(now_ms(), broker.origin, record::Entry::Loaded { booted_at: broker.booted_at });
+        self.queue.push_word(now_ms(), broker.origin, record::HistoryEntry::Loaded { booted_at: broker.booted_at });
     }
 
     /// Takes note that a broker that called this server has stopped, or is out of reach: what it had open may end unheard.
     /// Never waits.
     pub fn broker_away(&self, origin: Origin<'_>) {
-        self.queue.push_word(now_ms(), origin, record::Entry::Away);
+        self.queue.push_word(now_ms(), origin, record::HistoryEntry::Away);
     }
 
     /// At the end of input: writes what is queued, trying for up to nine seconds, and returns at once

@@ -24,7 +24,7 @@ impl OriginId {
 
 /// The names of a broker.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct BrokerNames {
     /// Empty where it is not told.
     pub(super) cluster: Box<str>,
     pub(super) node: Box<str>,
@@ -35,14 +35,14 @@ pub(super) struct Named {
 pub(super) struct Origins {
     /// By cluster, then by node.
     ids: HashMap<Box<str>, HashMap<Box<str>, OriginId>>,
-    named: Vec<Arc<Named>>,
+    named: Vec<Arc<BrokerNames>>,
     /// The one that was asked for last: the next event often comes from it too.
     last: OriginId,
 }
 
 impl Default for Origins {
     fn default() -> Self {
-        let parent = Named { cluster: Box::default(), node: Box::default() };
+        let parent = BrokerNames { cluster: Box::default(), node: Box::default() };
         Origins { ids: HashMap::new(), named: vec![Arc::new(parent)], last: OriginId::PARENT }
     }
 }
@@ -70,13 +70,13 @@ impl Origins {
             return None;
         }
         let id = OriginId(u32::try_from(self.named.len()).unwrap_or(u32::MAX));
-        self.named.push(Arc::new(Named { cluster: cluster.into(), node: node.into() }));
+        self.named.push(Arc::new(BrokerNames { cluster: cluster.into(), node: node.into() }));
         self.ids.entry(cluster.into()).or_default().insert(node.into(), id);
         Some(id)
     }
 
     /// Those that were heard of since there were so many.
-    pub(super) fn since(&self, known: usize) -> &[Arc<Named>] {
+    pub(super) fn since(&self, known: usize) -> &[Arc<BrokerNames>] {
         self.named.get(known..).unwrap_or_default()
     }
 }
@@ -100,8 +100,8 @@ mod tests {
         assert_eq!(
             origins.since(3),
             [
-                Arc::new(Named { cluster: "eu".into(), node: "emqx@10.0.0.2".into() }),
-                Arc::new(Named { cluster: "".into(), node: "".into() })
+                Arc::new(BrokerNames { cluster: "eu".into(), node: "emqx@10.0.0.2".into() }),
+                Arc::new(BrokerNames { cluster: "".into(), node: "".into() })
             ]
         );
         assert!(origins.since(5).is_empty() && origins.since(50).is_empty());

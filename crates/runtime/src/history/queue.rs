@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::budget::LeftOut;
 use super::denials::{self, Bound, OwnedDenial};
-use super::origins::{Named, OriginId, Origins};
-use super::record::{Entry, Owned, Sign, Whose};
+use super::origins::{BrokerNames, OriginId, Origins};
+use super::record::{HistoryEntry, Owned, Sign, Whose};
 use crate::limits::Ban;
 use exhook_policy_core::answer_sink::Token;
 use exhook_policy_core::event::Origin;
@@ -29,7 +29,7 @@ pub(super) type Unsure = HashMap<Box<str>, HashSet<Box<str>>>;
 
 /// A record on its way to the database.
 #[derive(Debug)]
-pub(super) struct Item {
+pub(super) struct QueuedRecord {
     /// When the event came, Unix milliseconds.
     pub(super) at: i64,
     /// The same by the clock that is never set.
@@ -38,13 +38,13 @@ pub(super) struct Item {
     pub(super) token: Option<Token>,
     /// The broker that it comes from.
     pub(super) origin: OriginId,
-    pub(super) entry: Entry,
+    pub(super) entry: HistoryEntry,
 }
 
 /// What the writer is woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
-pub(super) struct Work {
+pub(super) struct WriterWork {
     pub(super) records: bool,
     pub(super) denials: bool,
     /// The policy says otherwise what is kept, and where.
@@ -63,8 +63,8 @@ pub struct Lapses {
     pub dropped: u64,
 }
 
-pub(super) struct Queue {
-    state: Mutex<State>,
+pub(super) struct HistoryQueue {
+    state: Mutex<HistoryQueueState>,
     wake: Condvar,
     ended: Condvar,
     /// A commit that is late by so many milliseconds is waited for no longer.
@@ -77,8 +77,8 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
-struct State {
-    records: VecDeque<Item>,
+struct HistoryQueueState {
+    records: VecDeque<QueuedRecord>,
     bytes: usize,
     denials: Vec<OwnedDenial>,
     denial_bytes: usize,
@@ -122,9 +122,9 @@ struct Closing {
     last: Instant,
 }
 
-impl Queue {
+impl HistoryQueue {
     pub(super) fn new(patience: Duration, has_callers: bool) -> Self {
-        Queue {
+        HistoryQueue {
             state: Mutex::default(),
             wake: Condvar::new(),
             ended: Condvar::new(),
@@ -134,7 +134,7 @@ impl Queue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HistoryQueueState> {
         // Every change below leaves the state whole, so a panic elsewhere does not spoil it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -142,7 +142,7 @@ impl Queue {
     /// Queues a record; true where its call is answered once it is committed.
     pub(super) fn push(&self, at: i64, origin: Origin<'_>, record: Owned, token: Option<Token>) -> bool {
         let now = Instant::now();
-        let entry = Entry::Event(record);
+        let entry = HistoryEntry::Event(record);
         let size = entry.size();
         let mut state = self.state();
         if state.standby || state.writer_ended {
@@ -163,7 +163,7 @@ impl Queue {
             state.lapses.answered_early += 1;
         }
         state.bytes += size;
-        state.records.push_back(Item { at, arrived: now, token, origin, entry });
+        state.records.push_back(QueuedRecord { at, arrived: now, token, origin, entry });
         self.wake(&mut state);
         token.is_some()
     }
@@ -183,13 +183,13 @@ impl Queue {
         self.state().defined.take()
     }
 
-    fn origin(&self, state: &mut State, origin: Origin<'_>) -> Option<OriginId> {
+    fn origin(&self, state: &mut HistoryQueueState, origin: Origin<'_>) -> Option<OriginId> {
         if self.has_callers { state.origins.id(origin) } else { Some(OriginId::PARENT) }
     }
 
     /// Queues what is known of a broker itself, though much waits: it comes once in a while. Where far too much does, all
     /// is doubted later.
-    pub(super) fn push_word(&self, at: i64, origin: Origin<'_>, entry: Entry) {
+    pub(super) fn push_word(&self, at: i64, origin: Origin<'_>, entry: HistoryEntry) {
         let mut state = self.state();
         if state.standby || state.writer_ended || !self.has_callers {
             return;
@@ -200,7 +200,7 @@ impl Queue {
         }
         let Some(origin) = self.origin(&mut state, origin) else { return };
         state.bytes += entry.size();
-        state.records.push_back(Item { at, arrived: Instant::now(), token: None, origin, entry });
+        state.records.push_back(QueuedRecord { at, arrived: Instant::now(), token: None, origin, entry });
         self.wake(&mut state);
     }
 
@@ -261,21 +261,21 @@ impl Queue {
         if state.records.len() < MAX_RECORDS
             && let Some(origin) = self.origin(&mut state, origin)
         {
-            let entry = Entry::Event(Owned::Heard { whose: Whose::from(sign) });
+            let entry = HistoryEntry::Event(Owned::Heard { whose: Whose::from(sign) });
             state.bytes += entry.size();
-            state.records.push_back(Item { at: now(), arrived: Instant::now(), token: None, origin, entry });
+            state.records.push_back(QueuedRecord { at: now(), arrived: Instant::now(), token: None, origin, entry });
             self.wake(&mut state);
         }
     }
 
-    fn wake(&self, state: &mut State) {
+    fn wake(&self, state: &mut HistoryQueueState) {
         if std::mem::take(&mut state.writer_waits) {
             self.wake.notify_one();
         }
     }
 
     /// Waits for work, but no longer than until `end`. Denials are work from `denials_from` on.
-    pub(super) fn wait(&self, end: Instant, denials_from: Instant) -> Work {
+    pub(super) fn wait(&self, end: Instant, denials_from: Instant) -> WriterWork {
         let mut state = self.state();
         loop {
             let now = Instant::now();
@@ -291,7 +291,7 @@ impl Queue {
     }
 
     /// Waits until `end`, or until the input ends; `for_bans`, or until there are some.
-    pub(super) fn pause(&self, end: Instant, for_bans: bool) -> Work {
+    pub(super) fn pause(&self, end: Instant, for_bans: bool) -> WriterWork {
         let mut state = self.state();
         let was_closing = state.closing.is_some();
         loop {
@@ -308,7 +308,7 @@ impl Queue {
 
     /// Moves up to `limit` records to `batch`, in the order in which they came, and to `origins` the brokers that are
     /// not there yet.
-    pub(super) fn take(&self, batch: &mut Vec<Item>, limit: usize, origins: &mut Vec<Arc<Named>>) {
+    pub(super) fn take(&self, batch: &mut Vec<QueuedRecord>, limit: usize, origins: &mut Vec<Arc<BrokerNames>>) {
         let mut state = self.state();
         let count = limit.min(state.records.len());
         batch.extend(state.records.drain(..count));
@@ -342,7 +342,7 @@ impl Queue {
     }
 
     /// Nobody shall wait for the database until a commit succeeds. Returns the calls that did.
-    pub(super) fn give_up_waiting(&self, batch: &mut [Item]) -> Vec<Token> {
+    pub(super) fn give_up_waiting(&self, batch: &mut [QueuedRecord]) -> Vec<Token> {
         let mut state = self.state();
         state.hopeless = true;
         let tokens: Vec<Token> =
@@ -447,7 +447,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl State {
+impl HistoryQueueState {
     fn is_overdue(&self, now: Instant, patience: Duration) -> bool {
         let oldest = self.in_flight.or_else(|| self.records.front().map(|item| item.arrived));
         self.hopeless || oldest.is_some_and(|since| now.saturating_duration_since(since) > patience)
@@ -460,8 +460,8 @@ impl State {
         lapses
     }
 
-    fn work(&self) -> Work {
-        Work {
+    fn work(&self) -> WriterWork {
+        WriterWork {
             records: !self.records.is_empty(),
             denials: !self.denials.is_empty() || self.denials_dropped > 0,
             defined: self.defined.is_some(),
@@ -477,7 +477,7 @@ mod tests {
 
     #[test]
     fn what_was_outside_the_promise_is_counted_for_good() {
-        let queue = Queue::new(Duration::from_secs(1), false);
+        let queue = HistoryQueue::new(Duration::from_secs(1), false);
         queue.add_lapses(3);
         assert!(queue.set_standby(true).is_empty());
         // Nothing to be said of, but it was so.
@@ -495,11 +495,11 @@ mod tests {
         let ban = || Ban {
             why: crate::limits::Why::Lockout,
             mode: exhook_policy_core::decision::Mode::Enforce,
-            key: crate::limits::Key { clientid: None, username: Some("u".into()), peerhost: None },
+            key: crate::limits::LimitKey { clientid: None, username: Some("u".into()), peerhost: None },
             since: 0,
             until: 1,
         };
-        let queue = Queue::new(Duration::from_secs(1), false);
+        let queue = HistoryQueue::new(Duration::from_secs(1), false);
         queue.set_standby(true);
         std::thread::scope(|scope| {
             let begun = Instant::now();

@@ -7,7 +7,7 @@ use exhook_policy_core::policy::model::Record;
 
 /// What is on its way to the database.
 #[derive(Debug, Clone)]
-pub(super) enum Entry {
+pub(super) enum HistoryEntry {
     /// An event that is to be written.
     Event(Owned),
     /// The broker said that it is there, and when it booted, Unix milliseconds.
@@ -69,12 +69,12 @@ pub(super) enum Owned {
 pub(super) struct Whose {
     pub(super) clientid: Box<str>,
     /// Where the broker tells the client's port.
-    pub(super) peer: Option<Peer>,
+    pub(super) peer: Option<ClientPeer>,
 }
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Peer {
+pub(super) struct ClientPeer {
     pub(super) host: OwnedPeerhost,
     pub(super) port: u16,
 }
@@ -87,7 +87,7 @@ impl From<&Client<'_>> for Whose {
 
 impl From<Sign<'_>> for Whose {
     fn from(sign: Sign<'_>) -> Self {
-        let peer = sign.peer.map(|(from, port)| Peer { host: host(from), port });
+        let peer = sign.peer.map(|(from, port)| ClientPeer { host: host(from), port });
         Whose { clientid: name(sign.clientid), peer }
     }
 }
@@ -214,12 +214,12 @@ impl Owned {
     }
 }
 
-impl Entry {
+impl HistoryEntry {
     /// About how many bytes of memory it takes.
     pub(super) fn size(&self) -> usize {
         let texts = match self {
-            Entry::Event(owned) => owned.texts(),
-            Entry::Loaded { .. } | Entry::Away => 0,
+            HistoryEntry::Event(owned) => owned.texts(),
+            HistoryEntry::Loaded { .. } | HistoryEntry::Away => 0,
         };
         // The entry itself, and what the allocator adds for its short texts.
         texts + 256
@@ -228,8 +228,8 @@ impl Entry {
     /// The broker node, where the entry tells it.
     pub(super) fn node(&self) -> Option<&str> {
         match self {
-            Entry::Event(owned) => owned.node(),
-            Entry::Loaded { .. } | Entry::Away => None,
+            HistoryEntry::Event(owned) => owned.node(),
+            HistoryEntry::Loaded { .. } | HistoryEntry::Away => None,
         }
     }
 }

@@ -37,7 +37,7 @@ pub struct Scope {
 
 /// What came of it, in numbers of connections.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ResyncOutcome {
     /// The nodes that the list is of.
     pub nodes: BTreeSet<String>,
     /// In the list: unsure no longer.
@@ -56,7 +56,7 @@ pub struct Outcome {
     pub unknown: usize,
 }
 
-impl Outcome {
+impl ResyncOutcome {
     /// Whether something is unsure that the list should have settled.
     pub fn is_partial(&self) -> bool {
         self.early + self.unclear > 0
@@ -65,7 +65,7 @@ impl Outcome {
 
 /// Why nothing was settled.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum ResyncTrouble {
     /// It is not said which of these clusters the list is of.
     Clusters(BTreeSet<String>),
     /// It is not said which of these nodes the list is of.
@@ -78,32 +78,32 @@ pub enum Trouble {
     Database(String),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for ResyncTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names =
             |names: &BTreeSet<String>| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         match self {
-            Trouble::Clusters(known) => {
+            ResyncTrouble::Clusters(known) => {
                 write!(f, "which of these clusters is the list of: {}? Say it with --cluster", names(known))
             }
-            Trouble::Nodes(known) => {
+            ResyncTrouble::Nodes(known) => {
                 write!(f, "which of these nodes is the list of: {}? Say it with --node", names(known))
             }
-            Trouble::UnknownNode(known) if known.is_empty() => f.write_str("nothing is known of that node here"),
-            Trouble::UnknownNode(known) => {
+            ResyncTrouble::UnknownNode(known) if known.is_empty() => f.write_str("nothing is known of that node here"),
+            ResyncTrouble::UnknownNode(known) => {
                 write!(f, "nothing is known of that node here, but of {}", names(known))
             }
-            Trouble::NoneOf(nodes) => {
+            ResyncTrouble::NoneOf(nodes) => {
                 write!(f, "no client in the list is of {}; --empty says that none is connected", names(nodes))
             }
-            Trouble::Database(error) => f.write_str(error),
+            ResyncTrouble::Database(error) => f.write_str(error),
         }
     }
 }
 
-impl From<rusqlite::Error> for Trouble {
+impl From<rusqlite::Error> for ResyncTrouble {
     fn from(error: rusqlite::Error) -> Self {
-        Trouble::Database(error.to_string())
+        ResyncTrouble::Database(error.to_string())
     }
 }
 
@@ -120,14 +120,20 @@ pub fn open(path: &Path) -> Result<Connection, String> {
 ///
 /// # Errors
 /// It is not known of which brokers the list is, or the database cannot be used.
-pub fn resync(db: &mut Connection, list: &List, scope: &Scope, as_of: i64, apply: bool) -> Result<Outcome, Trouble> {
-    let Some(cluster) = cluster(db, scope)? else { return Ok(Outcome::default()) };
+pub fn resync(
+    db: &mut Connection,
+    list: &List,
+    scope: &Scope,
+    as_of: i64,
+    apply: bool,
+) -> Result<ResyncOutcome, ResyncTrouble> {
+    let Some(cluster) = cluster(db, scope)? else { return Ok(ResyncOutcome::default()) };
     let nodes = nodes(db, list, scope, &cluster)?;
     if !scope.empty && !nodes.is_empty() && !list.clients().iter().any(|listed| listed.is_of(&nodes)) {
-        return Err(Trouble::NoneOf(nodes));
+        return Err(ResyncTrouble::NoneOf(nodes));
     }
     let by_id = by_id(list, &nodes);
-    let mut outcome = Outcome { nodes, ..Outcome::default() };
+    let mut outcome = ResyncOutcome { nodes, ..ResyncOutcome::default() };
     let mut settled = Vec::new();
     for row in unsure::rows(db, &cluster)? {
         if !outcome.nodes.contains(&row.node) {
@@ -161,26 +167,26 @@ pub fn resync(db: &mut Connection, list: &List, scope: &Scope, as_of: i64, apply
 }
 
 /// The cluster that the list is of; `None` where no broker is known.
-fn cluster(db: &Connection, scope: &Scope) -> Result<Option<String>, Trouble> {
+fn cluster(db: &Connection, scope: &Scope) -> Result<Option<String>, ResyncTrouble> {
     if let Some(cluster) = &scope.cluster {
         return Ok(Some(cluster.clone()));
     }
     let mut known = unsure::clusters(db)?;
-    if known.len() > 1 { Err(Trouble::Clusters(known)) } else { Ok(known.pop_first()) }
+    if known.len() > 1 { Err(ResyncTrouble::Clusters(known)) } else { Ok(known.pop_first()) }
 }
 
 /// The nodes that the list is of. One with nothing open at the moment may be meant as well.
-fn nodes(db: &Connection, list: &List, scope: &Scope, cluster: &str) -> Result<BTreeSet<String>, Trouble> {
+fn nodes(db: &Connection, list: &List, scope: &Scope, cluster: &str) -> Result<BTreeSet<String>, ResyncTrouble> {
     let known = unsure::nodes(db, cluster)?;
     if let Some(node) = &scope.node {
         let known = &known | &unsure::recorded_nodes(db, cluster)?;
         let is_known = known.contains(node);
-        return if is_known { Ok(BTreeSet::from([node.clone()])) } else { Err(Trouble::UnknownNode(known)) };
+        return if is_known { Ok(BTreeSet::from([node.clone()])) } else { Err(ResyncTrouble::UnknownNode(known)) };
     }
     let told: Option<BTreeSet<String>> = list.clients().iter().map(|listed| listed.node.clone()).collect();
     match told {
         Some(told) if !told.is_empty() => Ok(told),
-        Some(_) | None if known.len() > 1 => Err(Trouble::Nodes(known)),
+        Some(_) | None if known.len() > 1 => Err(ResyncTrouble::Nodes(known)),
         Some(_) | None => Ok(known),
     }
 }

@@ -8,20 +8,20 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::budget::Budget;
+use super::budget::RowBudget;
 use super::denials::{self, OwnedDenial};
 use super::latch::Latch;
 use super::now_ms;
-use super::origins::Named;
-use super::queue::{Item, Queue};
-use super::record::Entry;
+use super::origins::BrokerNames;
+use super::queue::{HistoryQueue, QueuedRecord};
+use super::record::HistoryEntry;
 use super::sqlite::apply::{ATTEMPTS, Apply};
 use super::sqlite::bans::Exchange;
-use super::sqlite::denials::Rows;
+use super::sqlite::denials::DenialRows;
 use super::sqlite::long_names;
 use super::sqlite::registry::{Before, Opened, Registry};
 use super::sqlite::retention::Sweep;
-use super::sqlite::store::{self, Fault, Store};
+use super::sqlite::store::{self, Store, StoreFault};
 use crate::log::Log;
 use crate::process::Recorder;
 use exhook_policy_core::answer_sink::{Sink, Token};
@@ -48,8 +48,8 @@ const RETRY_UNFIT: Duration = Duration::from_secs(30);
 const RETRY_REPLACED: Duration = Duration::from_secs(4);
 
 /// What the writer starts with.
-pub(super) struct Writer {
-    pub(super) queue: Arc<Queue>,
+pub(super) struct HistoryWriter {
+    pub(super) queue: Arc<HistoryQueue>,
     pub(super) def: HistoryDef,
     pub(super) me: Recorder,
     pub(super) deadline: Duration,
@@ -60,7 +60,7 @@ pub(super) struct Writer {
     pub(super) bans_read: Arc<Latch>,
 }
 
-impl Writer {
+impl HistoryWriter {
     /// Writes until the input ends and everything is written, or the time for it is over.
     pub(super) fn run(self) {
         let queue = Arc::clone(&self.queue);
@@ -68,12 +68,12 @@ impl Writer {
         // However this thread ends, nobody waits for it afterwards.
         let bans_read = Arc::clone(&self.bans_read);
         let _last_word = LastWord { queue, sink, log: self.log.clone(), bans_read };
-        Running::new(self).run();
+        RunningWriter::new(self).run();
     }
 }
 
 struct LastWord {
-    queue: Arc<Queue>,
+    queue: Arc<HistoryQueue>,
     sink: Sink,
     log: Log,
     bans_read: Arc<Latch>,
@@ -96,7 +96,7 @@ fn answer(sink: &Sink, tokens: &[Token]) {
     }
 }
 
-enum Stage {
+enum WriterStage {
     /// The database is not open; it is tried again then.
     Closed {
         retry: Instant,
@@ -123,20 +123,20 @@ struct Complaint {
     said: Option<String>,
 }
 
-struct Running {
-    with: Writer,
-    stage: Stage,
+struct RunningWriter {
+    with: HistoryWriter,
+    stage: WriterStage,
     before: Option<Before>,
     /// The brokers that were heard of, by their number.
-    origins: Vec<Arc<Named>>,
+    origins: Vec<Arc<BrokerNames>>,
     /// Taken from the queue and not committed.
-    batch: Vec<Item>,
+    batch: Vec<QueuedRecord>,
     /// A record of the batch cannot be written: find out which.
     one_by_one: bool,
     /// Folded and not committed.
     denials: Vec<OwnedDenial>,
-    rows: Rows,
-    attempts: Cell<Budget>,
+    rows: DenialRows,
+    attempts: Cell<RowBudget>,
     complaint: Complaint,
     standby_said: bool,
     /// Unix milliseconds.
@@ -157,17 +157,17 @@ struct Running {
     next_dropped_line: Instant,
 }
 
-impl Running {
-    fn new(writer: Writer) -> Self {
+impl RunningWriter {
+    fn new(writer: HistoryWriter) -> Self {
         let now = Instant::now();
-        Running {
-            stage: Stage::Closed { retry: now },
+        RunningWriter {
+            stage: WriterStage::Closed { retry: now },
             before: None,
             origins: Vec::new(),
             batch: Vec::with_capacity(BATCH),
             one_by_one: false,
             denials: Vec::new(),
-            rows: Rows::default(),
+            rows: DenialRows::default(),
             attempts: Cell::new(ATTEMPTS),
             complaint: Complaint::default(),
             standby_said: false,
@@ -192,15 +192,15 @@ impl Running {
     fn run(&mut self) {
         loop {
             let work = match self.stage {
-                Stage::Closed { retry } => self.with.queue.pause(retry, false),
-                Stage::Standby { check, store: None } => self.with.queue.pause(check, false),
-                Stage::Standby { check, store: Some(_) } => {
+                WriterStage::Closed { retry } => self.with.queue.pause(retry, false),
+                WriterStage::Standby { check, store: None } => self.with.queue.pause(check, false),
+                WriterStage::Standby { check, store: Some(_) } => {
                     self.with.queue.pause(check.min(self.next_bans), self.with.bans.pending.is_empty())
                 }
-                Stage::Recording(_) if self.batch.is_empty() => {
+                WriterStage::Recording(_) if self.batch.is_empty() => {
                     self.with.queue.wait(self.next_wake(), self.next_denials)
                 }
-                Stage::Recording(_) => self.with.queue.wait(Instant::now(), self.next_denials),
+                WriterStage::Recording(_) => self.with.queue.wait(Instant::now(), self.next_denials),
             };
             if work.defined {
                 self.define();
@@ -210,9 +210,9 @@ impl Running {
                 let bans = work.bans || !self.with.bans.pending.is_empty();
                 let left = work.records || work.denials || bans || !self.batch.is_empty() || !self.denials.is_empty();
                 let stands_by = match self.stage {
-                    Stage::Standby { store: Some(_), .. } => !bans,
-                    Stage::Standby { store: None, .. } => true,
-                    Stage::Closed { .. } | Stage::Recording(_) => false,
+                    WriterStage::Standby { store: Some(_), .. } => !bans,
+                    WriterStage::Standby { store: None, .. } => true,
+                    WriterStage::Closed { .. } | WriterStage::Recording(_) => false,
                 };
                 if !left || Instant::now() >= end || stands_by {
                     self.end(input_ended);
@@ -220,9 +220,9 @@ impl Running {
                 }
             }
             let step = match self.stage {
-                Stage::Standby { check, store: Some(_) } if Instant::now() < check => self.share_bans(),
-                Stage::Closed { .. } | Stage::Standby { .. } => self.open(),
-                Stage::Recording(_) => self.write(),
+                WriterStage::Standby { check, store: Some(_) } if Instant::now() < check => self.share_bans(),
+                WriterStage::Closed { .. } | WriterStage::Standby { .. } => self.open(),
+                WriterStage::Recording(_) => self.write(),
             };
             if let Err(fault) = step {
                 self.failed(&fault);
@@ -247,7 +247,7 @@ impl Running {
         if self.unmoved > 0 { wake.min(self.next_checkpoint) } else { wake }
     }
 
-    fn open(&mut self) -> Result<(), Fault> {
+    fn open(&mut self) -> Result<(), StoreFault> {
         let mut store = Store::open(&self.with.def.database, self.with.def.sync)?;
         if self.with.bans.is_used() && self.with.bans.pending.is_empty() {
             // To read takes no lock, which others may hold for long: who is kept out stays so.
@@ -266,7 +266,7 @@ impl Running {
                 let unsure = registry.unsure(&transaction)?;
                 transaction.commit()?;
                 self.with.queue.set_unsure(unsure);
-                if matches!(self.stage, Stage::Standby { .. }) {
+                if matches!(self.stage, WriterStage::Standby { .. }) {
                     self.with.queue.set_standby(false);
                     self.standby_said = false;
                     self.say(format_args!("history: this driver{}, records now", self.own_slot()));
@@ -274,7 +274,7 @@ impl Running {
                 self.with.queue.usable();
                 self.before = Some(registry.before());
                 self.rows.forget();
-                self.stage = Stage::Recording(Recording { store, registry: Box::new(registry) });
+                self.stage = WriterStage::Recording(Recording { store, registry: Box::new(registry) });
                 self.next_beat = Instant::now() + BEAT;
             }
         }
@@ -283,7 +283,7 @@ impl Running {
         self.share_bans()
     }
 
-    fn write(&mut self) -> Result<(), Fault> {
+    fn write(&mut self) -> Result<(), StoreFault> {
         if self.batch.is_empty() {
             self.with.queue.take(&mut self.batch, BATCH, &mut self.origins);
         }
@@ -305,7 +305,7 @@ impl Running {
         self.checkpoint(now)
     }
 
-    fn write_batch(&mut self) -> Result<(), Fault> {
+    fn write_batch(&mut self) -> Result<(), StoreFault> {
         let beat = Instant::now() >= self.next_beat;
         let missed = beat && self.with.queue.take_gap();
         let attempts = self.attempts.get();
@@ -328,23 +328,23 @@ impl Running {
     }
 
     /// `missed`: events before these were not kept.
-    fn commit_batch(&mut self, beat: bool, missed: bool) -> Result<(), Fault> {
-        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+    fn commit_batch(&mut self, beat: bool, missed: bool) -> Result<(), StoreFault> {
+        let WriterStage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
         if beat && store.is_replaced() {
-            return Err(Fault::Replaced);
+            return Err(StoreFault::Replaced);
         }
         let me = &self.with.me;
         let transaction = store.begin()?;
         registry.begin(&transaction, me, &self.batch, now_ms())?;
         for item in &self.batch {
-            let mut write = || -> Result<(), Fault> {
+            let mut write = || -> Result<(), StoreFault> {
                 let Some(named) = self.origins.get(item.origin.index()) else { return Ok(()) };
                 let record = match &item.entry {
-                    Entry::Loaded { booted_at } => {
+                    HistoryEntry::Loaded { booted_at } => {
                         return Ok(registry.loaded(&transaction, me, item.at, (item.origin, named), *booted_at)?);
                     }
-                    Entry::Away => return Ok(registry.away(&transaction, item.at, item.origin)?),
-                    Entry::Event(record) => record,
+                    HistoryEntry::Away => return Ok(registry.away(&transaction, item.at, item.origin)?),
+                    HistoryEntry::Event(record) => record,
                 };
                 let Some(broker) = registry.broker(&transaction, me, item.at, item.origin, named)? else {
                     return Ok(());
@@ -373,7 +373,7 @@ impl Running {
         Ok(transaction.commit()?)
     }
 
-    fn committed(&mut self) -> Result<(), Fault> {
+    fn committed(&mut self) -> Result<(), StoreFault> {
         self.with.queue.committed();
         self.one_by_one = false;
         self.count_attempts();
@@ -403,8 +403,8 @@ impl Running {
     }
 
     /// Says what the registry has to say. Where other rows are unsure than before, their clients are listened for.
-    fn registry_changed(&mut self) -> Result<(), Fault> {
-        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+    fn registry_changed(&mut self) -> Result<(), StoreFault> {
+        let WriterStage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
         self.before = Some(registry.before());
         for line in registry.take_lines() {
             self.with.log.line(format_args!("history: {line}"));
@@ -419,7 +419,7 @@ impl Running {
         Ok(())
     }
 
-    fn write_denials(&mut self) -> Result<(), Fault> {
+    fn write_denials(&mut self) -> Result<(), StoreFault> {
         let (new, mut dropped) = self.with.queue.take_denials();
         self.denials.extend(new);
         dropped += denials::shorten(&mut self.denials);
@@ -431,7 +431,7 @@ impl Running {
             return Ok(());
         }
         self.denials = denials::fold(mem::take(&mut self.denials));
-        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+        let WriterStage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
         self.denials.retain(|denial| !registry.stands_by(denial.origin));
         let rows = &mut self.rows;
         let pending = &self.denials;
@@ -445,7 +445,7 @@ impl Running {
                 self.rows.committed();
                 self.count_denials();
             }
-            Err(Fault::Record(error)) => {
+            Err(StoreFault::Record(error)) => {
                 self.rows.forget();
                 self.say(format_args!("history: denials were left out: {error}"));
             }
@@ -458,34 +458,34 @@ impl Running {
         Ok(())
     }
 
-    fn failed(&mut self, fault: &Fault) {
+    fn failed(&mut self, fault: &StoreFault) {
         self.complaint.fault = Some(fault.to_string());
-        if !matches!(fault, Fault::Busy) {
+        if !matches!(fault, StoreFault::Busy) {
             self.with.bans_read.open();
         }
-        if let Stage::Recording(recording) = &mut self.stage {
+        if let WriterStage::Recording(recording) = &mut self.stage {
             recording.registry.undone();
         }
         let retry = match fault {
             // The lock was waited for already.
-            Fault::Busy if matches!(self.stage, Stage::Recording(_)) => return,
-            Fault::Busy if self.is_sharing() => {
+            StoreFault::Busy if matches!(self.stage, WriterStage::Recording(_)) => return,
+            StoreFault::Busy if self.is_sharing() => {
                 self.next_bans = Instant::now() + BEAT;
                 return;
             }
-            Fault::Busy => RETRY_BUSY,
-            Fault::Record(_) if !self.one_by_one && !self.batch.is_empty() => {
+            StoreFault::Busy => RETRY_BUSY,
+            StoreFault::Record(_) if !self.one_by_one && !self.batch.is_empty() => {
                 self.one_by_one = true;
                 return;
             }
-            Fault::Record(_) | Fault::Trouble(_) => RETRY_TROUBLE,
-            Fault::Unfit(_) => RETRY_UNFIT,
-            Fault::Replaced => RETRY_REPLACED,
+            StoreFault::Record(_) | StoreFault::Trouble(_) => RETRY_TROUBLE,
+            StoreFault::Unfit(_) => RETRY_UNFIT,
+            StoreFault::Replaced => RETRY_REPLACED,
         };
-        if !matches!(fault, Fault::Busy) {
+        if !matches!(fault, StoreFault::Busy) {
             self.complain();
         }
-        if matches!(fault, Fault::Unfit(_)) {
+        if matches!(fault, StoreFault::Unfit(_)) {
             let tokens = self.with.queue.give_up_waiting(&mut self.batch);
             answer(&self.with.sink, &tokens);
         }
@@ -493,8 +493,8 @@ impl Running {
         let retry = if self.input_ended.is_some() { retry.min(RETRY_TROUBLE) } else { retry };
         let retry = Instant::now() + retry;
         self.stage = match self.stage {
-            Stage::Standby { .. } => Stage::Standby { check: Instant::now() + CHECK, store: None },
-            Stage::Closed { .. } | Stage::Recording(_) => Stage::Closed { retry },
+            WriterStage::Standby { .. } => WriterStage::Standby { check: Instant::now() + CHECK, store: None },
+            WriterStage::Closed { .. } | WriterStage::Recording(_) => WriterStage::Closed { retry },
         };
     }
 
@@ -517,7 +517,7 @@ impl Running {
 
     /// Says in the database that this process records there no longer, from then on (Unix milliseconds).
     fn leave(&mut self, from: i64) {
-        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return };
+        let WriterStage::Recording(Recording { store, registry }) = &mut self.stage else { return };
         // Where this fails, the process is still seen to be gone.
         let _ = store.begin().and_then(|transaction| {
             registry.end(&transaction, from)?;

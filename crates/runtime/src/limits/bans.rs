@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::Digest;
+use super::NameDigest;
 
 #[derive(Debug, Default)]
-pub(super) struct Bans {
-    held: HashMap<Digest, Held>,
+pub(super) struct BanTable {
+    held: HashMap<NameDigest, HeldBan>,
     /// From this size on those that are over are looked for.
     next_tidy: usize,
     /// When the first of them was over, as they were last looked for.
@@ -15,7 +15,7 @@ pub(super) struct Bans {
 
 /// A ban that may be over.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
+pub(super) struct HeldBan {
     /// When it ends by the clock that is never set. This is what counts.
     pub(super) ends: u64,
     /// When it ends by the clock of the database.
@@ -26,14 +26,14 @@ pub(super) struct Held {
 
 const TIDY: usize = 1_024;
 
-impl Bans {
-    pub(super) fn holds(&self, digest: &Digest, now: u64) -> bool {
+impl BanTable {
+    pub(super) fn holds(&self, digest: &NameDigest, now: u64) -> bool {
         // Most of the time nobody is kept out.
         !self.held.is_empty() && self.held.get(digest).is_some_and(|held| held.ends > now)
     }
 
     /// False where there is no place for it: no ban gives way to another.
-    pub(super) fn add(&mut self, digest: Digest, ban: Held, now: u64, room: usize) -> bool {
+    pub(super) fn add(&mut self, digest: NameDigest, ban: HeldBan, now: u64, room: usize) -> bool {
         if let Some(held) = self.held.get_mut(&digest) {
             if held.ends <= now {
                 *held = ban;
@@ -53,7 +53,7 @@ impl Bans {
         true
     }
 
-    pub(super) fn stored(&mut self, digest: &Digest) {
+    pub(super) fn stored(&mut self, digest: &NameDigest) {
         if let Some(held) = self.held.get_mut(digest) {
             held.is_stored = true;
         }
@@ -61,7 +61,7 @@ impl Bans {
 
     /// Takes away those that were stored and are not there any more. That one is over by the clock of the database is no
     /// reason: that clock may have been set.
-    pub(super) fn keep_stored(&mut self, now: u64, unix: i64, is_there: impl Fn(&Digest) -> bool) {
+    pub(super) fn keep_stored(&mut self, now: u64, unix: i64, is_there: impl Fn(&NameDigest) -> bool) {
         self.held.retain(|digest, held| {
             let lifted = held.is_stored && held.until > unix && !is_there(digest);
             held.ends > now && !lifted

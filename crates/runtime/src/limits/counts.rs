@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use smallvec::SmallVec;
 
-use super::Digest;
+use super::NameDigest;
 
 /// What a table may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +19,16 @@ pub(super) struct Room {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    names: HashMap<Digest, Count>,
+pub(super) struct LimitCounts {
+    names: HashMap<NameDigest, LimitCount>,
     /// Whom was seen when, the last one last. A name that was seen again since stands further behind as well.
-    order: VecDeque<(u64, Digest)>,
+    order: VecDeque<(u64, NameDigest)>,
     times: usize,
     turn: u64,
 }
 
 #[derive(Debug, Default)]
-struct Count {
+struct LimitCount {
     /// The last turn at which it was seen.
     turn: u64,
     /// When it was seen, oldest first.
@@ -37,16 +37,16 @@ struct Count {
 
 /// What came of seeing a name once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct CountSeen {
     /// It was seen too often, and is not counted any more.
     pub(super) too_often: bool,
     /// So many others, whose time was not over, gave up their places.
     pub(super) given_up: u64,
 }
 
-impl Counts {
+impl LimitCounts {
     /// Sees a name. `now` never goes back, and `most` times within `within` are too many.
-    pub(super) fn see(&mut self, digest: Digest, now: u64, within: u64, most: usize, room: Room) -> Seen {
+    pub(super) fn see(&mut self, digest: NameDigest, now: u64, within: u64, most: usize, room: Room) -> CountSeen {
         self.forget_old(now, within);
         self.turn += 1;
         let count = self.names.entry(digest).or_default();
@@ -73,11 +73,11 @@ impl Counts {
             let names = &self.names;
             self.order.retain(|(turn, digest)| names.get(digest).is_some_and(|count| count.turn == *turn));
         }
-        Seen { too_often, given_up }
+        CountSeen { too_often, given_up }
     }
 
     /// How often the name was seen within the last `within`.
-    pub(super) fn recent(&self, digest: &Digest, now: u64, within: u64) -> usize {
+    pub(super) fn recent(&self, digest: &NameDigest, now: u64, within: u64) -> usize {
         let Some(count) = self.names.get(digest) else { return 0 };
         count.times.iter().filter(|time| now.saturating_sub(**time) < within).count()
     }
@@ -97,16 +97,16 @@ impl Counts {
         }
     }
 
-    fn is_last(&self, turn: u64, digest: &Digest) -> bool {
+    fn is_last(&self, turn: u64, digest: &NameDigest) -> bool {
         self.names.get(digest).is_some_and(|count| count.turn == turn)
     }
 
-    fn is_over(&self, digest: &Digest, now: u64, within: u64) -> bool {
+    fn is_over(&self, digest: &NameDigest, now: u64, within: u64) -> bool {
         let last = self.names.get(digest).and_then(|count| count.times.last());
         last.is_none_or(|last| now.saturating_sub(*last) >= within)
     }
 
-    fn forget(&mut self, digest: &Digest) {
+    fn forget(&mut self, digest: &NameDigest) {
         if let Some(count) = self.names.remove(digest) {
             self.times -= count.times.len();
         }

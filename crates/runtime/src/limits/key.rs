@@ -9,7 +9,7 @@ use exhook_policy_core::policy::model::Counted;
 
 /// The values of the fields that are counted by. A clientid is unique within its cluster, so the cluster stands beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key<T> {
+pub struct LimitKey<T> {
     /// The clientid and the cluster, which is empty where the broker does not tell it.
     pub clientid: Option<(T, T)>,
     /// The user name.
@@ -55,7 +55,7 @@ impl fmt::Display for Peer {
     }
 }
 
-impl<'a> Key<&'a str> {
+impl<'a> LimitKey<&'a str> {
     /// What is counted of this client. `None` where a field has no value by which to tell it from others: an empty name, or
     /// what is no address.
     pub fn of(counted: Counted, client: &Client<'a>) -> Option<Self> {
@@ -70,7 +70,7 @@ impl<'a> Key<&'a str> {
             (true, Peerhost::Other(_)) => return None,
         };
         let cluster = client.extra.cluster.unwrap_or_default();
-        Some(Key {
+        Some(LimitKey {
             clientid: name(counted.clientid, client.clientid)?.map(|clientid| (clientid, cluster)),
             username: name(counted.username, client.username)?,
             peerhost,
@@ -78,7 +78,7 @@ impl<'a> Key<&'a str> {
     }
 }
 
-impl<T: AsRef<str>> Key<T> {
+impl<T: AsRef<str>> LimitKey<T> {
     /// Which fields are counted by.
     pub fn counted(&self) -> Counted {
         Counted {
@@ -89,9 +89,9 @@ impl<T: AsRef<str>> Key<T> {
     }
 
     /// The same, with its own texts, as they stand in a database: long ones cut and marked.
-    pub fn to_owned(&self) -> Key<Box<str>> {
+    pub fn to_owned(&self) -> LimitKey<Box<str>> {
         let own = |text: &T| Box::from(short(text.as_ref()));
-        Key {
+        LimitKey {
             clientid: self.clientid.as_ref().map(|(clientid, cluster)| (own(clientid), own(cluster))),
             username: self.username.as_ref().map(own),
             peerhost: self.peerhost,
@@ -106,9 +106,9 @@ impl<T: AsRef<str>> Key<T> {
     }
 
     /// The same, borrowed.
-    pub fn as_ref(&self) -> Key<&str> {
+    pub fn as_ref(&self) -> LimitKey<&str> {
         let clientid = self.clientid.as_ref().map(|(clientid, cluster)| (clientid.as_ref(), cluster.as_ref()));
-        Key { clientid, username: self.username.as_ref().map(T::as_ref), peerhost: self.peerhost }
+        LimitKey { clientid, username: self.username.as_ref().map(T::as_ref), peerhost: self.peerhost }
     }
 }
 

@@ -393,7 +393,7 @@ fn counts_and_bans_outlive_the_policy_that_they_began_under() {
 }
 
 fn stored(bench: &Bench, name: &str, since: Moment) -> Ban {
-    let key = Key { clientid: None, username: Some(name.into()), peerhost: None };
+    let key = LimitKey { clientid: None, username: Some(name.into()), peerhost: None };
     Ban { why: Why::Lockout, mode: bench.mode, key, since: since.unix, until: since.unix + 900_000 }
 }
 
@@ -461,14 +461,14 @@ fn a_flood_of_names_lifts_no_ban_and_takes_no_more_memory() {
         full.extend(fails(name, at(0)).full);
     }
     // The fourth is let go on, and none of the three gives way.
-    assert_eq!(full, [(Why::Lockout, Full::Bans(1))]);
+    assert_eq!(full, [(Why::Lockout, LimitFull::Bans(1))]);
     assert_eq!(["a", "b", "c", "d"].map(|name| banned(name, at(1))), [true, true, true, false]);
     fails("guessed", at(1));
     full.clear();
     for n in 0..2000 {
         full.extend(fails(&format!("flood-{n}"), at(2)).full);
     }
-    let said: Vec<_> = [1, 10, 100, 1000].map(|count| (Why::Lockout, Full::Counts(count))).into();
+    let said: Vec<_> = [1, 10, 100, 1000].map(|count| (Why::Lockout, LimitFull::Counts(count))).into();
     assert_eq!(full, said);
     assert!(["a", "b", "c"].iter().all(|name| banned(name, at(3))));
     let by_name = Counted { clientid: false, username: true, peerhost: false };
@@ -483,7 +483,8 @@ fn a_flood_of_names_lifts_no_ban_and_takes_no_more_memory() {
 
 #[test]
 fn a_ban_says_whom_it_keeps_out() {
-    let key = Key { clientid: Some(("dev 1", "eu")), username: Some("al\nice"), peerhost: Peer::parse("2001:db8::7") };
+    let key =
+        LimitKey { clientid: Some(("dev 1", "eu")), username: Some("al\nice"), peerhost: Peer::parse("2001:db8::7") };
     let ban = Ban { why: Why::Flapping, mode: Mode::Enforce, key: key.to_owned(), since: 0, until: 300_000 };
     assert_eq!(
         ban.to_string(),
@@ -559,7 +560,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 /// A login as a search through all of them sees it.
-struct Seen {
+struct CountSeen {
     number: Number,
     names: [String; 2],
     end: Option<End>,
@@ -570,7 +571,7 @@ struct Seen {
 /// All logins, looked through for each answer. No time passes.
 #[derive(Default)]
 struct Logins {
-    all: Vec<Seen>,
+    all: Vec<CountSeen>,
     failures: HashMap<String, usize>,
     banned: HashSet<String>,
 }
@@ -629,7 +630,7 @@ proptest! {
                     prop_assert_eq!(refused, logins.is_banned(&names));
                     if !refused {
                         let number = bench.begin(&client);
-                        logins.all.push(Seen { number, names, end: None, answer: None });
+                        logins.all.push(CountSeen { number, names, end: None, answer: None });
                     }
                 }
                 Move::Ends { which, end } => {
@@ -640,7 +641,7 @@ proptest! {
                         continue;
                     }
                     let place = open[which % open.len()];
-                    let Seen { number, names, .. } = &logins.all[place];
+                    let CountSeen { number, names, .. } = &logins.all[place];
                     let (number, names) = (*number, names.clone());
                     let client = client("c", &names[0], &names[1]);
                     logins.all[place].end = Some(end);
@@ -733,7 +734,7 @@ proptest! {
     #[test]
     fn a_full_table_forgets_who_was_seen_longest_ago(names in prop::collection::vec(0..40_u64, 1..400)) {
         let room = Room { names: 8, times: 20 };
-        let mut counts = Counts::default();
+        let mut counts = LimitCounts::default();
         let mut seen: Vec<u64> = Vec::new();
         for (now, name) in (0..).zip(names) {
             let too_often = counts.see([name, 0], now, 1_000, 4, room).too_often;

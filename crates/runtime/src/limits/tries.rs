@@ -13,14 +13,14 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use smallvec::SmallVec;
 
-use super::Digest;
+use super::NameDigest;
 use exhook_policy_core::policy::model::Counted;
 
 /// A login whose password is being checked. Later ones have higher numbers.
 pub type Number = u64;
 
 /// What a login counts for: the fields, and the digest of their values.
-pub(super) type Names = SmallVec<[(Counted, Digest); 4]>;
+pub(super) type LoginDigests = SmallVec<[(Counted, NameDigest); 4]>;
 
 /// All logins that have no answer yet.
 #[derive(Debug, Default)]
@@ -29,14 +29,14 @@ pub(super) struct Tries {
     all: HashMap<Number, Try>,
     /// The places of those that are decided.
     decided: usize,
-    crowds: HashMap<Digest, Crowd>,
+    crowds: HashMap<NameDigest, Crowd>,
     /// Crowds to look at: a login of them was decided, or a ban began.
-    due: VecDeque<(Counted, Digest)>,
+    due: VecDeque<(Counted, NameDigest)>,
 }
 
 #[derive(Debug)]
 struct Try {
-    names: Names,
+    names: LoginDigests,
     is_decided: bool,
     /// How many places it takes among those that wait.
     places: usize,
@@ -63,7 +63,7 @@ struct Crowd {
 
 impl Tries {
     /// A login arrives that takes so many places. It is decided until `ends`.
-    pub(super) fn begin(&mut self, names: Names, places: usize, most: usize, within: u64, ends: u64) -> Number {
+    pub(super) fn begin(&mut self, names: LoginDigests, places: usize, most: usize, within: u64, ends: u64) -> Number {
         self.last += 1;
         let number = self.last;
         let mut is_outlasted = false;
@@ -113,14 +113,14 @@ impl Tries {
     }
 
     /// A ban of this name began.
-    pub(super) fn banned(&mut self, counted: Counted, digest: Digest) {
+    pub(super) fn banned(&mut self, counted: Counted, digest: NameDigest) {
         if let Some(crowd) = self.crowds.get_mut(&digest) {
             crowd.call(&mut self.due, counted, digest);
         }
     }
 
     /// The names that the login counts for; none once it has its answer.
-    pub(super) fn names(&self, number: Number) -> Names {
+    pub(super) fn names(&self, number: Number) -> LoginDigests {
         self.all.get(&number).map(|this| this.names.clone()).unwrap_or_default()
     }
 
@@ -130,27 +130,27 @@ impl Tries {
     }
 
     /// How old the failures of this name are at most that count.
-    pub(super) fn within(&self, digest: &Digest) -> u64 {
+    pub(super) fn within(&self, digest: &NameDigest) -> u64 {
         self.crowds.get(digest).map_or(0, |crowd| crowd.within)
     }
 
     /// Whether the logins before this one could still begin a ban, after so many failures. It never
     /// waits if no login before it is undecided.
-    pub(super) fn has_to_wait(&self, number: Number, digest: &Digest, failures: usize) -> bool {
+    pub(super) fn has_to_wait(&self, number: Number, digest: &NameDigest, failures: usize) -> bool {
         let Some(crowd) = self.crowds.get(digest) else { return false };
         let missing = crowd.most.saturating_sub(failures).max(1);
         crowd.undecided.len() >= missing && crowd.undecided.iter().nth(missing - 1).is_some_and(|last| *last < number)
     }
 
     /// The answer waits for logins of this name.
-    pub(super) fn block(&mut self, number: Number, digest: &Digest) {
+    pub(super) fn block(&mut self, number: Number, digest: &NameDigest) {
         if let Some(crowd) = self.crowds.get_mut(digest) {
             crowd.blocked.insert(number);
         }
     }
 
     /// The crowd to look at next.
-    pub(super) fn due(&self) -> Option<(Counted, Digest)> {
+    pub(super) fn due(&self) -> Option<(Counted, NameDigest)> {
         self.due.front().copied()
     }
 
@@ -164,18 +164,18 @@ impl Tries {
     }
 
     /// A login of this name that has no answer yet.
-    pub(super) fn any(&self, digest: &Digest) -> Option<Number> {
+    pub(super) fn any(&self, digest: &NameDigest) -> Option<Number> {
         let crowd = self.crowds.get(digest)?;
         crowd.undecided.first().or(crowd.decided.first()).copied()
     }
 
     /// The first login that waits for logins of this name.
-    pub(super) fn first_blocked(&self, digest: &Digest) -> Option<Number> {
+    pub(super) fn first_blocked(&self, digest: &NameDigest) -> Option<Number> {
         self.crowds.get(digest)?.blocked.first().copied()
     }
 
     /// The login does not wait for logins of this name any more.
-    pub(super) fn unblock(&mut self, number: Number, digest: &Digest) {
+    pub(super) fn unblock(&mut self, number: Number, digest: &NameDigest) {
         if let Some(crowd) = self.crowds.get_mut(digest) {
             crowd.blocked.remove(&number);
         }
@@ -199,7 +199,7 @@ impl Tries {
 }
 
 impl Crowd {
-    fn call(&mut self, due: &mut VecDeque<(Counted, Digest)>, counted: Counted, digest: Digest) {
+    fn call(&mut self, due: &mut VecDeque<(Counted, NameDigest)>, counted: Counted, digest: NameDigest) {
         if !std::mem::replace(&mut self.is_due, true) {
             due.push_back((counted, digest));
         }

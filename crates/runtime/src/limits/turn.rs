@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::tries::{Names, Number};
-use super::{AT_ONCE, Digest, Limits, Login, State, Why, millis};
+use super::tries::{LoginDigests, Number};
+use super::{AT_ONCE, Limits, LimitsState, Login, NameDigest, Why, millis};
 use super::{Ready, Turn};
 use crate::clock::Moment;
 use exhook_policy_core::decision::Mode;
@@ -64,7 +64,7 @@ impl Limits {
     }
 }
 
-impl State {
+impl LimitsState {
     /// When a login that was just decided gets its answer. Those that wait take `room` places
     /// at most.
     pub(super) fn turn(&mut self, number: Number, room: usize) -> Turn {
@@ -90,9 +90,9 @@ impl State {
     }
 
     /// A name whose logins the answer has to wait for.
-    fn blocker(&mut self, number: Number, names: &Names) -> Option<Digest> {
+    fn blocker(&mut self, number: Number, names: &LoginDigests) -> Option<NameDigest> {
         let now = self.now;
-        let blocks = |(counted, digest): &(Counted, Digest)| {
+        let blocks = |(counted, digest): &(Counted, NameDigest)| {
             let within = self.tries.within(digest);
             let failures = self.table(Why::Lockout, *counted).counts.recent(digest, now, within);
             self.tries.has_to_wait(number, digest, failures).then_some(*digest)
@@ -101,11 +101,11 @@ impl State {
     }
 
     /// Looks at the next login of a crowd that is due; `None` if no further one is ready.
-    fn next_ready(&mut self, counted: Counted, digest: Digest) -> Option<Looked> {
+    fn next_ready(&mut self, counted: Counted, digest: NameDigest) -> Option<LookResult> {
         if self.is_banned(Why::Lockout, counted, &digest) {
             let number = self.tries.any(&digest)?;
             self.tries.end(number);
-            return Some(Looked::Ends((number, Some(Why::Lockout))));
+            return Some(LookResult::Ends((number, Some(Why::Lockout))));
         }
         let number = self.tries.first_blocked(&digest)?;
         let names = self.tries.names(number);
@@ -114,30 +114,30 @@ impl State {
             Some(blocker) => {
                 self.tries.unblock(number, &digest);
                 self.tries.block(number, &blocker);
-                Some(Looked::Waits)
+                Some(LookResult::Waits)
             }
             None => {
                 let banned = names.iter().any(|(counted, digest)| self.is_banned(Why::Lockout, *counted, digest));
                 self.tries.end(number);
-                Some(Looked::Ends((number, banned.then_some(Why::Lockout))))
+                Some(LookResult::Ends((number, banned.then_some(Why::Lockout))))
             }
         }
     }
 }
 
 /// What came of looking at a login that waits.
-enum Looked {
+enum LookResult {
     /// It is ready.
     Ends(Ready),
     /// It waits for logins of another name.
     Waits,
 }
 
-impl Looked {
+impl LookResult {
     fn ended(self) -> Option<Ready> {
         match self {
-            Looked::Ends(ready) => Some(ready),
-            Looked::Waits => None,
+            LookResult::Ends(ready) => Some(ready),
+            LookResult::Waits => None,
         }
     }
 }

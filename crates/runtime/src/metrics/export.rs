@@ -15,7 +15,8 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::listen::listen;
-use crate::files::atomic::{make_folder_for_everyone, put};
+use crate::files::atomic::put;
+use crate::files::for_everyone::make_folder_for_everyone;
 use crate::log::Log;
 use exhook_policy_core::policy::model::MetricsDef;
 
@@ -29,25 +30,25 @@ const LAST: Duration = Duration::from_secs(1);
 const READABLE: u32 = 0o644;
 
 /// Makes the page.
-pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
+pub type PageMaker = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Gives metrics away, on a thread of its own, until it is dropped. Then it lets go of its place, and takes its file away.
 #[derive(Debug)]
 pub struct Exporter {
     def: MetricsDef,
-    over: Arc<Over>,
+    over: Arc<ExporterEnd>,
     /// Nothing ever comes; it closes when the thread has ended.
     ended: Receiver<Infallible>,
 }
 
 /// Whether it is over.
 #[derive(Debug, Default)]
-pub(super) struct Over {
+pub(super) struct ExporterEnd {
     is: Mutex<bool>,
     changed: Condvar,
 }
 
-impl Over {
+impl ExporterEnd {
     fn state(&self) -> MutexGuard<'_, bool> {
         self.is.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,9 +70,9 @@ impl Over {
 
 impl Exporter {
     /// Starts. What does not work is logged, and tried again.
-    pub fn start(def: &MetricsDef, page: Page, log: &Log) -> Self {
-        let over = Arc::new(Over::default());
-        let work = Work { page, log: log.clone(), over: Arc::clone(&over), said: None };
+    pub fn start(def: &MetricsDef, page: PageMaker, log: &Log) -> Self {
+        let over = Arc::new(ExporterEnd::default());
+        let work = ExporterWork { page, log: log.clone(), over: Arc::clone(&over), said: None };
         let (ends, ended) = channel();
         let started = thread::Builder::new().name("metrics".to_owned()).spawn({
             let def = def.clone();
@@ -99,15 +100,15 @@ impl Drop for Exporter {
     }
 }
 
-struct Work {
-    page: Page,
+struct ExporterWork {
+    page: PageMaker,
     log: Log,
-    over: Arc<Over>,
+    over: Arc<ExporterEnd>,
     /// What was said of something that does not work.
     said: Option<String>,
 }
 
-impl Work {
+impl ExporterWork {
     fn run(mut self, def: &MetricsDef) {
         while !self.over.is() {
             let ended = match def {
@@ -194,7 +195,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    fn page(text: &'static str) -> Page {
+    fn page(text: &'static str) -> PageMaker {
         Arc::new(move || text.to_owned())
     }
 
@@ -243,7 +244,7 @@ mod tests {
         let (entered, enters) = channel();
         let (let_go, held) = channel::<Infallible>();
         let held = Mutex::new(held);
-        let hangs: Page = Arc::new(move || {
+        let hangs: PageMaker = Arc::new(move || {
             entered.send(()).unwrap();
             let _ = held.lock().unwrap().recv();
             String::new()

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::export::{Over, Page};
+use super::export::{ExporterEnd, PageMaker};
 
 /// How often it is looked whether it is over.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -18,8 +18,8 @@ const REQUEST: usize = 8 << 10;
 const MOST: usize = 32;
 
 /// Answers until it is over. Who takes longer than `patience`, for the request and the answer together, gets none.
-pub(super) fn listen(listener: &TcpListener, page: &Page, patience: Duration, over: &Over) {
-    let mut callers: Vec<Caller> = Vec::new();
+pub(super) fn listen(listener: &TcpListener, page: &PageMaker, patience: Duration, over: &ExporterEnd) {
+    let mut callers: Vec<MetricsClient> = Vec::new();
     while !over.is() {
         let mut fds = vec![PollFd::new(listener, PollFlags::IN)];
         fds.extend(callers.iter().map(|caller| PollFd::new(&caller.stream, caller.waits_for())));
@@ -41,7 +41,11 @@ pub(super) fn listen(listener: &TcpListener, page: &Page, patience: Duration, ov
                         callers.remove(0);
                     }
                     if stream.set_nonblocking(true).is_ok() {
-                        callers.push(Caller { stream, end: now + patience, stage: Stage::Asks(Vec::new()) });
+                        callers.push(MetricsClient {
+                            stream,
+                            end: now + patience,
+                            stage: MetricsClientStage::Asks(Vec::new()),
+                        });
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -54,33 +58,33 @@ pub(super) fn listen(listener: &TcpListener, page: &Page, patience: Duration, ov
     }
 }
 
-struct Caller {
+struct MetricsClient {
     stream: TcpStream,
     /// When it must be done.
     end: Instant,
-    stage: Stage,
+    stage: MetricsClientStage,
 }
 
-enum Stage {
+enum MetricsClientStage {
     /// What has come of the request.
     Asks(Vec<u8>),
     /// The answer, and how much of it is sent.
     Takes(Vec<u8>, usize),
 }
 
-impl Caller {
+impl MetricsClient {
     fn waits_for(&self) -> PollFlags {
         match self.stage {
-            Stage::Asks(_) => PollFlags::IN,
-            Stage::Takes(..) => PollFlags::OUT,
+            MetricsClientStage::Asks(_) => PollFlags::IN,
+            MetricsClientStage::Takes(..) => PollFlags::OUT,
         }
     }
 
     /// Reads or writes what can be; whether that was all.
-    fn go_on(&mut self, page: &Page) -> io::Result<bool> {
+    fn go_on(&mut self, page: &PageMaker) -> io::Result<bool> {
         loop {
             let step = match &mut self.stage {
-                Stage::Asks(request) => {
+                MetricsClientStage::Asks(request) => {
                     if request.len() > REQUEST {
                         return Err(io::ErrorKind::InvalidData.into());
                     }
@@ -88,7 +92,7 @@ impl Caller {
                     let read = self.stream.read(&mut part);
                     read.inspect(|count| request.extend_from_slice(part.get(..*count).unwrap_or_default()))
                 }
-                Stage::Takes(answer, sent) => {
+                MetricsClientStage::Takes(answer, sent) => {
                     self.stream.write(answer.get(*sent..).unwrap_or_default()).inspect(|count| *sent += count)
                 }
             };
@@ -100,17 +104,17 @@ impl Caller {
                 Err(error) => return Err(error),
             }
             match &self.stage {
-                Stage::Asks(request) if request.windows(4).any(|bytes| bytes == b"\r\n\r\n") => {
-                    self.stage = Stage::Takes(answer(request, page), 0);
+                MetricsClientStage::Asks(request) if request.windows(4).any(|bytes| bytes == b"\r\n\r\n") => {
+                    self.stage = MetricsClientStage::Takes(answer(request, page), 0);
                 }
-                Stage::Takes(answer, sent) if *sent >= answer.len() => return Ok(true),
-                Stage::Asks(_) | Stage::Takes(..) => {}
+                MetricsClientStage::Takes(answer, sent) if *sent >= answer.len() => return Ok(true),
+                MetricsClientStage::Asks(_) | MetricsClientStage::Takes(..) => {}
             }
         }
     }
 }
 
-fn answer(request: &[u8], page: &Page) -> Vec<u8> {
+fn answer(request: &[u8], page: &PageMaker) -> Vec<u8> {
     let is_asked = request.starts_with(b"GET /metrics ") || request.starts_with(b"GET /metrics?");
     let (status, text) = if is_asked { ("200 OK", page()) } else { ("404 Not Found", "GET /metrics\n".to_owned()) };
     let head = format!(
@@ -131,7 +135,7 @@ mod tests {
 
     struct Server {
         address: SocketAddr,
-        over: Arc<Over>,
+        over: Arc<ExporterEnd>,
         thread: Option<JoinHandle<()>>,
     }
 
@@ -139,9 +143,9 @@ mod tests {
         fn start(page: String, patience: Duration) -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             listener.set_nonblocking(true).unwrap();
-            let (address, over) = (listener.local_addr().unwrap(), Arc::new(Over::default()));
+            let (address, over) = (listener.local_addr().unwrap(), Arc::new(ExporterEnd::default()));
             let end = Arc::clone(&over);
-            let page: Page = Arc::new(move || page.clone());
+            let page: PageMaker = Arc::new(move || page.clone());
             let thread = thread::spawn(move || listen(&listener, &page, patience, &end));
             Server { address, over, thread: Some(thread) }
         }

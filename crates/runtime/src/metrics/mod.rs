@@ -61,7 +61,7 @@ impl Meter {
     }
 
     /// Writes the series of the hooks that were called.
-    pub fn write(&self, page: &mut text::Page) {
+    pub fn write(&self, page: &mut text::MetricsPage) {
         let called = || {
             let hooks = Hook::ALL.iter().zip(&self.hooks);
             hooks.filter(|(_, of)| of.answers.iter().any(|count| count.load(Ordering::Relaxed) > 0))
@@ -93,7 +93,7 @@ mod tests {
         meter.answered(Hook::ClientAuthenticate, Answer::Allow, micros(50), 2);
         meter.answered(Hook::ClientAuthenticate, Answer::Deny, micros(51), 1);
         meter.answered(Hook::ClientAuthenticate, Answer::Deny, micros(6_000_000), 1);
-        let mut page = text::Page::default();
+        let mut page = text::MetricsPage::default();
         meter.write(&mut page);
         let page = page.finish();
         let has = |line: &str| assert!(page.lines().any(|own| own == line), "{line} is not in\n{page}");

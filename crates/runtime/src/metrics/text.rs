@@ -7,25 +7,25 @@ const PREFIX: &str = "exhook_policy_";
 
 /// A page of series.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct MetricsPage {
     text: String,
 }
 
 /// The values of one name.
 #[derive(Debug)]
 pub struct Series<'p> {
-    page: &'p mut Page,
+    page: &'p mut MetricsPage,
     name: &'static str,
 }
 
 /// The values of one name, each with the times below some bounds.
 #[derive(Debug)]
 pub struct Histogram<'p> {
-    page: &'p mut Page,
+    page: &'p mut MetricsPage,
     name: &'static str,
 }
 
-impl Page {
+impl MetricsPage {
     /// A number that only grows. Its name ends in `_total`.
     pub fn counter(&mut self, name: &'static str, help: &str) -> Series<'_> {
         self.series(name, help, "counter")
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_page_is_written_as_prometheus_reads_it() {
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         page.gauge("in_force", "Whether.").value(&[], 1);
         let mut decisions = page.counter("decisions_total", "Decisions.");
         decisions.value(&[("rule", "a\"b\\c\nd"), ("section", "acl")], 3);

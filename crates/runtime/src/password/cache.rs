@@ -14,10 +14,10 @@ use pbkdf2::hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// Stands for one check of a password: equal keys have equal outcomes.
-pub(super) type Key = [u8; 32];
+pub(super) type CheckKey = [u8; 32];
 
 /// Stands for a user of a source with the hash that is stored there.
-pub(super) type User = [u64; 2];
+pub(super) type CachedUser = [u64; 2];
 
 /// Makes keys.
 pub(super) struct Keys(Hmac<Sha256>);
@@ -40,7 +40,7 @@ impl Keys {
     }
 
     /// The key of these parts, each of which counts with its length.
-    pub(super) fn key(&self, parts: &[&[u8]]) -> Key {
+    pub(super) fn key(&self, parts: &[&[u8]]) -> CheckKey {
         let mut mac = self.0.clone();
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -55,10 +55,10 @@ impl Keys {
 pub(super) struct Cache {
     keep: Duration,
     size: usize,
-    until: HashMap<Key, Instant>,
+    until: HashMap<CheckKey, Instant>,
     /// Of whom a right password is remembered, and until when.
-    users: HashMap<User, Instant>,
-    order: VecDeque<(Instant, Key, User)>,
+    users: HashMap<CachedUser, Instant>,
+    order: VecDeque<(Instant, CheckKey, CachedUser)>,
     digests: [RandomState; 2],
 }
 
@@ -76,17 +76,17 @@ impl Cache {
     }
 
     /// Whether the key is remembered.
-    pub(super) fn holds(&self, now: Instant, key: &Key) -> bool {
+    pub(super) fn holds(&self, now: Instant, key: &CheckKey) -> bool {
         self.until.get(key).is_some_and(|until| now < *until)
     }
 
     /// Stands for the user of a source whose stored hash is `stored`.
-    pub(super) fn user(&self, source: Option<usize>, user: &str, stored: &str) -> User {
+    pub(super) fn user(&self, source: Option<usize>, user: &str, stored: &str) -> CachedUser {
         self.digests.each_ref().map(|keys| keys.hash_one((source, user, stored)))
     }
 
     /// Whether a right password of this user is remembered.
-    pub(super) fn knows(&self, now: Instant, user: &User) -> bool {
+    pub(super) fn knows(&self, now: Instant, user: &CachedUser) -> bool {
         self.users.get(user).is_some_and(|until| now < *until)
     }
 
@@ -96,7 +96,7 @@ impl Cache {
     }
 
     /// Remembers a key of this user. If it is remembered already, its time begins again.
-    pub(super) fn remember(&mut self, now: Instant, key: Key, user: User) {
+    pub(super) fn remember(&mut self, now: Instant, key: CheckKey, user: CachedUser) {
         while let Some((until, _, _)) = self.order.front()
             && (*until <= now || self.order.len() >= self.size.max(1))
         {

@@ -34,17 +34,17 @@ const LONGEST_TYPED: usize = 100;
 /// No machine is more times as fast as the one on which [`StoredHash::time`] was measured.
 const FASTER: u32 = 2;
 
-pub(super) type Users = HashMap<Box<[u8]>, User>;
+pub(super) type Users = HashMap<Box<[u8]>, EntryUser>;
 
 /// What a password file holds.
 pub(super) struct Entries {
     pub(super) users: Users,
     /// The hash that takes longest of those that guesses at other users may cost.
     pub(super) costliest: Option<Arc<StoredHash>>,
-    pub(super) bad: BadEntries,
+    pub(super) bad: BadPasswordEntries,
 }
 
-pub(super) enum User {
+pub(super) enum EntryUser {
     One {
         hash: Box<[u8]>,
         /// The line of the entry, from 1.
@@ -60,24 +60,24 @@ pub(super) enum User {
 
 /// The entries that let no one in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct BadEntries {
+pub(super) struct BadPasswordEntries {
     /// The first of them, in the order of the file.
-    pub(super) first: Vec<BadEntry>,
+    pub(super) first: Vec<BadPasswordEntry>,
     /// How many there are beyond those.
     pub(super) more: usize,
 }
 
 /// An entry that lets no one in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct BadEntry {
+pub(super) struct BadPasswordEntry {
     /// Its line, from 1.
     pub(super) line: usize,
-    fault: Fault,
+    fault: EntryFault,
 }
 
 /// Why an entry lets no one in. Where there is a text, it is the username.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Fault {
+enum EntryFault {
     NoColon,
     NoUser,
     UserNotText,
@@ -101,7 +101,7 @@ impl Entries {
 
     fn read_up_to(most: usize, bytes: &[u8], deadline: Duration) -> io::Result<Self> {
         let mut users = Users::new();
-        let mut bad = BadEntries::default();
+        let mut bad = BadPasswordEntries::default();
         for (count, (line, entry)) in lines(bytes).enumerate() {
             if count == most {
                 return Err(io::Error::other(format!("more than {} entries", grouped(most))));
@@ -115,31 +115,31 @@ impl Entries {
                 Entry::Vacant(place) => {
                     let pad = read.as_ref().and_then(|read| read.as_ref().ok()).filter(|hash| hash.may_pad(deadline));
                     let time = pad.map(StoredHash::time);
-                    place.insert(User::One { hash: hash.unwrap_or_default().into(), line, time });
+                    place.insert(EntryUser::One { hash: hash.unwrap_or_default().into(), line, time });
                     None
                 }
                 Entry::Occupied(mut place) => {
-                    let (User::One { line: first, .. } | User::Several { line: first }) = *place.get();
-                    *place.get_mut() = User::Several { line: first };
+                    let (EntryUser::One { line: first, .. } | EntryUser::Several { line: first }) = *place.get();
+                    *place.get_mut() = EntryUser::Several { line: first };
                     Some(first)
                 }
             };
             if let Some(fault) = fault(user, first, read, deadline) {
-                bad.push(BadEntry { line, fault });
+                bad.push(BadPasswordEntry { line, fault });
             }
         }
-        let costliest = users.values().filter_map(User::pad).max_by_key(|(_, time)| *time);
+        let costliest = users.values().filter_map(EntryUser::pad).max_by_key(|(_, time)| *time);
         let costliest = costliest.and_then(|(text, _)| StoredHash::parse(text).ok()).map(Arc::new);
         Ok(Entries { users, costliest, bad })
     }
 }
 
-impl User {
+impl EntryUser {
     /// The hash, if guesses at other users may cost it, and how long it takes.
     fn pad(&self) -> Option<(&str, Duration)> {
         match self {
-            User::One { hash, time: Some(time), .. } => Some((std::str::from_utf8(hash).ok()?, *time)),
-            User::One { time: None, .. } | User::Several { .. } => None,
+            EntryUser::One { hash, time: Some(time), .. } => Some((std::str::from_utf8(hash).ok()?, *time)),
+            EntryUser::One { time: None, .. } | EntryUser::Several { .. } => None,
         }
     }
 }
@@ -150,20 +150,20 @@ fn fault(
     first: Option<usize>,
     read: Option<Result<StoredHash, UnreadableHash>>,
     deadline: Duration,
-) -> Option<Fault> {
-    let Some(read) = read else { return Some(Fault::NoColon) };
-    let Ok(user) = std::str::from_utf8(user) else { return Some(Fault::UserNotText) };
+) -> Option<EntryFault> {
+    let Some(read) = read else { return Some(EntryFault::NoColon) };
+    let Ok(user) = std::str::from_utf8(user) else { return Some(EntryFault::UserNotText) };
     if user.is_empty() {
-        return Some(Fault::NoUser);
+        return Some(EntryFault::NoUser);
     }
     let user = user.to_owned();
     if let Some(why) = not_of_mqtt(&user) {
-        return Some(Fault::NoUsername(user, why));
+        return Some(EntryFault::NoUsername(user, why));
     }
     match (first, read) {
-        (Some(first), _) => Some(Fault::Again(user, first)),
-        (None, Err(why)) => Some(Fault::Unreadable(user, why)),
-        (None, Ok(hash)) if hash.time() / FASTER > deadline => Some(Fault::TooLong(user, deadline)),
+        (Some(first), _) => Some(EntryFault::Again(user, first)),
+        (None, Err(why)) => Some(EntryFault::Unreadable(user, why)),
+        (None, Ok(hash)) if hash.time() / FASTER > deadline => Some(EntryFault::TooLong(user, deadline)),
         (None, Ok(_)) => None,
     }
 }
@@ -179,8 +179,8 @@ fn not_of_mqtt(user: &str) -> Option<&'static str> {
     }
 }
 
-impl BadEntries {
-    fn push(&mut self, entry: BadEntry) {
+impl BadPasswordEntries {
+    fn push(&mut self, entry: BadPasswordEntry) {
         if self.first.len() < MAX_BAD {
             self.first.push(entry);
         } else {
@@ -194,7 +194,7 @@ impl BadEntries {
 }
 
 /// For a line of the log.
-impl fmt::Display for BadEntries {
+impl fmt::Display for BadPasswordEntries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, entry) in self.first.iter().take(LOGGED).enumerate() {
             let separator = if n > 0 { "; " } else { "" };
@@ -208,21 +208,21 @@ impl fmt::Display for BadEntries {
 }
 
 /// What is wrong, without the line.
-impl fmt::Display for BadEntry {
+impl fmt::Display for BadPasswordEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fault {
             // The text may be a lost hash or a password.
-            Fault::NoColon => f.write_str("there is no `:` between username and hash"),
-            Fault::NoUser => f.write_str("there is no username before the `:`"),
-            Fault::UserNotText => f.write_str("the username is not UTF-8 text"),
-            Fault::NoUsername(user, why) => write!(f, "user {} can never log in, since {why}", quote(user)),
-            Fault::Again(user, first) => {
+            EntryFault::NoColon => f.write_str("there is no `:` between username and hash"),
+            EntryFault::NoUser => f.write_str("there is no username before the `:`"),
+            EntryFault::UserNotText => f.write_str("the username is not UTF-8 text"),
+            EntryFault::NoUsername(user, why) => write!(f, "user {} can never log in, since {why}", quote(user)),
+            EntryFault::Again(user, first) => {
                 write!(f, "user {} is denied, since line {first} is an entry of this user too", quote(user))
             }
-            Fault::Unreadable(user, why) => {
+            EntryFault::Unreadable(user, why) => {
                 write!(f, "user {} is denied, since the hash cannot be read: {why}", quote(user))
             }
-            Fault::TooLong(user, deadline) => write!(
+            EntryFault::TooLong(user, deadline) => write!(
                 f,
                 "user {} is denied, since no check of this hash ends within the deadline of {}",
                 quote(user),
@@ -232,17 +232,17 @@ impl fmt::Display for BadEntry {
     }
 }
 
-impl BadEntry {
+impl BadPasswordEntry {
     /// What to do about it.
     pub(super) fn help(&self, file: &Path) -> String {
         match &self.fault {
-            Fault::NoColon => "write `USER:HASH`, or remove the line".to_owned(),
-            Fault::NoUser => "remove the line: no password lets a client in that gives no username".to_owned(),
-            Fault::UserNotText | Fault::NoUsername(..) => {
+            EntryFault::NoColon => "write `USER:HASH`, or remove the line".to_owned(),
+            EntryFault::NoUser => "remove the line: no password lets a client in that gives no username".to_owned(),
+            EntryFault::UserNotText | EntryFault::NoUsername(..) => {
                 "remove the line: no client can give this username".to_owned()
             }
-            Fault::Again(..) => "remove one of the two lines".to_owned(),
-            Fault::Unreadable(user, _) | Fault::TooLong(user, _) => match check_username(user) {
+            EntryFault::Again(..) => "remove one of the two lines".to_owned(),
+            EntryFault::Unreadable(user, _) | EntryFault::TooLong(user, _) => match check_username(user) {
                 Ok(()) if user.chars().nth(LONGEST_TYPED).is_some() => {
                     "set the password again with `exhook-policy passwd`, or remove the line".to_owned()
                 }
@@ -289,9 +289,9 @@ pub(super) fn grouped(number: usize) -> String {
 
 /// A line that is about a user.
 #[derive(Clone, Copy)]
-struct Line<'a>(&'a [u8]);
+struct EntryLine<'a>(&'a [u8]);
 
-impl<'a> Line<'a> {
+impl<'a> EntryLine<'a> {
     /// The username, and the hash if there is a `:`.
     fn split(self) -> (&'a [u8], Option<&'a [u8]>) {
         let mut parts = self.0.splitn(2, |byte| *byte == b':');
@@ -318,18 +318,18 @@ pub(super) fn split_line(line: &[u8], first: bool) -> SplitLine<'_> {
     let bare = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
     let (text, end) = text.split_at(bare.len());
     let about_a_user = !text.is_empty() && !text.starts_with(b"#");
-    let user = about_a_user.then(|| Line(text).split().0);
+    let user = about_a_user.then(|| EntryLine(text).split().0);
     SplitLine { mark, text, user, end }
 }
 
 /// The lines that are about a user, with their numbers from 1.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, Line<'_>)> {
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, EntryLine<'_>)> {
     bytes
         .split_inclusive(|byte| *byte == b'\n')
         .enumerate()
         .map(|(index, line)| (index + 1, split_line(line, index == 0)))
         .filter(|(_, line)| line.user.is_some())
-        .map(|(number, line)| (number, Line(line.text)))
+        .map(|(number, line)| (number, EntryLine(line.text)))
 }
 
 #[cfg(test)]

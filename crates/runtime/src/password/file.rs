@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::entries::{BadEntries, Entries, User, Users};
+use super::entries::{BadPasswordEntries, Entries, EntryUser, Users};
 use super::hash::StoredHash;
-use super::source::{Found, Source};
+use super::source::{Source, SourceAnswer};
 use crate::files::input;
 
 /// Larger files are refused.
@@ -30,15 +30,15 @@ pub(super) struct FileSource {
     path: PathBuf,
     /// The time that a login has.
     deadline: Duration,
-    contents: Option<Contents>,
+    contents: Option<PasswordFileContents>,
     /// The users before the last change, until the file has come to rest.
     before: Option<Users>,
     /// The bad entries that were logged last.
-    logged: BadEntries,
+    logged: BadPasswordEntries,
 }
 
-struct Contents {
-    stamp: Stamp,
+struct PasswordFileContents {
+    stamp: PasswordFileStamp,
     /// Whether a later change is sure to change the stamp.
     settled: bool,
     entries: Entries,
@@ -46,7 +46,7 @@ struct Contents {
 
 /// What changes with the file's contents.
 #[derive(PartialEq, Eq, Clone, Copy)]
-struct Stamp {
+struct PasswordFileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -54,9 +54,9 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl PasswordFileStamp {
     fn of(metadata: &Metadata) -> Self {
-        Stamp {
+        PasswordFileStamp {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
@@ -77,19 +77,19 @@ impl Stamp {
 
 impl FileSource {
     pub(super) fn new(path: PathBuf, deadline: Duration) -> Self {
-        FileSource { path, deadline, contents: None, before: None, logged: BadEntries::default() }
+        FileSource { path, deadline, contents: None, before: None, logged: BadPasswordEntries::default() }
     }
 
     /// What the file holds now.
-    fn refresh(&mut self) -> io::Result<&Contents> {
-        let stamp = Stamp::of(&std::fs::metadata(&self.path)?);
+    fn refresh(&mut self) -> io::Result<&PasswordFileContents> {
+        let stamp = PasswordFileStamp::of(&std::fs::metadata(&self.path)?);
         let contents = match self.contents.take() {
             Some(contents) if contents.settled && contents.stamp == stamp => contents,
             Some(old) => {
                 self.before.get_or_insert(old.entries.users);
-                Contents::read(&self.path, self.deadline)?
+                PasswordFileContents::read(&self.path, self.deadline)?
             }
-            None => Contents::read(&self.path, self.deadline)?,
+            None => PasswordFileContents::read(&self.path, self.deadline)?,
         };
         Ok(self.contents.insert(contents))
     }
@@ -101,15 +101,17 @@ impl Source for FileSource {
         let _ = self.refresh();
     }
 
-    fn look_up(&mut self, username: &str, _end: Instant) -> Result<Found, String> {
+    fn look_up(&mut self, username: &str, _end: Instant) -> Result<SourceAnswer, String> {
         let contents = match self.refresh() {
             Ok(contents) => contents,
             Err(e) => return Err(format!("{}: {e}", self.path.display())),
         };
         match contents.entries.users.get(username.as_bytes()) {
-            Some(User::Several { .. }) => return Ok(Found::Several),
+            Some(EntryUser::Several { .. }) => return Ok(SourceAnswer::Several),
             // What is no text cannot be read as a hash either.
-            Some(User::One { hash, .. }) => return Ok(Found::Hash(String::from_utf8_lossy(hash).into_owned())),
+            Some(EntryUser::One { hash, .. }) => {
+                return Ok(SourceAnswer::Hash(String::from_utf8_lossy(hash).into_owned()));
+            }
             None => {}
         }
         if contents.stamp.is_older_than(REST) {
@@ -117,9 +119,9 @@ impl Source for FileSource {
         }
         if self.before.as_ref().is_some_and(|before| before.contains_key(username.as_bytes())) {
             let why = format!("{}: a user is gone from it, and it was changed just now", self.path.display());
-            return Ok(Found::Unsure(why));
+            return Ok(SourceAnswer::Unsure(why));
         }
-        Ok(Found::Nobody)
+        Ok(SourceAnswer::Nobody)
     }
 
     fn costliest(&self) -> Option<Arc<StoredHash>> {
@@ -141,21 +143,21 @@ impl Source for FileSource {
     }
 }
 
-impl Contents {
+impl PasswordFileContents {
     fn read(path: &Path, deadline: Duration) -> io::Result<Self> {
         let (bytes, stamp) = read_unchanging(path)?;
         let entries = Entries::read(&bytes, deadline)?;
-        Ok(Contents { settled: stamp.is_older_than(TICK), stamp, entries })
+        Ok(PasswordFileContents { settled: stamp.is_older_than(TICK), stamp, entries })
     }
 }
 
 /// Reads a file that is not being written to meanwhile.
-fn read_unchanging(path: &Path) -> io::Result<(Vec<u8>, Stamp)> {
+fn read_unchanging(path: &Path) -> io::Result<(Vec<u8>, PasswordFileStamp)> {
     for _ in 0..ATTEMPTS {
         let (file, metadata) = open(path)?;
-        let before = Stamp::of(&metadata);
+        let before = PasswordFileStamp::of(&metadata);
         let bytes = input::rest(&file, MAX_BYTES)?;
-        if Stamp::of(&file.metadata()?) == before && before.size == bytes.len() as u64 {
+        if PasswordFileStamp::of(&file.metadata()?) == before && before.size == bytes.len() as u64 {
             return Ok((bytes, before));
         }
     }

@@ -8,13 +8,13 @@ const HASH: &str = "$pbkdf2-sha256$i=7$c29tZXNhbHRzb21lc2FsdA$Z1Zx3Fkf7gIOCLZTmy
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
-fn look_up(source: &mut FileSource, user: &str) -> Result<Found, String> {
+fn look_up(source: &mut FileSource, user: &str) -> Result<SourceAnswer, String> {
     source.look_up(user, Instant::now() + Duration::from_secs(60))
 }
 
 /// What a file with these contents says of a user.
 #[track_caller]
-fn check(contents: &str, user: &str, expected: &Found) {
+fn check(contents: &str, user: &str, expected: &SourceAnswer) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("users.passwd");
     fs::write(&path, contents).unwrap();
@@ -22,8 +22,8 @@ fn check(contents: &str, user: &str, expected: &Found) {
     assert!(found.as_ref() == Ok(expected), "{user:?} in {contents:?}");
 }
 
-fn hash(text: &str) -> Found {
-    Found::Hash(text.to_owned())
+fn hash(text: &str) -> SourceAnswer {
+    SourceAnswer::Hash(text.to_owned())
 }
 
 #[test]
@@ -46,16 +46,16 @@ fn whoever_has_no_line_is_nobody() {
     for contents in
         ["", "\n\n", "#ann:x\n", "# ann:x\n", "bob:x\n", "ANN:x\n", "ann :x\n", "ann2:x\n", "x:ann\n", " #ann:x\n"]
     {
-        check(contents, "ann", &Found::Nobody);
+        check(contents, "ann", &SourceAnswer::Nobody);
     }
-    check("\nann:x\n\n", "", &Found::Nobody);
+    check("\nann:x\n\n", "", &SourceAnswer::Nobody);
 }
 
 #[test]
 fn a_byte_order_mark_is_no_part_of_the_first_name() {
     check("\u{feff}ann:x\nbob:y\n", "ann", &hash("x"));
-    check("\u{feff}#ann:x\n", "#ann", &Found::Nobody);
-    check("bob:y\n\u{feff}ann:x\n", "ann", &Found::Nobody);
+    check("\u{feff}#ann:x\n", "#ann", &SourceAnswer::Nobody);
+    check("bob:y\n\u{feff}ann:x\n", "ann", &SourceAnswer::Nobody);
     check("bob:y\n\u{feff}ann:x\n", "\u{feff}ann", &hash("x"));
 }
 
@@ -67,8 +67,8 @@ fn a_user_without_a_hash_does_not_pass_for_unknown() {
 
 #[test]
 fn two_lines_of_a_user_are_one_too_many() {
-    check("ann:x\nbob:y\nann:x\n", "ann", &Found::Several);
-    check("ann:x\nbob:y\nann\n", "ann", &Found::Several);
+    check("ann:x\nbob:y\nann:x\n", "ann", &SourceAnswer::Several);
+    check("ann:x\nbob:y\nann\n", "ann", &SourceAnswer::Several);
     check("ann:x\nbob:y\nann:x\n", "bob", &hash("y"));
 }
 
@@ -125,17 +125,17 @@ fn a_user_is_gone_only_once_the_file_is_at_rest() {
     let mut source = FileSource::new(path.clone(), DEADLINE);
     assert!(look_up(&mut source, "ann") == Ok(hash("x")));
     fs::write(&path, "").unwrap();
-    assert!(matches!(look_up(&mut source, "ann"), Ok(Found::Unsure(_))));
-    assert!(look_up(&mut source, "bob") == Ok(Found::Nobody));
+    assert!(matches!(look_up(&mut source, "ann"), Ok(SourceAnswer::Unsure(_))));
+    assert!(look_up(&mut source, "bob") == Ok(SourceAnswer::Nobody));
     fs::write(&path, "bob:y\n").unwrap();
-    assert!(matches!(look_up(&mut source, "ann"), Ok(Found::Unsure(_))));
+    assert!(matches!(look_up(&mut source, "ann"), Ok(SourceAnswer::Unsure(_))));
     assert!(look_up(&mut source, "bob") == Ok(hash("y")));
     fs::write(&path, "bob:y\nann:z\n").unwrap();
     assert!(look_up(&mut source, "ann") == Ok(hash("z")));
     fs::write(&path, "bob:y\n").unwrap();
-    assert!(matches!(look_up(&mut source, "ann"), Ok(Found::Unsure(_))));
+    assert!(matches!(look_up(&mut source, "ann"), Ok(SourceAnswer::Unsure(_))));
     std::thread::sleep(REST + TICK);
-    assert!(look_up(&mut source, "ann") == Ok(Found::Nobody));
+    assert!(look_up(&mut source, "ann") == Ok(SourceAnswer::Nobody));
 }
 
 #[test]

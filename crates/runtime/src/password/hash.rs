@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::unreadable::Fault;
+use super::unreadable::HashFault;
 pub use super::unreadable::UnreadableHash;
 
 /// The most work that one verification may be, in microseconds of an ordinary core.
@@ -35,10 +35,10 @@ const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(&BCRYPT, NO_PAD);
 /// Formats: PHC strings of argon2id, argon2i, scrypt, pbkdf2-sha256 and pbkdf2-sha512; bcrypt's `$2a$`,
 /// `$2b$` and `$2y$`; `mosquitto_passwd`'s `$6$` and `$7$`.
 #[derive(Clone)]
-pub struct StoredHash(Kind);
+pub struct StoredHash(HashKind);
 
 #[derive(Clone)]
-enum Kind {
+enum HashKind {
     Argon2 { context: Argon2<'static>, salt: Vec<u8>, hash: Vec<u8> },
     Scrypt { params: scrypt::Params, salt: Vec<u8>, hash: Vec<u8> },
     Pbkdf2 { prf: Prf, rounds: u32, salt: Vec<u8>, hash: Vec<u8> },
@@ -119,7 +119,7 @@ impl StoredHash {
         })
     }
 
-    fn read(text: &str) -> Result<Self, Fault> {
+    fn read(text: &str) -> Result<Self, HashFault> {
         let format = text.strip_prefix('$').and_then(|rest| rest.split('$').next());
         let kind = match format {
             Some("argon2id") => argon2(Algorithm::Argon2id, phc(text)?)?,
@@ -130,10 +130,10 @@ impl StoredHash {
             Some("2a" | "2b" | "2y") => bcrypt(text)?,
             Some("6") => mosquitto_sha512(text)?,
             Some("7") => mosquitto_pbkdf2(text)?,
-            Some(_) | None => return Err(Fault::Foreign),
+            Some(_) | None => return Err(HashFault::Foreign),
         };
         let hash = StoredHash(kind);
-        if hash.work() > MAX_WORK || hash.memory() > MAX_MEMORY { Err(Fault::Costly) } else { Ok(hash) }
+        if hash.work() > MAX_WORK || hash.memory() > MAX_MEMORY { Err(HashFault::Costly) } else { Ok(hash) }
     }
 
     /// Hashes a password with argon2id, the default parameters and a random salt, as a PHC string.
@@ -162,7 +162,7 @@ impl StoredHash {
     /// against it costs as much as against a real one.
     pub fn stand_in() -> Self {
         let context = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
-        StoredHash(Kind::Argon2 { context, salt: vec![0; 16], hash: vec![0; Params::DEFAULT_OUTPUT_LEN] })
+        StoredHash(HashKind::Argon2 { context, salt: vec![0; 16], hash: vec![0; Params::DEFAULT_OUTPUT_LEN] })
     }
 
     /// Whether the password is the one that was hashed. Takes as long for a wrong one as for the right one.
@@ -177,19 +177,19 @@ impl StoredHash {
     /// As [`StoredHash::verify`], in memory that is kept from one verification to the next.
     pub(super) fn verify_in(&self, password: &[u8], memory: &mut Memory) -> bool {
         match &self.0 {
-            Kind::Argon2 { context, salt, hash } => {
+            HashKind::Argon2 { context, salt, hash } => {
                 let mut computed = vec![0; hash.len()];
                 let Some(blocks) = memory.blocks(context.params().block_count()) else { return false };
                 context.hash_password_into_with_memory(password, salt, &mut computed, blocks).is_ok()
                     && same(&computed, hash)
             }
-            Kind::Scrypt { params, salt, hash } => {
+            HashKind::Scrypt { params, salt, hash } => {
                 let mut computed = vec![0; hash.len()];
                 scrypt::scrypt(password, salt, params, &mut computed).is_ok()
                     && same(&computed, hash)
                     && Prf::Sha256.is_unambiguous(password)
             }
-            Kind::Pbkdf2 { prf, rounds, salt, hash } => {
+            HashKind::Pbkdf2 { prf, rounds, salt, hash } => {
                 let mut computed = vec![0; hash.len()];
                 match prf {
                     Prf::Sha256 => pbkdf2_hmac::<Sha256>(password, salt, *rounds, &mut computed),
@@ -197,7 +197,7 @@ impl StoredHash {
                 }
                 same(&computed, hash) && prf.is_unambiguous(password)
             }
-            Kind::Bcrypt { cost, salt, hash } => {
+            HashKind::Bcrypt { cost, salt, hash } => {
                 let whole = password.len() <= BCRYPT_BYTES && !password.contains(&0);
                 let mut key = Zeroizing::new(Vec::with_capacity(BCRYPT_BYTES + 1));
                 key.extend(password.iter().copied().take(BCRYPT_BYTES));
@@ -206,7 +206,7 @@ impl StoredHash {
                 let [computed @ .., _] = ::bcrypt::bcrypt(*cost, *salt, &key);
                 same(&computed, hash) && whole
             }
-            Kind::Sha512 { salt, hash } => {
+            HashKind::Sha512 { salt, hash } => {
                 same(&Sha512::new().chain_update(password).chain_update(salt).finalize(), hash)
             }
         }
@@ -216,18 +216,20 @@ impl StoredHash {
     /// refusing absurd hashes.
     pub(super) fn work(&self) -> u64 {
         match &self.0 {
-            Kind::Argon2 { context, .. } => {
+            HashKind::Argon2 { context, .. } => {
                 u64::from(context.params().m_cost()).saturating_mul(u64::from(context.params().t_cost()))
             }
-            Kind::Scrypt { params, .. } => {
+            HashKind::Scrypt { params, .. } => {
                 let blocks = u64::from(params.r()).saturating_mul(u64::from(params.p()));
                 params.n().saturating_mul(blocks) / 3
             }
-            Kind::Pbkdf2 { prf, rounds, hash, .. } => {
+            HashKind::Pbkdf2 { prf, rounds, hash, .. } => {
                 u64::from(*rounds).saturating_mul(hash.len().div_ceil(prf.digest_bytes()) as u64)
             }
-            Kind::Bcrypt { cost, .. } => 1u64.checked_shl(*cost).map_or(u64::MAX, |rounds| rounds.saturating_mul(50)),
-            Kind::Sha512 { .. } => 1,
+            HashKind::Bcrypt { cost, .. } => {
+                1u64.checked_shl(*cost).map_or(u64::MAX, |rounds| rounds.saturating_mul(50))
+            }
+            HashKind::Sha512 { .. } => 1,
         }
     }
 
@@ -240,11 +242,11 @@ impl StoredHash {
     /// formats can be compared.
     pub(super) fn time(&self) -> Duration {
         let nanos = match &self.0 {
-            Kind::Argon2 { .. } | Kind::Pbkdf2 { prf: Prf::Sha512, .. } => 400,
-            Kind::Scrypt { .. } => 500,
-            Kind::Pbkdf2 { prf: Prf::Sha256, .. } => 100,
-            Kind::Bcrypt { .. } => 900,
-            Kind::Sha512 { .. } => 1000,
+            HashKind::Argon2 { .. } | HashKind::Pbkdf2 { prf: Prf::Sha512, .. } => 400,
+            HashKind::Scrypt { .. } => 500,
+            HashKind::Pbkdf2 { prf: Prf::Sha256, .. } => 100,
+            HashKind::Bcrypt { .. } => 900,
+            HashKind::Sha512 { .. } => 1000,
         };
         Duration::from_nanos(self.work().saturating_mul(nanos))
     }
@@ -258,11 +260,11 @@ impl StoredHash {
     /// The memory that one verification takes, in KiB.
     fn memory(&self) -> u64 {
         match &self.0 {
-            Kind::Argon2 { context, .. } => u64::from(context.params().m_cost()),
-            Kind::Scrypt { params, .. } => {
+            HashKind::Argon2 { context, .. } => u64::from(context.params().m_cost()),
+            HashKind::Scrypt { params, .. } => {
                 params.n().saturating_add(u64::from(params.p())).saturating_mul(u64::from(params.r())) / 8
             }
-            Kind::Pbkdf2 { .. } | Kind::Bcrypt { .. } | Kind::Sha512 { .. } => 4,
+            HashKind::Pbkdf2 { .. } | HashKind::Bcrypt { .. } | HashKind::Sha512 { .. } => 4,
         }
     }
 }
@@ -290,14 +292,14 @@ struct Phc {
     hash: Vec<u8>,
 }
 
-fn phc(text: &str) -> Result<Phc, Fault> {
-    let read = PasswordHash::new(text).map_err(|_| Fault::Malformed)?;
-    let (Some(salt), Some(hash)) = (read.salt, read.hash) else { return Err(Fault::Malformed) };
+fn phc(text: &str) -> Result<Phc, HashFault> {
+    let read = PasswordHash::new(text).map_err(|_| HashFault::Malformed)?;
+    let (Some(salt), Some(hash)) = (read.salt, read.hash) else { return Err(HashFault::Malformed) };
     let mut params: Vec<(String, u32)> = Vec::new();
     for (name, value) in read.params.iter() {
-        let value = value.decimal().map_err(|_| Fault::Parameters)?;
+        let value = value.decimal().map_err(|_| HashFault::Parameters)?;
         if params.iter().any(|(other, _)| other == name.as_str()) {
-            return Err(Fault::Parameters);
+            return Err(HashFault::Parameters);
         }
         params.push((name.as_str().to_owned(), value));
     }
@@ -312,97 +314,97 @@ impl Phc {
     }
 
     /// Takes out a parameter that must be there.
-    fn need(&mut self, name: &str) -> Result<u32, Fault> {
-        self.take(name).ok_or(Fault::Parameters)
+    fn need(&mut self, name: &str) -> Result<u32, HashFault> {
+        self.take(name).ok_or(HashFault::Parameters)
     }
 
     /// What is left over is no parameter of the format.
-    fn nothing_left(&self) -> Result<(), Fault> {
-        if self.params.is_empty() { Ok(()) } else { Err(Fault::Parameters) }
+    fn nothing_left(&self) -> Result<(), HashFault> {
+        if self.params.is_empty() { Ok(()) } else { Err(HashFault::Parameters) }
     }
 }
 
-fn argon2(algorithm: Algorithm, mut read: Phc) -> Result<Kind, Fault> {
+fn argon2(algorithm: Algorithm, mut read: Phc) -> Result<HashKind, HashFault> {
     let version = match read.version {
         None => Version::V0x10,
-        Some(number) => Version::try_from(number).map_err(|_| Fault::Parameters)?,
+        Some(number) => Version::try_from(number).map_err(|_| HashFault::Parameters)?,
     };
     let (memory, passes, lanes) = (read.need("m")?, read.need("t")?, read.need("p")?);
     read.nothing_left()?;
     // The crate multiplies the lanes by eight in 32 bits.
     if lanes > Params::MAX_P_COST {
-        return Err(Fault::Parameters);
+        return Err(HashFault::Parameters);
     }
-    let params = Params::new(memory, passes, lanes, Some(read.hash.len())).map_err(|_| Fault::Parameters)?;
-    Ok(Kind::Argon2 { context: Argon2::new(algorithm, version, params), salt: read.salt, hash: read.hash })
+    let params = Params::new(memory, passes, lanes, Some(read.hash.len())).map_err(|_| HashFault::Parameters)?;
+    Ok(HashKind::Argon2 { context: Argon2::new(algorithm, version, params), salt: read.salt, hash: read.hash })
 }
 
-fn scrypt(mut read: Phc) -> Result<Kind, Fault> {
+fn scrypt(mut read: Phc) -> Result<HashKind, HashFault> {
     let (log_n, r, p) = (read.need("ln")?, read.need("r")?, read.need("p")?);
     read.nothing_left()?;
     // The crate multiplies r and p in 32 bits.
     if read.version.is_some() || r > 0xFFFF || p > 0xFFFF {
-        return Err(Fault::Parameters);
+        return Err(HashFault::Parameters);
     }
-    let log_n = u8::try_from(log_n).map_err(|_| Fault::Parameters)?;
-    let params = scrypt::Params::new(log_n, r, p).map_err(|_| Fault::Parameters)?;
-    Ok(Kind::Scrypt { params, salt: read.salt, hash: read.hash })
+    let log_n = u8::try_from(log_n).map_err(|_| HashFault::Parameters)?;
+    let params = scrypt::Params::new(log_n, r, p).map_err(|_| HashFault::Parameters)?;
+    Ok(HashKind::Scrypt { params, salt: read.salt, hash: read.hash })
 }
 
-fn pbkdf2(prf: Prf, mut read: Phc) -> Result<Kind, Fault> {
+fn pbkdf2(prf: Prf, mut read: Phc) -> Result<HashKind, HashFault> {
     let rounds = read.need("i")?;
     // Some programs write the length of the hash beside the hash.
     let length = read.take("l");
     read.nothing_left()?;
     if read.version.is_some() || rounds == 0 || length.is_some_and(|length| length as usize != read.hash.len()) {
-        return Err(Fault::Parameters);
+        return Err(HashFault::Parameters);
     }
-    Ok(Kind::Pbkdf2 { prf, rounds, salt: read.salt, hash: read.hash })
+    Ok(HashKind::Pbkdf2 { prf, rounds, salt: read.salt, hash: read.hash })
 }
 
-fn bcrypt(text: &str) -> Result<Kind, Fault> {
-    let parts: ::bcrypt::HashParts = text.parse().map_err(|_| Fault::Malformed)?;
+fn bcrypt(text: &str) -> Result<HashKind, HashFault> {
+    let parts: ::bcrypt::HashParts = text.parse().map_err(|_| HashFault::Malformed)?;
     let (cost, salt) = (parts.get_cost(), parts.get_salt_raw());
     if !(4..=31).contains(&cost) {
-        return Err(Fault::Parameters);
+        return Err(HashFault::Parameters);
     }
     // The crate gives the salt as bytes, but the hash as text only.
     let mut hash = [0; 23];
-    let encoded = text.get(29..).ok_or(Fault::Malformed)?;
-    BCRYPT_BASE64.decode_slice(encoded, &mut hash).map_err(|_| Fault::Malformed)?;
-    Ok(Kind::Bcrypt { cost, salt, hash })
+    let encoded = text.get(29..).ok_or(HashFault::Malformed)?;
+    BCRYPT_BASE64.decode_slice(encoded, &mut hash).map_err(|_| HashFault::Malformed)?;
+    Ok(HashKind::Bcrypt { cost, salt, hash })
 }
 
 /// `$6$salt$hash`: SHA-512 of the password and the salt. The `$6$` of crypt(3) has another alphabet and
 /// length, and is refused by them.
-fn mosquitto_sha512(text: &str) -> Result<Kind, Fault> {
-    let ["", _, salt, hash] = fields(text)? else { return Err(Fault::Malformed) };
-    Ok(Kind::Sha512 { salt: mosquitto_salt(salt)?, hash: sixty_four(hash)? })
+fn mosquitto_sha512(text: &str) -> Result<HashKind, HashFault> {
+    let ["", _, salt, hash] = fields(text)? else { return Err(HashFault::Malformed) };
+    Ok(HashKind::Sha512 { salt: mosquitto_salt(salt)?, hash: sixty_four(hash)? })
 }
 
 /// `$7$rounds$salt$hash`: PBKDF2 with HMAC-SHA-512.
-fn mosquitto_pbkdf2(text: &str) -> Result<Kind, Fault> {
-    let ["", _, rounds, salt, hash] = fields(text)? else { return Err(Fault::Malformed) };
-    let rounds = rounds.parse().map_err(|_| Fault::Parameters)?;
+fn mosquitto_pbkdf2(text: &str) -> Result<HashKind, HashFault> {
+    let ["", _, rounds, salt, hash] = fields(text)? else { return Err(HashFault::Malformed) };
+    let rounds = rounds.parse().map_err(|_| HashFault::Parameters)?;
     if rounds == 0 {
-        return Err(Fault::Parameters);
+        return Err(HashFault::Parameters);
     }
-    Ok(Kind::Pbkdf2 { prf: Prf::Sha512, rounds, salt: mosquitto_salt(salt)?, hash: sixty_four(hash)? })
+    Ok(HashKind::Pbkdf2 { prf: Prf::Sha512, rounds, salt: mosquitto_salt(salt)?, hash: sixty_four(hash)? })
 }
 
-fn fields<const N: usize>(text: &str) -> Result<[&str; N], Fault> {
+fn fields<const N: usize>(text: &str) -> Result<[&str; N], HashFault> {
     let fields: Vec<&str> = text.splitn(N + 1, '$').collect();
-    fields.try_into().map_err(|_| Fault::Malformed)
+    fields.try_into().map_err(|_| HashFault::Malformed)
 }
 
-fn mosquitto_salt(encoded: &str) -> Result<Vec<u8>, Fault> {
-    let salt = STANDARD.decode(encoded).map_err(|_| Fault::Malformed)?;
-    if salt.is_empty() { Err(Fault::Malformed) } else { Ok(salt) }
+fn mosquitto_salt(encoded: &str) -> Result<Vec<u8>, HashFault> {
+    let salt = STANDARD.decode(encoded).map_err(|_| HashFault::Malformed)?;
+    if salt.is_empty() { Err(HashFault::Malformed) } else { Ok(salt) }
 }
 
-fn sixty_four(encoded: &str) -> Result<Vec<u8>, Fault> {
-    let hash = STANDARD.decode(encoded).map_err(|_| Fault::Malformed)?;
-    if hash.len() == 64 { Ok(hash) } else { Err(Fault::Malformed) }
+fn sixty_four(encoded: &str) -> Result<Vec<u8>, HashFault> {
+    let hash = STANDARD.decode(encoded).map_err(|_| HashFault::Malformed)?;
+    if hash.len() == 64 { Ok(hash) } else { Err(HashFault::Malformed) }
 }
 
 #[cfg(test)]

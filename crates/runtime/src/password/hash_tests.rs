@@ -76,13 +76,13 @@ fn of_hmac(password: &[u8]) -> [(StoredHash, Vec<u8>); 4] {
     let (salt, mut short, mut long) = (b"somesalt".to_vec(), [0; 32], [0; 64]);
     let (sha256, sha512) = (Sha256::digest(password).to_vec(), Sha512::digest(password).to_vec());
     pbkdf2_hmac::<Sha256>(password, &salt, 3, &mut short);
-    let pbkdf2_sha256 = Kind::Pbkdf2 { prf: Prf::Sha256, rounds: 3, salt: salt.clone(), hash: short.to_vec() };
+    let pbkdf2_sha256 = HashKind::Pbkdf2 { prf: Prf::Sha256, rounds: 3, salt: salt.clone(), hash: short.to_vec() };
     pbkdf2_hmac::<Sha512>(password, &salt, 3, &mut long);
-    let pbkdf2_sha512 = Kind::Pbkdf2 { prf: Prf::Sha512, rounds: 3, salt: salt.clone(), hash: long.to_vec() };
+    let pbkdf2_sha512 = HashKind::Pbkdf2 { prf: Prf::Sha512, rounds: 3, salt: salt.clone(), hash: long.to_vec() };
     let mosquitto = format!("$7$3${}${}", STANDARD.encode(&salt), STANDARD.encode(long));
     let params = scrypt::Params::new(1, 1, 1).unwrap();
     scrypt::scrypt(password, &salt, &params, &mut short).unwrap();
-    let scrypt = Kind::Scrypt { params, salt, hash: short.to_vec() };
+    let scrypt = HashKind::Scrypt { params, salt, hash: short.to_vec() };
     [
         (StoredHash(pbkdf2_sha256), sha256.clone()),
         (StoredHash(scrypt), sha256),
@@ -178,7 +178,7 @@ fn what_this_program_writes_it_reads() {
 }
 
 #[track_caller]
-fn refused(text: &str, why: Fault) {
+fn refused(text: &str, why: HashFault) {
     assert_eq!(StoredHash::read(text).map(|_| ()), Err(why), "{text}");
     assert!(StoredHash::parse(text).is_err(), "{text}");
 }
@@ -198,7 +198,7 @@ fn what_is_no_known_format_is_unreadable() {
         "{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
         " $6$IZfChNlPs8dMRGPK$5V/nWCcW",
     ] {
-        refused(text, Fault::Foreign);
+        refused(text, HashFault::Foreign);
     }
 }
 
@@ -224,7 +224,7 @@ fn malformed_hashes_are_unreadable() {
         "$7$101$UVrzpwxunYblsK2F",
         "$7$101$UVrzpwxunYblsK2F$1TrCBYifcUQf/l+Rvt3qigTAP7UeWflxnZaZXHMDKAUn4ZAXXr1WXDhjaVOCaS1wC3HGvn9DjXD6WavlbF9cjg==$",
     ] {
-        refused(text, Fault::Malformed);
+        refused(text, HashFault::Malformed);
     }
 }
 
@@ -244,7 +244,7 @@ fn parameters_are_checked() {
         "$v=19$m=64,t=2,p=1,keyid=aaaa",
         "$v=17$m=64,t=2,p=1",
     ] {
-        refused(&format!("$argon2id{params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), Fault::Parameters);
+        refused(&format!("$argon2id{params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), HashFault::Parameters);
     }
     for params in [
         "ln=4,r=8",
@@ -255,18 +255,21 @@ fn parameters_are_checked() {
         "ln=4,r=65536,p=65536",
         "n=16,r=8,p=1",
     ] {
-        refused(&format!("$scrypt${params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), Fault::Parameters);
+        refused(&format!("$scrypt${params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), HashFault::Parameters);
     }
     for params in ["l=16", "i=0", "i=1,l=17", "i=1,i=1", "i=-1", "i=01", "i=4294967296"] {
-        refused(&format!("$pbkdf2-sha256${params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"), Fault::Parameters);
+        refused(
+            &format!("$pbkdf2-sha256${params}$c29tZXNhbHRzb21lc2FsdA$5sHZ8kzpN+Y+tTsbxxBO/g"),
+            HashFault::Parameters,
+        );
     }
     for cost in ["00", "03", "32", "99"] {
-        refused(&format!("$2b${cost}$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy."), Fault::Parameters);
+        refused(&format!("$2b${cost}$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy."), HashFault::Parameters);
     }
     let tail =
         "UVrzpwxunYblsK2F$1TrCBYifcUQf/l+Rvt3qigTAP7UeWflxnZaZXHMDKAUn4ZAXXr1WXDhjaVOCaS1wC3HGvn9DjXD6WavlbF9cjg==";
     for rounds in ["", "0", "-1", "x", "4294967296"] {
-        refused(&format!("$7${rounds}${tail}"), Fault::Parameters);
+        refused(&format!("$7${rounds}${tail}"), HashFault::Parameters);
     }
 }
 
@@ -285,7 +288,7 @@ fn hashes_that_no_login_could_wait_for_are_unreadable() {
         "$2b$18$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy.".to_owned(),
         "$2b$31$i6Jr2TwSFceo7R1xAa5YVu7g5ewnyO.ubSxnSBxcoWOmRHXeXPmy.".to_owned(),
     ] {
-        refused(&costly, Fault::Costly);
+        refused(&costly, HashFault::Costly);
     }
     for fine in [
         format!("$argon2id$v=19$m=1048576,t=4,p=4${tail}"),

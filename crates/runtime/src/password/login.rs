@@ -42,13 +42,13 @@ pub trait Caller: Send + Sync {
     fn is_counted(&self) -> bool;
 
     /// Called once, on any thread, with what came of it. Outcomes come some at a time, and after the last of
-    /// these the pool calls its [`Told`].
+    /// these the pool calls its [`OutcomesTold`].
     fn done(&self, outcome: Outcome);
 }
 
 /// Called on any thread after [`Caller::done`] was called some times, so that answers can go out together. It must
 /// not wait.
-pub type Told = Box<dyn Fn() + Send + Sync>;
+pub type OutcomesTold = Box<dyn Fn() + Send + Sync>;
 
 impl Login {
     /// How many places it takes among those that wait. The pool has a copy of the username.

@@ -4,7 +4,7 @@
 //! everybody's topic decisions stand behind it. Then a login goes through two stages. First its source is asked for
 //! the stored hash: each source has a thread of its own, so that one that hangs holds up nobody else's. Second, the
 //! password is verified against the hash, by as many workers as there are cores. Before each stage stands a
-//! [`Queue`](super::queue), and beside both a thread, the clerk, that takes new logins into the first queue and
+//! [`LoginQueue`](super::queue), and beside both a thread, the clerk, that takes new logins into the first queue and
 //! denies what is not decided shortly before the deadline, whatever the others are doing. The others give way: whoever reads the broker's calls, and
 //! the broker itself, go before them wherever they want the same core, and the workers come last.
 //!
@@ -34,10 +34,10 @@ use rustix::thread::gettid;
 use super::cache::Keys;
 use super::hash::{Memory, StoredHash, longest_pad};
 use super::intake::Intake;
-use super::login::{Failure, Login, Outcome, Told};
-use super::queue::Peer;
-use super::source::{self, Seen, Source};
-use super::state::{Asker, Asking, Bounds, Check, Meaning, Outcomes, State};
+use super::login::{Failure, Login, Outcome, OutcomesTold};
+use super::queue::QueuePeer;
+use super::source::{self, CostliestHash, Source};
+use super::state::{AskingLogin, Bounds, Check, Meaning, Outcomes, PoolState, ShareHolder};
 use crate::log::Log;
 use desk::Desk;
 use exhook_policy_core::policy::model::{PasswordDef, PasswordId};
@@ -57,14 +57,14 @@ const GIVEN_UP_AT_ONCE: usize = 64;
 
 /// Checks passwords on threads of its own. When it is dropped, what waits is denied.
 pub struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     /// What was seen of each source, for the pool that comes after this one.
-    seen: Vec<(PasswordDef, Seen)>,
+    seen: Vec<(PasswordDef, CostliestHash)>,
     deadline: Duration,
 }
 
 /// Everything that the policy does not say: tests say otherwise.
-pub(super) struct Settings {
+pub(super) struct PoolSettings {
     pub(super) workers: usize,
     pub(super) deadline: Duration,
     pub(super) bounds: Bounds,
@@ -73,10 +73,10 @@ pub(super) struct Settings {
 
 type Verify = Arc<dyn Fn(&StoredHash, &[u8], &mut Memory) -> bool + Send + Sync>;
 
-impl Settings {
+impl PoolSettings {
     pub(super) fn of(deadline: Duration) -> Self {
         let workers = thread::available_parallelism().map_or(1, usize::from).max(2);
-        Settings {
+        PoolSettings {
             workers,
             deadline,
             bounds: Bounds {
@@ -101,9 +101,9 @@ fn long_at_once(workers: usize) -> usize {
     (workers / 4).max(1)
 }
 
-struct Shared {
+struct PoolShared {
     intake: Intake,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     /// A login waits for the source of this index.
     asked: Vec<Condvar>,
     /// A check waits.
@@ -114,7 +114,7 @@ struct Shared {
     names: Vec<Arc<str>>,
     interrupts: Vec<Arc<dyn Fn() + Send + Sync>>,
     verify: Verify,
-    told: Told,
+    told: OutcomesTold,
     log: Log,
 }
 
@@ -123,7 +123,7 @@ impl Pool {
     /// outcome comes a tenth of it, and a quarter of a second at most, earlier, and up to another tenth where many wait.
     /// Password files are read at once, on their own threads, and databases when a login asks for
     /// it. `told` is called after outcomes were told.
-    pub fn start(sources: &[PasswordDef], deadline: Duration, told: Told, log: Log) -> Pool {
+    pub fn start(sources: &[PasswordDef], deadline: Duration, told: OutcomesTold, log: Log) -> Pool {
         Pool::start_after(None, sources, deadline, told, log)
     }
 
@@ -136,7 +136,7 @@ impl Pool {
         before: Option<&Arc<Pool>>,
         sources: &[PasswordDef],
         deadline: Duration,
-        told: Told,
+        told: OutcomesTold,
         log: &Log,
     ) -> Option<Arc<Pool>> {
         match before {
@@ -153,33 +153,45 @@ impl Pool {
     }
 
     /// As [`start`](Self::start). This pool knows what the pool before saw of the same sources.
-    fn start_after(before: Option<&Pool>, sources: &[PasswordDef], deadline: Duration, told: Told, log: Log) -> Pool {
+    fn start_after(
+        before: Option<&Pool>,
+        sources: &[PasswordDef],
+        deadline: Duration,
+        told: OutcomesTold,
+        log: Log,
+    ) -> Pool {
         // What fits into a longer deadline may be too long for this one.
         let before = before.filter(|before| before.deadline <= deadline);
         let known = |def: &PasswordDef| {
             let (_, seen) = before?.seen.iter().find(|(own, _)| own.source == def.source)?;
             Some(seen.clone())
         };
-        let seen: Vec<Seen> = sources.iter().map(|def| known(def).unwrap_or_default()).collect();
-        let opened =
-            |(def, seen): (&PasswordDef, &Seen)| (def.name.as_str().into(), source::open(def, deadline, seen.clone()));
+        let seen: Vec<CostliestHash> = sources.iter().map(|def| known(def).unwrap_or_default()).collect();
+        let opened = |(def, seen): (&PasswordDef, &CostliestHash)| {
+            (def.name.as_str().into(), source::open(def, deadline, seen.clone()))
+        };
         let opened = sources.iter().zip(&seen).map(opened).collect();
-        let mut pool = Pool::with(opened, Settings::of(deadline), told, log);
+        let mut pool = Pool::with(opened, PoolSettings::of(deadline), told, log);
         pool.seen = sources.iter().cloned().zip(seen).collect();
         pool
     }
 
-    pub(super) fn with(sources: Vec<(Arc<str>, Box<dyn Source>)>, settings: Settings, told: Told, log: Log) -> Pool {
+    pub(super) fn with(
+        sources: Vec<(Arc<str>, Box<dyn Source>)>,
+        settings: PoolSettings,
+        told: OutcomesTold,
+        log: Log,
+    ) -> Pool {
         let mut bounds = settings.bounds;
         let keys = Keys::random().unwrap_or_else(|e| {
             log.line(format_args!("no verified password is remembered, since the system gives no randomness: {e}"));
             bounds.remembered = 0;
             Keys::public()
         });
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolShared {
             // A part of what the queues hold: what lies here has no share that it could exceed.
             intake: Intake::new(bounds.places / 4),
-            state: Mutex::new(State::new(sources.len(), bounds)),
+            state: Mutex::new(PoolState::new(sources.len(), bounds)),
             asked: sources.iter().map(|_| Condvar::new()).collect(),
             checkable: Condvar::new(),
             patience: settings.deadline.saturating_sub(MARGIN.min(settings.deadline / 10)),
@@ -190,9 +202,9 @@ impl Pool {
             told,
             log,
         });
-        shared.spawn("password-clerk", Shared::attend);
+        shared.spawn("password-clerk", PoolShared::attend);
         for _ in 0..settings.workers {
-            shared.spawn("password-hash", Shared::check);
+            shared.spawn("password-hash", PoolShared::check);
         }
         for (index, (_, source)) in sources.into_iter().enumerate() {
             let mut desk = Desk::new(PasswordId(index), source, bounds);
@@ -236,8 +248,8 @@ impl Drop for Pool {
     }
 }
 
-impl Shared {
-    fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&Shared) + Send + 'static) {
+impl PoolShared {
+    fn spawn(self: &Arc<Self>, name: &str, work: impl FnOnce(&PoolShared) + Send + 'static) {
         let shared = Arc::clone(self);
         let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared));
         if let Err(e) = spawned {
@@ -246,7 +258,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -301,7 +313,7 @@ impl Shared {
     }
 
     /// Has the first of the logins that were put down wait for their sources, and gives these.
-    fn take_on(&self, state: &mut State, told: &mut Outcomes) -> BTreeSet<PasswordId> {
+    fn take_on(&self, state: &mut PoolState, told: &mut Outcomes) -> BTreeSet<PasswordId> {
         // With the state at hand already, so that they keep their order.
         let logins = self.intake.take();
         let now = Instant::now();
@@ -314,9 +326,9 @@ impl Shared {
                 told.push((caller, Outcome::Failed(Failure::TooLate)));
                 continue;
             }
-            let who = Asker { peer: Peer::of(peerhost), user: caller.username().into(), places };
+            let who = ShareHolder { peer: QueuePeer::of(peerhost), user: caller.username().into(), places };
             let ticket = (end, state.number());
-            if state.admit(now, source, Asking { ticket, who, password, caller, costliest: None }, told) {
+            if state.admit(now, source, AskingLogin { ticket, who, password, caller, costliest: None }, told) {
                 wanted.insert(source);
             }
         }

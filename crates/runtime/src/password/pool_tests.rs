@@ -6,8 +6,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use zeroize::Zeroizing;
 
-use super::super::cache::Key;
-use super::super::source::Found;
+use super::super::cache::CheckKey;
+use super::super::source::SourceAnswer;
 use super::super::state::{Lane, Meaning};
 use super::*;
 use crate::password::login::Caller;
@@ -27,7 +27,7 @@ fn parsed(hash: &str) -> Arc<StoredHash> {
     Arc::new(StoredHash::parse(hash).unwrap())
 }
 
-type Users = Arc<Mutex<HashMap<&'static str, Result<Found, String>>>>;
+type Users = Arc<Mutex<HashMap<&'static str, Result<SourceAnswer, String>>>>;
 
 /// A source in memory. While `hangs` is locked, look-ups hang, unless they are interrupted.
 #[derive(Clone, Default)]
@@ -45,18 +45,18 @@ impl Memory {
     fn with(users: &[(&'static str, &str)]) -> Self {
         let memory = Memory::default();
         for (user, hash) in users {
-            memory.set(user, Ok(Found::Hash((*hash).to_owned())));
+            memory.set(user, Ok(SourceAnswer::Hash((*hash).to_owned())));
         }
         memory
     }
 
-    fn set(&self, user: &'static str, found: Result<Found, String>) {
+    fn set(&self, user: &'static str, found: Result<SourceAnswer, String>) {
         self.users.lock().unwrap().insert(user, found);
     }
 }
 
 impl Source for Memory {
-    fn look_up(&mut self, username: &str, _end: Instant) -> Result<Found, String> {
+    fn look_up(&mut self, username: &str, _end: Instant) -> Result<SourceAnswer, String> {
         self.niceness.store(getpriority_process(Some(gettid())).unwrap(), Ordering::SeqCst);
         let interrupted = self.interrupted.load(Ordering::SeqCst);
         while self.hangs.load(Ordering::SeqCst) {
@@ -66,7 +66,7 @@ impl Source for Memory {
             thread::sleep(Duration::from_millis(1));
         }
         assert_ne!(username, "panic");
-        self.users.lock().unwrap().get(username).cloned().unwrap_or(Ok(Found::Nobody))
+        self.users.lock().unwrap().get(username).cloned().unwrap_or(Ok(SourceAnswer::Nobody))
     }
 
     fn costliest(&self) -> Option<Arc<StoredHash>> {
@@ -170,7 +170,7 @@ impl Bench {
         let (report_time, times) = mpsc::channel();
         let gate = Arc::new(Mutex::new(()));
         let behind = Arc::clone(&gate);
-        let mut settings = Settings::of(deadline);
+        let mut settings = PoolSettings::of(deadline);
         settings.workers = 1;
         settings.bounds.long = u64::MAX;
         change(&mut settings.bounds);
@@ -249,7 +249,7 @@ impl Bench {
         self.until(|state| state.queued_checks() == count);
     }
 
-    fn until(&self, reached: impl Fn(&State) -> bool) {
+    fn until(&self, reached: impl Fn(&PoolState) -> bool) {
         let start = Instant::now();
         while !reached(&self.pool.as_ref().unwrap().shared.lock()) {
             assert!(start.elapsed() < LONG);
@@ -291,8 +291,8 @@ fn the_first_source_that_knows_the_user_decides() {
 #[test]
 fn every_login_costs_one_verification() {
     let memory = Memory::with(&[("ann", HASH), ("bad", "plain text")]);
-    memory.set("twice", Ok(Found::Several));
-    memory.set("number", Ok(Found::NoText));
+    memory.set("twice", Ok(SourceAnswer::Several));
+    memory.set("number", Ok(SourceAnswer::NoText));
     memory.set("broken", Err("disk on fire".to_owned()));
     let bench = Bench::new(LONG, &[&memory]);
     let source: Arc<str> = "source-0".into();
@@ -326,7 +326,7 @@ fn a_right_password_is_remembered_with_its_stored_hash() {
     assert_eq!(bench.cost(), 0, "it is remembered");
     assert_eq!(bench.login("ann", "wrong"), wrong(0));
     assert_eq!(bench.cost(), 1);
-    memory.set("ann", Ok(Found::Hash(NEW_HASH.to_owned())));
+    memory.set("ann", Ok(SourceAnswer::Hash(NEW_HASH.to_owned())));
     assert_eq!(bench.login("ann", "right"), wrong(0), "the password was changed");
     assert_eq!(bench.login("ann", "new"), right(0));
     assert_eq!(bench.cost(), 2);
@@ -562,7 +562,7 @@ fn what_is_not_checked_in_time_is_denied_before_the_deadline() {
     assert!(arrived.elapsed() < deadline, "{:?}", arrived.elapsed());
     bench.until_queued(0);
     drop(gate);
-    bench.until(State::remembers_any);
+    bench.until(PoolState::remembers_any);
     assert_eq!(bench.cost(), 0);
     assert_eq!(bench.login("ann", "right"), right(0), "what came too late is remembered for the next time");
     assert_eq!(bench.cost(), 0);
@@ -603,14 +603,14 @@ fn long_checks_wait_while_as_many_are_under_way() {
     assert!(ann.recv_timeout(Duration::from_millis(50)).is_err(), "a long check was begun");
     drop(bench);
 
-    let settings = Settings::of(Duration::from_secs(2));
+    let settings = PoolSettings::of(Duration::from_secs(2));
     assert!(settings.workers >= 2 && settings.bounds.long_at_once < settings.workers);
     assert_eq!(settings.bounds.long, 2_000_000);
-    let mut state = State::new(1, Bounds { long_at_once: 1, ..settings.bounds });
+    let mut state = PoolState::new(1, Bounds { long_at_once: 1, ..settings.bounds });
     let now = Instant::now();
-    let check = |state: &mut State, n: u8, hash: &str| queue_check(state, now, n, hash);
+    let check = |state: &mut PoolState, n: u8, hash: &str| queue_check(state, now, n, hash);
     let keys = [check(&mut state, 1, LONG_HASH), check(&mut state, 2, LONG_HASH), check(&mut state, 3, HASH)];
-    let next = |state: &mut State| state.next_check(now).map(|(_, check)| check.key);
+    let next = |state: &mut PoolState| state.next_check(now).map(|(_, check)| check.key);
     assert_eq!(next(&mut state), Some(keys[2]), "the short one first");
     let first = next(&mut state).unwrap();
     assert!(keys[..2].contains(&first));
@@ -624,12 +624,12 @@ fn long_checks_wait_while_as_many_are_under_way() {
 }
 
 /// Has a login wait for a check of this number. It has the time `LONG`.
-fn queue_check(state: &mut State, now: Instant, n: u8, hash: &str) -> Key {
+fn queue_check(state: &mut PoolState, now: Instant, n: u8, hash: &str) -> CheckKey {
     let mut told = Outcomes::new();
-    let who = Asker { peer: Peer::Unknown, user: "ann".into(), places: 1 };
+    let who = ShareHolder { peer: QueuePeer::Unknown, user: "ann".into(), places: 1 };
     let ticket = (now + LONG, state.number());
     let caller: Arc<dyn Caller> = Arc::new(asks("ann", |_| {}));
-    let asking = Asking { ticket, who: who.clone(), password: Zeroizing::default(), caller, costliest: None };
+    let asking = AskingLogin { ticket, who: who.clone(), password: Zeroizing::default(), caller, costliest: None };
     assert!(state.admit(now, PasswordId(0), asking, &mut told));
     state.next_asking(now, PasswordId(0)).unwrap();
     let key = Keys::public().key(&[&[n]]);
@@ -651,7 +651,7 @@ fn long_checks_leave_most_workers_to_the_others() {
 /// Otherwise nobody would count the wrong guesses at such a hash, and the right one would be let in when it is tried again.
 #[test]
 fn what_a_long_check_finds_too_late_is_not_remembered() {
-    let bounds = Settings::of(Duration::from_secs(2)).bounds;
+    let bounds = PoolSettings::of(Duration::from_secs(2)).bounds;
     for (hash, too_late, tried_again, remembered) in [
         (HASH, false, false, true),
         (HASH, true, false, true),
@@ -660,7 +660,7 @@ fn what_a_long_check_finds_too_late_is_not_remembered() {
         // While it is under way, so that it is told, and counted.
         (LONG_HASH, true, true, true),
     ] {
-        let (mut state, now, mut told) = (State::new(1, bounds), Instant::now(), Outcomes::new());
+        let (mut state, now, mut told) = (PoolState::new(1, bounds), Instant::now(), Outcomes::new());
         let key = queue_check(&mut state, now, 1, hash);
         let (lane, check) = state.next_check(now).unwrap();
         let mut expected = Vec::new();
@@ -689,7 +689,7 @@ fn check_unknown_users(long: u64, costliest: &'static str, cost: usize) {
     first.costliest = Some(parsed(costliest));
     let mut second = Memory::with(&[("bob", LONG_HASH)]);
     second.costliest = Some(parsed(costliest));
-    second.set("twice", Ok(Found::Several));
+    second.set("twice", Ok(SourceAnswer::Several));
     let deadline = Duration::from_secs(10);
     let bench = Bench::bounded(deadline, &[&first, &second], |bounds| (bounds.long, bounds.long_at_once) = (long, 0));
     let _waiting = ["ann", "bob"].map(|user| bench.submit(user, "right", None));
@@ -724,9 +724,9 @@ fn a_guess_costs_the_costliest_hash_for_every_user() {
     let mut memory =
         Memory::with(&[("cheap", HASH), ("dear", DEAR_HASH), ("near", NEAR_HASH), ("bad", "plain"), ("", HASH)]);
     memory.costliest = Some(parsed(DEAR_HASH));
-    memory.set("twice", Ok(Found::Several));
-    memory.set("number", Ok(Found::NoText));
-    memory.set("gone", Ok(Found::Unsure("it was changed just now".to_owned())));
+    memory.set("twice", Ok(SourceAnswer::Several));
+    memory.set("number", Ok(SourceAnswer::NoText));
+    memory.set("gone", Ok(SourceAnswer::Unsure("it was changed just now".to_owned())));
     let bench = Bench::new(LONG, &[&memory]);
     let (cheap, dear, near) = (time_of(HASH), time_of(DEAR_HASH), time_of(NEAR_HASH));
     for (user, password, expected) in [
@@ -808,13 +808,13 @@ fn a_guess_costs_no_hash_of_over_a_quarter_of_the_deadline() {
         // Whether `dear` takes more than a quarter of it: it takes 737 ms.
         for (seconds, is_too_dear) in [(2, true), (5, false)] {
             let deadline = Duration::from_secs(seconds);
-            let mut settings = Settings::of(deadline);
+            let mut settings = PoolSettings::of(deadline);
             let (report, times) = mpsc::channel();
             settings.verify = Arc::new(move |hash, _, _| {
                 report.send(hash.time()).unwrap();
                 false
             });
-            let opened = source::open(&def, deadline, Seen::default());
+            let opened = source::open(&def, deadline, CostliestHash::default());
             let pool = Pool::with(vec![("staff".into(), opened)], settings, Box::new(|| {}), Log::to(std::io::sink()));
             let time = |user: &str| -> Duration {
                 let (done, outcome) = mpsc::channel();
@@ -1062,7 +1062,7 @@ fn outcomes_are_told_some_at_a_time() {
     let memory = Memory::default();
     memory.hangs.store(true, Ordering::SeqCst);
     let sources = vec![("source".into(), Box::new(memory) as Box<dyn Source>)];
-    let pool = Pool::with(sources, Settings::of(LONG), told, Log::to(std::io::sink()));
+    let pool = Pool::with(sources, PoolSettings::of(LONG), told, Log::to(std::io::sink()));
     for n in 0..3 {
         let done = done.clone();
         pool.submit(asks("ann", move |outcome| done.send((n, outcome)).unwrap()).login("x", None, Instant::now()));
@@ -1079,7 +1079,7 @@ fn outcomes_are_told_some_at_a_time() {
 fn workers_give_way_to_the_other_threads() {
     let here = || getpriority_process(Some(gettid())).unwrap();
     let (report, told) = mpsc::channel();
-    let mut settings = Settings::of(LONG);
+    let mut settings = PoolSettings::of(LONG);
     assert_eq!(settings.workers, thread::available_parallelism().unwrap().get());
     settings.workers = 1;
     settings.verify = Arc::new(move |_, _, _| {
@@ -1102,13 +1102,13 @@ fn workers_give_way_to_the_other_threads() {
 }
 
 /// A pool's state in which so many logins wait that all end at the same time.
-fn waiting(count: usize, end: Instant) -> State {
-    let mut state = State::new(1, Settings::of(Duration::from_secs(2)).bounds);
+fn waiting(count: usize, end: Instant) -> PoolState {
+    let mut state = PoolState::new(1, PoolSettings::of(Duration::from_secs(2)).bounds);
     for _ in 0..count {
         let ticket = (end, state.number());
-        let who = Asker { peer: Peer::Unknown, user: "ann".into(), places: 1 };
+        let who = ShareHolder { peer: QueuePeer::Unknown, user: "ann".into(), places: 1 };
         let caller = Arc::new(asks("ann", |_| {}));
-        let asking = Asking { ticket, who, password: Zeroizing::default(), caller, costliest: None };
+        let asking = AskingLogin { ticket, who, password: Zeroizing::default(), caller, costliest: None };
         state.admit(end, PasswordId(0), asking, &mut Outcomes::new());
     }
     state

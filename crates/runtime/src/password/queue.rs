@@ -27,7 +27,7 @@ pub(super) type Seq = u64;
 
 /// Whom a login is counted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Peer {
+pub(super) enum QueuePeer {
     /// An address.
     V4([u8; 4]),
     /// The network's first 64 bits.
@@ -36,22 +36,22 @@ pub(super) enum Peer {
     Unknown,
 }
 
-impl Peer {
+impl QueuePeer {
     pub(super) fn of(address: Option<IpAddr>) -> Self {
         match address.map(|address| address.to_canonical()) {
-            Some(IpAddr::V4(v4)) => Peer::V4(v4.octets()),
+            Some(IpAddr::V4(v4)) => QueuePeer::V4(v4.octets()),
             Some(IpAddr::V6(v6)) => {
                 let [a, b, c, d, ..] = v6.segments();
-                Peer::V6([a, b, c, d])
+                QueuePeer::V6([a, b, c, d])
             }
-            None => Peer::Unknown,
+            None => QueuePeer::Unknown,
         }
     }
 }
 
 /// What the queue holds at most.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct QueueLimits {
     /// The sizes of all waiting items together.
     pub(super) size: usize,
     /// The waiting items of one user.
@@ -62,44 +62,44 @@ pub(super) struct Limits {
 
 /// Whose share was used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Over {
+pub(super) enum UsedUpShare {
     Peer,
     User,
 }
 
-pub(super) struct Queue<T> {
-    limits: Limits,
+pub(super) struct LoginQueue<T> {
+    limits: QueueLimits,
     next: Seq,
     size: usize,
     jobs: BTreeMap<Seq, Job<T>>,
-    peers: HashMap<Peer, Share>,
+    peers: HashMap<QueuePeer, QueueShare>,
     /// Where the items of one user are limited.
     users: HashMap<Arc<str>, BTreeSet<Seq>>,
     /// Peers with waiting items, the one whose turn it is first: by takings, then by the newest item.
-    turns: BTreeSet<(usize, Reverse<Seq>, Peer)>,
+    turns: BTreeSet<(usize, Reverse<Seq>, QueuePeer)>,
     /// Peers with waiting items, the one that has to give way last: by size, then by the oldest item.
-    sizes: BTreeSet<(usize, Reverse<Seq>, Peer)>,
+    sizes: BTreeSet<(usize, Reverse<Seq>, QueuePeer)>,
     /// Oldest first.
-    taken: VecDeque<(Instant, Peer)>,
+    taken: VecDeque<(Instant, QueuePeer)>,
 }
 
 struct Job<T> {
-    peer: Peer,
+    peer: QueuePeer,
     user: Arc<str>,
     size: usize,
     item: T,
 }
 
 #[derive(Default)]
-struct Share {
+struct QueueShare {
     waiting: BTreeSet<Seq>,
     size: usize,
     taken: usize,
 }
 
-impl<T> Queue<T> {
-    pub(super) fn new(limits: Limits) -> Self {
-        Queue {
+impl<T> LoginQueue<T> {
+    pub(super) fn new(limits: QueueLimits) -> Self {
+        LoginQueue {
             limits,
             next: 0,
             size: 0,
@@ -113,18 +113,25 @@ impl<T> Queue<T> {
     }
 
     /// Puts an item in, and gives what has to fall out for it, which may be the item itself. Its number
-    /// is the one that [`Queue::next`] gave before.
-    pub(super) fn push(&mut self, now: Instant, peer: Peer, user: &Arc<str>, size: usize, item: T) -> Vec<(T, Over)> {
+    /// is the one that [`LoginQueue::next`] gave before.
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        peer: QueuePeer,
+        user: &Arc<str>,
+        size: usize,
+        item: T,
+    ) -> Vec<(T, UsedUpShare)> {
         self.forget(now);
         let mut fallen = Vec::new();
         self.insert(Job { peer, user: Arc::clone(user), size, item });
         if let Some(oldest) = self.too_much_of(user) {
-            fallen.extend(self.remove(oldest).map(|item| (item, Over::User)));
+            fallen.extend(self.remove(oldest).map(|item| (item, UsedUpShare::User)));
         }
         while self.size > self.limits.size
             && let Some((_, Reverse(oldest), _)) = self.sizes.last().copied()
         {
-            fallen.extend(self.remove(oldest).map(|item| (item, Over::Peer)));
+            fallen.extend(self.remove(oldest).map(|item| (item, UsedUpShare::Peer)));
         }
         fallen
     }
@@ -212,7 +219,7 @@ impl<T> Queue<T> {
         }
     }
 
-    fn edit_peer(&mut self, peer: Peer, edit: impl FnOnce(&mut Share)) {
+    fn edit_peer(&mut self, peer: QueuePeer, edit: impl FnOnce(&mut QueueShare)) {
         let share = self.peers.entry(peer).or_default();
         if let Some((turn, size)) = share.places(peer) {
             self.turns.remove(&turn);
@@ -229,17 +236,17 @@ impl<T> Queue<T> {
 }
 
 #[cfg(test)]
-impl<T> Queue<T> {
+impl<T> LoginQueue<T> {
     pub(super) fn len(&self) -> usize {
         self.jobs.len()
     }
 }
 
-type Place = (usize, Reverse<Seq>, Peer);
+type QueuePlace = (usize, Reverse<Seq>, QueuePeer);
 
-impl Share {
+impl QueueShare {
     /// Where the peer stands in `turns` and in `sizes`, while something of it waits.
-    fn places(&self, peer: Peer) -> Option<(Place, Place)> {
+    fn places(&self, peer: QueuePeer) -> Option<(QueuePlace, QueuePlace)> {
         let (oldest, newest) = (self.waiting.first()?, self.waiting.last()?);
         Some(((self.taken, Reverse(*newest), peer), (self.size, Reverse(*oldest), peer)))
     }

@@ -4,16 +4,16 @@ use super::*;
 
 const WINDOW: Duration = Duration::from_secs(2);
 
-fn peer(n: u8) -> Peer {
-    Peer::V4([10, 0, 0, n])
+fn peer(n: u8) -> QueuePeer {
+    QueuePeer::V4([10, 0, 0, n])
 }
 
-fn queue(size: usize, user: usize) -> Queue<&'static str> {
-    Queue::new(Limits { size, user, window: WINDOW })
+fn queue(size: usize, user: usize) -> LoginQueue<&'static str> {
+    LoginQueue::new(QueueLimits { size, user, window: WINDOW })
 }
 
 /// Takes everything out within one instant.
-fn drain(queue: &mut Queue<&'static str>, now: Instant) -> Vec<&'static str> {
+fn drain(queue: &mut LoginQueue<&'static str>, now: Instant) -> Vec<&'static str> {
     std::iter::from_fn(|| queue.pop(now)).collect()
 }
 
@@ -50,12 +50,15 @@ fn a_gateway_may_fill_the_queue_until_others_come() {
     for item in ["g1", "g2", "g3", "g4"] {
         assert_eq!(queue.push(now, peer(1), &"u".into(), 1, item), []);
     }
-    assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "a1"), [("g1", Over::Peer)]);
-    assert_eq!(queue.push(now, peer(3), &"u".into(), 1, "b1"), [("g2", Over::Peer)]);
+    assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "a1"), [("g1", UsedUpShare::Peer)]);
+    assert_eq!(queue.push(now, peer(3), &"u".into(), 1, "b1"), [("g2", UsedUpShare::Peer)]);
     // Among equals the oldest falls out.
-    assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "a2"), [("g3", Over::Peer)]);
-    assert_eq!(queue.push(now, peer(1), &"u".into(), 1, "g5"), [("g4", Over::Peer)]);
-    assert_eq!(queue.push(now, peer(1), &"u".into(), 3, "big"), [("g5", Over::Peer), ("big", Over::Peer)]);
+    assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "a2"), [("g3", UsedUpShare::Peer)]);
+    assert_eq!(queue.push(now, peer(1), &"u".into(), 1, "g5"), [("g4", UsedUpShare::Peer)]);
+    assert_eq!(
+        queue.push(now, peer(1), &"u".into(), 3, "big"),
+        [("g5", UsedUpShare::Peer), ("big", UsedUpShare::Peer)]
+    );
     assert_eq!(drain(&mut queue, now), ["a2", "b1", "a1"]);
 }
 
@@ -64,14 +67,14 @@ fn a_user_has_a_share_from_wherever_it_comes() {
     let (mut queue, now) = (queue(100, 2), Instant::now());
     assert_eq!(queue.push(now, peer(1), &"u".into(), 1, "a"), []);
     assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "b"), []);
-    assert_eq!(queue.push(now, peer(3), &"u".into(), 1, "c"), [("a", Over::User)]);
+    assert_eq!(queue.push(now, peer(3), &"u".into(), 1, "c"), [("a", UsedUpShare::User)]);
     assert_eq!(queue.push(now, peer(3), &"other".into(), 1, "d"), []);
     assert_eq!(drain(&mut queue, now), ["d", "b", "c"]);
     // Who guesses the user's password from one address makes room for the user.
     assert_eq!(queue.push(now, peer(1), &"u".into(), 1, "user"), []);
     assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "guess1"), []);
-    assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "guess2"), [("guess1", Over::User)]);
-    assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "guess3"), [("guess2", Over::User)]);
+    assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "guess2"), [("guess1", UsedUpShare::User)]);
+    assert_eq!(queue.push(now, peer(2), &"u".into(), 1, "guess3"), [("guess2", UsedUpShare::User)]);
 }
 
 #[test]
@@ -100,23 +103,23 @@ fn an_item_can_leave_and_become_the_newest() {
 
 #[test]
 fn peers_are_addresses_and_sites() {
-    let of = |text: &str| Peer::of(Some(text.parse().unwrap()));
+    let of = |text: &str| QueuePeer::of(Some(text.parse().unwrap()));
     assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
     assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
     assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
     assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
-    assert_eq!(Peer::of(None), Peer::Unknown);
+    assert_eq!(QueuePeer::of(None), QueuePeer::Unknown);
 }
 
 /// The rules of the module's doc, by search through a list.
 #[derive(Default)]
 struct Plain {
-    waiting: Vec<(Seq, Peer, &'static str, usize)>,
-    taken: Vec<(u64, Peer)>,
+    waiting: Vec<(Seq, QueuePeer, &'static str, usize)>,
+    taken: Vec<(u64, QueuePeer)>,
 }
 
 impl Plain {
-    fn push(&mut self, limits: Limits, item: (Seq, Peer, &'static str, usize)) -> Vec<(Seq, Over)> {
+    fn push(&mut self, limits: QueueLimits, item: (Seq, QueuePeer, &'static str, usize)) -> Vec<(Seq, UsedUpShare)> {
         let user = item.2;
         let mut fallen = Vec::new();
         self.waiting.push(item);
@@ -124,13 +127,13 @@ impl Plain {
             let of = |peer| self.waiting.iter().filter(|w| w.2 == user && w.1 == peer).count();
             let most = self.waiting.iter().map(|w| of(w.1)).max().unwrap();
             let at = self.waiting.iter().position(|w| w.2 == user && of(w.1) == most).unwrap();
-            fallen.push((self.waiting.remove(at).0, Over::User));
+            fallen.push((self.waiting.remove(at).0, UsedUpShare::User));
         }
         while self.waiting.iter().map(|w| w.3).sum::<usize>() > limits.size {
             let size = |peer| self.waiting.iter().filter(|w| w.1 == peer).map(|w| w.3).sum::<usize>();
             let most = self.waiting.iter().map(|w| size(w.1)).max().unwrap();
             let at = self.waiting.iter().position(|w| size(w.1) == most).unwrap();
-            fallen.push((self.waiting.remove(at).0, Over::Peer));
+            fallen.push((self.waiting.remove(at).0, UsedUpShare::Peer));
         }
         fallen
     }
@@ -150,10 +153,10 @@ proptest! {
     fn the_indexes_say_what_a_search_says(
         steps in prop::collection::vec((0u8..8, 0u8..4, 0usize..3, 1usize..4, 0u64..40), 1..200)
     ) {
-        let limits = Limits { size: 12, user: 5, window: Duration::from_millis(100) };
+        let limits = QueueLimits { size: 12, user: 5, window: Duration::from_millis(100) };
         let start = Instant::now();
         let mut clock = 0;
-        let mut queue = Queue::new(limits);
+        let mut queue = LoginQueue::new(limits);
         let mut plain = Plain::default();
         for (what, n, user, size, pause) in steps {
             clock += pause;

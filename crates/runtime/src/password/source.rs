@@ -10,7 +10,7 @@ use exhook_policy_core::policy::model::{PasswordDef, PasswordSource};
 
 /// What a source says of a user.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum SourceAnswer {
     /// It does not know the user.
     Nobody,
     /// What it holds as the user's hash, which may be no hash at all.
@@ -29,7 +29,7 @@ pub(super) trait Source: Send {
     ///
     /// # Errors
     /// The source cannot be read; the text says why, for the log.
-    fn look_up(&mut self, username: &str, end: Instant) -> Result<Found, String>;
+    fn look_up(&mut self, username: &str, end: Instant) -> Result<SourceAnswer, String>;
 
     /// Reads what can be read before the first look-up.
     fn prepare(&mut self) {}
@@ -52,9 +52,9 @@ pub(super) trait Source: Send {
 
 /// The costliest hash that a source gave and that was noted. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Seen(Arc<Mutex<Option<Arc<StoredHash>>>>);
+pub(super) struct CostliestHash(Arc<Mutex<Option<Arc<StoredHash>>>>);
 
-impl Seen {
+impl CostliestHash {
     pub(super) fn note(&self, hash: &Arc<StoredHash>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_ref().is_none_or(|known| known.time() < hash.time()) {
@@ -69,7 +69,7 @@ impl Seen {
 
 /// Makes the source that a policy describes, for logins that have so much time. `seen` is what an
 /// earlier policy saw of the same source.
-pub(super) fn open(def: &PasswordDef, deadline: Duration, seen: Seen) -> Box<dyn Source> {
+pub(super) fn open(def: &PasswordDef, deadline: Duration, seen: CostliestHash) -> Box<dyn Source> {
     match &def.source {
         PasswordSource::File { path } => Box::new(FileSource::new(path.clone(), deadline)),
         PasswordSource::Sqlite { path, query } => Box::new(SqliteSource::new(path.clone(), query.clone(), seen)),

@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, InterruptHandle, OpenFlags, Statement};
 
 use super::hash::StoredHash;
-use super::source::{Found, Seen, Source};
+use super::source::{CostliestHash, Source, SourceAnswer};
 
 const PARAMETER: &str = ":username";
 /// After so many steps of a query, some dozen microseconds, it is looked at the clock.
@@ -25,11 +25,11 @@ pub(super) struct SqliteSource {
     connection: Option<(Connection, (u64, u64))>,
     interrupt: Arc<Mutex<Option<InterruptHandle>>>,
     /// What its users have: a query with a parameter does not list them.
-    seen: Seen,
+    seen: CostliestHash,
 }
 
 impl SqliteSource {
-    pub(super) fn new(path: PathBuf, query: String, seen: Seen) -> Self {
+    pub(super) fn new(path: PathBuf, query: String, seen: CostliestHash) -> Self {
         SqliteSource { path, query, connection: None, interrupt: Arc::default(), seen }
     }
 
@@ -55,7 +55,7 @@ impl SqliteSource {
         self.interrupt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&mut self, username: &str, end: Instant) -> Result<Found, String> {
+    fn ask(&mut self, username: &str, end: Instant) -> Result<SourceAnswer, String> {
         let query = self.query.clone();
         let connection = self.connection()?;
         connection.busy_timeout(end.saturating_duration_since(Instant::now())).map_err(because)?;
@@ -64,17 +64,17 @@ impl SqliteSource {
         let mut statement = connection.prepare_cached(&query).map_err(because)?;
         suits(&statement)?;
         let mut rows = statement.query(&[(PARAMETER, username)]).map_err(because)?;
-        let Some(row) = rows.next().map_err(because)? else { return Ok(Found::Nobody) };
+        let Some(row) = rows.next().map_err(because)? else { return Ok(SourceAnswer::Nobody) };
         let found = match row.get_ref(0).map_err(because)? {
-            ValueRef::Text(text) => Found::Hash(String::from_utf8_lossy(text).into_owned()),
-            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => Found::NoText,
+            ValueRef::Text(text) => SourceAnswer::Hash(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => SourceAnswer::NoText,
         };
-        Ok(if rows.next().map_err(because)?.is_some() { Found::Several } else { found })
+        Ok(if rows.next().map_err(because)?.is_some() { SourceAnswer::Several } else { found })
     }
 }
 
 impl Source for SqliteSource {
-    fn look_up(&mut self, username: &str, end: Instant) -> Result<Found, String> {
+    fn look_up(&mut self, username: &str, end: Instant) -> Result<SourceAnswer, String> {
         let found = self.ask(username, end);
         if found.is_err() {
             // Whatever is wrong with the connection, the next look-up begins anew.
@@ -137,7 +137,7 @@ fn suits(statement: &Statement<'_>) -> Result<(), String> {
 /// # Errors
 /// They cannot; the text says why.
 pub(super) fn check(path: &Path, query: &str) -> Result<(), String> {
-    let mut source = SqliteSource::new(path.to_owned(), query.to_owned(), Seen::default());
+    let mut source = SqliteSource::new(path.to_owned(), query.to_owned(), CostliestHash::default());
     // No user is called so: MQTT has no control characters in usernames.
     source.ask("\u{1}", Instant::now() + CHECK).map(|_| ())
 }

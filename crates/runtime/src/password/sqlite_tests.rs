@@ -30,7 +30,7 @@ impl Database {
     }
 
     fn source(&self, query: &str) -> SqliteSource {
-        SqliteSource::new(self.path(), query.to_owned(), Seen::default())
+        SqliteSource::new(self.path(), query.to_owned(), CostliestHash::default())
     }
 }
 
@@ -38,8 +38,8 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
-fn hash(text: &str) -> Found {
-    Found::Hash(text.to_owned())
+fn hash(text: &str) -> SourceAnswer {
+    SourceAnswer::Hash(text.to_owned())
 }
 
 #[test]
@@ -50,12 +50,12 @@ fn one_row_of_text_is_a_hash() {
         ("ann", hash("$6$x$y")),
         ("", hash("nameless")),
         ("a' OR 1=1 --", hash("quoted")),
-        ("bob", Found::Nobody),
-        ("ANN", Found::Nobody),
-        ("twice", Found::Several),
-        ("nul", Found::NoText),
-        ("number", Found::NoText),
-        ("bytes", Found::NoText),
+        ("bob", SourceAnswer::Nobody),
+        ("ANN", SourceAnswer::Nobody),
+        ("twice", SourceAnswer::Several),
+        ("nul", SourceAnswer::NoText),
+        ("number", SourceAnswer::NoText),
+        ("bytes", SourceAnswer::NoText),
     ] {
         assert!(source.look_up(user, soon()) == Ok(expected), "{user:?}");
     }

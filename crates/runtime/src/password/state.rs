@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::cache::{Cache, Key, User};
+use super::cache::{Cache, CachedUser, CheckKey};
 use super::hash::StoredHash;
 use super::login::{Caller, Failure, Outcome};
-use super::queue::{Limits, Peer, Queue, Seq};
+use super::queue::{LoginQueue, QueueLimits, QueuePeer, Seq};
 use exhook_policy_core::policy::model::PasswordId;
 
 /// A login that has no answer yet: when it must have one, and its number.
@@ -64,9 +64,9 @@ impl Bounds {
 }
 
 /// A login on its way to, or at, a source.
-pub(super) struct Asking {
+pub(super) struct AskingLogin {
     pub(super) ticket: Ticket,
-    pub(super) who: Asker,
+    pub(super) who: ShareHolder,
     pub(super) password: Zeroizing<Vec<u8>>,
     pub(super) caller: Arc<dyn Caller>,
     /// The costliest of the hashes that the sources asked so far would have had it verified against, none of them
@@ -76,8 +76,8 @@ pub(super) struct Asking {
 
 /// To whose shares a login is counted.
 #[derive(Clone)]
-pub(super) struct Asker {
-    pub(super) peer: Peer,
+pub(super) struct ShareHolder {
+    pub(super) peer: QueuePeer,
     pub(super) user: Arc<str>,
     /// How many places it takes.
     pub(super) places: usize,
@@ -85,7 +85,7 @@ pub(super) struct Asker {
 
 /// A password to verify against a hash.
 pub(super) struct Check {
-    pub(super) key: Key,
+    pub(super) key: CheckKey,
     pub(super) hash: Arc<StoredHash>,
     /// A hash to verify as well unless the password is right, so that a wrong password takes as long
     /// for every user.
@@ -110,25 +110,25 @@ pub(super) enum Meaning {
     Spent(Outcome),
 }
 
-struct Waiting {
+struct WaitingLogins {
     caller: Arc<dyn Caller>,
-    place: Place,
+    place: LoginPlace,
     places: usize,
 }
 
-enum Place {
+enum LoginPlace {
     Before(PasswordId, Seq),
     At(PasswordId),
-    Check(Key),
+    Check(CheckKey),
     /// It was turned away, and is denied at its deadline.
-    Out(Key, Guessed),
+    Out(CheckKey, Guessed),
 }
 
 /// What is known of a password that may never be verified.
 #[derive(Clone, Copy)]
 struct Guessed {
     /// Whose it is said to be.
-    user: User,
+    user: CachedUser,
     /// Another one of this user was known to be right when it came.
     is_wrong: bool,
 }
@@ -143,14 +143,14 @@ struct Flight {
 
 /// The checks that wait.
 struct Checks {
-    short: Queue<Check>,
-    long: Queue<Check>,
+    short: LoginQueue<Check>,
+    long: LoginQueue<Check>,
     /// Long ones that are under way.
     long_under_way: usize,
 }
 
 impl Checks {
-    fn of(&mut self, lane: Lane) -> &mut Queue<Check> {
+    fn of(&mut self, lane: Lane) -> &mut LoginQueue<Check> {
         match lane {
             Lane::Short => &mut self.short,
             Lane::Long => &mut self.long,
@@ -158,34 +158,34 @@ impl Checks {
     }
 }
 
-pub(super) struct State {
+pub(super) struct PoolState {
     pub(super) stopping: bool,
     bounds: Bounds,
     numbers: u64,
     /// How many workers wait for a check.
     pub(super) idle: usize,
     /// By when they must have an answer.
-    waiting: BTreeMap<Ticket, Waiting>,
+    waiting: BTreeMap<Ticket, WaitingLogins>,
     /// The places that they take.
     held: usize,
     /// Those of them that were turned away.
     held_out: usize,
     /// Before each source.
-    asking: Vec<Queue<Asking>>,
+    asking: Vec<LoginQueue<AskingLogin>>,
     checks: Checks,
-    flights: HashMap<Key, Flight>,
+    flights: HashMap<CheckKey, Flight>,
     right: Cache,
 }
 
-impl State {
+impl PoolState {
     /// How many logins wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 
     pub(super) fn new(sources: usize, bounds: Bounds) -> Self {
-        let limits = Limits { size: bounds.places, user: usize::MAX, window: bounds.window };
-        State {
+        let limits = QueueLimits { size: bounds.places, user: usize::MAX, window: bounds.window };
+        PoolState {
             stopping: false,
             bounds,
             numbers: 0,
@@ -193,10 +193,10 @@ impl State {
             waiting: BTreeMap::new(),
             held: 0,
             held_out: 0,
-            asking: std::iter::repeat_with(|| Queue::new(limits)).take(sources).collect(),
+            asking: std::iter::repeat_with(|| LoginQueue::new(limits)).take(sources).collect(),
             checks: Checks {
-                short: Queue::new(Limits { user: bounds.user, ..limits }),
-                long: Queue::new(Limits { user: bounds.user, ..limits }),
+                short: LoginQueue::new(QueueLimits { user: bounds.user, ..limits }),
+                long: LoginQueue::new(QueueLimits { user: bounds.user, ..limits }),
                 long_under_way: 0,
             },
             flights: HashMap::new(),
@@ -211,7 +211,7 @@ impl State {
     }
 
     /// Takes a login on and has it wait for its first source. False where there is no such source.
-    pub(super) fn admit(&mut self, now: Instant, source: PasswordId, asking: Asking, told: &mut Outcomes) -> bool {
+    pub(super) fn admit(&mut self, now: Instant, source: PasswordId, asking: AskingLogin, told: &mut Outcomes) -> bool {
         let places = asking.who.places;
         while self.held + places > self.bounds.logins
             && let Some((oldest, _)) = self.waiting.first_key_value()
@@ -220,21 +220,21 @@ impl State {
             self.give_up(now, oldest, Failure::Share, told);
         }
         self.held += places;
-        let waiting = Waiting { caller: Arc::clone(&asking.caller), place: Place::At(source), places };
+        let waiting = WaitingLogins { caller: Arc::clone(&asking.caller), place: LoginPlace::At(source), places };
         self.waiting.insert(asking.ticket, waiting);
         self.ask(now, source, asking, told)
     }
 
     /// Has a login wait for a source, unless it has its answer. False where there is no such source.
-    pub(super) fn ask(&mut self, now: Instant, source: PasswordId, asking: Asking, told: &mut Outcomes) -> bool {
+    pub(super) fn ask(&mut self, now: Instant, source: PasswordId, asking: AskingLogin, told: &mut Outcomes) -> bool {
         let ticket = asking.ticket;
         let Some(queue) = self.asking.get_mut(source.0) else {
             self.answer(ticket, Outcome::Failed(Failure::Internal), told);
             return false;
         };
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return true };
-        waiting.place = Place::Before(source, queue.next());
-        let Asker { peer, user, places } = asking.who.clone();
+        waiting.place = LoginPlace::Before(source, queue.next());
+        let ShareHolder { peer, user, places } = asking.who.clone();
         for (fallen, _) in queue.push(now, peer, &user, places, asking) {
             self.answer(fallen.ticket, Outcome::Failed(Failure::Share), told);
         }
@@ -242,10 +242,10 @@ impl State {
     }
 
     /// The login that the source's thread has to look up next.
-    pub(super) fn next_asking(&mut self, now: Instant, source: PasswordId) -> Option<Asking> {
+    pub(super) fn next_asking(&mut self, now: Instant, source: PasswordId) -> Option<AskingLogin> {
         let asking = self.asking.get_mut(source.0)?.pop(now)?;
         if let Some(waiting) = self.waiting.get_mut(&asking.ticket) {
-            waiting.place = Place::At(source);
+            waiting.place = LoginPlace::At(source);
         }
         Some(asking)
     }
@@ -256,7 +256,7 @@ impl State {
         &mut self,
         now: Instant,
         ticket: Ticket,
-        who: &Asker,
+        who: &ShareHolder,
         (check, stored): (Check, &str),
         told: &mut Outcomes,
     ) {
@@ -267,7 +267,7 @@ impl State {
             self.answer(ticket, Outcome::Right(source), told);
             return;
         }
-        waiting.place = Place::Check(check.key);
+        waiting.place = LoginPlace::Check(check.key);
         let source = match &check.meaning {
             Meaning::Real(source) | Meaning::Spent(Outcome::Wrong(source)) => Some(*source),
             Meaning::Spent(_) => None,
@@ -291,7 +291,7 @@ impl State {
     }
 
     /// There is no place for a check.
-    fn turn_away(&mut self, now: Instant, key: &Key, told: &mut Outcomes) {
+    fn turn_away(&mut self, now: Instant, key: &CheckKey, told: &mut Outcomes) {
         let Some(Flight { tickets, guessed, .. }) = self.flights.remove(key) else { return };
         let is_wrong = self.is_known_wrong(now, key, guessed);
         for ticket in tickets {
@@ -303,7 +303,7 @@ impl State {
                     if waiting.caller.is_counted() && self.held_out + waiting.places <= self.bounds.places =>
                 {
                     self.held_out += waiting.places;
-                    waiting.place = Place::Out(*key, guessed);
+                    waiting.place = LoginPlace::Out(*key, guessed);
                 }
                 Some(waiting) if waiting.caller.is_counted() && is_wrong => {
                     self.answer(ticket, Outcome::KnownWrong(Failure::Share), told);
@@ -334,7 +334,7 @@ impl State {
     pub(super) fn checked(
         &mut self,
         now: Instant,
-        (lane, key): (Lane, Key),
+        (lane, key): (Lane, CheckKey),
         meaning: Meaning,
         verified: Option<bool>,
         told: &mut Outcomes,
@@ -360,7 +360,7 @@ impl State {
         self.land(&key, &outcome, told);
     }
 
-    fn land(&mut self, key: &Key, outcome: &Outcome, told: &mut Outcomes) {
+    fn land(&mut self, key: &CheckKey, outcome: &Outcome, told: &mut Outcomes) {
         for ticket in self.flights.remove(key).map(|flight| flight.tickets).unwrap_or_default() {
             self.answer(ticket, outcome.clone(), told);
         }
@@ -374,12 +374,12 @@ impl State {
     }
 
     /// Takes out a login that has its answer.
-    fn take_out(&mut self, ticket: &Ticket) -> Option<Waiting> {
+    fn take_out(&mut self, ticket: &Ticket) -> Option<WaitingLogins> {
         let waiting = self.waiting.remove(ticket)?;
         self.held -= waiting.places;
         match waiting.place {
-            Place::Out(..) => self.held_out -= waiting.places,
-            Place::Before(..) | Place::At(_) | Place::Check(_) => {}
+            LoginPlace::Out(..) => self.held_out -= waiting.places,
+            LoginPlace::Before(..) | LoginPlace::At(_) | LoginPlace::Check(_) => {}
         }
         Some(waiting)
     }
@@ -423,7 +423,7 @@ impl State {
         }
     }
 
-    fn is_known_wrong(&self, now: Instant, key: &Key, guessed: Guessed) -> bool {
+    fn is_known_wrong(&self, now: Instant, key: &CheckKey, guessed: Guessed) -> bool {
         (guessed.is_wrong || self.right.knows(now, &guessed.user)) && !self.right.holds(now, key)
     }
 
@@ -431,22 +431,22 @@ impl State {
     fn give_up(&mut self, now: Instant, ticket: Ticket, failure: Failure, told: &mut Outcomes) -> Option<PasswordId> {
         let waiting = self.take_out(&ticket)?;
         let is_wrong = match &waiting.place {
-            Place::Before(..) | Place::At(_) => false,
-            Place::Check(key) => {
+            LoginPlace::Before(..) | LoginPlace::At(_) => false,
+            LoginPlace::Check(key) => {
                 self.flights.get(key).is_some_and(|flight| self.is_known_wrong(now, key, flight.guessed))
             }
-            Place::Out(key, guessed) => self.is_known_wrong(now, key, *guessed),
+            LoginPlace::Out(key, guessed) => self.is_known_wrong(now, key, *guessed),
         };
         let outcome = if is_wrong { Outcome::KnownWrong(failure) } else { Outcome::Failed(failure) };
         told.push((waiting.caller, outcome));
         match waiting.place {
-            Place::Out(..) => None,
-            Place::Before(source, seq) => {
+            LoginPlace::Out(..) => None,
+            LoginPlace::Before(source, seq) => {
                 self.asking.get_mut(source.0)?.remove(seq);
                 None
             }
-            Place::At(source) => Some(source),
-            Place::Check(key) => {
+            LoginPlace::At(source) => Some(source),
+            LoginPlace::Check(key) => {
                 let flight = self.flights.get_mut(&key)?;
                 flight.tickets.remove(&ticket);
                 if flight.tickets.is_empty()
@@ -462,7 +462,7 @@ impl State {
 }
 
 #[cfg(test)]
-impl State {
+impl PoolState {
     pub(super) fn queued_checks(&self) -> usize {
         self.checks.short.len() + self.checks.long.len()
     }

@@ -6,12 +6,12 @@ use std::fmt;
 
 /// Why a text is no hash that can be verified against. It shows nothing of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnreadableHash(Why);
+pub struct UnreadableHash(UnreadableReason);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Why {
+enum UnreadableReason {
     /// The format is known, the rest is not as it must be.
-    Known(&'static str, Fault),
+    Known(&'static str, HashFault),
     /// The format is another program's.
     LooksLike(&'static str),
     /// A format of the form `$format$` that is not known.
@@ -24,7 +24,7 @@ enum Why {
 
 /// What is wrong with a hash, as its reader sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum HashFault {
     /// The format is not one of those that can be verified.
     Foreign,
     Malformed,
@@ -85,18 +85,18 @@ const DIGESTS: &[(usize, &str)] = &[
 
 impl UnreadableHash {
     /// It is readable without the blanks around it.
-    pub(super) const BLANK: Self = UnreadableHash(Why::Blank);
-    pub(super) const NOT_TEXT: Self = UnreadableHash(Why::NotText);
+    pub(super) const BLANK: Self = UnreadableHash(UnreadableReason::Blank);
+    pub(super) const NOT_TEXT: Self = UnreadableHash(UnreadableReason::NotText);
 
     /// What a text in which the reader found this fault looks like.
-    pub(super) fn of(text: &str, fault: Fault) -> Self {
+    pub(super) fn of(text: &str, fault: HashFault) -> Self {
         let format = KNOWN.iter().find(|(name, _)| format(text) == Some(name)).map(|&(_, shown)| shown);
         UnreadableHash(match (fault, foreign(text), format) {
-            (Fault::Malformed | Fault::Foreign, Some(what), _) => Why::LooksLike(what),
-            (_, _, Some(format)) => Why::Known(format, fault),
-            (_, _, None) if text.is_empty() => Why::Empty,
-            (_, _, None) if format_of_two_dollars(text) => Why::Unknown,
-            (_, _, None) => Why::Plain,
+            (HashFault::Malformed | HashFault::Foreign, Some(what), _) => UnreadableReason::LooksLike(what),
+            (_, _, Some(format)) => UnreadableReason::Known(format, fault),
+            (_, _, None) if text.is_empty() => UnreadableReason::Empty,
+            (_, _, None) if format_of_two_dollars(text) => UnreadableReason::Unknown,
+            (_, _, None) => UnreadableReason::Plain,
         })
     }
 }
@@ -137,27 +137,27 @@ fn foreign(text: &str) -> Option<&'static str> {
 impl fmt::Display for UnreadableHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Why::Known(format, fault) => write!(f, "its format is {format}, but {fault}"),
-            Why::LooksLike(what) => write!(f, "it looks like {what}, which is not supported"),
-            Why::Unknown => f.write_str(
+            UnreadableReason::Known(format, fault) => write!(f, "its format is {format}, but {fault}"),
+            UnreadableReason::LooksLike(what) => write!(f, "it looks like {what}, which is not supported"),
+            UnreadableReason::Unknown => f.write_str(
                 "its format is unknown; known are argon2id, argon2i, scrypt, pbkdf2-sha256, pbkdf2-sha512, bcrypt and \
                  mosquitto_passwd's $6$ and $7$",
             ),
-            Why::Plain => f.write_str("it looks like a password in plain text"),
-            Why::Empty => f.write_str("it is empty"),
-            Why::Blank => f.write_str("there is a blank before or after it"),
-            Why::NotText => f.write_str("it is not UTF-8 text"),
+            UnreadableReason::Plain => f.write_str("it looks like a password in plain text"),
+            UnreadableReason::Empty => f.write_str("it is empty"),
+            UnreadableReason::Blank => f.write_str("there is a blank before or after it"),
+            UnreadableReason::NotText => f.write_str("it is not UTF-8 text"),
         }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for HashFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fault::Foreign => "it is not supported",
-            Fault::Malformed => "it is cut short or malformed",
-            Fault::Parameters => "its parameters are missing, unknown or out of range",
-            Fault::Costly => "its parameters ask for more than 10 seconds or 1 GiB for every verification",
+            HashFault::Foreign => "it is not supported",
+            HashFault::Malformed => "it is cut short or malformed",
+            HashFault::Parameters => "its parameters are missing, unknown or out of range",
+            HashFault::Costly => "its parameters ask for more than 10 seconds or 1 GiB for every verification",
         })
     }
 }

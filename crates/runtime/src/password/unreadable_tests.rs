@@ -106,9 +106,16 @@ fn a_blank_around_a_hash_is_named() {
 #[test]
 fn every_known_format_is_read() {
     for (name, _) in KNOWN {
-        assert_ne!(UnreadableHash(Why::Unknown), StoredHash::parse(&format!("${name}$x")).unwrap_err(), "{name}");
+        assert_ne!(
+            UnreadableHash(UnreadableReason::Unknown),
+            StoredHash::parse(&format!("${name}$x")).unwrap_err(),
+            "{name}"
+        );
         let reason = StoredHash::parse(&format!("${name}$hunter2")).unwrap_err();
-        assert!(matches!(reason.0, Why::Known(_, Fault::Malformed | Fault::Parameters)), "{name}: {reason}");
+        assert!(
+            matches!(reason.0, UnreadableReason::Known(_, HashFault::Malformed | HashFault::Parameters)),
+            "{name}: {reason}"
+        );
         assert!(!reason.to_string().contains("hunter2"));
     }
 }

@@ -6,7 +6,7 @@ use exhook_policy_core::event::{
 };
 use exhook_policy_core::hook::{Hook, HookSet};
 
-use super::term::{Atom, Error, Head, Reader};
+use super::term::{Atom, Head, Reader, TermError};
 
 /// The name in the state that the driver gives the broker at `init`, and gets back with every call.
 pub(super) const STATE_NAME: &str = "exhook_policy";
@@ -17,7 +17,7 @@ const STATE_OF_MODE: i64 = 1;
 
 /// What the host hands back of what this driver, or the one before it, told it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct State {
+pub struct DriverState {
     /// The mode of the policy then.
     pub mode: Mode,
     /// The hooks that the host was told to call.
@@ -28,14 +28,14 @@ pub struct State {
 #[derive(Debug, Clone)]
 pub enum Incoming<'a> {
     /// `{'C', Id, Module, Function, Args}`.
-    Call(Call<'a>),
+    Call(PortCall<'a>),
     /// `{'M', Term}`: some Erlang process sent the port's owner a message. It wants no answer.
     Message,
 }
 
 /// One call. It may be answered as soon as it is read, whatever is wrong with its arguments.
 #[derive(Debug, Clone)]
-pub struct Call<'a> {
+pub struct PortCall<'a> {
     /// The id's term as it came.
     pub id: &'a [u8],
     /// Of the callback.
@@ -52,8 +52,8 @@ impl<'a> Incoming<'a> {
     ///
     /// # Errors
     /// It is neither of the two, or not even the function of the call can be read. There is no answer to that.
-    /// What is wrong behind the function is found by [`Call::event`].
-    pub fn read(frame: &'a [u8]) -> Result<Self, Error> {
+    /// What is wrong behind the function is found by [`PortCall::event`].
+    pub fn read(frame: &'a [u8]) -> Result<Self, TermError> {
         let mut term = Reader::versioned(frame)?;
         let count = term.tuple()?;
         let kind = term.atom()?;
@@ -66,12 +66,12 @@ impl<'a> Incoming<'a> {
         let id = term.skip()?;
         let module = name(&mut term, "the module")?;
         let function = name(&mut term, "the function")?;
-        Ok(Incoming::Call(Call { id, module, function, elements: count, args: term }))
+        Ok(Incoming::Call(PortCall { id, module, function, elements: count, args: term }))
     }
 }
 
 /// A name, which is an atom; what else it can be read from serves to answer the call.
-fn name<'a>(term: &mut Reader<'a>, what: &'static str) -> Result<Atom<'a>, Error> {
+fn name<'a>(term: &mut Reader<'a>, what: &'static str) -> Result<Atom<'a>, TermError> {
     let mut ahead = *term;
     if let Ok(atom) = ahead.atom() {
         *term = ahead;
@@ -80,7 +80,7 @@ fn name<'a>(term: &mut Reader<'a>, what: &'static str) -> Result<Atom<'a>, Error
     term.text(what).map(Atom::of)
 }
 
-impl<'a> Call<'a> {
+impl<'a> PortCall<'a> {
     /// The hook whose callback is called.
     pub fn hook(&self) -> Option<Hook> {
         Hook::of_callback(self.function.name())
@@ -90,7 +90,7 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// The arguments are not those of the hook, or cannot be read.
-    pub fn event(&self, hook: Hook) -> Result<Event<'a>, Error> {
+    pub fn event(&self, hook: Hook) -> Result<Event<'a>, TermError> {
         let mut args = self.args;
         if self.elements != 5 {
             return Err(args.expected("a call with its arguments alone"));
@@ -108,7 +108,7 @@ impl<'a> Call<'a> {
 
     /// The mode of the policy that this driver, or the one before it, gave the broker with its hooks;
     /// `None` where the state is not of our making.
-    pub fn state(&self) -> Option<State> {
+    pub fn state(&self) -> Option<DriverState> {
         let mut args = self.args;
         let list = args.list().ok()?;
         for _ in 1..list.count {
@@ -125,7 +125,7 @@ impl<'a> Call<'a> {
         let mode = args.atom().ok()?;
         let mode = [Mode::Enforce, Mode::Audit].into_iter().find(|known| mode.is(known.as_str()))?;
         let hooks = if size == 4 { Some(HookSet::of_bits(args.integer().ok()?.try_into().ok()?)) } else { None };
-        Some(State { mode, hooks })
+        Some(DriverState { mode, hooks })
     }
 }
 
@@ -149,7 +149,7 @@ fn arity(hook: Hook) -> u32 {
 }
 
 /// Reads as many arguments as [`arity`] says.
-fn event<'a>(hook: Hook, args: &mut Reader<'a>) -> Result<Event<'a>, Error> {
+fn event<'a>(hook: Hook, args: &mut Reader<'a>) -> Result<Event<'a>, TermError> {
     Ok(match hook {
         Hook::ClientConnect => {
             let attempt = attempt(args)?;
@@ -198,14 +198,14 @@ fn event<'a>(hook: Hook, args: &mut Reader<'a>) -> Result<Event<'a>, Error> {
     })
 }
 
-fn client<'a>(args: &mut Reader<'a>) -> Result<Client<'a>, Error> {
+fn client<'a>(args: &mut Reader<'a>) -> Result<Client<'a>, TermError> {
     client_with_password(args).map(|(client, _)| client)
 }
 
-fn client_with_password<'a>(args: &mut Reader<'a>) -> Result<(Client<'a>, Password<'a>), Error> {
+fn client_with_password<'a>(args: &mut Reader<'a>) -> Result<(Client<'a>, Password<'a>), TermError> {
     match usual_client(args) {
         Some(client) => Ok(client),
-        None => Fields::read(args)?.client(),
+        None => CallFields::read(args)?.client(),
     }
 }
 
@@ -241,14 +241,14 @@ fn usual_client<'a>(args: &mut Reader<'a>) -> Option<(Client<'a>, Password<'a>)>
     Some((client, Password::new(password)))
 }
 
-fn attempt<'a>(args: &mut Reader<'a>) -> Result<Attempt<'a>, Error> {
-    Fields::read(args)?.attempt()
+fn attempt<'a>(args: &mut Reader<'a>) -> Result<Attempt<'a>, TermError> {
+    CallFields::read(args)?.attempt()
 }
 
 /// The values of a clientinfo or conninfo. Of a key that stands there twice the first counts, as for
 /// Erlang's own property lists.
 #[derive(Default)]
-struct Fields<'a> {
+struct CallFields<'a> {
     node: Option<&'a str>,
     clientid: Option<&'a str>,
     username: Option<&'a str>,
@@ -268,8 +268,8 @@ struct Fields<'a> {
 fn first<'a, T>(
     field: &mut Option<T>,
     args: &mut Reader<'a>,
-    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Error>,
-) -> Result<(), Error> {
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, TermError>,
+) -> Result<(), TermError> {
     if field.is_none() {
         *field = Some(read(args)?);
         return Ok(());
@@ -277,9 +277,9 @@ fn first<'a, T>(
     args.skip().map(|_| ())
 }
 
-impl<'a> Fields<'a> {
-    fn read(args: &mut Reader<'a>) -> Result<Self, Error> {
-        let mut fields = Fields::default();
+impl<'a> CallFields<'a> {
+    fn read(args: &mut Reader<'a>) -> Result<Self, TermError> {
+        let mut fields = CallFields::default();
         let mut properties = args.properties()?;
         while let Some(key) = properties.next(args)? {
             match key.name() {
@@ -305,32 +305,32 @@ impl<'a> Fields<'a> {
     }
 
     /// Everything that a rule may ask about has to be there: what is not known cannot be decided on.
-    fn client(self) -> Result<(Client<'a>, Password<'a>), Error> {
+    fn client(self) -> Result<(Client<'a>, Password<'a>), TermError> {
         let client = Client {
-            clientid: self.clientid.ok_or(Error::missing("the clientid"))?,
-            username: self.username.ok_or(Error::missing("the username"))?,
-            peerhost: Peerhost::parse(self.peerhost.ok_or(Error::missing("the peerhost"))?),
-            sockport: self.sockport.ok_or(Error::missing("the sockport"))?,
-            protocol: self.protocol.ok_or(Error::missing("the protocol"))?,
-            mountpoint: self.mountpoint.ok_or(Error::missing("the mountpoint"))?,
-            node: self.node.ok_or(Error::missing("the node"))?,
-            is_superuser: self.is_superuser.ok_or(Error::missing("is_superuser"))?,
-            anonymous: self.anonymous.ok_or(Error::missing("anonymous"))?,
+            clientid: self.clientid.ok_or(TermError::missing("the clientid"))?,
+            username: self.username.ok_or(TermError::missing("the username"))?,
+            peerhost: Peerhost::parse(self.peerhost.ok_or(TermError::missing("the peerhost"))?),
+            sockport: self.sockport.ok_or(TermError::missing("the sockport"))?,
+            protocol: self.protocol.ok_or(TermError::missing("the protocol"))?,
+            mountpoint: self.mountpoint.ok_or(TermError::missing("the mountpoint"))?,
+            node: self.node.ok_or(TermError::missing("the node"))?,
+            is_superuser: self.is_superuser.ok_or(TermError::missing("is_superuser"))?,
+            anonymous: self.anonymous.ok_or(TermError::missing("anonymous"))?,
             extra: Extra::NONE,
         };
         Ok((client, Password::new(self.password.unwrap_or_default())))
     }
 
-    fn attempt(self) -> Result<Attempt<'a>, Error> {
+    fn attempt(self) -> Result<Attempt<'a>, TermError> {
         Ok(Attempt {
-            clientid: self.clientid.ok_or(Error::missing("the clientid"))?,
-            username: self.username.ok_or(Error::missing("the username"))?,
-            peerhost: Peerhost::parse(self.peerhost.ok_or(Error::missing("the peerhost"))?),
-            sockport: self.sockport.ok_or(Error::missing("the sockport"))?,
+            clientid: self.clientid.ok_or(TermError::missing("the clientid"))?,
+            username: self.username.ok_or(TermError::missing("the username"))?,
+            peerhost: Peerhost::parse(self.peerhost.ok_or(TermError::missing("the peerhost"))?),
+            sockport: self.sockport.ok_or(TermError::missing("the sockport"))?,
             proto_name: self.proto_name.unwrap_or_default(),
             proto_ver: self.proto_ver.unwrap_or_default(),
             keepalive: self.keepalive.unwrap_or_default(),
-            node: self.node.ok_or(Error::missing("the node"))?,
+            node: self.node.ok_or(TermError::missing("the node"))?,
             extra: Extra::NONE,
         })
     }
@@ -338,12 +338,12 @@ impl<'a> Fields<'a> {
 
 /// A number that is only written down: gateways of other protocols than MQTT give other things here,
 /// and these are 0.
-fn number<T: TryFrom<i64> + Default>(value: &mut Reader<'_>) -> Result<T, Error> {
+fn number<T: TryFrom<i64> + Default>(value: &mut Reader<'_>) -> Result<T, TermError> {
     let mut term = Reader::new(value.skip()?);
     Ok(term.integer().ok().and_then(|number| number.try_into().ok()).unwrap_or_default())
 }
 
-fn action(args: &mut Reader<'_>) -> Result<Action, Error> {
+fn action(args: &mut Reader<'_>) -> Result<Action, TermError> {
     let error = args.expected("publish or subscribe");
     let word = args.atom()?;
     [Action::Publish, Action::Subscribe].into_iter().find(|action| word.is(action.as_str())).ok_or(error)
@@ -351,7 +351,7 @@ fn action(args: &mut Reader<'_>) -> Result<Action, Error> {
 
 /// Why a connection or session ended. It is only written down, so of anything that is no text, no more is
 /// taken than is; the event itself must not be lost.
-fn reason<'a>(args: &mut Reader<'a>) -> Result<&'a str, Error> {
+fn reason<'a>(args: &mut Reader<'a>) -> Result<&'a str, TermError> {
     let mut term = Reader::new(args.skip()?);
     let bytes = term.bytes("a reason").unwrap_or_default();
     let text = match std::str::from_utf8(bytes) {
@@ -364,7 +364,7 @@ fn reason<'a>(args: &mut Reader<'a>) -> Result<&'a str, Error> {
 }
 
 /// The clientid that the broker chose, among the properties of a CONNACK.
-fn assigned<'a>(args: &mut Reader<'a>) -> Result<Option<&'a str>, Error> {
+fn assigned<'a>(args: &mut Reader<'a>) -> Result<Option<&'a str>, TermError> {
     let mut term = Reader::new(args.skip()?);
     // The properties may come as a map, or not at all.
     let Ok(Head::List(_)) = Reader::head(&mut { term }) else { return Ok(None) };
@@ -381,7 +381,7 @@ fn assigned<'a>(args: &mut Reader<'a>) -> Result<Option<&'a str>, Error> {
 }
 
 /// The quality of service among a subscription's options.
-fn granted(args: &mut Reader<'_>) -> Result<u8, Error> {
+fn granted(args: &mut Reader<'_>) -> Result<u8, TermError> {
     let mut qos = None;
     let mut properties = args.properties()?;
     while let Some(key) = properties.next(args)? {
@@ -391,10 +391,10 @@ fn granted(args: &mut Reader<'_>) -> Result<u8, Error> {
             args.skip()?;
         }
     }
-    qos.ok_or(Error::missing("the quality of service"))
+    qos.ok_or(TermError::missing("the quality of service"))
 }
 
-fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, Error> {
+fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, TermError> {
     let (mut from, mut topic, mut qos, mut payload, mut timestamp, mut node) = (None, None, None, None, None, None);
     let mut properties = args.properties()?;
     while let Some(key) = properties.next(args)? {
@@ -411,12 +411,12 @@ fn message<'a>(args: &mut Reader<'a>) -> Result<Message<'a>, Error> {
         }
     }
     Ok(Message {
-        from: from.ok_or(Error::missing("the publisher"))?,
-        topic: topic.ok_or(Error::missing("the topic"))?,
-        qos: qos.ok_or(Error::missing("the quality of service"))?,
-        payload: Payload::new(payload.ok_or(Error::missing("the payload"))?),
-        timestamp: timestamp.ok_or(Error::missing("the timestamp"))?,
-        node: node.ok_or(Error::missing("the node"))?,
+        from: from.ok_or(TermError::missing("the publisher"))?,
+        topic: topic.ok_or(TermError::missing("the topic"))?,
+        qos: qos.ok_or(TermError::missing("the quality of service"))?,
+        payload: Payload::new(payload.ok_or(TermError::missing("the payload"))?),
+        timestamp: timestamp.ok_or(TermError::missing("the timestamp"))?,
+        node: node.ok_or(TermError::missing("the node"))?,
         cluster: None,
     })
 }

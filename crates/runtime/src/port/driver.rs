@@ -26,14 +26,14 @@ use exhook_policy_core::decision::{Answer, Mode};
 use exhook_policy_core::handler::{CallingBroker, Handler, Load, Refused, RegisteredHooks};
 use exhook_policy_core::hook::{Hook, HookSet, Kind};
 
-use super::call::{Call, Incoming};
+use super::call::{Incoming, PortCall};
 use super::frame::{Broken, Frames, Packet, wipe};
 use super::inbox::Inbox;
-use super::output::Output;
+use super::output::PortOutput;
 use super::pipes::Pipes;
 use super::reply::{self, Outcome};
-use super::term::{Error, unpack};
-use super::waiting::{Calls, Waiting};
+use super::term::{TermError, unpack};
+use super::waiting::{UnansweredCall, UnansweredCalls};
 
 /// How long calls wait for a policy that is being loaded, whose own deadline is not known yet.
 const FIRST_DEADLINE: Duration = Duration::from_secs(2);
@@ -96,12 +96,12 @@ fn run_trying<H: Handler>(
 ) -> Result<(), Failure> {
     let Pipes { input, output } = pipes;
     let mut driver = Driver {
-        output: Output::new(output, packet),
+        output: PortOutput::new(output, packet),
         inbox: Inbox::new()?,
         load,
         try_again,
         policy: Policy::Unknown,
-        calls: Calls::default(),
+        calls: UnansweredCalls::default(),
         inits: Vec::new(),
         handed_back: None,
         deadline: FIRST_DEADLINE,
@@ -123,12 +123,12 @@ fn run_trying<H: Handler>(
 }
 
 struct Driver<H> {
-    output: Output,
+    output: PortOutput,
     inbox: Arc<Inbox<H>>,
     load: Load<H>,
     try_again: Duration,
     policy: Policy<H>,
-    calls: Calls,
+    calls: UnansweredCalls,
     /// Calls of `init` that wait for the policy, with their ids. They have no deadline: a late answer does
     /// no harm, and any other would leave the broker without the policy.
     inits: Vec<(Token, Box<[u8]>)>,
@@ -346,7 +346,7 @@ impl<H: Handler> Driver<H> {
         has_password
     }
 
-    fn call(&mut self, call: &Call<'_>, term: &[u8], unpacked: Result<(), Error>, arrived: Instant) -> bool {
+    fn call(&mut self, call: &PortCall<'_>, term: &[u8], unpacked: Result<(), TermError>, arrived: Instant) -> bool {
         let token = self.calls.next_token();
         let hook = call.hook();
         match call.function.name() {
@@ -367,7 +367,7 @@ impl<H: Handler> Driver<H> {
         hook.is_none_or(|hook| hook == Hook::ClientAuthenticate)
     }
 
-    fn init(&mut self, call: &Call<'_>, token: Token) {
+    fn init(&mut self, call: &PortCall<'_>, token: Token) {
         if let Policy::Loading { module, .. } = &self.policy
             && !call.module.equals(module)
         {
@@ -382,7 +382,7 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    fn hook(&mut self, hook: Hook, call: &Call<'_>, token: Token, term: &[u8], arrived: Instant) {
+    fn hook(&mut self, hook: Hook, call: &PortCall<'_>, token: Token, term: &[u8], arrived: Instant) {
         match &self.policy {
             Policy::Unknown => {
                 self.handed_back = call.state().and_then(|state| state.hooks);
@@ -395,14 +395,14 @@ impl<H: Handler> Driver<H> {
             Policy::Loading { kept, .. } => {
                 kept.push_back((token, Zeroizing::new(term.to_vec())));
                 let state = call.state().map(|state| state.mode);
-                self.calls.push(Waiting { id: call.id.into(), hook, arrived, state });
+                self.calls.push(UnansweredCall { id: call.id.into(), hook, arrived, state });
             }
             Policy::Ready { .. } => match self.ask(hook, call, token) {
                 Some(answer) => {
                     self.count(hook, answer);
                     self.reply_at_once(token, call, Outcome::Answer(answer));
                 }
-                None => self.calls.push(Waiting { id: call.id.into(), hook, arrived, state: None }),
+                None => self.calls.push(UnansweredCall { id: call.id.into(), hook, arrived, state: None }),
             },
             Policy::Unknown | Policy::Failed { .. } => {
                 let answer = self.error_answer(hook.kind(), call.state().map(|state| state.mode));
@@ -420,7 +420,7 @@ impl<H: Handler> Driver<H> {
     }
 
     /// Asks the policy that is in force.
-    fn ask(&mut self, hook: Hook, call: &Call<'_>, token: Token) -> Option<Answer> {
+    fn ask(&mut self, hook: Hook, call: &PortCall<'_>, token: Token) -> Option<Answer> {
         let Policy::Ready { module, handler } = &self.policy else {
             return Some(self.error_answer(hook.kind(), call.state().map(|state| state.mode)));
         };
@@ -439,7 +439,7 @@ impl<H: Handler> Driver<H> {
         Some(answer)
     }
 
-    fn unreadable(&mut self, call: &Call<'_>, hook: Hook, token: Token, error: &Error) {
+    fn unreadable(&mut self, call: &PortCall<'_>, hook: Hook, token: Token, error: &TermError) {
         let answer = self.error_answer(hook.kind(), call.state().map(|state| state.mode));
         self.log.line(format_args!("a call of {}: {error}: {}", call.function, answer.in_words()));
         self.count(hook, answer);
@@ -556,7 +556,7 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    fn reply_at_once(&mut self, token: Token, call: &Call<'_>, outcome: Outcome<'_>) {
+    fn reply_at_once(&mut self, token: Token, call: &PortCall<'_>, outcome: Outcome<'_>) {
         self.calls.pass();
         self.reply(token, call.id, outcome);
     }

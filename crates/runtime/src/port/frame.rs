@@ -64,11 +64,11 @@ impl Packet {
     }
 
     /// Appends the length of a frame.
-    fn push_length(self, out: &mut Vec<u8>, length: usize) -> Result<(), TooLong> {
+    fn push_length(self, out: &mut Vec<u8>, length: usize) -> Result<(), FrameTooLong> {
         if length > self.longest() {
-            return Err(TooLong);
+            return Err(FrameTooLong);
         }
-        let bytes = u32::try_from(length).map_err(|_| TooLong)?.to_be_bytes();
+        let bytes = u32::try_from(length).map_err(|_| FrameTooLong)?.to_be_bytes();
         out.extend(bytes.iter().skip(4 - self.width()));
         Ok(())
     }
@@ -76,13 +76,13 @@ impl Packet {
 
 /// A frame is longer than its length field can say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooLong;
+pub struct FrameTooLong;
 
 /// Appends one frame made of parts.
 ///
 /// # Errors
 /// The frame is too long for the length field; nothing is appended then.
-pub fn push(out: &mut Vec<u8>, packet: Packet, parts: &[&[u8]]) -> Result<(), TooLong> {
+pub fn push(out: &mut Vec<u8>, packet: Packet, parts: &[&[u8]]) -> Result<(), FrameTooLong> {
     packet.push_length(out, parts.iter().map(|part| part.len()).sum())?;
     for part in parts {
         out.extend_from_slice(part);
@@ -313,8 +313,8 @@ mod tests {
     #[test]
     fn a_frame_too_long_for_its_width_is_not_written() {
         let mut out = Vec::new();
-        assert_eq!(push(&mut out, Packet::One, &[&[0; 200], &[0; 56]]), Err(TooLong));
-        assert_eq!(push(&mut out, Packet::Two, &[&vec![0; 0x1_0000]]), Err(TooLong));
+        assert_eq!(push(&mut out, Packet::One, &[&[0; 200], &[0; 56]]), Err(FrameTooLong));
+        assert_eq!(push(&mut out, Packet::Two, &[&vec![0; 0x1_0000]]), Err(FrameTooLong));
         assert!(out.is_empty());
         assert_eq!(push(&mut out, Packet::One, &[&[1; 200], &[1; 55]]), Ok(()));
         assert_eq!((out.len(), out[0]), (256, 255));

@@ -7,7 +7,7 @@ use rustix::io::{Errno, write};
 
 use exhook_policy_core::answer_sink::Token;
 
-use super::frame::{Packet, TooLong};
+use super::frame::{FrameTooLong, Packet};
 use super::reply::{self, Outcome};
 
 /// A buffer that grew beyond this is given back once it is empty.
@@ -15,7 +15,7 @@ const KEEP: usize = 1 << 20;
 
 /// What is written when the pipe takes it.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(super) struct PortOutput {
     to: OwnedFd,
     packet: Packet,
     /// Replies that became ready in this round, with their calls' places in the order of arrival.
@@ -27,13 +27,13 @@ pub(super) struct Output {
     closed: Option<Errno>,
 }
 
-impl Output {
+impl PortOutput {
     pub(super) fn new(to: OwnedFd, packet: Packet) -> Self {
-        Output { to, packet, batch: Vec::new(), replies: Vec::new(), buffer: Vec::new(), written: 0, closed: None }
+        PortOutput { to, packet, batch: Vec::new(), replies: Vec::new(), buffer: Vec::new(), written: 0, closed: None }
     }
 
-    /// Takes one reply. It goes out with the next [`Output::send`].
-    pub(super) fn reply(&mut self, token: Token, id: &[u8], outcome: Outcome<'_>) -> Result<(), TooLong> {
+    /// Takes one reply. It goes out with the next [`PortOutput::send`].
+    pub(super) fn reply(&mut self, token: Token, id: &[u8], outcome: Outcome<'_>) -> Result<(), FrameTooLong> {
         let start = self.batch.len();
         reply::push(&mut self.batch, self.packet, id, outcome)?;
         self.replies.push((token, start..self.batch.len()));

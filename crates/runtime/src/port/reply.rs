@@ -8,7 +8,7 @@ use exhook_policy_core::decision::{Answer, Mode};
 use exhook_policy_core::hook::{Hook, HookSet};
 
 use super::call::{STATE_NAME, STATE_VERSION};
-use super::frame::{self, Packet, TooLong};
+use super::frame::{self, FrameTooLong, Packet};
 use super::term::VERSION;
 
 /// How long the reason of a failed `init` may be, in bytes. The broker prints it in one line; the console
@@ -56,7 +56,7 @@ pub enum Outcome<'a> {
 ///
 /// # Errors
 /// It is too long for the length field.
-pub fn push(out: &mut Vec<u8>, packet: Packet, id: &[u8], outcome: Outcome<'_>) -> Result<(), TooLong> {
+pub fn push(out: &mut Vec<u8>, packet: Packet, id: &[u8], outcome: Outcome<'_>) -> Result<(), FrameTooLong> {
     let fixed = &*FIXED;
     let result = match outcome {
         Outcome::Answer(Answer::Allow) => &fixed.allow,

@@ -12,7 +12,7 @@ use exhook_policy_core::hook::Hook;
 
 /// A call that is not answered yet.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct UnansweredCall {
     /// The id's term as it came.
     pub(super) id: Box<[u8]>,
     pub(super) hook: Hook,
@@ -23,31 +23,31 @@ pub(super) struct Waiting {
 
 /// All of them. Tokens are given out in order, so a token is a place.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(super) struct UnansweredCalls {
     /// The token of the first place.
     first: Token,
-    places: VecDeque<Option<Waiting>>,
+    places: VecDeque<Option<UnansweredCall>>,
 }
 
-impl Calls {
+impl UnansweredCalls {
     /// The token of the next call.
     pub(super) fn next_token(&self) -> Token {
         self.first + self.places.len() as Token
     }
 
-    /// The call that [`Calls::next_token`] was for needs no place: it is answered, or never will be.
+    /// The call that [`UnansweredCalls::next_token`] was for needs no place: it is answered, or never will be.
     pub(super) fn pass(&mut self) {
         self.places.push_back(None);
         self.tidy();
     }
 
-    /// The call that [`Calls::next_token`] was for waits.
-    pub(super) fn push(&mut self, call: Waiting) {
+    /// The call that [`UnansweredCalls::next_token`] was for waits.
+    pub(super) fn push(&mut self, call: UnansweredCall) {
         self.places.push_back(Some(call));
     }
 
     /// Takes a call in order to answer it. There is nothing to take where it was answered before.
-    pub(super) fn take(&mut self, token: Token) -> Option<Waiting> {
+    pub(super) fn take(&mut self, token: Token) -> Option<UnansweredCall> {
         let place = usize::try_from(token.checked_sub(self.first)?).ok()?;
         let call = self.places.get_mut(place)?.take();
         self.tidy();
@@ -55,7 +55,7 @@ impl Calls {
     }
 
     /// Takes the oldest call if it came `deadline` ago or earlier.
-    pub(super) fn take_overdue(&mut self, deadline: Duration, now: Instant) -> Option<(Token, Waiting)> {
+    pub(super) fn take_overdue(&mut self, deadline: Duration, now: Instant) -> Option<(Token, UnansweredCall)> {
         let due = self.due(deadline)?;
         if due > now {
             return None;

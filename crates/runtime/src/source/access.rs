@@ -10,7 +10,7 @@ use exhook_policy_core::policy::model::{ListSource, Model, PasswordSource};
 use exhook_policy_core::policy::problem::{SourceFault, SourceKind, SourceProblem};
 
 /// A file that a policy is made of.
-struct Part {
+struct PolicyPart {
     kind: SourceKind,
     name: String,
     path: PathBuf,
@@ -43,14 +43,14 @@ pub fn open_to_everyone_within(
     finding.recv_timeout(patience).map_err(|_| format!("it takes more than {patience:?}"))
 }
 
-fn parts(policy: Option<&Path>, model: &Model) -> Vec<Part> {
-    let part = |kind, name: &str, path: &Path, is_database| Part {
+fn parts(policy: Option<&Path>, model: &Model) -> Vec<PolicyPart> {
+    let part = |kind, name: &str, path: &Path, is_database| PolicyPart {
         kind,
         name: name.to_owned(),
         path: path.to_owned(),
         is_database,
     };
-    let mut parts: Vec<Part> = policy.map(|path| part(SourceKind::Policy, "", path, false)).into_iter().collect();
+    let mut parts: Vec<PolicyPart> = policy.map(|path| part(SourceKind::Policy, "", path, false)).into_iter().collect();
     for list in &model.lists {
         match &list.source {
             ListSource::Inline(_) => {}
@@ -68,7 +68,7 @@ fn parts(policy: Option<&Path>, model: &Model) -> Vec<Part> {
     parts
 }
 
-fn problem(part: &Part) -> Option<SourceProblem> {
+fn problem(part: &PolicyPart) -> Option<SourceProblem> {
     let way = Way::of(&part.path).ok()?;
     let (fault, message, help) = if let Some(written) = way.written_by_everyone(part.is_database) {
         (SourceFault::WrittenByEveryone, written.message(), written.help())

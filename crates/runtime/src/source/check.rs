@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Problem, Stop, Unreadable, file, sqlite};
+use super::{ReadProblem, ReadStop, UnreadableSource, file, sqlite};
 use exhook_policy_core::policy::lists::{List, Lists, Uses};
 use exhook_policy_core::policy::model::{ListDef, ListId, ListSource, Model};
 use exhook_policy_core::policy::problem::{SourceFault, SourceKind, SourceProblem};
@@ -37,10 +37,10 @@ pub fn read(defs: &[ListDef]) -> (Lists, Vec<SourceProblem>) {
                 return List::build(uses, (1..).zip(entries.iter().map(String::as_str))).ok().map(Arc::new);
             }
             ListSource::File { path, .. } => {
-                (path, file::read_list(path, uses, &Stop::default()).map(|(list, _)| list))
+                (path, file::read_list(path, uses, &ReadStop::default()).map(|(list, _)| list))
             }
             ListSource::Sqlite { path, query, .. } => {
-                (path, sqlite::read_list(path, query, uses, sqlite::LIMITS, &Stop::default()))
+                (path, sqlite::read_list(path, query, uses, sqlite::LIMITS, &ReadStop::default()))
             }
         };
         match result {
@@ -54,12 +54,12 @@ pub fn read(defs: &[ListDef]) -> (Lists, Vec<SourceProblem>) {
     (Lists::new(defs.iter().map(list).collect()), problems)
 }
 
-fn told(kind: SourceKind, name: &str, path: &Path, unreadable: Unreadable) -> Vec<SourceProblem> {
-    let Unreadable { mut problems, more } = unreadable;
+fn told(kind: SourceKind, name: &str, path: &Path, unreadable: UnreadableSource) -> Vec<SourceProblem> {
+    let UnreadableSource { mut problems, more } = unreadable;
     if more > 0 {
-        problems.push(Problem { line: None, message: format!("and {more} more of these") });
+        problems.push(ReadProblem { line: None, message: format!("and {more} more of these") });
     }
-    let problem = |Problem { line, message }| {
+    let problem = |ReadProblem { line, message }| {
         let (name, path) = (name.to_owned(), path.to_owned());
         SourceProblem { kind, fault: SourceFault::Unusable, name, path, line, message, help: None }
     };

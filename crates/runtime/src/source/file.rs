@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::{Stop, Unreadable};
+use super::{ReadStop, UnreadableSource};
 use crate::files::input;
 use crate::files::stamp::Stamp;
 use exhook_policy_core::policy::lists::{List, ListBuilder, Uses};
@@ -24,45 +24,45 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 ///
 /// # Errors
 /// There is no such file, it may not be read, it is no regular file, or it is larger than [`LARGEST`].
-pub(super) fn open(path: &Path) -> Result<File, Unreadable> {
-    let (file, metadata) = input::open(path).map_err(Unreadable::because)?;
+pub(super) fn open(path: &Path) -> Result<File, UnreadableSource> {
+    let (file, metadata) = input::open(path).map_err(UnreadableSource::because)?;
     check_kind(&metadata)?;
     if metadata.len() > LARGEST {
-        return Err(Unreadable::because("is larger than 1 GiB"));
+        return Err(UnreadableSource::because("is larger than 1 GiB"));
     }
     Ok(file)
 }
 
-pub(super) fn check_kind(metadata: &Metadata) -> Result<(), Unreadable> {
+pub(super) fn check_kind(metadata: &Metadata) -> Result<(), UnreadableSource> {
     if metadata.is_file() {
         Ok(())
     } else if metadata.is_dir() {
-        Err(Unreadable::because("is a directory"))
+        Err(UnreadableSource::because("is a directory"))
     } else {
-        Err(Unreadable::because("is not a regular file"))
+        Err(UnreadableSource::because("is not a regular file"))
     }
 }
 
 /// The lines of a file without their ends (`\n` or `\r\n`), without a byte order mark, and without
 /// empty lines and comments, which are lines that begin with `#`.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub(super) struct ListFileLines<R> {
     reader: R,
     line: Vec<u8>,
     number: usize,
 }
 
-impl Lines<BufReader<io::Take<File>>> {
+impl ListFileLines<BufReader<io::Take<File>>> {
     /// Begins at the first line of an open file.
     pub(super) fn of(file: File) -> Self {
-        Lines::new(BufReader::with_capacity(1 << 16, file.take(LARGEST)))
+        ListFileLines::new(BufReader::with_capacity(1 << 16, file.take(LARGEST)))
     }
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> ListFileLines<R> {
     /// Begins at the first line.
     pub(super) fn new(reader: R) -> Self {
-        Lines { reader, line: Vec::new(), number: 0 }
+        ListFileLines { reader, line: Vec::new(), number: 0 }
     }
 
     /// The next line's number, from 1, and its bytes, cut off past 66,000 of them.
@@ -108,29 +108,29 @@ pub(super) fn await_writer(path: &Path) {
 }
 
 /// Reads a list, with a stamp by which a later change can be seen; `None` where it could not. Told to stop, it fails.
-pub(super) fn read_list(path: &Path, uses: Uses, stop: &Stop) -> Result<(List, Option<Stamp>), Unreadable> {
+pub(super) fn read_list(path: &Path, uses: Uses, stop: &ReadStop) -> Result<(List, Option<Stamp>), UnreadableSource> {
     const TRIES: usize = 5;
     const PAUSE: Duration = Duration::from_millis(100);
     for _ in 0..TRIES {
         let file = open(path)?;
-        let metadata = file.metadata().map_err(Unreadable::because)?;
+        let metadata = file.metadata().map_err(UnreadableSource::because)?;
         let before = Stamp::of(&metadata);
-        let again = file.try_clone().map_err(Unreadable::because)?;
-        let list = list_of(Lines::of(file), uses, stop);
+        let again = file.try_clone().map_err(UnreadableSource::because)?;
+        let list = list_of(ListFileLines::of(file), uses, stop);
         // What was read while it was written may be half of it.
         if again.metadata().is_ok_and(|metadata| Stamp::of(&metadata) == before) {
             return list.map(|list| (list, before.settled(&metadata)));
         }
         thread::sleep(PAUSE);
     }
-    Err(Unreadable::because("changes while it is read; write a new file and rename it over the old one"))
+    Err(UnreadableSource::because("changes while it is read; write a new file and rename it over the old one"))
 }
 
-fn list_of(mut lines: Lines<impl BufRead>, uses: Uses, stop: &Stop) -> Result<List, Unreadable> {
+fn list_of(mut lines: ListFileLines<impl BufRead>, uses: Uses, stop: &ReadStop) -> Result<List, UnreadableSource> {
     let mut builder = ListBuilder::new(uses);
-    while let Some((number, line)) = lines.next_line().map_err(Unreadable::because)? {
+    while let Some((number, line)) = lines.next_line().map_err(UnreadableSource::because)? {
         if stop.is_said() {
-            return Err(Unreadable::because("is needed no more"));
+            return Err(UnreadableSource::because("is needed no more"));
         }
         match std::str::from_utf8(line) {
             Ok(entry) => builder.push(number, entry),
@@ -138,5 +138,5 @@ fn list_of(mut lines: Lines<impl BufRead>, uses: Uses, stop: &Stop) -> Result<Li
             Err(_) => builder.refuse(number, &String::from_utf8_lossy(line), "is not UTF-8"),
         }
     }
-    builder.finish().map_err(Unreadable::of_lines)
+    builder.finish().map_err(UnreadableSource::of_lines)
 }

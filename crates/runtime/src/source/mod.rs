@@ -25,9 +25,9 @@ use exhook_policy_core::policy::lists::{BadEntries, BadEntry};
 
 /// Says that nobody needs what is being read any more. Clones are the same.
 #[derive(Debug, Clone, Default)]
-struct Stop(Arc<AtomicBool>);
+struct ReadStop(Arc<AtomicBool>);
 
-impl Stop {
+impl ReadStop {
     fn say(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -39,35 +39,36 @@ impl Stop {
 
 /// Why a source could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct UnreadableSource {
     /// What is wrong, at least one problem and at most some 20 of them.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ReadProblem>,
     /// How many problems there are beyond those.
     pub more: usize,
 }
 
 /// One thing that is wrong with a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ReadProblem {
     /// The line of a file, from 1, where it is about one.
     pub line: Option<usize>,
     /// What is wrong, in a sentence without a full stop. It holds no line of a password file.
     pub message: String,
 }
 
-impl Unreadable {
+impl UnreadableSource {
     fn because(message: impl fmt::Display) -> Self {
-        Unreadable { problems: vec![Problem { line: None, message: message.to_string() }], more: 0 }
+        UnreadableSource { problems: vec![ReadProblem { line: None, message: message.to_string() }], more: 0 }
     }
 
     fn of_lines(bad: BadEntries) -> Self {
-        let problem = |entry: BadEntry| Problem { line: Some(entry.at), message: told(&entry) };
-        Unreadable { problems: bad.first.into_iter().map(problem).collect(), more: bad.more }
+        let problem = |entry: BadEntry| ReadProblem { line: Some(entry.at), message: told(&entry) };
+        UnreadableSource { problems: bad.first.into_iter().map(problem).collect(), more: bad.more }
     }
 
     fn of_rows(bad: BadEntries) -> Self {
-        let problem = |entry: BadEntry| Problem { line: None, message: format!("row {}: {}", entry.at, told(&entry)) };
-        Unreadable { problems: bad.first.into_iter().map(problem).collect(), more: bad.more }
+        let problem =
+            |entry: BadEntry| ReadProblem { line: None, message: format!("row {}: {}", entry.at, told(&entry)) };
+        UnreadableSource { problems: bad.first.into_iter().map(problem).collect(), more: bad.more }
     }
 }
 
@@ -75,7 +76,7 @@ fn told(entry: &BadEntry) -> String {
     format!("{:?} {}", entry.text, entry.message)
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for UnreadableSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const TOLD: usize = 3;
         for (n, problem) in self.problems.iter().take(TOLD).enumerate() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Stop, Unreadable, file, sqlite};
+use super::{ReadStop, UnreadableSource, file, sqlite};
 use crate::files::stamp::Stamp;
 use crate::log::Log;
 use exhook_policy_core::policy::lists::{List, Lists, Uses};
@@ -20,19 +20,19 @@ const SHARE: u32 = 10;
 #[derive(Debug)]
 pub struct Sources {
     defs: Vec<ListDef>,
-    shared: Arc<Shared>,
+    shared: Arc<PublishedLists>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct PublishedLists {
     lists: RwLock<Arc<Lists>>,
-    state: Mutex<State>,
+    state: Mutex<ReadState>,
     changed: Condvar,
-    stop: Stop,
+    stop: ReadStop,
 }
 
 #[derive(Debug)]
-struct State {
+struct ReadState {
     /// By [`ListId`]: nobody knows yet whether it can be read.
     unread: Vec<bool>,
 }
@@ -55,7 +55,8 @@ impl Sources {
             ListSource::File { .. } | ListSource::Sqlite { .. } => before.and_then(|before| before.list(def)),
         };
         let lists: Vec<Option<Arc<List>>> = defs.iter().map(read_at_once).collect();
-        let readers: Vec<Reader> = (0..).zip(defs).filter_map(|(id, def)| Reader::of(ListId(id), def)).collect();
+        let readers: Vec<ListReader> =
+            (0..).zip(defs).filter_map(|(id, def)| ListReader::of(ListId(id), def)).collect();
         let mut readers = readers;
         let mut unread = vec![false; defs.len()];
         for reader in &mut readers {
@@ -63,11 +64,11 @@ impl Sources {
             mark(&mut unread, reader.id, true);
         }
         let known: Vec<bool> = lists.iter().map(Option::is_some).collect();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PublishedLists {
             lists: RwLock::new(Arc::new(Lists::new(lists))),
-            state: Mutex::new(State { unread }),
+            state: Mutex::new(ReadState { unread }),
             changed: Condvar::new(),
-            stop: Stop::default(),
+            stop: ReadStop::default(),
         });
         for reader in readers {
             let (id, name) = (reader.id, reader.name.clone());
@@ -85,7 +86,7 @@ impl Sources {
 
     /// `known`: by [`ListId`], those of which there is something already.
     fn wait_for_first(&self, known: &[bool], log: &Log, patience: Duration) {
-        let unread = |state: &mut State| state.unread.contains(&true);
+        let unread = |state: &mut ReadState| state.unread.contains(&true);
         let waited = self.shared.changed.wait_timeout_while(self.shared.state(), patience, unread);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         for ((def, known), _) in self.defs.iter().zip(known).zip(&state.unread).filter(|(_, unread)| **unread) {
@@ -103,6 +104,12 @@ impl Sources {
     /// The lists as they are now.
     pub fn lists(&self) -> Arc<Lists> {
         Arc::clone(&self.shared.lists.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A list as if it were read now.
+    #[cfg(test)]
+    pub(crate) fn swap(&self, id: ListId, list: List) {
+        self.shared.publish(id, list);
     }
 }
 
@@ -124,7 +131,7 @@ fn inline(def: &ListDef, entries: &[String], log: &Log) -> Option<Arc<List>> {
     match List::build(def.uses(), (1..).zip(entries.iter().map(String::as_str))) {
         Ok(list) => Some(Arc::new(list)),
         Err(bad) => {
-            let why = Unreadable::of_rows(bad);
+            let why = UnreadableSource::of_rows(bad);
             log.line(format_args!("list `{}` cannot be read, and decisions that need it deny: {why}", def.name));
             None
         }
@@ -137,8 +144,8 @@ fn mark(unread: &mut [bool], id: ListId, value: bool) {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl PublishedLists {
+    fn state(&self) -> MutexGuard<'_, ReadState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -175,40 +182,40 @@ fn stamps_of_database(path: &Path) -> [Option<Stamp>; 2] {
 
 /// Reads one list.
 #[derive(Debug)]
-struct Reader {
+struct ListReader {
     id: ListId,
     name: String,
     uses: Uses,
-    place: Place,
+    place: ListPlace,
     refresh: Duration,
     /// Its contents were there when the reading began.
     known: bool,
 }
 
 #[derive(Debug)]
-enum Place {
+enum ListPlace {
     /// `good` is the stamp of what was read, where it may be relied on, and `tried` that of the last try, whatever came of it.
     File { path: PathBuf, good: Option<Stamp>, tried: Option<Stamp> },
     /// The stamps are those of the file and of its WAL, from before the last query.
     Sqlite(PathBuf, String, [Option<Stamp>; 2]),
 }
 
-impl Reader {
+impl ListReader {
     fn of(id: ListId, def: &ListDef) -> Option<Self> {
         let (place, refresh) = match &def.source {
             ListSource::Inline(_) => return None,
             ListSource::File { path, refresh } => {
-                (Place::File { path: path.clone(), good: None, tried: None }, *refresh)
+                (ListPlace::File { path: path.clone(), good: None, tried: None }, *refresh)
             }
             ListSource::Sqlite { path, query, refresh } => {
-                (Place::Sqlite(path.clone(), query.clone(), [None; 2]), *refresh)
+                (ListPlace::Sqlite(path.clone(), query.clone(), [None; 2]), *refresh)
             }
         };
-        let reader = Reader { id, name: def.name.clone(), uses: def.uses(), place, refresh, known: false };
+        let reader = ListReader { id, name: def.name.clone(), uses: def.uses(), place, refresh, known: false };
         used(reader.uses).then_some(reader)
     }
 
-    fn run(mut self, shared: &Shared, log: &Log) {
+    fn run(mut self, shared: &PublishedLists, log: &Log) {
         let mut failures = Failures { ever_read: self.known, count: 0, last: None };
         loop {
             let begun = Instant::now();
@@ -229,7 +236,7 @@ impl Reader {
 
     /// Waits until the list is to be read again: after `pause`, or when what it is read from has changed. Reading, which took so
     /// long, does not become most of what this does. Tells whether to go on.
-    fn rest(&self, shared: &Shared, pause: Duration, took: Duration) -> bool {
+    fn rest(&self, shared: &PublishedLists, pause: Duration, took: Duration) -> bool {
         let begun = Instant::now();
         loop {
             let left = pause.saturating_sub(begun.elapsed());
@@ -248,15 +255,15 @@ impl Reader {
     /// Whether there is something else to read than last time, as far as that can be seen from outside.
     fn has_changed(&self) -> bool {
         match &self.place {
-            Place::File { path, tried, .. } => Stamp::at(path) != *tried,
-            Place::Sqlite(path, _, stamps) => stamps_of_database(path) != *stamps,
+            ListPlace::File { path, tried, .. } => Stamp::at(path) != *tried,
+            ListPlace::Sqlite(path, _, stamps) => stamps_of_database(path) != *stamps,
         }
     }
 
     /// The list, or `None` where it surely has not changed since it was read.
-    fn read(&mut self, ever_read: bool, stop: &Stop) -> Result<Option<List>, Unreadable> {
+    fn read(&mut self, ever_read: bool, stop: &ReadStop) -> Result<Option<List>, UnreadableSource> {
         match &mut self.place {
-            Place::File { path, good, tried } => {
+            ListPlace::File { path, good, tried } => {
                 if good.is_some() && *good == Stamp::at(path) {
                     return Ok(None);
                 }
@@ -269,7 +276,7 @@ impl Reader {
                 (*good, *tried) = (read, read);
                 Ok(Some(list))
             }
-            Place::Sqlite(path, query, stamps) => {
+            ListPlace::Sqlite(path, query, stamps) => {
                 *stamps = stamps_of_database(path);
                 sqlite::read_list(path, query, self.uses, sqlite::LIMITS, stop).map(Some)
             }
@@ -278,7 +285,7 @@ impl Reader {
 
     fn path(&self) -> &PathBuf {
         match &self.place {
-            Place::File { path, .. } | Place::Sqlite(path, _, _) => path,
+            ListPlace::File { path, .. } | ListPlace::Sqlite(path, _, _) => path,
         }
     }
 }
@@ -292,7 +299,7 @@ struct Failures {
 
 impl Failures {
     /// Logs what is new.
-    fn tell(&mut self, reader: &Reader, error: Option<&Unreadable>, log: &Log) {
+    fn tell(&mut self, reader: &ListReader, error: Option<&UnreadableSource>, log: &Log) {
         let Some(error) = error else {
             if self.last.take().is_some() {
                 log.line(format_args!("list `{}` can be read again", reader.name));

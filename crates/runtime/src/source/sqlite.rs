@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ErrorCode, OpenFlags, Statement};
 
-use super::{Stop, Unreadable, file};
+use super::{ReadStop, UnreadableSource, file};
 use exhook_policy_core::policy::lists::{List, ListBuilder, Uses};
 
 /// How long a query waits for a writer to let go of the database.
@@ -14,13 +14,14 @@ const BUSY: Duration = Duration::from_secs(1);
 
 /// How much one query may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct ListQueryLimits {
     pub(super) rows: usize,
     pub(super) bytes: usize,
     pub(super) time: Duration,
 }
 
-pub(super) const LIMITS: Limits = Limits { rows: 10_000_000, bytes: 1 << 30, time: Duration::from_secs(60) };
+pub(super) const LIMITS: ListQueryLimits =
+    ListQueryLimits { rows: 10_000_000, bytes: 1 << 30, time: Duration::from_secs(60) };
 
 /// Opens a database that is there already, to read from it. It waits for other users of the database
 /// for a second at most.
@@ -28,9 +29,9 @@ pub(super) const LIMITS: Limits = Limits { rows: 10_000_000, bytes: 1 << 30, tim
 /// # Errors
 /// There is no such file, it is no regular file, or it cannot be opened. That it is no database shows
 /// only when it is asked something.
-pub(super) fn open(path: &Path) -> Result<Connection, Unreadable> {
+pub(super) fn open(path: &Path) -> Result<Connection, UnreadableSource> {
     // Looked at without opening it: to close a database behind SQLite's back drops SQLite's locks.
-    let metadata = std::fs::metadata(path).map_err(Unreadable::because)?;
+    let metadata = std::fs::metadata(path).map_err(UnreadableSource::because)?;
     file::check_kind(&metadata)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
@@ -39,16 +40,22 @@ pub(super) fn open(path: &Path) -> Result<Connection, Unreadable> {
 }
 
 /// Prepares the one statement of a query.
-pub(super) fn prepare<'c>(connection: &'c Connection, query: &str) -> Result<Statement<'c>, Unreadable> {
+pub(super) fn prepare<'c>(connection: &'c Connection, query: &str) -> Result<Statement<'c>, UnreadableSource> {
     let statement = connection.prepare(query).map_err(unreadable)?;
     if statement.column_count() == 0 {
-        return Err(Unreadable::because("the query gives no column"));
+        return Err(UnreadableSource::because("the query gives no column"));
     }
     Ok(statement)
 }
 
 /// Reads the first column of a query's rows. Told to stop, it fails.
-pub(super) fn read_list(path: &Path, query: &str, uses: Uses, limits: Limits, stop: &Stop) -> Result<List, Unreadable> {
+pub(super) fn read_list(
+    path: &Path,
+    query: &str,
+    uses: Uses,
+    limits: ListQueryLimits,
+    stop: &ReadStop,
+) -> Result<List, UnreadableSource> {
     let mut connection = open(path)?;
     let end = Instant::now() + limits.time;
     // The handler is asked every few dozen microseconds.
@@ -58,7 +65,7 @@ pub(super) fn read_list(path: &Path, query: &str, uses: Uses, limits: Limits, st
         .map_err(unreadable)?;
     let mut statement = prepare(&connection, query)?;
     if statement.parameter_count() > 0 {
-        return Err(Unreadable::because("the query has a parameter, and a list has nothing to give it"));
+        return Err(UnreadableSource::because("the query has a parameter, and a list has nothing to give it"));
     }
     let mut builder = ListBuilder::new(uses);
     let mut rows = statement.query([]).map_err(unreadable)?;
@@ -69,13 +76,13 @@ pub(super) fn read_list(path: &Path, query: &str, uses: Uses, limits: Limits, st
         let value = row.get_ref(0).map_err(unreadable)?;
         bytes += push(&mut builder, row_number, value);
         if row_number > limits.rows {
-            return Err(Unreadable::because(format_args!("the query gives more than {} rows", limits.rows)));
+            return Err(UnreadableSource::because(format_args!("the query gives more than {} rows", limits.rows)));
         }
         if bytes > limits.bytes {
-            return Err(Unreadable::because(format_args!("the query gives more than {} bytes", limits.bytes)));
+            return Err(UnreadableSource::because(format_args!("the query gives more than {} bytes", limits.bytes)));
         }
     }
-    builder.finish().map_err(Unreadable::of_rows)
+    builder.finish().map_err(UnreadableSource::of_rows)
 }
 
 fn push(builder: &mut ListBuilder, row: usize, value: ValueRef<'_>) -> usize {
@@ -106,19 +113,19 @@ fn push(builder: &mut ListBuilder, row: usize, value: ValueRef<'_>) -> usize {
     }
 }
 
-fn timed_out(error: Error, limits: Limits) -> Unreadable {
+fn timed_out(error: Error, limits: ListQueryLimits) -> UnreadableSource {
     if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
-        return Unreadable::because(format_args!("the query takes longer than {} s", limits.time.as_secs()));
+        return UnreadableSource::because(format_args!("the query takes longer than {} s", limits.time.as_secs()));
     }
     unreadable(error)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
-pub(super) fn unreadable(error: Error) -> Unreadable {
+pub(super) fn unreadable(error: Error) -> UnreadableSource {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds say what they are themselves")]
     match &error {
-        Error::SqlInputError { msg, .. } => Unreadable::because(msg),
-        Error::MultipleStatement => Unreadable::because("the query is more than one statement"),
-        error => Unreadable::because(error),
+        Error::SqlInputError { msg, .. } => UnreadableSource::because(msg),
+        Error::MultipleStatement => UnreadableSource::because("the query is more than one statement"),
+        error => UnreadableSource::because(error),
     }
 }

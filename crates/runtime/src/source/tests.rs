@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Sources, Stop, Unreadable, check, file, sqlite};
+use super::{ReadStop, Sources, UnreadableSource, check, file, sqlite};
 use crate::log::Log;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::policy::brokers::Brokers;
@@ -71,16 +71,16 @@ fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-fn read_text(bytes: &[u8], uses: Uses) -> Result<List, Unreadable> {
+fn read_text(bytes: &[u8], uses: Uses) -> Result<List, UnreadableSource> {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("list.txt");
     fs::write(&path, bytes).unwrap();
-    file::read_list(&path, uses, &Stop::default()).map(|(list, _)| list)
+    file::read_list(&path, uses, &ReadStop::default()).map(|(list, _)| list)
 }
 
 #[track_caller]
 fn check_lines(bytes: &[u8], expected: &[(usize, &str)]) {
-    let mut lines = file::Lines::new(bytes);
+    let mut lines = file::ListFileLines::new(bytes);
     let mut found = Vec::new();
     while let Some((number, line)) = lines.next_line().unwrap() {
         found.push((number, String::from_utf8_lossy(line).into_owned()));
@@ -151,8 +151,9 @@ fn only_regular_files_are_read() {
     symlink(at("plain"), at("link")).unwrap();
     symlink(at("loop"), at("loop")).unwrap();
     fs::File::create(at("huge")).unwrap().set_len(file::LARGEST + 1).unwrap();
-    let read = |path: &Path| file::read_list(path, TEXT, &Stop::default()).map(|(list, _)| list.contains_text("a"));
-    let query = |path: &Path| sqlite::read_list(path, "SELECT 'a'", TEXT, sqlite::LIMITS, &Stop::default()).map(|_| ());
+    let read = |path: &Path| file::read_list(path, TEXT, &ReadStop::default()).map(|(list, _)| list.contains_text("a"));
+    let query =
+        |path: &Path| sqlite::read_list(path, "SELECT 'a'", TEXT, sqlite::LIMITS, &ReadStop::default()).map(|_| ());
     for (path, expected) in [
         (at("fifo"), "is not a regular file"),
         (PathBuf::from("/dev/zero"), "is not a regular file"),
@@ -184,8 +185,8 @@ fn check_query(query: &str, expected: Result<&[&str], &str>) {
     connection
         .execute_batch("INSERT INTO odd VALUES ('a'), (7), (1.5), (NULL), (x'ff61'), (CAST(x'ff' AS TEXT))")
         .unwrap();
-    let limits = sqlite::Limits { rows: 1000, bytes: 100_000, time: Duration::from_millis(500) };
-    match (sqlite::read_list(&path, query, TEXT, limits, &Stop::default()), expected) {
+    let limits = sqlite::ListQueryLimits { rows: 1000, bytes: 100_000, time: Duration::from_millis(500) };
+    match (sqlite::read_list(&path, query, TEXT, limits, &ReadStop::default()), expected) {
         (Ok(list), Ok(entries)) => {
             assert!(entries.iter().all(|entry| list.contains_text(entry)), "{query}");
             assert_eq!(format!("{list:?}"), format!("List({} texts, 0 networks)", entries.len()), "{query}");
@@ -242,9 +243,9 @@ fn what_is_no_database_is_told() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("notes.db");
     fs::write(&path, "this is no database, but long enough to be taken for one".repeat(40)).unwrap();
-    let error = sqlite::read_list(&path, "SELECT 'a'", TEXT, sqlite::LIMITS, &Stop::default());
+    let error = sqlite::read_list(&path, "SELECT 'a'", TEXT, sqlite::LIMITS, &ReadStop::default());
     let error =
-        error.and_then(|_| sqlite::read_list(&path, "SELECT v FROM odd", TEXT, sqlite::LIMITS, &Stop::default()));
+        error.and_then(|_| sqlite::read_list(&path, "SELECT v FROM odd", TEXT, sqlite::LIMITS, &ReadStop::default()));
     assert_eq!(error.unwrap_err().to_string(), "file is not a database");
 }
 
@@ -254,8 +255,9 @@ fn a_database_is_read_while_another_writes() {
     let (path, writer) = database(&dir);
     writer.pragma_update(None, "journal_mode", "WAL").unwrap();
     writer.execute_batch("BEGIN IMMEDIATE; INSERT INTO devices VALUES ('dev-9', 1)").unwrap();
-    let read =
-        || sqlite::read_list(&path, "SELECT clientid FROM devices", TEXT, sqlite::LIMITS, &Stop::default()).unwrap();
+    let read = || {
+        sqlite::read_list(&path, "SELECT clientid FROM devices", TEXT, sqlite::LIMITS, &ReadStop::default()).unwrap()
+    };
     assert!(read().contains_text("dev-1") && !read().contains_text("dev-9"));
     writer.execute_batch("COMMIT").unwrap();
     assert!(read().contains_text("dev-9"));
@@ -471,7 +473,7 @@ fn what_nobody_needs_any_more_is_read_no_further() {
     let dir = TempDir::new().unwrap();
     let (db, _connection) = database(&dir);
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 'a' FROM n WHERE i < 0";
-    let stop = Stop::default();
+    let stop = ReadStop::default();
     let begun = Instant::now();
     thread::scope(|scope| {
         let query = scope.spawn(|| sqlite::read_list(&db, endless, TEXT, sqlite::LIMITS, &stop));

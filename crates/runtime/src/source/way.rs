@@ -18,13 +18,13 @@ const LINKS: usize = 40;
 /// The way of a path that leads to something.
 #[derive(Debug)]
 pub struct Way {
-    folders: Vec<Folder>,
+    folders: Vec<WayFolder>,
     end: PathBuf,
 }
 
 /// A folder on the way, by a path that leads through no link.
 #[derive(Debug)]
-struct Folder {
+struct WayFolder {
     path: PathBuf,
     /// A name is looked up in it. It is not only left again by `..`.
     is_asked: bool,
@@ -32,13 +32,13 @@ struct Folder {
 
 /// What everyone can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written<'w> {
+pub struct WritableByAll<'w> {
     at: &'w Path,
     /// Nothing can be put in the place of the database, but a journal beside it.
     beside: bool,
 }
 
-impl Written<'_> {
+impl WritableByAll<'_> {
     /// What is wrong.
     pub fn message(self) -> String {
         let at = self.at.display();
@@ -60,7 +60,7 @@ impl Written<'_> {
 }
 
 /// A step of a path that is still to be taken.
-enum Step {
+enum PathStep {
     Root,
     Up,
     Name(OsString),
@@ -72,21 +72,21 @@ impl Way {
     /// # Errors
     /// The path leads to nothing, or through what cannot be looked at.
     pub fn of(path: &Path) -> io::Result<Self> {
-        let mut ahead: VecDeque<Step> = steps(&std::path::absolute(path)?).collect();
-        let mut folders: Vec<Folder> = Vec::new();
+        let mut ahead: VecDeque<PathStep> = steps(&std::path::absolute(path)?).collect();
+        let mut folders: Vec<WayFolder> = Vec::new();
         let mut here = PathBuf::from("/");
         let mut links = 0;
         while let Some(step) = ahead.pop_front() {
             match step {
-                Step::Root => here = PathBuf::from("/"),
-                Step::Up => {
-                    folders.push(Folder { path: here.clone(), is_asked: false });
+                PathStep::Root => here = PathBuf::from("/"),
+                PathStep::Up => {
+                    folders.push(WayFolder { path: here.clone(), is_asked: false });
                     here.pop();
                 }
-                Step::Name(name) => {
+                PathStep::Name(name) => {
                     let next = here.join(name);
                     let is_link = fs::symlink_metadata(&next)?.is_symlink();
-                    folders.push(Folder { path: here.clone(), is_asked: true });
+                    folders.push(WayFolder { path: here.clone(), is_asked: true });
                     if is_link {
                         links += 1;
                         if links > LINKS {
@@ -117,7 +117,7 @@ impl Way {
 
     /// The file, or a folder on the way to it in which everyone can put another file, folder or link in the place of one. What not
     /// everyone can reach is none, nor is a folder with the sticky bit, but where a database is in it: there everyone puts a journal beside it.
-    pub fn written_by_everyone(&self, is_database: bool) -> Option<Written<'_>> {
+    pub fn written_by_everyone(&self, is_database: bool) -> Option<WritableByAll<'_>> {
         let asked = self.folders.iter().rev().filter(|folder| folder.is_asked).map(|folder| folder.path.as_path());
         std::iter::once(self.end()).chain(asked).find_map(|at| {
             let metadata = fs::metadata(at).ok()?;
@@ -127,7 +127,7 @@ impl Way {
             }
             let beside = metadata.is_dir() && metadata.mode() & STICKY != 0;
             let holds_it = self.end.parent() == Some(at);
-            (!beside || (is_database && holds_it)).then_some(Written { at, beside })
+            (!beside || (is_database && holds_it)).then_some(WritableByAll { at, beside })
         })
     }
 
@@ -146,11 +146,11 @@ fn has(path: &Path, bit: u32) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.mode() & bit != 0)
 }
 
-fn steps(path: &Path) -> impl DoubleEndedIterator<Item = Step> {
+fn steps(path: &Path) -> impl DoubleEndedIterator<Item = PathStep> {
     path.components().filter_map(|component| match component {
-        Component::RootDir => Some(Step::Root),
-        Component::ParentDir => Some(Step::Up),
-        Component::Normal(name) => Some(Step::Name(name.to_owned())),
+        Component::RootDir => Some(PathStep::Root),
+        Component::ParentDir => Some(PathStep::Up),
+        Component::Normal(name) => Some(PathStep::Name(name.to_owned())),
         Component::CurDir | Component::Prefix(_) => None,
     })
 }

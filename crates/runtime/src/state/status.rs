@@ -26,17 +26,17 @@ pub struct Status {
     /// When this was written. It is every five seconds, and at once where something changes.
     pub written_at: i64,
     /// Which process this is of.
-    pub process: Running,
+    pub process: RunningProcess,
     /// The policy file that it watches.
     pub file: PathBuf,
     /// What is in force; nothing where no policy could be loaded yet, and everything is denied.
     pub policy: Option<InForce>,
     /// Why the file as it stands is not in force.
-    pub fault: Option<Fault>,
+    pub fault: Option<PolicyFault>,
     /// Brokers that do not call the hooks that the policy wants, or of which that is not known.
-    pub brokers: Vec<Mistold>,
+    pub brokers: Vec<HookMismatch>,
     /// What was decided, by rule, since the process started. Rules that decided nothing, or are no longer in the policy, are left out.
-    pub rules: Vec<Decided>,
+    pub rules: Vec<RuleDecisions>,
     /// How many rules of the policy decided nothing yet.
     pub silent_rules: u64,
     /// What waits, by queue.
@@ -50,7 +50,7 @@ pub struct Status {
 
 /// A process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Running {
+pub struct RunningProcess {
     /// `driver` or `server`.
     pub role: String,
     /// Its process id.
@@ -82,7 +82,7 @@ pub struct InForce {
 
 /// Why a file is not in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fault {
+pub struct PolicyFault {
     /// SHA-256 of the file's bytes; nothing where it cannot be read.
     pub hash: Option<String>,
     /// When it was found.
@@ -93,7 +93,7 @@ pub struct Fault {
 
 /// A broker that does not call the hooks that the policy wants, or of which that is not known.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Mistold {
+pub struct HookMismatch {
     /// Which one.
     pub broker: String,
     /// Hooks that it does not call.
@@ -110,7 +110,7 @@ pub struct Mistold {
     pub mend: String,
 }
 
-impl Mistold {
+impl HookMismatch {
     /// How many hooks the broker has to register or to give up. Of a broker whose hooks are not
     /// known it is 1.
     pub fn count(&self) -> usize {
@@ -119,7 +119,7 @@ impl Mistold {
 
     /// What is wrong, each with the word by which the log begins it.
     pub fn problems(&self, in_audit: bool) -> Vec<(&'static str, String)> {
-        let Mistold { broker, missing, unwanted, unknown, last_seen, mend } = self;
+        let HookMismatch { broker, missing, unwanted, unknown, last_seen, mend } = self;
         let broker = match last_seen {
             None => broker.clone(),
             Some(at) => {
@@ -156,7 +156,7 @@ impl Mistold {
 
 /// What a rule decided.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decided {
+pub struct RuleDecisions {
     /// `auth` or `acl`.
     pub section: String,
     /// The rule's id, or one of those that stand for no rule.
@@ -194,12 +194,12 @@ pub fn write(folder: &Folder, status: &Status) -> io::Result<()> {
 }
 
 /// Takes the status of a process away that comes to its end.
-pub fn remove(folder: &Folder, process: &Running) {
+pub fn remove(folder: &Folder, process: &RunningProcess) {
     let _ = fs::remove_file(folder.path().join(name(process)));
 }
 
 /// Processes of several containers may share the folder, and have the same ids.
-fn name(process: &Running) -> String {
+fn name(process: &RunningProcess) -> String {
     let within = hash_of(process.boot.as_bytes());
     format!("{PREFIX}{}-{}{ENDING}", within.get(..8).unwrap_or_default(), process.pid)
 }
@@ -216,7 +216,7 @@ pub struct Found {
 
 impl Found {
     fn of(status: Status, boot: &str) -> Self {
-        let Running { pid, started, .. } = status.process;
+        let RunningProcess { pid, started, .. } = status.process;
         let is_alive = (status.process.boot == boot).then(|| Process { pid, started }.is_alive());
         Found { status, is_alive }
     }
@@ -231,7 +231,7 @@ pub struct All {
     pub unreadable: Vec<String>,
 }
 
-/// Every status in the folder. `boot` is this run of the kernel, see [`Running::boot`].
+/// Every status in the folder. `boot` is this run of the kernel, see [`RunningProcess::boot`].
 ///
 /// # Errors
 /// The folder cannot be read.

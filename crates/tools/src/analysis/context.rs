@@ -9,7 +9,7 @@ use super::automata::ValueAutomaton;
 use super::lists::SharedLists;
 use super::topic_classes::TopicClasses;
 use exhook_policy_core::event::Extra;
-use exhook_policy_core::policy::Policy;
+use exhook_policy_core::policy::PolicyRules;
 use exhook_policy_core::policy::brokers::{Asked, Brokers};
 use exhook_policy_core::policy::when::When;
 use exhook_policy_core::policy::when::instants::instants;
@@ -43,11 +43,12 @@ impl AnalysisContext {
     /// Takes what is needed of the policies. Their order is that of
     /// [`ClientKind::policy`](super::ClientKind::policy). What they decide counts from `now` on,
     /// Unix milliseconds.
-    pub fn new(policies: &[&Policy], now: i64) -> Self {
+    pub fn new<P: AsRef<PolicyRules>>(policies: &[P], now: i64) -> Self {
+        let policies: Vec<&PolicyRules> = policies.iter().map(AsRef::as_ref).collect();
         let topic_classes = TopicClasses::of(policies.iter().flat_map(|policy| policy.acl_rules()));
-        let extra = Asked::by(policies).of(Extra { at: Some(now), ..Brokers::default().usual_extra() });
+        let extra = Asked::by(&policies).of(Extra { at: Some(now), ..Brokers::default().usual_extra() });
         let (automata, instants) = (RefCell::default(), RefCell::default());
-        AnalysisContext { topic_classes, extra, lists: SharedLists::of(policies), automata, now, instants }
+        AnalysisContext { topic_classes, extra, lists: SharedLists::of(&policies), automata, now, instants }
     }
 
     /// What only some brokers tell, of a client of which nothing of it matters: as far as some

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::fields::SampleField;
-use exhook_policy_core::policy::Policy;
+use exhook_policy_core::policy::PolicyRules;
 use exhook_policy_core::policy::lists::{List, Lists};
 use exhook_policy_core::policy::model::{ListDef, ListId, ListSource};
 
@@ -53,7 +53,7 @@ pub(super) enum ListOrigin {
 }
 
 impl SharedLists {
-    pub(super) fn of(policies: &[&Policy]) -> Self {
+    pub(super) fn of(policies: &[&PolicyRules]) -> Self {
         let mut external: Vec<ExternalList> = Vec::new();
         let policies = policies.iter().enumerate();
         let policies =

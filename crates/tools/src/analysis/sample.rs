@@ -77,7 +77,7 @@ impl fmt::Display for Sample {
         for field in TextField::ALL.iter().copied().filter(|field| self.fields.contains(SampleField::Text(*field))) {
             match (field.traits().empty, field.of(&client).unwrap_or_default()) {
                 (EmptyText::Replaced | EmptyText::NoName | EmptyText::NoCertificate | EmptyText::Nothing, "") => {
-                    write!(f, "{before}no {}", field.name())?
+                    write!(f, "{before}no {}", field.name())?;
                 }
                 (_, text) => write!(f, "{before}{} {}", field.name(), Shown(text))?,
             }

@@ -2,8 +2,11 @@ use std::sync::Arc;
 
 use super::*;
 use crate::event::{Extra, Peerhost};
+use crate::policy::Policy;
 use crate::policy::lists::{List, Uses};
-use crate::policy::model::{Condition, ListId, PortCondition, PortField, Record, Sync, TextCondition, TextField};
+use crate::policy::model::{
+    Condition, HistoryDef, ListId, Model, PortCondition, PortField, Record, Sync, TextCondition, TextField,
+};
 use crate::text::Template;
 use crate::topic::Pattern;
 use Found::{Right, Unknown, Unreadable, Wrong};

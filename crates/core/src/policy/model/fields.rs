@@ -366,7 +366,7 @@ impl ClientField {
     }
 }
 
-impl<'a> Extra<'a> {
+impl Extra<'_> {
     /// What is told of a client of which nothing is said, of the fields that brokers tell that do these things.
     pub fn usual(is_told: impl Fn(Fact) -> bool) -> Extra<'static> {
         let mut extra = Extra::NONE;

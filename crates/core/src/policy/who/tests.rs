@@ -125,7 +125,7 @@ fn places_ports_and_flags() {
     use HostCondition::{Address, Any, In, Matches, Network, Not};
     let at = |peer| Client { peerhost: Peerhost::parse(peer), ..client() };
     let host = |condition: HostCondition, peer, expected| {
-        check(&Condition::Host(HostField::Peerhost, condition), &at(peer), expected)
+        check(&Condition::Host(HostField::Peerhost, condition), &at(peer), expected);
     };
     let ten = || Network("10.0.0.0/8".parse().unwrap());
     host(Address("10.1.2.3".parse().unwrap()), "10.1.2.3", Yes);

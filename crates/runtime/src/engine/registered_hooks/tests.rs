@@ -30,8 +30,8 @@ fn record(broker: &str, hooks: &[Hook], at: i64) -> BrokerRecord {
 /// seen.
 fn report(brokers: &HookRegistry, needed: &[Hook], mode: Mode) -> Vec<String> {
     let all = brokers.compare(set(needed), mode, &Log::stderr());
-    let text = |wrong: Mistold| {
-        let Mistold { broker, missing, unwanted, unknown, last_seen, .. } = wrong;
+    let text = |wrong: HookMismatch| {
+        let HookMismatch { broker, missing, unwanted, unknown, last_seen, .. } = wrong;
         let broker = broker.trim_start_matches("node=").trim_matches('"');
         let unknown = if unknown { " unknown" } else { "" };
         let seen = last_seen.map(|at| format!(" seen {at}")).unwrap_or_default();
@@ -315,7 +315,7 @@ fn a_full_table_is_reported_and_drops_brokers_that_are_away() {
         brokers.merge(vec![record(&format!("{number:05}"), &[], 4)]);
         assert_eq!((wrong().len(), said()), (MOST + 1, 1));
     }
-    assert_eq!(wrong().last().map(Mistold::count), Some(1));
+    assert_eq!(wrong().last().map(HookMismatch::count), Some(1));
     assert_eq!(brokers.to_write(5).len(), MOST);
 }
 

@@ -15,7 +15,7 @@ use rusqlite::{Connection, Row, Statement};
 
 use super::sqlite::store::open_read_only;
 use crate::limits::Peer;
-use query::Report;
+use query::ReportSql;
 pub use rows::{BanRow, ClientRow, ConnectionRow, DenialRow, OnlineRow, StoredValue};
 
 /// From this schema version on there are bans.
@@ -140,7 +140,7 @@ impl HistoryReader {
 
     fn query<R>(
         &self,
-        report: &Report,
+        report: &ReportSql,
         read: fn(&Row<'_>) -> rusqlite::Result<R>,
         filter: &RowFilter,
     ) -> Result<Query<'_, R>, ReadError> {

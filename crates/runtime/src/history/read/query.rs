@@ -14,7 +14,7 @@ const HAS_CLUSTERS: i64 = 3;
 
 /// One kind of rows: a table or view, and how the filters apply to it. `CLUSTER` stands for the column, which older
 /// files do not have.
-pub(super) struct Report {
+pub(super) struct ReportSql {
     from: &'static str,
     columns: &'static [&'static str],
     /// Newest first.
@@ -29,7 +29,7 @@ pub(super) struct Report {
     until: &'static str,
 }
 
-pub(super) const ONLINE: Report = Report {
+pub(super) const ONLINE: ReportSql = ReportSql {
     from: "online",
     columns: OnlineRow::COLUMNS,
     order: "connected_at DESC, id DESC",
@@ -40,7 +40,7 @@ pub(super) const ONLINE: Report = Report {
     until: "connected_at <= ?",
 };
 
-pub(super) const CLIENTS: Report = Report {
+pub(super) const CLIENTS: ReportSql = ReportSql {
     from: "clients",
     columns: ClientRow::COLUMNS,
     order: "last_connected_at DESC, clientid, CLUSTER",
@@ -52,7 +52,7 @@ pub(super) const CLIENTS: Report = Report {
     until: "first_connected_at <= ?",
 };
 
-pub(super) const CONNECTIONS: Report = Report {
+pub(super) const CONNECTIONS: ReportSql = ReportSql {
     from: "connections",
     columns: ConnectionRow::COLUMNS,
     order: "id DESC",
@@ -64,7 +64,7 @@ pub(super) const CONNECTIONS: Report = Report {
     until: "connected_at <= ?",
 };
 
-pub(super) const DENIALS: Report = Report {
+pub(super) const DENIALS: ReportSql = ReportSql {
     from: "denials",
     columns: DenialRow::COLUMNS,
     order: "id DESC",
@@ -76,7 +76,7 @@ pub(super) const DENIALS: Report = Report {
 };
 
 /// A ban ends when it is over or lifted. What it is by stands in columns, of which those that are not asked for are NULL.
-pub(super) const ALL_BANS: Report = Report {
+pub(super) const ALL_BANS: ReportSql = ReportSql {
     from: "(SELECT *, concat_ws(' ', clientid, username, peerhost) AS who,
                    concat_ws(', ', iif(clientid IS NULL, NULL, 'clientid'), iif(username IS NULL, NULL, 'username'),
                              iif(peerhost IS NULL, NULL, 'peerhost')) AS \"by\" FROM bans)",
@@ -90,7 +90,7 @@ pub(super) const ALL_BANS: Report = Report {
 };
 
 /// Those that hold.
-pub(super) const BANS: Report = Report {
+pub(super) const BANS: ReportSql = ReportSql {
     from: "(SELECT *, concat_ws(' ', clientid, username, peerhost) AS who,
                    concat_ws(', ', iif(clientid IS NULL, NULL, 'clientid'), iif(username IS NULL, NULL, 'username'),
                              iif(peerhost IS NULL, NULL, 'peerhost')) AS \"by\" FROM bans
@@ -98,7 +98,7 @@ pub(super) const BANS: Report = Report {
     ..ALL_BANS
 };
 
-impl Report {
+impl ReportSql {
     /// The query for a database of this schema version, and its parameters.
     pub(super) fn query(&self, filter: &RowFilter, version: i64) -> (String, Vec<Value>) {
         let cluster = if version < HAS_CLUSTERS { "''" } else { "cluster" };

@@ -47,7 +47,7 @@ impl Listed {
 
 /// What a page says of itself.
 #[derive(Debug, Clone, Copy)]
-struct Page {
+struct ListPage {
     number: Option<u64>,
     limit: Option<u64>,
     /// All clients, where it is counted.
@@ -162,13 +162,13 @@ fn json(text: &str) -> Result<List, String> {
             answers += 1;
         } else if let Some(items) = document.get("data").and_then(Value::as_array) {
             read_all(items, &mut clients)?;
-            pages.extend(document.get("meta").map(Page::of));
+            pages.extend(document.get("meta").map(ListPage::of));
             answers += 1;
         } else {
             clients.push(json_client(&document)?);
         }
     }
-    Page::check(&pages, &clients)?;
+    ListPage::check(&pages, &clients)?;
     // The last page that a cursor leads to looks like the only one.
     let is_paged = answers > 1 || pages.iter().any(|page| page.number.is_none());
     Ok(List { clients, is_paged })
@@ -192,10 +192,10 @@ fn json_client(item: &Value) -> Result<Listed, String> {
     Ok(Listed { ids: vec![id], is_unclear: false, node: text("node"), connected })
 }
 
-impl Page {
+impl ListPage {
     fn of(meta: &Value) -> Self {
         let number = |name: &str| meta.get(name).and_then(Value::as_u64);
-        Page {
+        ListPage {
             number: number("page"),
             limit: number("limit"),
             count: number("count"),
@@ -204,7 +204,7 @@ impl Page {
     }
 
     /// Whether none of the pages is missing, and no client of them.
-    fn check(pages: &[Page], clients: &[Listed]) -> Result<(), String> {
+    fn check(pages: &[ListPage], clients: &[Listed]) -> Result<(), String> {
         let limits: BTreeSet<u64> = pages.iter().filter_map(|page| page.limit).collect();
         if let (Some(least), Some(most)) = (limits.first(), limits.last())
             && least != most

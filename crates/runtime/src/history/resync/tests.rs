@@ -52,8 +52,8 @@ fn plain(text: &str) -> List {
     List::parse(text, Some(Form::Plain)).unwrap()
 }
 
-fn of(nodes: &[&str]) -> Outcome {
-    Outcome { nodes: nodes.iter().map(|&node| node.to_owned()).collect(), ..Outcome::default() }
+fn of(nodes: &[&str]) -> ResyncOutcome {
+    ResyncOutcome { nodes: nodes.iter().map(|&node| node.to_owned()).collect(), ..ResyncOutcome::default() }
 }
 
 /// A version before 0.5.1 kept long names whole.
@@ -64,7 +64,7 @@ fn a_row_with_a_long_name_is_found_in_the_list() {
     place.db.execute("UPDATE connections SET clientid = ?1 WHERE id = 1", [&name]).unwrap();
     let of_1 = scope(Some("eu"), Some("emqx@1"));
     let outcome = resync(&mut place.db, &plain(&format!("{name}\nc\n")), &of_1, 3_000, true).unwrap();
-    assert_eq!(outcome, Outcome { there: 1, gone: 1, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+    assert_eq!(outcome, ResyncOutcome { there: 1, gone: 1, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
     assert_eq!(states(&place.db)[..2], ["1 sure", "2 sure 3000 event resync"]);
 }
 
@@ -73,7 +73,7 @@ fn a_list_of_one_node_settles_what_is_unsure_of_it() {
     let mut place = place();
     let of_1 = scope(Some("eu"), Some("emqx@1"));
     let outcome = resync(&mut place.db, &plain("a\nc\nx\n"), &of_1, 3_000, true).unwrap();
-    assert_eq!(outcome, Outcome { there: 1, gone: 1, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
+    assert_eq!(outcome, ResyncOutcome { there: 1, gone: 1, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
     let expected = [
         "1 sure",
         "2 sure 3000 event resync",
@@ -91,7 +91,7 @@ fn a_list_of_one_node_settles_what_is_unsure_of_it() {
     assert_eq!(rows(&place.db, "PRAGMA integrity_check"), ["ok"]);
     // Once more, and there is nothing to do.
     let again = resync(&mut place.db, &plain("a\nc\n"), &of_1, 3_000, true).unwrap();
-    assert_eq!(again, Outcome { later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+    assert_eq!(again, ResyncOutcome { later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
     assert_eq!(states(&place.db), expected);
 }
 
@@ -100,7 +100,7 @@ fn of_a_node_that_never_comes_back_all_are_gone_since_it_was_last_heard_of() {
     let mut place = place();
     let of_2 = Scope { empty: true, ..scope(Some("eu"), Some("emqx@2")) };
     let outcome = resync(&mut place.db, &plain(""), &of_2, 3_000, true).unwrap();
-    assert_eq!(outcome, Outcome { gone: 2, elsewhere: 3, ..of(&["emqx@2"]) });
+    assert_eq!(outcome, ResyncOutcome { gone: 2, elsewhere: 3, ..of(&["emqx@2"]) });
     // But no earlier than they began.
     assert_eq!(states(&place.db)[3..5], ["4 sure 900 event resync", "5 sure 1000 event resync"]);
 }
@@ -113,7 +113,7 @@ fn a_list_that_tells_nodes_is_of_those() {
     let list = List::parse(list, None).unwrap();
     let outcome = resync(&mut place.db, &list, &scope(Some("eu"), None), 3_000, true).unwrap();
     // A session is not a connection, and `d` is not where the row says.
-    assert_eq!(outcome, Outcome { there: 1, gone: 1, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
+    assert_eq!(outcome, ResyncOutcome { there: 1, gone: 1, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
     assert_eq!(states(&place.db)[..2], ["1 sure", "2 sure 3000 event resync"]);
 }
 
@@ -123,7 +123,7 @@ fn a_name_that_can_be_read_in_two_ways_settles_nothing() {
     place.db.execute("UPDATE connections SET clientid = 'b, username=z' WHERE id = 1", []).unwrap();
     let list = List::parse("Client(b, username=z, username=y, connected=true, created_at=1)", None).unwrap();
     let outcome = resync(&mut place.db, &list, &scope(Some("eu"), Some("emqx@1")), 3_000, true).unwrap();
-    assert_eq!(outcome, Outcome { unclear: 2, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+    assert_eq!(outcome, ResyncOutcome { unclear: 2, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
     assert!(outcome.is_partial());
     assert_eq!(states(&place.db)[..2], ["1 unsure", "2 unsure"]);
 }
@@ -145,11 +145,11 @@ fn a_list_of_before_someone_recorded_again_settles_nothing() {
         let before = states(&place.db);
         let of_1 = scope(Some("eu"), Some("emqx@1"));
         let outcome = resync(&mut place.db, &plain("a"), &of_1, 3_000, true).unwrap();
-        assert_eq!(outcome, Outcome { early: 2, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+        assert_eq!(outcome, ResyncOutcome { early: 2, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
         assert!(outcome.is_partial());
         assert_eq!(states(&place.db), before);
         let outcome = resync(&mut place.db, &plain("a"), &of_1, 3_001, true).unwrap();
-        assert_eq!(outcome, Outcome { there: 1, gone: 1, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+        assert_eq!(outcome, ResyncOutcome { there: 1, gone: 1, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
     }
 }
 
@@ -181,7 +181,7 @@ fn whose_list_it_is_must_be_known() {
     // Of one node in one cluster there is no question.
     let mut place = place();
     let outcome = resync(&mut place.db, &plain("a"), &scope(Some("us"), None), 3_000, true).unwrap();
-    assert_eq!(outcome, Outcome { there: 1, ..of(&["emqx@1"]) });
+    assert_eq!(outcome, ResyncOutcome { there: 1, ..of(&["emqx@1"]) });
 }
 
 /// What is open now tells neither all nodes nor all clusters.
@@ -199,7 +199,7 @@ fn a_broker_with_nothing_open_may_be_meant() {
     assert_eq!(ask(Some("eu"), ended), Err(nodes.to_owned()));
     // A process that is gone lists nothing, and neither does the one that told no cluster before it was upgraded.
     let gone = format!("{ended} UPDATE broker_processes SET gone = 1 WHERE id > 1;");
-    let of_1 = Outcome { there: 1, gone: 1, later: 1, ..of(&["emqx@1"]) };
+    let of_1 = ResyncOutcome { there: 1, gone: 1, later: 1, ..of(&["emqx@1"]) };
     assert_eq!(ask(None, &gone), Ok(of_1.clone()));
     let upgraded = format!("{gone} INSERT INTO broker_processes (node, last_alive) VALUES ('emqx@1', 50)");
     assert_eq!(ask(None, &upgraded), Ok(of_1));

@@ -11,14 +11,14 @@ use std::cell::Cell;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use crate::history::budget::Budget;
+use crate::history::budget::RowBudget;
 use crate::history::record::{Owned, Whose};
 use exhook_policy_core::event::owned::{OwnedAttempt, OwnedClient};
 use exhook_policy_core::policy::model::Record;
 
 /// New attempts a minute, by the bytes of their names: as many as 2,000 clients a second make with
 /// names of 20 letters.
-pub(crate) const ATTEMPTS: Budget = Budget::of(u32::MAX, 16 << 20);
+pub(crate) const ATTEMPTS: RowBudget = RowBudget::of(u32::MAX, 16 << 20);
 
 /// For so long after a connection was superseded, its end is expected: milliseconds.
 const HANDOVER: i64 = 10_000;
@@ -59,27 +59,27 @@ pub(crate) struct Apply<'a> {
     pub(crate) cluster: &'a str,
     pub(crate) record: Record,
     /// The attempts of this minute.
-    pub(crate) attempts: &'a Cell<Budget>,
+    pub(crate) attempts: &'a Cell<RowBudget>,
 }
 
 /// How a connection's end became known.
 #[derive(Debug, Clone, Copy)]
-struct End<'a> {
+struct ConnectionEnd<'a> {
     reason: &'a str,
     closed_by: &'static str,
 }
 
-impl<'a> End<'a> {
+impl<'a> ConnectionEnd<'a> {
     fn told(reason: &'a str) -> Self {
         match reason {
-            DISCARDED => End::taken_over(DISCARDED),
-            TAKEN_OVER | "takenover" => End::taken_over(TAKEN_OVER),
-            reason => End { reason, closed_by: "event" },
+            DISCARDED => ConnectionEnd::taken_over(DISCARDED),
+            TAKEN_OVER | "takenover" => ConnectionEnd::taken_over(TAKEN_OVER),
+            reason => ConnectionEnd { reason, closed_by: "event" },
         }
     }
 
     fn taken_over(reason: &'static str) -> Self {
-        End { reason, closed_by: "takeover" }
+        ConnectionEnd { reason, closed_by: "takeover" }
     }
 
     fn is_take_over(self) -> bool {
@@ -96,7 +96,7 @@ struct Superseded {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ConnectionState {
     Open,
     Ended,
 }
@@ -114,9 +114,9 @@ impl Apply<'_> {
                 Ok(())
             }
             Owned::Connected(client) => self.connected(at, client),
-            Owned::Disconnected { whose, reason } => self.disconnected(at, whose, End::told(reason)),
-            Owned::Discarded { whose } => self.session_ended(at, whose, End::taken_over(DISCARDED)),
-            Owned::TakenOver { whose } => self.session_ended(at, whose, End::taken_over(TAKEN_OVER)),
+            Owned::Disconnected { whose, reason } => self.disconnected(at, whose, ConnectionEnd::told(reason)),
+            Owned::Discarded { whose } => self.session_ended(at, whose, ConnectionEnd::taken_over(DISCARDED)),
+            Owned::TakenOver { whose } => self.session_ended(at, whose, ConnectionEnd::taken_over(TAKEN_OVER)),
             Owned::SessionCreated { clientid } | Owned::SessionTerminated { clientid } => {
                 self.no_subscriptions(clientid)
             }
@@ -200,7 +200,7 @@ impl Apply<'_> {
         Ok(told.filter(|(until, _)| is_of_now(at, *until)).and_then(|(_, told)| told))
     }
 
-    fn disconnected(&self, at: i64, whose: &Whose, end: End<'_>) -> Result<()> {
+    fn disconnected(&self, at: i64, whose: &Whose, end: ConnectionEnd<'_>) -> Result<()> {
         let superseded = self.superseded(at, whose)?;
         if let Some(oldest) = oldest(&superseded, false) {
             return self.settle(whose, oldest, end, !end.is_take_over());
@@ -239,7 +239,7 @@ impl Apply<'_> {
         )
     }
 
-    fn session_ended(&self, at: i64, whose: &Whose, end: End<'_>) -> Result<()> {
+    fn session_ended(&self, at: i64, whose: &Whose, end: ConnectionEnd<'_>) -> Result<()> {
         let superseded = self.superseded(at, whose)?;
         if let Some(oldest) = oldest(&superseded, false) {
             return self.settle(whose, oldest, end, true);
@@ -252,7 +252,7 @@ impl Apply<'_> {
         // one is older than that, it is the one that is taken over, and the new one is about to come.
         match self.open_row(&whose.clientid)? {
             Some((id, connected_at))
-                if at.saturating_sub(connected_at) > AT_ONCE && self.is_of(id, State::Open, whose)? =>
+                if at.saturating_sub(connected_at) > AT_ONCE && self.is_of(id, ConnectionState::Open, whose)? =>
             {
                 self.expect(at, &whose.clientid, id, Some(end.reason))
             }
@@ -262,7 +262,7 @@ impl Apply<'_> {
 
     /// The end of a superseded connection is told. `again`: that it is taken over may still be told, which then changes
     /// nothing.
-    fn settle(&self, whose: &Whose, connection: i64, end: End<'_>, again: bool) -> Result<()> {
+    fn settle(&self, whose: &Whose, connection: i64, end: ConnectionEnd<'_>, again: bool) -> Result<()> {
         self.run(
             "UPDATE connections SET reason = ?2, closed_by = ?3 WHERE id = ?1",
             params![connection, end.reason, end.closed_by],
@@ -291,7 +291,7 @@ impl Apply<'_> {
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let superseded = Superseded { connection: row.get(0)?, told: row.get(2)? };
-            if is_of_now(at, row.get(1)?) && self.is_of(superseded.connection, State::Ended, whose)? {
+            if is_of_now(at, row.get(1)?) && self.is_of(superseded.connection, ConnectionState::Ended, whose)? {
                 found.push(superseded);
             }
         }
@@ -299,7 +299,7 @@ impl Apply<'_> {
     }
 
     /// Whether this may be said of the connection; of any that is in this state where the broker tells no port.
-    fn is_of(&self, connection: i64, state: State, whose: &Whose) -> Result<bool> {
+    fn is_of(&self, connection: i64, state: ConnectionState, whose: &Whose) -> Result<bool> {
         let host = whose.peer.as_ref().map(|peer| peer.host.as_peerhost().to_string());
         self.db
             .prepare_cached(
@@ -307,7 +307,7 @@ impl Apply<'_> {
                    AND (?3 IS NULL OR (peerhost = ?3 AND peerport = ?4))",
             )?
             .query_row(
-                params![connection, state == State::Open, host, whose.peer.as_ref().map(|peer| peer.port)],
+                params![connection, state == ConnectionState::Open, host, whose.peer.as_ref().map(|peer| peer.port)],
                 |row| row.get(0),
             )
     }
@@ -325,7 +325,7 @@ impl Apply<'_> {
     /// A sign of life of another connection, or at another broker, says nothing of this one.
     fn heard(&self, whose: &Whose) -> Result<()> {
         match self.open_row(&whose.clientid)? {
-            Some((id, _)) if self.is_of(id, State::Open, whose)? => self.run(
+            Some((id, _)) if self.is_of(id, ConnectionState::Open, whose)? => self.run(
                 "DELETE FROM unsure WHERE connection IN (SELECT id FROM connections WHERE id = ?1 AND broker = ?2)",
                 params![id, self.broker],
             ),

@@ -7,8 +7,8 @@ use rusqlite::{Connection, ErrorCode, Result, Row, params};
 
 use super::store::open_to_write;
 use crate::clock::{Moment, now_ms};
-use crate::history::budget::Budget;
-use crate::limits::{Ban, Key, Limits, Peer, Why};
+use crate::history::budget::RowBudget;
+use crate::limits::{Ban, LimitKey, Limits, Peer, Why};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::event::short::stored;
 
@@ -17,7 +17,7 @@ use exhook_policy_core::event::short::stored;
 const AHEAD: i64 = 60_000;
 
 /// New rows a minute, by the bytes of their names: some 20,000 with names of 20 letters.
-const NEW: Budget = Budget::of(u32::MAX, 4 << 20);
+const NEW: RowBudget = RowBudget::of(u32::MAX, 4 << 20);
 
 /// What is known of the table.
 pub(crate) struct Exchange {
@@ -25,20 +25,20 @@ pub(crate) struct Exchange {
     /// Begun, and not written yet.
     pub(crate) pending: Vec<Ban>,
     /// SQLite's number of the file's last change by somebody else, and what stood in the table then.
-    seen: Option<(i64, Standing)>,
+    seen: Option<(i64, StandingBans)>,
     /// The last time by the clock of the day.
     last: i64,
     /// So many at the beginning of `pending` stood in another database before, which is no new row.
     moved: usize,
-    new: Budget,
+    new: RowBudget,
 }
 
 /// How many bans there are that may hold, and the sum of their ids. As ids only grow, no two sets that follow one another
 /// are alike in both.
-type Standing = (i64, i64);
+type StandingBans = (i64, i64);
 
 /// Of no table.
-const OTHER: Standing = (-1, -1);
+const OTHER: StandingBans = (-1, -1);
 
 impl Exchange {
     pub(crate) fn new(limits: Arc<Limits>) -> Self {
@@ -74,7 +74,7 @@ impl Exchange {
                                  AND until > ?7 AND cluster = ?4 AND why = ?1 AND mode = ?2)",
         )?;
         for ban in self.pending.iter().take(due) {
-            let Key { clientid, username, peerhost } = ban.key.as_ref();
+            let LimitKey { clientid, username, peerhost } = ban.key.as_ref();
             let (clientid, cluster) = clientid.unzip();
             insert.execute(params![
                 ban.why.as_str(),
@@ -125,7 +125,7 @@ impl Exchange {
                 mended => mended?,
             }
         }
-        let standing: Standing = db
+        let standing: StandingBans = db
             .prepare_cached("SELECT count(*), coalesce(sum(id), 0) FROM bans WHERE lifted IS NULL AND until > ?1")?
             .query_row([now.unix], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let is_new = set_back || self.seen.is_none_or(|(_, seen)| seen != standing);
@@ -149,7 +149,7 @@ impl Exchange {
 
 /// The bytes of its names, which the index holds once more.
 fn names(ban: &Ban) -> usize {
-    let Key { clientid, username, peerhost: _ } = ban.key.as_ref();
+    let LimitKey { clientid, username, peerhost: _ } = ban.key.as_ref();
     let clientid = clientid.map_or(0, |(clientid, cluster)| 2 * clientid.len() + cluster.len());
     clientid + 2 * username.map_or(0, str::len)
 }
@@ -204,7 +204,8 @@ fn ban_in(row: &Row<'_>) -> Result<Option<Ban>> {
         return Ok(None);
     }
     let own = |name: String| Box::from(stored(&name));
-    let key = Key { clientid: clientid.map(|name| (own(name), own(cluster))), username: username.map(own), peerhost };
+    let key =
+        LimitKey { clientid: clientid.map(|name| (own(name), own(cluster))), username: username.map(own), peerhost };
     Ok(Some(Ban { why, mode, key, since, until }))
 }
 
@@ -418,7 +419,7 @@ mod tests {
         let ban = |n: usize| Ban {
             why: Why::Lockout,
             mode: Mode::Enforce,
-            key: Key { clientid: None, username: Some(format!("{n:0500}").into()), peerhost: None },
+            key: LimitKey { clientid: None, username: Some(format!("{n:0500}").into()), peerhost: None },
             since: NOON,
             until: NOON + LENGTH,
         };

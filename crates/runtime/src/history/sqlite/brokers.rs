@@ -12,16 +12,16 @@ const ABANDONED: i64 = 30_000;
 
 /// Whether this driver records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum DriverRole {
     /// It does.
-    Recording(Place),
+    Recording(DriverPlace),
     /// The driver of this name does, under the same broker.
     Standby { slot: String },
 }
 
 /// The rows of a driver that records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct DriverPlace {
     /// `broker_processes.id`.
     pub(super) broker: i64,
     /// `drivers.id`.
@@ -37,9 +37,9 @@ pub(super) fn register(
     me: &Recorder,
     slot: &str,
     process: Process,
-    previous: Option<Place>,
+    previous: Option<DriverPlace>,
     now: i64,
-) -> Result<Role> {
+) -> Result<DriverRole> {
     let known: Option<(i64, String, i64)> = db
         .prepare_cached(
             "SELECT id, slot, last_alive FROM broker_processes
@@ -51,7 +51,7 @@ pub(super) fn register(
         .optional()?;
     let broker = if let Some((broker, recording, last_alive)) = known {
         if recording != slot && is_taken(db, me, broker, last_alive, now)? {
-            return Ok(Role::Standby { slot: recording });
+            return Ok(DriverRole::Standby { slot: recording });
         }
         db.execute("UPDATE broker_processes SET slot = ?2 WHERE id = ?1", params![broker, slot])?;
         broker
@@ -76,7 +76,7 @@ pub(super) fn register(
     };
     alive(db, broker, now)?;
     close_gone(db, me, broker, None, now)?;
-    Ok(Role::Recording(Place { broker, driver }))
+    Ok(DriverRole::Recording(DriverPlace { broker, driver }))
 }
 
 /// Whether a driver of the slot that records is there, or was a moment ago and may come back.
@@ -102,16 +102,16 @@ fn is_registered(db: &Connection, me: &Recorder, driver: i64) -> Result<bool> {
     )
 }
 
-struct Driver {
+struct DriverRow {
     id: i64,
     process: Process,
     ended: bool,
 }
 
-fn drivers(db: &Connection, broker: i64) -> Result<Vec<Driver>> {
+fn drivers(db: &Connection, broker: i64) -> Result<Vec<DriverRow>> {
     db.prepare_cached("SELECT id, pid, started, ended FROM drivers WHERE broker = ?1 ORDER BY id")?
         .query_map(params![broker], |row| {
-            Ok(Driver {
+            Ok(DriverRow {
                 id: row.get(0)?,
                 process: Process { pid: row.get(1)?, started: row.get(2)? },
                 ended: row.get(3)?,
@@ -138,8 +138,8 @@ pub(super) fn name_node(db: &Connection, broker: i64, node: &str) -> Result<bool
 
 /// The driver ends in order, and records nothing more. Its input ended at `input_ended`: a driver
 /// that was started since found it alive, so its absence is accounted for here.
-pub(super) fn driver_ends(db: &Connection, place: Place, input_ended: i64) -> Result<()> {
-    let Place { broker, driver } = place;
+pub(super) fn driver_ends(db: &Connection, place: DriverPlace, input_ended: i64) -> Result<()> {
+    let DriverPlace { broker, driver } = place;
     let successor: Option<i64> = db
         .query_row(
             "SELECT min(registered_at) FROM drivers WHERE broker = ?1 AND id > ?2 AND registered_at >= ?3",
@@ -182,7 +182,7 @@ pub(super) fn close_rows(db: &Connection, broker: i64, last_alive: i64) -> Resul
     db.prepare_cached("DELETE FROM subscriptions WHERE broker = ?1")?.execute(params![broker]).map(|_| ())
 }
 
-struct Broker {
+struct BrokerRow {
     id: i64,
     boot_id: String,
     pid_ns: String,
@@ -191,13 +191,13 @@ struct Broker {
     last_alive: i64,
 }
 
-fn others(db: &Connection, own: i64) -> Result<Vec<Broker>> {
+fn others(db: &Connection, own: i64) -> Result<Vec<BrokerRow>> {
     db.prepare_cached(
         "SELECT id, boot_id, pid_ns, pid, started, node, last_alive FROM broker_processes 
          WHERE gone = 0 AND pid IS NOT NULL AND id <> ?1",
     )?
     .query_map(params![own], |row| {
-        Ok(Broker {
+        Ok(BrokerRow {
             id: row.get(0)?,
             boot_id: row.get(1)?,
             pid_ns: row.get(2)?,
@@ -209,7 +209,7 @@ fn others(db: &Connection, own: i64) -> Result<Vec<Broker>> {
     .collect()
 }
 
-impl Broker {
+impl BrokerRow {
     fn is_gone(&self, me: &Recorder, node: Option<&str>, now: i64) -> bool {
         if self.boot_id != me.boot_id {
             return true;

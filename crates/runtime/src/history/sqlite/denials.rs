@@ -5,52 +5,52 @@ use std::hash::{BuildHasher, RandomState};
 
 use rusqlite::{CachedStatement, Connection, Result, params};
 
-use crate::history::budget::{Budget, Full, Rest, Shared};
-use crate::history::denials::{Key, OwnedDenial};
+use crate::history::budget::{BudgetFull, Rest, RowBudget, SharedBudget};
+use crate::history::denials::{DenialKey, OwnedDenial};
 
 const MINUTE: i64 = 60_000;
 /// New rows a minute, and the bytes of their names, of which one peer gets a quarter. What one has
 /// beyond its share goes into a row of its address, and what all have beyond the rest into one row.
-const NEW: Budget = Budget::of(1_000, 1 << 20);
+const NEW: RowBudget = RowBudget::of(1_000, 1 << 20);
 /// The rows of the last minute, so that most refusals need no search.
 #[derive(Debug)]
-pub(crate) struct Rows {
+pub(crate) struct DenialRows {
     /// By digest: the names of a minute may be big.
-    known: HashMap<Digest, Row>,
+    known: HashMap<DenialDigest, KnownRow>,
     keys: [RandomState; 2],
-    new: Shared,
+    new: SharedBudget,
     /// As it was before what is not committed yet.
-    new_before: Option<Shared>,
+    new_before: Option<SharedBudget>,
 }
 
-impl Default for Rows {
+impl Default for DenialRows {
     fn default() -> Self {
-        Rows {
+        DenialRows {
             known: HashMap::new(),
             keys: [RandomState::new(), RandomState::new()],
-            new: Shared::of(NEW),
+            new: SharedBudget::of(NEW),
             new_before: None,
         }
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Row {
+struct KnownRow {
     id: i64,
     at: i64,
 }
 
 /// Stands for a key. It is made with keys of this process, so that no client can look for two names of one
 /// digest.
-type Digest = [u64; 2];
+type DenialDigest = [u64; 2];
 
-impl Rows {
-    fn digest(&self, key: &Key) -> Digest {
+impl DenialRows {
+    fn digest(&self, key: &DenialKey) -> DenialDigest {
         self.keys.each_ref().map(|keys| keys.hash_one(key))
     }
 
-    /// Writes folded refusals in the transaction that is open. Then call [`Rows::committed`]; after
-    /// a failure, or where the transaction is not committed, [`Rows::forget`].
+    /// Writes folded refusals in the transaction that is open. Then call [`DenialRows::committed`]; after
+    /// a failure, or where the transaction is not committed, [`DenialRows::forget`].
     pub(crate) fn write(&mut self, db: &Connection, denials: &[OwnedDenial]) -> Result<()> {
         self.new_before = Some(self.new.clone());
         let mut add = db.prepare_cached("UPDATE denials SET count = count + ?2 WHERE id = ?1")?;
@@ -69,12 +69,12 @@ impl Rows {
                         self.insert(db, &denial.key, denial)?;
                         continue;
                     }
-                    Err(Full::Share) => of = denial.peer,
-                    Err(Full::All) => {}
+                    Err(BudgetFull::Share) => of = denial.peer,
+                    Err(BudgetFull::All) => {}
                 }
             }
             self.new.leave_out(denial.count);
-            let rest = Key::rest(denial.key.mode, of);
+            let rest = DenialKey::rest(denial.key.mode, of);
             if !self.add(db, &mut add, &rest, denial)? {
                 self.insert(db, &rest, denial)?;
             }
@@ -101,7 +101,13 @@ impl Rows {
     }
 
     /// Counts up the row of the last minute; false where there is none.
-    fn add(&mut self, db: &Connection, add: &mut CachedStatement<'_>, key: &Key, denial: &OwnedDenial) -> Result<bool> {
+    fn add(
+        &mut self,
+        db: &Connection,
+        add: &mut CachedStatement<'_>,
+        key: &DenialKey,
+        denial: &OwnedDenial,
+    ) -> Result<bool> {
         let row = match self.known.get(&self.digest(key)).copied().filter(|row| row.is_recent(denial.at)) {
             Some(row) => row,
             // Another driver of the pool may have written it, or this one before it was started anew.
@@ -116,7 +122,7 @@ impl Rows {
         Ok(add.execute(params![row.id, denial.count.cast_signed()])? == 1)
     }
 
-    fn insert(&mut self, db: &Connection, key: &Key, denial: &OwnedDenial) -> Result<()> {
+    fn insert(&mut self, db: &Connection, key: &DenialKey, denial: &OwnedDenial) -> Result<()> {
         db.prepare_cached(
             "INSERT INTO denials (at, clientid, username, peerhost, action, topic, rule, mode, count, cluster)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -133,12 +139,12 @@ impl Rows {
             denial.count.cast_signed(),
             key.cluster
         ])?;
-        self.known.insert(self.digest(key), Row { id: db.last_insert_rowid(), at: denial.at });
+        self.known.insert(self.digest(key), KnownRow { id: db.last_insert_rowid(), at: denial.at });
         Ok(())
     }
 }
 
-impl Row {
+impl KnownRow {
     fn is_recent(self, now: i64) -> bool {
         now.saturating_sub(self.at).abs() < MINUTE
     }
@@ -150,7 +156,7 @@ const LIKE_IT: &str = "SELECT id, at FROM denials
      WHERE clientid = ?1 AND at > ?8 AND username = ?2 AND peerhost = ?3 AND action = ?4 AND topic = ?5 AND rule = ?6
        AND mode = ?7 AND cluster = ?9";
 
-fn find(db: &Connection, key: &Key, now: i64) -> Result<Option<Row>> {
+fn find(db: &Connection, key: &DenialKey, now: i64) -> Result<Option<KnownRow>> {
     let mut statement = db.prepare_cached(LIKE_IT)?;
     let mut rows = statement.query(params![
         key.clientid,
@@ -163,9 +169,9 @@ fn find(db: &Connection, key: &Key, now: i64) -> Result<Option<Row>> {
         now.saturating_sub(MINUTE),
         key.cluster
     ])?;
-    let mut newest: Option<Row> = None;
+    let mut newest: Option<KnownRow> = None;
     while let Some(row) = rows.next()? {
-        let row = Row { id: row.get(0)?, at: row.get(1)? };
+        let row = KnownRow { id: row.get(0)?, at: row.get(1)? };
         if row.is_recent(now) && newest.is_none_or(|newest| row.at > newest.at) {
             newest = Some(row);
         }
@@ -204,7 +210,7 @@ mod tests {
     fn the_search_for_a_row_is_prepared_once() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap();
-        let mut rows = Rows::default();
+        let mut rows = DenialRows::default();
         for n in 0..10 {
             rows.write(&store.db, &[denial(&format!("c{n}"))]).unwrap();
         }
@@ -217,7 +223,7 @@ mod tests {
     fn what_is_rolled_back_gives_its_room_back_once() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap();
-        let mut rows = Rows { new: Shared::of(Budget::of(8, 1 << 20)), ..Rows::default() };
+        let mut rows = DenialRows { new: SharedBudget::of(RowBudget::of(8, 1 << 20)), ..DenialRows::default() };
         let three = ["a", "b", "c"].map(denial);
         for _ in 0..3 {
             rows.write(&store.begin().unwrap(), &three).unwrap();

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, Result};
 
-use super::brokers::{self, Place, Role};
+use super::brokers::{self, DriverPlace, DriverRole};
 use super::servers::Callers;
-use crate::history::origins::{Named, OriginId};
-use crate::history::queue::{Item, Unsure};
+use crate::history::origins::{BrokerNames, OriginId};
+use crate::history::queue::{QueuedRecord, Unsure};
 use crate::process::{Recorder, Serves};
 
 /// The brokers that this process records.
@@ -16,7 +16,7 @@ pub(crate) enum Registry {
 
 /// The one that started this process.
 pub(crate) struct Parent {
-    place: Place,
+    place: DriverPlace,
     gaps: i64,
     node_known: bool,
     /// Other rows are unsure than before.
@@ -26,7 +26,7 @@ pub(crate) struct Parent {
 /// What an earlier opening of the database gave to this process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Before {
-    Parent(Place),
+    Parent(DriverPlace),
     /// `servers.id`
     Server(i64),
 }
@@ -51,8 +51,8 @@ impl Registry {
                     Some(Before::Server(_)) | None => None,
                 };
                 match brokers::register(db, me, slot, *process, previous, now)? {
-                    Role::Standby { slot } => return Ok(Opened::Standby { slot }),
-                    Role::Recording(place) => {
+                    DriverRole::Standby { slot } => return Ok(Opened::Standby { slot }),
+                    DriverRole::Recording(place) => {
                         let gaps = brokers::gaps(db, place.broker)?;
                         Registry::Parent(Parent { place, gaps, node_known: false, changed: false })
                     }
@@ -78,7 +78,7 @@ impl Registry {
     }
 
     /// Before these are written.
-    pub(crate) fn begin(&mut self, db: &Connection, me: &Recorder, batch: &[Item], now: i64) -> Result<()> {
+    pub(crate) fn begin(&mut self, db: &Connection, me: &Recorder, batch: &[QueuedRecord], now: i64) -> Result<()> {
         match self {
             Registry::Parent(parent) => parent.name(db, me, batch, now),
             Registry::Callers(_) => Ok(()),
@@ -92,7 +92,7 @@ impl Registry {
         me: &Recorder,
         at: i64,
         origin: OriginId,
-        named: &Named,
+        named: &BrokerNames,
     ) -> Result<Option<i64>> {
         match self {
             Registry::Parent(parent) => Ok(Some(parent.place.broker)),
@@ -106,7 +106,7 @@ impl Registry {
         db: &Connection,
         me: &Recorder,
         at: i64,
-        (origin, named): (OriginId, &Named),
+        (origin, named): (OriginId, &BrokerNames),
         booted_at: i64,
     ) -> Result<()> {
         match self {
@@ -202,7 +202,7 @@ impl Registry {
 }
 
 impl Parent {
-    fn name(&mut self, db: &Connection, me: &Recorder, batch: &[Item], now: i64) -> Result<()> {
+    fn name(&mut self, db: &Connection, me: &Recorder, batch: &[QueuedRecord], now: i64) -> Result<()> {
         if self.node_known {
             return Ok(());
         }

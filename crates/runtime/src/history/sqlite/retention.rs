@@ -6,15 +6,15 @@ use rusqlite::{Connection, Result, params};
 const CHUNK: i64 = 1_000;
 
 /// The tables that grow, and which of their rows are old.
-const TABLES: [Table; 5] = [
-    Table { name: "connections", begun: "connected_at", over: "disconnected_at" },
-    Table { name: "denials", begun: "at", over: "at" },
-    Table { name: "attempts", begun: "at", over: "at" },
-    Table { name: "messages", begun: "at", over: "at" },
-    Table { name: "bans", begun: "since", over: "until" },
+const TABLES: [GrowingTable; 5] = [
+    GrowingTable { name: "connections", begun: "connected_at", over: "disconnected_at" },
+    GrowingTable { name: "denials", begun: "at", over: "at" },
+    GrowingTable { name: "attempts", begun: "at", over: "at" },
+    GrowingTable { name: "messages", begun: "at", over: "at" },
+    GrowingTable { name: "bans", begun: "since", over: "until" },
 ];
 
-struct Table {
+struct GrowingTable {
     name: &'static str,
     /// The column that grows with the id, but for a clock that was set.
     begun: &'static str,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::brokers;
 use crate::clock::now_ms;
-use crate::history::origins::{Named, OriginId};
+use crate::history::origins::{BrokerNames, OriginId};
 use crate::history::queue::Unsure;
 use crate::process::{Process, Recorder};
 use exhook_policy_core::event::Shown;
@@ -57,7 +57,7 @@ enum Claim {
     Theirs { since: i64 },
 }
 
-struct Broker {
+struct CallingBroker {
     id: i64,
     server: Option<i64>,
     last_alive: i64,
@@ -93,7 +93,7 @@ impl Callers {
         me: &Recorder,
         at: i64,
         origin: OriginId,
-        named: &Named,
+        named: &BrokerNames,
     ) -> Result<Option<i64>> {
         if let Some(Claim::Ours { broker, heard_at, doubted }) = self.claims.get_mut(origin.index()) {
             *heard_at = Some(at);
@@ -109,9 +109,9 @@ impl Callers {
         me: &Recorder,
         at: i64,
         origin: OriginId,
-        named: &Named,
+        named: &BrokerNames,
     ) -> Result<Option<i64>> {
-        let Some(Broker { id: broker, server, last_alive }) = find(db, named)? else {
+        let Some(CallingBroker { id: broker, server, last_alive }) = find(db, named)? else {
             close_nameless(db, named)?;
             let broker = insert(db, named, self.server, at)?;
             self.set(origin, Claim::Ours { broker, heard_at: None, doubted: false });
@@ -173,7 +173,7 @@ impl Callers {
         db: &Connection,
         me: &Recorder,
         at: i64,
-        (origin, named): (OriginId, &Named),
+        (origin, named): (OriginId, &BrokerNames),
         booted_at: i64,
     ) -> Result<()> {
         let heard_at = match self.claims.get(origin.index()) {
@@ -326,36 +326,36 @@ impl Callers {
     }
 }
 
-impl std::fmt::Display for Named {
+impl std::fmt::Display for BrokerNames {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         Shown(&self.node).fmt(f)?;
         if self.cluster.is_empty() { Ok(()) } else { write!(f, " of cluster {}", Shown(&self.cluster)) }
     }
 }
 
-fn find(db: &Connection, named: &Named) -> Result<Option<Broker>> {
+fn find(db: &Connection, named: &BrokerNames) -> Result<Option<CallingBroker>> {
     db.prepare_cached(
         "SELECT id, server, last_alive FROM broker_processes WHERE cluster = ?1 AND node = ?2 AND pid IS NULL",
     )?
     .query_row(params![named.cluster, named.node], |row| {
-        Ok(Broker { id: row.get(0)?, server: row.get(1)?, last_alive: row.get(2)? })
+        Ok(CallingBroker { id: row.get(0)?, server: row.get(1)?, last_alive: row.get(2)? })
     })
     .optional()
 }
 
 /// A broker that tells its cluster for the first time was upgraded, and so started anew: before, it told none.
-fn close_nameless(db: &Connection, named: &Named) -> Result<()> {
+fn close_nameless(db: &Connection, named: &BrokerNames) -> Result<()> {
     if named.cluster.is_empty() {
         return Ok(());
     }
-    let before = Named { cluster: "".into(), node: named.node.clone() };
+    let before = BrokerNames { cluster: "".into(), node: named.node.clone() };
     match find(db, &before)? {
-        Some(Broker { id, last_alive, .. }) => brokers::close_rows(db, id, last_alive),
+        Some(CallingBroker { id, last_alive, .. }) => brokers::close_rows(db, id, last_alive),
         None => Ok(()),
     }
 }
 
-fn insert(db: &Connection, named: &Named, server: i64, at: i64) -> Result<i64> {
+fn insert(db: &Connection, named: &BrokerNames, server: i64, at: i64) -> Result<i64> {
     db.prepare_cached("INSERT INTO broker_processes (cluster, node, server, last_alive) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![named.cluster, named.node, server, at])?;
     Ok(db.last_insert_rowid())

@@ -32,7 +32,7 @@ const PAGE: u64 = 4_096;
 
 /// Why the database could not be used.
 #[derive(Debug)]
-pub(crate) enum Fault {
+pub(crate) enum StoreFault {
     /// Another process holds the lock.
     Busy,
     /// One record cannot be written; the others could.
@@ -45,23 +45,23 @@ pub(crate) enum Fault {
     Replaced,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for StoreFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Busy => f.write_str("another process holds its lock"),
-            Fault::Record(error) => error.fmt(f),
-            Fault::Replaced => f.write_str("its file was removed or replaced"),
-            Fault::Trouble(text) | Fault::Unfit(text) => f.write_str(text),
+            StoreFault::Busy => f.write_str("another process holds its lock"),
+            StoreFault::Record(error) => error.fmt(f),
+            StoreFault::Replaced => f.write_str("its file was removed or replaced"),
+            StoreFault::Trouble(text) | StoreFault::Unfit(text) => f.write_str(text),
         }
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for StoreFault {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::Busy,
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Fault::Unfit(text),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreFault::Busy,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreFault::Unfit(text),
             // No code: a value that is too large, a query without its row.
             Some(
                 ErrorCode::ConstraintViolation
@@ -69,8 +69,8 @@ impl From<rusqlite::Error> for Fault {
                 | ErrorCode::TooBig
                 | ErrorCode::ParameterOutOfRange,
             )
-            | None => Fault::Record(error),
-            Some(_) => Fault::Trouble(text),
+            | None => StoreFault::Record(error),
+            Some(_) => StoreFault::Trouble(text),
         }
     }
 }
@@ -91,19 +91,20 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the database, making its folder, the file and the tables where they are missing.
-    pub(crate) fn open(path: &Path, sync: Sync) -> Result<Self, Fault> {
+    pub(crate) fn open(path: &Path, sync: Sync) -> Result<Self, StoreFault> {
         // SQLite would wait for what a pipe gives.
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(Fault::Trouble("it is no regular file".to_owned()));
+            return Err(StoreFault::Trouble("it is no regular file".to_owned()));
         }
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder)
-                .map_err(|error| Fault::Trouble(format!("cannot make the folder {}: {error}", folder.display())))?;
+            fs::create_dir_all(folder).map_err(|error| {
+                StoreFault::Trouble(format!("cannot make the folder {}: {error}", folder.display()))
+            })?;
         }
         // SQLite would open it for reading, and make a WAL that is as read-only as the file, and stays so.
         match access(path, Access::WRITE_OK) {
             Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(Fault::Trouble(io::Error::from(error).to_string())),
+            Err(error) => return Err(StoreFault::Trouble(io::Error::from(error).to_string())),
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut db = Connection::open_with_flags(path, flags)?;
@@ -117,7 +118,7 @@ impl Store {
         check(&db)?;
         let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         if !mode.eq_ignore_ascii_case("wal") {
-            return Err(Fault::Trouble(format!("it does not take WAL mode but stays in {mode} mode")));
+            return Err(StoreFault::Trouble(format!("it does not take WAL mode but stays in {mode} mode")));
         }
         let synchronous = match sync {
             Sync::Normal => "NORMAL",
@@ -142,7 +143,7 @@ impl Store {
     }
 
     /// Begins a transaction that writes.
-    pub(crate) fn begin(&mut self) -> Result<Transaction<'_>, Fault> {
+    pub(crate) fn begin(&mut self) -> Result<Transaction<'_>, StoreFault> {
         Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 
@@ -159,7 +160,7 @@ impl Store {
 
     /// Moves what readers allow from the WAL into the database. Returns the bytes of the WAL that
     /// remain to be moved.
-    pub(crate) fn checkpoint(&mut self) -> Result<u64, Fault> {
+    pub(crate) fn checkpoint(&mut self) -> Result<u64, StoreFault> {
         // What a reader holds is not worth another try with each commit.
         self.looked_at = self.in_wal.load(Ordering::Relaxed);
         let (in_wal, moved): (i64, i64) =
@@ -180,15 +181,15 @@ impl Store {
 /// The database cannot be written.
 pub(crate) fn write_alone(
     transaction: &Connection,
-    write: impl FnOnce() -> Result<(), Fault>,
-) -> Result<Option<rusqlite::Error>, Fault> {
+    write: impl FnOnce() -> Result<(), StoreFault>,
+) -> Result<Option<rusqlite::Error>, StoreFault> {
     transaction.execute_batch("SAVEPOINT record")?;
     match write() {
         Ok(()) => {
             transaction.execute_batch("RELEASE record")?;
             Ok(None)
         }
-        Err(Fault::Record(error)) => {
+        Err(StoreFault::Record(error)) => {
             transaction.execute_batch("ROLLBACK TO record; RELEASE record")?;
             Ok(Some(error))
         }
@@ -216,7 +217,7 @@ pub(crate) fn open_read_only(path: &Path) -> Result<Connection, String> {
         return Err("it is no regular file".to_owned());
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> Result<Connection, Fault> {
+    let open = || -> Result<Connection, StoreFault> {
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(READ_WAIT)?;
         check(&db)?;
@@ -224,7 +225,9 @@ pub(crate) fn open_read_only(path: &Path) -> Result<Connection, String> {
     };
     let db = match open() {
         // In a folder that cannot be written the WAL's index cannot be made; without a WAL there is no need for it.
-        Err(Fault::Trouble(_)) if fs::metadata(wal(path)).map_or(0, |wal| wal.len()) == 0 => read_frozen(path, flags),
+        Err(StoreFault::Trouble(_)) if fs::metadata(wal(path)).map_or(0, |wal| wal.len()) == 0 => {
+            read_frozen(path, flags)
+        }
         opened => opened,
     }
     .map_err(|fault| fault.to_string())?;
@@ -256,8 +259,8 @@ fn wal(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn read_frozen(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
-    let text = path.to_str().ok_or_else(|| Fault::Trouble("its path is not UTF-8".to_owned()))?;
+fn read_frozen(path: &Path, flags: OpenFlags) -> Result<Connection, StoreFault> {
+    let text = path.to_str().ok_or_else(|| StoreFault::Trouble("its path is not UTF-8".to_owned()))?;
     let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     let db = Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags | OpenFlags::SQLITE_OPEN_URI)?;
     check(&db)?;
@@ -271,7 +274,7 @@ mod tests {
     #[track_caller]
     fn unfit(path: &Path, expected: &str) {
         match Store::open(path, Sync::Normal) {
-            Err(Fault::Unfit(text)) => assert_eq!(text, expected),
+            Err(StoreFault::Unfit(text)) => assert_eq!(text, expected),
             Err(other) => panic!("{other:?}"),
             Ok(_) => panic!("it was opened"),
         }
@@ -483,7 +486,7 @@ mod tests {
                         loop {
                             match Store::open(&path, Sync::Normal) {
                                 Ok(store) => break check(&store.db).unwrap(),
-                                Err(Fault::Busy) => {}
+                                Err(StoreFault::Busy) => {}
                                 Err(other) => panic!("{other:?}"),
                             }
                         }

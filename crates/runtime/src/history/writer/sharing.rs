@@ -3,12 +3,12 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::{BEAT, CHECK, Complaint, Recording, Running, Stage, answer};
+use super::{BEAT, CHECK, Complaint, Recording, RunningWriter, WriterStage, answer};
 use crate::clock::Moment;
 use crate::history::budget::LeftOut;
 use crate::history::queue::MAX_BANS;
 use crate::history::sqlite::bans::Exchange;
-use crate::history::sqlite::store::{Fault, Store};
+use crate::history::sqlite::store::{Store, StoreFault};
 use crate::log::Log;
 use crate::process::Serves;
 use exhook_policy_core::answer_sink::Token;
@@ -16,7 +16,7 @@ use exhook_policy_core::answer_sink::Token;
 /// Bans that wait, or were dropped, are worth a line, this often.
 const LINE_EVERY: Duration = Duration::from_secs(60);
 
-impl Running {
+impl RunningWriter {
     /// Another driver records, and this one shares bans alone.
     pub(super) fn stand_by(&mut self, slot: &str, store: Store) {
         let mut tokens: Vec<Token> = self.batch.drain(..).filter_map(|item| item.token).collect();
@@ -30,20 +30,20 @@ impl Running {
                 self.own_slot()
             ));
         }
-        self.stage = Stage::Standby { check: Instant::now() + CHECK, store: Some(Box::new(store)) };
+        self.stage = WriterStage::Standby { check: Instant::now() + CHECK, store: Some(Box::new(store)) };
     }
 
     /// Whether another driver records, and bans alone are shared.
     pub(super) fn is_sharing(&self) -> bool {
-        matches!(self.stage, Stage::Standby { check, store: Some(_) } if Instant::now() < check)
+        matches!(self.stage, WriterStage::Standby { check, store: Some(_) } if Instant::now() < check)
     }
 
     /// Writes bans that have begun, and takes over what others did to them.
-    pub(super) fn share_bans(&mut self) -> Result<(), Fault> {
+    pub(super) fn share_bans(&mut self) -> Result<(), StoreFault> {
         let (store, bans) = match &mut self.stage {
-            Stage::Recording(Recording { store, .. }) => (store, &mut self.with.bans),
-            Stage::Standby { store: Some(store), .. } => (&mut **store, &mut self.with.bans),
-            Stage::Standby { store: None, .. } | Stage::Closed { .. } => return Ok(()),
+            WriterStage::Recording(Recording { store, .. }) => (store, &mut self.with.bans),
+            WriterStage::Standby { store: Some(store), .. } => (&mut **store, &mut self.with.bans),
+            WriterStage::Standby { store: None, .. } | WriterStage::Closed { .. } => return Ok(()),
         };
         // What waits here must not grow where the database cannot be written.
         if bans.pending.len() < MAX_BANS {
@@ -68,13 +68,13 @@ impl Running {
         }
         if due > 0 {
             let transaction = store.begin()?;
-            match bans.write(&transaction, due).map_err(Fault::from) {
+            match bans.write(&transaction, due).map_err(StoreFault::from) {
                 Ok(()) => {
                     transaction.commit()?;
                     self.unmoved += due;
                     bans.written(due, Moment::now());
                 }
-                Err(Fault::Record(error)) => {
+                Err(StoreFault::Record(error)) => {
                     transaction.rollback()?;
                     self.with.log.line(format_args!("history: bans are not written: {error}"));
                     bans.give_up();
@@ -95,7 +95,7 @@ impl Running {
     }
 
     /// Takes over the bans of a database that is about to be used.
-    pub(super) fn take_up_bans(&mut self, store: &Store) -> Result<(), Fault> {
+    pub(super) fn take_up_bans(&mut self, store: &Store) -> Result<(), StoreFault> {
         take_up(&mut self.with.bans, store, &self.with.log)?;
         self.with.bans_read.open();
         Ok(())
@@ -120,7 +120,7 @@ fn is_due(next: &mut Instant) -> bool {
     is_due
 }
 
-fn take_up(bans: &mut Exchange, store: &Store, log: &Log) -> Result<(), Fault> {
+fn take_up(bans: &mut Exchange, store: &Store, log: &Log) -> Result<(), StoreFault> {
     if let Some(no_place @ 1..) = bans.read(&store.db, Moment::now())? {
         log.line(format_args!("history: {no_place} bans are not carried out: too many hold"));
     }

@@ -7,7 +7,7 @@ use super::*;
 use crate::history::budget::LeftOut;
 use crate::history::queue::Defined;
 use crate::history::record::Owned;
-use crate::limits::{Ban, Key, Why};
+use crate::limits::{Ban, LimitKey, Why};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::event::{Attempt, Event, Extra, Origin, Peerhost};
 use exhook_policy_core::policy::model::{Record, Sync};
@@ -21,9 +21,9 @@ fn def(dir: &tempfile::TempDir, keep: Option<Duration>) -> HistoryDef {
 }
 
 /// A writer that has its database open.
-fn running(def: HistoryDef, log: Log) -> Running {
-    let mut running = Running::new(Writer {
-        queue: Arc::new(Queue::new(Duration::from_secs(1), false)),
+fn running(def: HistoryDef, log: Log) -> RunningWriter {
+    let mut running = RunningWriter::new(HistoryWriter {
+        queue: Arc::new(HistoryQueue::new(Duration::from_secs(1), false)),
         def,
         me: Recorder::of_this_process("python3"),
         deadline: Duration::from_secs(2),
@@ -36,7 +36,7 @@ fn running(def: HistoryDef, log: Log) -> Running {
     running
 }
 
-fn define(running: &mut Running, def: HistoryDef) {
+fn define(running: &mut RunningWriter, def: HistoryDef) {
     let deadline = running.with.deadline;
     running.with.queue.define(Defined { def, deadline }, Duration::from_secs(1));
     running.define();
@@ -44,14 +44,14 @@ fn define(running: &mut Running, def: HistoryDef) {
 
 /// Takes the steps of a sweep until there is no more to do at once.
 #[track_caller]
-fn sweeps_to_its_end(running: &mut Running) {
+fn sweeps_to_its_end(running: &mut RunningWriter) {
     for _ in 0..100 {
         if running.next_wake() > Instant::now() {
             return;
         }
         match running.stage {
-            Stage::Closed { .. } | Stage::Standby { .. } => running.open().unwrap(),
-            Stage::Recording(_) => running.write().unwrap(),
+            WriterStage::Closed { .. } | WriterStage::Standby { .. } => running.open().unwrap(),
+            WriterStage::Recording(_) => running.write().unwrap(),
         }
     }
     panic!("there is always something to do at once");
@@ -132,15 +132,17 @@ fn attempts_that_are_rolled_back_give_their_room_back() {
     for one_by_one in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let mut running = running(def(&dir, None), Log::to(Console::default()));
-        running.attempts = Cell::new(Budget::of(2, 1 << 20));
+        running.attempts = Cell::new(RowBudget::of(2, 1 << 20));
         for clientid in ["a", "b", "c", "d"] {
             let origin = Origin { cluster: None, node: "n" };
             running.with.queue.push(now_ms(), origin, connect(clientid), None);
         }
         running.with.queue.take(&mut running.batch, BATCH, &mut running.origins);
         running.one_by_one = one_by_one;
-        let run = |running: &mut Running, sql: &str| {
-            let Stage::Recording(Recording { store, .. }) = &mut running.stage else { panic!("it does not record") };
+        let run = |running: &mut RunningWriter, sql: &str| {
+            let WriterStage::Recording(Recording { store, .. }) = &mut running.stage else {
+                panic!("it does not record")
+            };
             store.db.execute_batch(sql).unwrap();
         };
         run(
@@ -152,7 +154,7 @@ fn attempts_that_are_rolled_back_give_their_room_back() {
         assert_eq!(running.write_batch().is_ok(), one_by_one);
         run(&mut running, "DROP TRIGGER refused");
         running.write_batch().unwrap();
-        let Stage::Recording(Recording { store, .. }) = &running.stage else { panic!("it does not record") };
+        let WriterStage::Recording(Recording { store, .. }) = &running.stage else { panic!("it does not record") };
         let rows: rusqlite::Result<String> =
             store.db.query_row("SELECT group_concat(clientid, ' ') FROM attempts", [], |row| row.get(0));
         assert_eq!(rows.unwrap(), if one_by_one { "a c" } else { "a b" });
@@ -170,7 +172,7 @@ fn bans_that_wait_or_are_dropped_are_worth_one_line_a_minute() {
     let ban = |n: usize| Ban {
         why: Why::Lockout,
         mode: Mode::Enforce,
-        key: Key { clientid: None, username: Some(format!("{n:02000}").into()), peerhost: None },
+        key: LimitKey { clientid: None, username: Some(format!("{n:02000}").into()), peerhost: None },
         since: now_ms(),
         until: now_ms() + 60_000,
     };

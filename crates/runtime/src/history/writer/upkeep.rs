@@ -3,13 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BEAT, CHECK, Complaint, Recording, Running, Stage};
+use super::{BEAT, CHECK, Complaint, Recording, RunningWriter, WriterStage};
 use crate::clock::Moment;
 use crate::history::budget::{LeftOut, Rest};
 use crate::history::now_ms;
 use crate::history::queue::{Defined, Lapses};
 use crate::history::sqlite::retention::{self, Sweep};
-use crate::history::sqlite::store::Fault;
+use crate::history::sqlite::store::StoreFault;
 
 /// How often old rows are looked for, and for how long only while no events wait.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ const SWEEP_IDLE: Duration = Duration::from_secs(5);
 const LARGE_WAL: u64 = 64 << 20;
 const LARGE_WAL_EVERY: Duration = Duration::from_secs(600);
 
-impl Running {
+impl RunningWriter {
     /// The policy says otherwise what is kept, for how long, and where.
     pub(super) fn define(&mut self) {
         let Some(Defined { def, deadline }) = self.with.queue.take_defined() else { return };
@@ -27,9 +27,9 @@ impl Running {
         self.next_bans = Instant::now();
         if elsewhere {
             let from = match &self.stage {
-                Stage::Recording(Recording { store, .. }) => Some(&store.db),
-                Stage::Standby { store, .. } => store.as_ref().map(|store| &store.db),
-                Stage::Closed { .. } => None,
+                WriterStage::Recording(Recording { store, .. }) => Some(&store.db),
+                WriterStage::Standby { store, .. } => store.as_ref().map(|store| &store.db),
+                WriterStage::Closed { .. } => None,
             };
             self.with.bans.moves(from, Moment::now());
             // What is open in the old one is in doubt there from now on.
@@ -49,12 +49,12 @@ impl Running {
         if !reopened {
             return;
         }
-        if matches!(self.stage, Stage::Standby { .. }) {
+        if matches!(self.stage, WriterStage::Standby { .. }) {
             self.with.queue.set_standby(false);
             self.standby_said = false;
         }
         self.rows.forget();
-        self.stage = Stage::Closed { retry: Instant::now() };
+        self.stage = WriterStage::Closed { retry: Instant::now() };
     }
 
     /// Counts the attempts that have no row, and says so once a minute.
@@ -82,11 +82,11 @@ impl Running {
     }
 
     /// The heartbeat of an idle broker, and what else is to be looked at now and then.
-    pub(super) fn beat(&mut self) -> Result<(), Fault> {
+    pub(super) fn beat(&mut self) -> Result<(), StoreFault> {
         self.next_beat = Instant::now() + BEAT;
-        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+        let WriterStage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
         if store.is_replaced() {
-            return Err(Fault::Replaced);
+            return Err(StoreFault::Replaced);
         }
         let missed = self.with.queue.take_gap();
         let me = &self.with.me;
@@ -109,9 +109,9 @@ impl Running {
         }
     }
 
-    pub(super) fn check(&mut self) -> Result<(), Fault> {
+    pub(super) fn check(&mut self) -> Result<(), StoreFault> {
         self.next_check = Instant::now() + CHECK;
-        let Stage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
+        let WriterStage::Recording(Recording { store, registry }) = &mut self.stage else { return Ok(()) };
         let transaction = store.begin()?;
         registry.check(&transaction, &self.with.me, now_ms())?;
         transaction.commit()?;
@@ -119,8 +119,8 @@ impl Running {
     }
 
     /// One step of the removal of old rows, where no event waits for it.
-    pub(super) fn sweep(&mut self, now: Instant) -> Result<(), Fault> {
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
+    pub(super) fn sweep(&mut self, now: Instant) -> Result<(), StoreFault> {
+        let WriterStage::Recording(recording) = &mut self.stage else { return Ok(()) };
         if self.sweep.is_none() && now >= self.next_sweep {
             let transaction = recording.store.begin()?;
             retention::tidy(&transaction, now_ms())?;
@@ -145,8 +145,8 @@ impl Running {
         Ok(())
     }
 
-    pub(super) fn checkpoint(&mut self, now: Instant) -> Result<(), Fault> {
-        let Stage::Recording(recording) = &mut self.stage else { return Ok(()) };
+    pub(super) fn checkpoint(&mut self, now: Instant) -> Result<(), StoreFault> {
+        let WriterStage::Recording(recording) = &mut self.stage else { return Ok(()) };
         let late = self.unmoved > 0 && now >= self.next_checkpoint;
         if !late && !recording.store.is_checkpoint_due() {
             return Ok(());
@@ -163,7 +163,7 @@ impl Running {
                 Ok(())
             }
             // Another process is at it.
-            Ok(_) | Err(Fault::Busy) => Ok(()),
+            Ok(_) | Err(StoreFault::Busy) => Ok(()),
             Err(fault) => Err(fault),
         }
     }

@@ -4,12 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::super::cache::Key;
+use super::super::cache::CheckKey;
 use super::super::hash::StoredHash;
 use super::super::login::{Failure, Outcome};
-use super::super::source::{Found, Source};
-use super::super::state::{Asking, Bounds, Check, Lane, Meaning, Outcomes};
-use super::{Shared, give_way};
+use super::super::source::{Source, SourceAnswer};
+use super::super::state::{AskingLogin, Bounds, Check, Lane, Meaning, Outcomes};
+use super::{PoolShared, give_way};
 use exhook_policy_core::policy::model::PasswordId;
 
 /// How often a source that stays unreadable is logged.
@@ -36,7 +36,7 @@ impl Desk {
     }
 
     /// Looks up whoever asks, until the pool stops.
-    pub(super) fn serve(&mut self, shared: &Shared) {
+    pub(super) fn serve(&mut self, shared: &PoolShared) {
         give_way(LOOK_UP);
         let prepared = catch_unwind(AssertUnwindSafe(|| self.source.prepare()));
         if prepared.is_ok() {
@@ -63,7 +63,7 @@ impl Desk {
         }
     }
 
-    fn look_up(&mut self, shared: &Shared, asking: Asking) {
+    fn look_up(&mut self, shared: &PoolShared, asking: AskingLogin) {
         let found = match self.source.look_up(&asking.who.user, asking.ticket.0) {
             Ok(found) => found,
             Err(reason) => {
@@ -78,24 +78,24 @@ impl Desk {
             }
         };
         let source = shared.name(self.id);
-        if !matches!(found, Found::Unsure(_)) {
+        if !matches!(found, SourceAnswer::Unsure(_)) {
             self.readable(shared);
             self.log_bad_entries(shared);
         }
         match found {
-            Found::Nobody => self.nobody(shared, asking),
-            Found::Unsure(reason) => {
+            SourceAnswer::Nobody => self.nobody(shared, asking),
+            SourceAnswer::Unsure(reason) => {
                 let reason: Arc<str> = reason.into();
                 self.unreadable(shared, &reason);
                 self.spend(shared, asking, Failure::Source { source, reason });
             }
             // A client that gives no username has an empty one, and no entry is meant for it.
-            Found::Several | Found::NoText | Found::Hash(_) if asking.who.user.is_empty() => {
+            SourceAnswer::Several | SourceAnswer::NoText | SourceAnswer::Hash(_) if asking.who.user.is_empty() => {
                 self.spend(shared, asking, Failure::NoUser { source });
             }
-            Found::Several => self.spend(shared, asking, Failure::Several { source }),
-            Found::NoText => self.spend(shared, asking, Failure::NoText { source }),
-            Found::Hash(text) => match StoredHash::parse(&text) {
+            SourceAnswer::Several => self.spend(shared, asking, Failure::Several { source }),
+            SourceAnswer::NoText => self.spend(shared, asking, Failure::NoText { source }),
+            SourceAnswer::Hash(text) => match StoredHash::parse(&text) {
                 Err(reason) => self.spend(shared, asking, Failure::Hash { source, reason }),
                 Ok(hash) => self.check(shared, asking, &text, Arc::new(hash)),
             },
@@ -103,7 +103,7 @@ impl Desk {
     }
 
     /// The source has a hash of the user.
-    fn check(&mut self, shared: &Shared, asking: Asking, text: &str, hash: Arc<StoredHash>) {
+    fn check(&mut self, shared: &PoolShared, asking: AskingLogin, text: &str, hash: Arc<StoredHash>) {
         let is_short = self.bounds.lane(&hash) == Lane::Short;
         if self.bounds.may_pad(&hash) {
             self.source.note(&hash);
@@ -118,7 +118,7 @@ impl Desk {
     }
 
     /// The source does not know the user: on to the next source, or to the end.
-    fn nobody(&mut self, shared: &Shared, mut asking: Asking) {
+    fn nobody(&mut self, shared: &PoolShared, mut asking: AskingLogin) {
         if !shared.lock().waits(&asking.ticket) {
             return;
         }
@@ -138,7 +138,7 @@ impl Desk {
     }
 
     /// The user is denied, but not sooner than others.
-    fn spend(&mut self, shared: &Shared, asking: Asking, failure: Failure) {
+    fn spend(&mut self, shared: &PoolShared, asking: AskingLogin, failure: Failure) {
         let id = self.id.0.to_be_bytes();
         let key = shared.keys.key(&[b"failed", &id, asking.who.user.as_bytes(), &asking.password]);
         let costliest = self.costliest(&asking);
@@ -150,14 +150,14 @@ impl Desk {
     /// Without a known hash of this source it is a stand-in. Hashes that take more than a quarter of
     /// the deadline do not count: otherwise a few guesses a second at any user would keep the workers
     /// busy, and right logins would be denied. `None` if even the stand-in is long.
-    fn costliest(&self, asking: &Asking) -> Option<Arc<StoredHash>> {
+    fn costliest(&self, asking: &AskingLogin) -> Option<Arc<StoredHash>> {
         let known = self.source.costliest().filter(|hash| self.bounds.may_pad(hash));
         let here = known.or_else(|| self.stand_in.clone());
         asking.costliest.clone().into_iter().chain(here).max_by_key(|hash| hash.time())
     }
 
     /// Logs the entries that let no one in, when the source was read and has others than before.
-    fn log_bad_entries(&mut self, shared: &Shared) {
+    fn log_bad_entries(&mut self, shared: &PoolShared) {
         if let Some(bad) = self.source.bad_entries() {
             let name = shared.name(self.id);
             shared.log.line(format_args!(
@@ -167,7 +167,7 @@ impl Desk {
         }
     }
 
-    fn unreadable(&mut self, shared: &Shared, reason: &Arc<str>) {
+    fn unreadable(&mut self, shared: &PoolShared, reason: &Arc<str>) {
         let now = Instant::now();
         let told = self.trouble.as_ref().is_some_and(|(at, known)| known == reason && now - *at < REPEAT);
         if !told {
@@ -179,7 +179,7 @@ impl Desk {
         }
     }
 
-    fn readable(&mut self, shared: &Shared) {
+    fn readable(&mut self, shared: &PoolShared) {
         if self.trouble.take().is_some() {
             let name = shared.name(self.id);
             shared.log.line(format_args!("password source `{name}` can be read again"));
@@ -188,7 +188,7 @@ impl Desk {
 }
 
 /// Gives the outcome once the password was verified against the hash, where there is one.
-fn spend_on(shared: &Shared, asking: Asking, key: Key, hash: Option<Arc<StoredHash>>, outcome: Outcome) {
+fn spend_on(shared: &PoolShared, asking: AskingLogin, key: CheckKey, hash: Option<Arc<StoredHash>>, outcome: Outcome) {
     if let Some(hash) = hash {
         queue_check(shared, asking, key, (hash, ""), None, Meaning::Spent(outcome));
         return;
@@ -205,14 +205,14 @@ fn is_much_shorter(hash: &StoredHash, other: &StoredHash) -> bool {
 }
 
 fn queue_check(
-    shared: &Shared,
-    asking: Asking,
-    key: Key,
+    shared: &PoolShared,
+    asking: AskingLogin,
+    key: CheckKey,
     (hash, stored): (Arc<StoredHash>, &str),
     pad: Option<Arc<StoredHash>>,
     meaning: Meaning,
 ) {
-    let Asking { ticket, who, password, .. } = asking;
+    let AskingLogin { ticket, who, password, .. } = asking;
     let mut told = Outcomes::new();
     let mut state = shared.lock();
     let check = Check { key, hash, pad, password, meaning };

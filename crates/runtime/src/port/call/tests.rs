@@ -89,7 +89,7 @@ fn frame(function: &str, args: &[Term]) -> Vec<u8> {
     bytes
 }
 
-fn read(frame: &[u8]) -> Call<'_> {
+fn read(frame: &[u8]) -> PortCall<'_> {
     match Incoming::read(frame).unwrap() {
         Incoming::Call(call) => call,
         Incoming::Message => panic!("a message"),

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use flate2::bufread::ZlibDecoder;
 
-use super::error::{Error, Kind};
+use super::error::{TermError, TermErrorKind};
 use super::{Tag, VERSION};
 
 /// The most that a compressed term may inflate to, in bytes.
@@ -18,7 +18,7 @@ const BEGINNING: usize = 64 << 10;
 ///
 /// Beside the frame stands what is wrong with it, if anything is: the bytes are then as many as could
 /// be had, and end within the term.
-pub fn unpack<'a>(frame: &'a [u8], room: &'a mut Vec<u8>) -> (&'a [u8], Result<(), Error>) {
+pub fn unpack<'a>(frame: &'a [u8], room: &'a mut Vec<u8>) -> (&'a [u8], Result<(), TermError>) {
     let Some((&[VERSION, tag, a, b, c, d], packed)) = frame.split_first_chunk::<6>() else {
         return (frame, Ok(()));
     };
@@ -34,11 +34,11 @@ pub fn unpack<'a>(frame: &'a [u8], room: &'a mut Vec<u8>) -> (&'a [u8], Result<(
     // One byte more than declared, to see that there is none. The buffer grows as bytes come, not as declared.
     let read = ZlibDecoder::new(packed).take(most as u64 + 1).read_to_end(room);
     let wrong = if too_large {
-        Err(Error::new(0, Kind::TooLarge))
+        Err(TermError::new(0, TermErrorKind::TooLarge))
     } else if read.is_ok_and(|count| count == declared) {
         Ok(())
     } else {
-        Err(Error::new(0, Kind::Inflate))
+        Err(TermError::new(0, TermErrorKind::Inflate))
     };
     (room, wrong)
 }

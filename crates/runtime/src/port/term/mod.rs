@@ -15,13 +15,13 @@ mod typed;
 use std::borrow::Cow;
 use std::fmt;
 
-use error::Kind;
+use error::TermErrorKind;
 
-pub use error::Error;
+pub use error::TermError;
 pub use inflate::{INFLATED_MAX, unpack};
 pub use show::Shown;
 pub use tag::Tag;
-pub use typed::{List, Properties};
+pub use typed::{Properties, TermList};
 
 /// The first byte of every external term.
 pub const VERSION: u8 = 131;
@@ -131,10 +131,10 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The first byte is not 131.
-    pub fn versioned(frame: &'a [u8]) -> Result<Self, Error> {
+    pub fn versioned(frame: &'a [u8]) -> Result<Self, TermError> {
         match frame.split_first() {
             Some((&VERSION, rest)) => Ok(Reader { rest, length: frame.len() }),
-            Some(_) | None => Err(Error::new(0, Kind::NoVersion)),
+            Some(_) | None => Err(TermError::new(0, TermErrorKind::NoVersion)),
         }
     }
 
@@ -143,65 +143,65 @@ impl<'a> Reader<'a> {
         self.length - self.rest.len()
     }
 
-    fn error(&self, kind: Kind) -> Error {
-        Error::new(self.at(), kind)
+    fn error(&self, kind: TermErrorKind) -> TermError {
+        TermError::new(self.at(), kind)
     }
 
     /// The error of finding something else than this here.
     #[cold]
-    pub(in crate::port) fn expected(&self, what: &'static str) -> Error {
-        self.error(Kind::Expected(what))
+    pub(in crate::port) fn expected(&self, what: &'static str) -> TermError {
+        self.error(TermErrorKind::Expected(what))
     }
 
     #[cold]
-    fn cut_off(&self) -> Error {
-        Error::new(self.length, Kind::CutOff)
+    fn cut_off(&self) -> TermError {
+        TermError::new(self.length, TermErrorKind::CutOff)
     }
 
     #[inline]
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], TermError> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or_else(|| self.cut_off())?;
         self.rest = rest;
         Ok(taken)
     }
 
     #[inline]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], TermError> {
         let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| self.cut_off())?;
         self.rest = rest;
         Ok(*taken)
     }
 
-    fn u8(&mut self) -> Result<u8, Error> {
+    fn u8(&mut self) -> Result<u8, TermError> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    fn u16(&mut self) -> Result<u16, Error> {
+    fn u16(&mut self) -> Result<u16, TermError> {
         self.array().map(u16::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, Error> {
+    fn u32(&mut self) -> Result<u32, TermError> {
         self.array().map(u32::from_be_bytes)
     }
 
     /// As many bytes as the length in front of them says, which is a number of four bytes.
-    fn take_u32(&mut self) -> Result<&'a [u8], Error> {
+    fn take_u32(&mut self) -> Result<&'a [u8], TermError> {
         let count = self.u32()?;
         self.take(count as usize)
     }
 
-    fn tag(&mut self) -> Result<Tag, Error> {
+    fn tag(&mut self) -> Result<Tag, TermError> {
         let before = *self;
         let number = self.u8()?;
-        Tag::of(number).ok_or_else(|| before.error(Kind::UnknownTag(number)))
+        Tag::of(number).ok_or_else(|| before.error(TermErrorKind::UnknownTag(number)))
     }
 
     /// A count of elements, of which each takes at least `least` bytes.
-    fn count(&mut self, least: usize) -> Result<u32, Error> {
+    fn count(&mut self, least: usize) -> Result<u32, TermError> {
         let before = *self;
         let count = self.u32()?;
         if (count as usize).saturating_mul(least) > self.rest.len() {
-            return Err(before.error(Kind::TooMany));
+            return Err(before.error(TermErrorKind::TooMany));
         }
         Ok(count)
     }
@@ -210,10 +210,10 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The bytes end, the tag is unknown or refused, a count cannot be true, or a number is malformed.
-    pub fn head(&mut self) -> Result<Head<'a>, Error> {
+    pub fn head(&mut self) -> Result<Head<'a>, TermError> {
         let start = *self;
         let tag = self.tag()?;
-        let malformed = || start.error(Kind::Malformed(tag));
+        let malformed = || start.error(TermErrorKind::Malformed(tag));
         Ok(match tag {
             Tag::SmallInteger => Head::Integer(self.u8()?.into()),
             Tag::Integer => Head::Integer(self.array().map(i32::from_be_bytes)?.into()),
@@ -274,11 +274,11 @@ impl<'a> Reader<'a> {
             | Tag::Compressed
             | Tag::AtomCacheRef
             | Tag::Local
-            | Tag::Version => return Err(start.error(Kind::Refused(tag))),
+            | Tag::Version => return Err(start.error(TermErrorKind::Refused(tag))),
         })
     }
 
-    fn big(&mut self, count: usize) -> Result<Head<'a>, Error> {
+    fn big(&mut self, count: usize) -> Result<Head<'a>, TermError> {
         let negative = self.u8()? != 0;
         let magnitude = self.take(count)?;
         let mut value = [0_u8; 8];
@@ -293,7 +293,7 @@ impl<'a> Reader<'a> {
         Ok(fits.map_or(Head::Big { negative, magnitude }, Head::Integer))
     }
 
-    fn atom_behind(&mut self, tag: Tag) -> Result<Atom<'a>, Error> {
+    fn atom_behind(&mut self, tag: Tag) -> Result<Atom<'a>, TermError> {
         let latin1 = matches!(tag, Tag::Atom | Tag::SmallAtom);
         let short = matches!(tag, Tag::SmallAtom | Tag::SmallAtomUtf8);
         let count = if short { self.u8()?.into() } else { self.u16()?.into() };
@@ -304,7 +304,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::head`], for the term and everything in it.
-    pub fn skip(&mut self) -> Result<&'a [u8], Error> {
+    pub fn skip(&mut self) -> Result<&'a [u8], TermError> {
         let start = *self;
         // How many terms are still to come. Depth needs no stack: it does not matter whose they are.
         let mut pending: u64 = 1;
@@ -312,7 +312,7 @@ impl<'a> Reader<'a> {
             let before = *self;
             pending = pending - 1 + self.step()?;
             if pending > self.rest.len() as u64 {
-                let kind = if self.rest.is_empty() { Kind::CutOff } else { Kind::TooMany };
+                let kind = if self.rest.is_empty() { TermErrorKind::CutOff } else { TermErrorKind::TooMany };
                 return Err(before.error(kind));
             }
         }
@@ -326,14 +326,14 @@ impl<'a> Reader<'a> {
 
     /// Passes over one term but for the terms in it, and says how many these are.
     #[inline]
-    fn step(&mut self) -> Result<u64, Error> {
+    fn step(&mut self) -> Result<u64, TermError> {
         match self.usual_step() {
             Some(inside) => Ok(inside),
             None => self.unusual_step(),
         }
     }
 
-    fn unusual_step(&mut self) -> Result<u64, Error> {
+    fn unusual_step(&mut self) -> Result<u64, TermError> {
         let mut ahead = *self;
         let tag = ahead.tag()?;
         let inside = match tag {
@@ -352,7 +352,7 @@ impl<'a> Reader<'a> {
             Tag::NewFun => {
                 // The size counts its own four bytes.
                 let size = ahead.u32()? as usize;
-                ahead.take(size.checked_sub(4).ok_or_else(|| self.error(Kind::Malformed(tag)))?)?;
+                ahead.take(size.checked_sub(4).ok_or_else(|| self.error(TermErrorKind::Malformed(tag)))?)?;
                 0
             }
             // Pid, module, index and a hash stand before the free variables.
@@ -405,13 +405,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A node's name and the fixed bytes behind it.
-    fn node_and(&mut self, behind: usize) -> Result<u64, Error> {
+    fn node_and(&mut self, behind: usize) -> Result<u64, TermError> {
         self.atom()?;
         self.pass(behind)
     }
 
     /// Passes over so many bytes, in which there are no terms.
-    fn pass(&mut self, count: usize) -> Result<u64, Error> {
+    fn pass(&mut self, count: usize) -> Result<u64, TermError> {
         self.take(count).map(|_| 0)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Error, Head, Reader};
+use super::{Head, Reader, TermError};
 
 /// Deeper terms are cut short.
 const DEPTH: usize = 64;
@@ -20,30 +20,30 @@ impl fmt::Display for Shown<'_> {
         let mut reader = self.0;
         match show(&mut reader, f, DEPTH) {
             Ok(()) => Ok(()),
-            Err(Stop::Unreadable) => f.write_str("..."),
-            Err(Stop::Fmt(error)) => Err(error),
+            Err(ShowStop::Unreadable) => f.write_str("..."),
+            Err(ShowStop::Fmt(error)) => Err(error),
         }
     }
 }
 
-enum Stop {
+enum ShowStop {
     Fmt(fmt::Error),
     Unreadable,
 }
 
-impl From<fmt::Error> for Stop {
+impl From<fmt::Error> for ShowStop {
     fn from(error: fmt::Error) -> Self {
-        Stop::Fmt(error)
+        ShowStop::Fmt(error)
     }
 }
 
-impl From<Error> for Stop {
-    fn from(_: Error) -> Self {
-        Stop::Unreadable
+impl From<TermError> for ShowStop {
+    fn from(_: TermError) -> Self {
+        ShowStop::Unreadable
     }
 }
 
-fn show(reader: &mut Reader<'_>, f: &mut fmt::Formatter<'_>, depth: usize) -> Result<(), Stop> {
+fn show(reader: &mut Reader<'_>, f: &mut fmt::Formatter<'_>, depth: usize) -> Result<(), ShowStop> {
     let Some(inside) = depth.checked_sub(1) else {
         reader.skip()?;
         return Ok(f.write_str("...")?);
@@ -119,7 +119,7 @@ fn show(reader: &mut Reader<'_>, f: &mut fmt::Formatter<'_>, depth: usize) -> Re
     Ok(())
 }
 
-fn show_all(reader: &mut Reader<'_>, f: &mut fmt::Formatter<'_>, count: u32, depth: usize) -> Result<(), Stop> {
+fn show_all(reader: &mut Reader<'_>, f: &mut fmt::Formatter<'_>, count: u32, depth: usize) -> Result<(), ShowStop> {
     for n in 0..count {
         f.write_str(if n > 0 { ", " } else { "" })?;
         show(reader, f, depth)?;

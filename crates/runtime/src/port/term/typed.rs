@@ -1,6 +1,6 @@
 //! Reading what has to be of a certain type.
 
-use super::error::{Error, Kind};
+use super::error::{TermError, TermErrorKind};
 use super::{Atom, Head, Reader, Tag};
 
 /// What the broker sends nearly always is told by its first byte alone.
@@ -15,7 +15,7 @@ const SMALL_TUPLE: u8 = Tag::SmallTuple as u8;
 
 /// The head of a list.
 #[derive(Debug, Clone, Copy)]
-pub struct List {
+pub struct TermList {
     /// How many elements follow.
     pub count: u32,
     tail: bool,
@@ -24,7 +24,7 @@ pub struct List {
 /// A property list that is being read.
 #[derive(Debug)]
 pub struct Properties {
-    list: List,
+    list: TermList,
     left: u32,
 }
 
@@ -35,7 +35,7 @@ impl Properties {
     /// # Errors
     /// It cannot be read.
     #[inline]
-    pub fn next<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Option<Atom<'a>>, Error> {
+    pub fn next<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Option<Atom<'a>>, TermError> {
         while let Some(left) = self.left.checked_sub(1) {
             self.left = left;
             let usual = match reader.rest {
@@ -65,7 +65,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Something else stands there, or it cannot be read.
     #[inline]
-    pub fn atom(&mut self) -> Result<Atom<'a>, Error> {
+    pub fn atom(&mut self) -> Result<Atom<'a>, TermError> {
         if let Some(atom) = self.usual_atom() {
             return Ok(atom);
         }
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         if matches!(tag, Tag::Atom | Tag::SmallAtom | Tag::AtomUtf8 | Tag::SmallAtomUtf8) {
             self.atom_behind(tag)
         } else if tag == Tag::AtomCacheRef {
-            Err(before.error(Kind::Refused(tag)))
+            Err(before.error(TermErrorKind::Refused(tag)))
         } else {
             Err(before.expected("an atom"))
         }
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Something else stands there, or it cannot be read.
     #[inline]
-    pub fn tuple(&mut self) -> Result<u32, Error> {
+    pub fn tuple(&mut self) -> Result<u32, TermError> {
         if let [SMALL_TUPLE, count, rest @ ..] = self.rest {
             self.rest = rest;
             return Ok((*count).into());
@@ -155,18 +155,18 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Something else stands there, or it cannot be read.
-    pub fn list(&mut self) -> Result<List, Error> {
+    pub fn list(&mut self) -> Result<TermList, TermError> {
         if let Some((&[LIST, a, b, c, d], rest)) = self.rest.split_first_chunk() {
             let count = u32::from_be_bytes([a, b, c, d]);
             if count as usize <= rest.len() {
                 self.rest = rest;
-                return Ok(List { count, tail: true });
+                return Ok(TermList { count, tail: true });
             }
         }
         let before = *self;
         match self.head()? {
-            Head::Nil => Ok(List { count: 0, tail: false }),
-            Head::List(count) => Ok(List { count, tail: true }),
+            Head::Nil => Ok(TermList { count: 0, tail: false }),
+            Head::List(count) => Ok(TermList { count, tail: true }),
             Head::Integer(_)
             | Head::Big { .. }
             | Head::Float(_)
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// The list is improper.
-    pub fn list_end(&mut self, list: List) -> Result<(), Error> {
+    pub fn list_end(&mut self, list: TermList) -> Result<(), TermError> {
         if let ([NIL, rest @ ..], true) = (self.rest, list.tail) {
             self.rest = rest;
             return Ok(());
@@ -197,7 +197,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Something else stands there, or it cannot be read, or it takes more than 64 bits.
-    pub fn integer(&mut self) -> Result<i64, Error> {
+    pub fn integer(&mut self) -> Result<i64, TermError> {
         if let Some((&[INTEGER, a, b, c, d], rest)) = self.rest.split_first_chunk() {
             self.rest = rest;
             return Ok(i32::from_be_bytes([a, b, c, d]).into());
@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// As [`Reader::integer`], and where it does not fit.
-    pub fn integer_of<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T, Error> {
+    pub fn integer_of<T: TryFrom<i64>>(&mut self, what: &'static str) -> Result<T, TermError> {
         let before = *self;
         self.integer().and_then(|value| T::try_from(value).map_err(|_| before.expected(what)))
     }
@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Something else stands there, or it cannot be read.
-    pub fn boolean(&mut self) -> Result<bool, Error> {
+    pub fn boolean(&mut self) -> Result<bool, TermError> {
         let before = *self;
         match self.atom()?.name() {
             b"true" => Ok(true),
@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Something else stands there, or it cannot be read.
     #[inline]
-    pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], Error> {
+    pub fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], TermError> {
         if let Some((&[BINARY, a, b, c, d], rest)) = self.rest.split_first_chunk()
             && let Some((bytes, rest)) = rest.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize)
         {
@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
         self.unusual_bytes(what)
     }
 
-    fn unusual_bytes(&mut self, what: &'static str) -> Result<&'a [u8], Error> {
+    fn unusual_bytes(&mut self, what: &'static str) -> Result<&'a [u8], TermError> {
         let before = *self;
         match self.head()? {
             Head::Binary(bytes) | Head::Bytes(bytes) => Ok(bytes),
@@ -275,16 +275,16 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// As [`Reader::bytes`], and where they are not.
     #[inline]
-    pub fn text(&mut self, what: &'static str) -> Result<&'a str, Error> {
+    pub fn text(&mut self, what: &'static str) -> Result<&'a str, TermError> {
         let before = *self;
-        std::str::from_utf8(self.bytes(what)?).map_err(|_| before.error(Kind::NotUtf8(what)))
+        std::str::from_utf8(self.bytes(what)?).map_err(|_| before.error(TermErrorKind::NotUtf8(what)))
     }
 
     /// Reads the head of a property list. Its keys come from [`Properties::next`].
     ///
     /// # Errors
     /// No list stands there, or it cannot be read.
-    pub fn properties(&mut self) -> Result<Properties, Error> {
+    pub fn properties(&mut self) -> Result<Properties, TermError> {
         let list = self.list()?;
         Ok(Properties { list, left: list.count })
     }
@@ -293,10 +293,10 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// Bytes follow.
-    pub fn end(&self) -> Result<(), Error> {
+    pub fn end(&self) -> Result<(), TermError> {
         match self.rest.len() {
             0 => Ok(()),
-            count => Err(self.error(Kind::TrailingBytes(count))),
+            count => Err(self.error(TermErrorKind::TrailingBytes(count))),
         }
     }
 
@@ -304,13 +304,13 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// It is no list, or one of another length.
-    pub(in crate::port) fn arguments(&mut self, expected: u32) -> Result<List, Error> {
+    pub(in crate::port) fn arguments(&mut self, expected: u32) -> Result<TermList, TermError> {
         let before = *self;
         let list = self.list()?;
         if list.count == expected || list.count + 1 == expected {
             Ok(list)
         } else {
-            Err(before.error(Kind::Arguments { expected, found: list.count }))
+            Err(before.error(TermErrorKind::Arguments { expected, found: list.count }))
         }
     }
 }

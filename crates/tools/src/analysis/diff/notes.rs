@@ -90,12 +90,12 @@ fn trials(notes: &mut Vec<String>, old: &Policy, new: &Policy) {
 }
 
 fn logins(policy: &Policy) -> Vec<(&str, Mode)> {
-    let rules = policy.trial().unwrap_or(policy).auth_rules();
+    let rules = policy.trial().unwrap_or(policy.rules()).auth_rules();
     rules.iter().map(|rule| (rule.id.as_str(), rule.mode)).collect()
 }
 
 fn topics(policy: &Policy) -> Vec<(&str, Mode)> {
-    let rules = policy.trial().unwrap_or(policy).acl_rules();
+    let rules = policy.trial().unwrap_or(policy.rules()).acl_rules();
     rules.iter().map(|rule| (rule.id.as_str(), rule.mode)).collect()
 }
 

@@ -12,12 +12,13 @@ use crate::analysis::sample::Sample;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::event::{Action, Client, Shown};
+use exhook_policy_core::policy::brokers::Brokers;
 use exhook_policy_core::policy::diag::{Diagnostic, quote};
 use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::{AuthRule, ClientField, Who};
 use exhook_policy_core::policy::places::{Direction, PatternPlace, Places, RulePlaces};
 use exhook_policy_core::policy::who::Holds;
-use exhook_policy_core::policy::{Found, Policy, TopicRule};
+use exhook_policy_core::policy::{Found, PolicyRules, TopicRule};
 use exhook_policy_core::text::Identity;
 use exhook_policy_core::topic::{Budget, Patterns, Representatives, Request, representatives};
 
@@ -33,7 +34,8 @@ const TOPICS: usize = 1_000;
 
 /// Everything that a finding needs, and what was found.
 pub(super) struct FindingContext<'a> {
-    pub(super) policy: &'a Policy,
+    pub(super) policy: &'a PolicyRules,
+    pub(super) brokers: &'a Brokers,
     pub(super) places: &'a Places,
     context: AnalysisContext,
     /// From when on the policy decides, Unix milliseconds.
@@ -106,7 +108,7 @@ impl SampleClient {
     }
 
     /// How unlike an example the client is: one that can log in and has plain names comes first.
-    pub(super) fn oddity(&self, policy: &Policy) -> usize {
+    pub(super) fn oddity(&self, policy: &PolicyRules) -> usize {
         let Client { clientid, username, .. } = self.client();
         let plain = |name: &str| name.chars().all(|c| c.is_ascii_graphic());
         let odd = [clientid.is_empty(), !plain(clientid), !plain(username), !self.logs_in(policy)];
@@ -114,16 +116,17 @@ impl SampleClient {
     }
 
     /// Whether some password lets the client in.
-    fn logs_in(&self, policy: &Policy) -> bool {
+    fn logs_in(&self, policy: &PolicyRules) -> bool {
         let found = [Found::Right, Found::Unknown];
         found.iter().any(|found| policy.login(&self.client(), &self.lists, |_| *found).verdict != Verdict::Deny)
     }
 }
 
 impl<'a> FindingContext<'a> {
-    pub(super) fn new(policy: &'a Policy, places: &'a Places, now: i64) -> Self {
+    pub(super) fn new(policy: &'a PolicyRules, brokers: &'a Brokers, places: &'a Places, now: i64) -> Self {
         FindingContext {
             policy,
+            brokers,
             places,
             context: AnalysisContext::new(&[policy], now),
             now,

@@ -27,12 +27,13 @@ use std::fmt;
 
 use context::FindingContext;
 use exhook_policy_core::decision::Mode;
+use exhook_policy_core::policy::brokers::Brokers;
 use exhook_policy_core::policy::codes::Code;
 use exhook_policy_core::policy::diag::Diagnostic;
 use exhook_policy_core::policy::model::Model;
 use exhook_policy_core::policy::places::Places;
 use exhook_policy_core::policy::span::Span;
-use exhook_policy_core::policy::{Loaded, Policy};
+use exhook_policy_core::policy::{Loaded, Policy, PolicyRules};
 use exhook_policy_core::topic::Budget;
 
 /// Adds what it finds.
@@ -104,10 +105,10 @@ pub const WORK: usize = 24_000_000;
 pub fn findings(loaded: &Loaded, now: i64, budget: &mut Budget) -> Findings {
     let policy = Policy::compile(loaded.model.clone());
     let places = loaded.places.enforced(&loaded.model);
-    let mut found = run(&policy, &places, now, budget);
+    let mut found = run(policy.rules(), policy.brokers(), &places, now, budget);
     if let Some(trial) = policy.trial() {
         // What is said of rules in audit mode is what would be so if they were carried out.
-        let tried = run(trial, &loaded.places, now, budget);
+        let tried = run(trial, policy.brokers(), &loaded.places, now, budget);
         let rules = rules(&loaded.model, &loaded.places);
         let is_new = |one: &Diagnostic| {
             let Some(at) = one.span() else { return false };
@@ -124,8 +125,8 @@ pub fn findings(loaded: &Loaded, now: i64, budget: &mut Budget) -> Findings {
     found
 }
 
-fn run(policy: &Policy, places: &Places, now: i64, budget: &mut Budget) -> Findings {
-    let mut cx = FindingContext::new(policy, places, now);
+fn run(policy: &PolicyRules, brokers: &Brokers, places: &Places, now: i64, budget: &mut Budget) -> Findings {
+    let mut cx = FindingContext::new(policy, brokers, places, now);
     for (done, (_, find)) in ALL.iter().enumerate() {
         let share = budget.left() / (ALL.len() - done);
         budget.within(share, |budget| cx.run(find, budget));

@@ -171,7 +171,7 @@ fn look(cx: &mut FindingContext<'_>, rule: &TopicRule, pattern: &PatternPlace) -
         let message = "no login rule ties the clientid to a verified username, so any client can take any clientid";
         let help = "add a login rule with a password for { clientid: \"${username}\" }";
         let diagnostic = Diagnostic::new(Code::UnverifiedClientid, pattern.span, message).help(help);
-        let brokers = cx.policy.brokers();
+        let brokers = cx.brokers;
         if brokers.versions().is_empty() || !brokers.all_have(Fact::TellsCertificate) {
             return diagnostic;
         }

@@ -68,19 +68,19 @@ macro_rules! by_kind {
     ([$($text:tt)*] [$($host:tt)*] [$($port:tt)*] [$($flag:tt)*]) => {
         field_kind! {
             /// The fields that are text.
-            TextField, TextFields, TextTraits, Option<&'a str>, &str: $($text)*
+            TextField, TextFields, TextTraits, ['a; 'a] Option<&'a str>, &str: $($text)*
         }
         field_kind! {
             /// The fields that are an address.
-            HostField, HostFields, HostTraits, Option<Peerhost<'a>>, Peerhost<'_>: $($host)*
+            HostField, HostFields, HostTraits, ['a; 'a] Option<Peerhost<'a>>, Peerhost<'_>: $($host)*
         }
         field_kind! {
             /// The fields that are a port.
-            PortField, PortFields, PortTraits, Option<u16>, u16: $($port)*
+            PortField, PortFields, PortTraits, [; '_] Option<u16>, u16: $($port)*
         }
         field_kind! {
             /// The fields that are true or false.
-            FlagField, FlagFields, FlagTraits, Option<bool>, bool: $($flag)*
+            FlagField, FlagFields, FlagTraits, [; '_] Option<bool>, bool: $($flag)*
         }
     };
     ([$($text:tt)*] $host:tt $port:tt $flag:tt Text $row:tt $($rest:tt)*) => {
@@ -102,7 +102,7 @@ pub(super) use by_kind;
 macro_rules! field_kind {
     (
         $(#[doc = $about:literal])+
-        $field:ident, $fields:ident, $traits:ident, $value:ty, $given:ty:
+        $field:ident, $fields:ident, $traits:ident, [$($named:lifetime)?; $lent:lifetime] $value:ty, $given:ty:
         $(($variant:ident $name:ident $told:ident $about_one:expr))*
     ) => {
         $(#[doc = $about])+
@@ -138,7 +138,7 @@ macro_rules! field_kind {
             }
 
             /// The field's value; `None` where the broker does not tell it.
-            pub fn of<'a>(self, client: &Client<'a>) -> $value {
+            pub fn of<$($named)?>(self, client: &Client<$lent>) -> $value {
                 match self {
                     $($field::$variant => place!(@get $told client $name),)*
                 }
@@ -159,7 +159,7 @@ macro_rules! field_kind {
             }
 
             /// Sets the value among what only some brokers tell, where it stands there.
-            fn set_extra<'a>(self, extra: &mut Extra<'a>, value: $value) {
+            fn set_extra<$($named)?>(self, extra: &mut Extra<$lent>, value: $value) {
                 match self {
                     $($field::$variant => place!(@extra $told extra $name value),)*
                 }

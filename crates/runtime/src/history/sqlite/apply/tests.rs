@@ -7,7 +7,7 @@ use rusqlite::StatementStatus;
 use tempfile::TempDir;
 
 use super::*;
-use crate::history::record::Peer;
+use crate::history::record::ClientPeer;
 use crate::history::sqlite::retention::{self, Sweep};
 use crate::history::sqlite::store::Store;
 use exhook_policy_core::event::Peerhost;
@@ -310,7 +310,7 @@ fn where_the_port_is_told_an_end_is_of_the_connection_that_comes_from_there() {
     // The host counts as well.
     let mut book = Book::new();
     book.play("10 connected from 1");
-    let peer = Some(Peer { host: OwnedPeerhost::from(Peerhost::parse("10.0.0.9")), port: 1 });
+    let peer = Some(ClientPeer { host: OwnedPeerhost::from(Peerhost::parse("10.0.0.9")), port: 1 });
     let whose = Whose { clientid: "c".into(), peer };
     book.apply(20, &Owned::Disconnected { whose, reason: "normal".into() });
     assert_eq!(book.connections(), "10 - - -\n");
@@ -722,7 +722,7 @@ proptest! {
 #[test]
 fn attempts_beyond_the_bound_of_a_minute_have_no_row() {
     let book = Book::new();
-    let attempts = Cell::new(Budget::of(2, 1 << 20));
+    let attempts = Cell::new(RowBudget::of(2, 1 << 20));
     let apply = Apply { db: &book.store.db, broker: 1, cluster: "", record: ALL, attempts: &attempts };
     let at = 60_000;
     for (n, name) in (0..).zip(["a", "b", "c"]) {

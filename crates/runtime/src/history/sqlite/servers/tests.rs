@@ -53,7 +53,7 @@ impl World {
     /// Whether the server records an event of that time of this node.
     fn hears(&mut self, server: &mut Server, at: i64, node: &str) -> bool {
         let origin = self.origins.id(Origin { cluster: None, node }).unwrap();
-        let named = Named { cluster: "".into(), node: node.into() };
+        let named = BrokerNames { cluster: "".into(), node: node.into() };
         let broker = server.callers.broker(&self.store.db, &server.me, at, origin, &named).unwrap();
         assert_eq!(server.callers.stands_by(origin), broker.is_none());
         broker.is_some()
@@ -185,7 +185,7 @@ fn check_boot(told_before: Option<i64>, heard_at: Option<i64>, booted_at: i64, e
     let mut world = World::new();
     let mut server = world.server(1);
     let origin = world.origins.id(Origin { cluster: None, node: "n" }).unwrap();
-    let named = Named { cluster: "".into(), node: "n".into() };
+    let named = BrokerNames { cluster: "".into(), node: "n".into() };
     let loaded = |world: &World, server: &mut Server, at, booted_at| {
         server.callers.loaded(&world.store.db, &server.me, at, (origin, &named), booted_at).unwrap();
     };
@@ -258,7 +258,7 @@ fn what_an_upgraded_broker_had_open_before_has_ended() {
     check(&world, &mut server);
     assert_eq!(world.query(&format!("{ended} 2000")), 1);
 
-    let named = Named { cluster: "k".into(), node: "n".into() };
+    let named = BrokerNames { cluster: "k".into(), node: "n".into() };
     let origin = world.origins.id(Origin { cluster: Some("k"), node: "n" }).unwrap();
     let broker = server.callers.broker(&world.store.db, &server.me, 4_000, origin, &named).unwrap();
     assert!(broker.is_some());

@@ -1,6 +1,6 @@
 //! Instructions a call, counted by valgrind, which comes to the same on every machine and under every load.
 //!
-//! `cargo bench -p exhook-policy-benches --bench counts` is what CI runs. It fails where a call takes more instructions than the table allows, or more
+//! `cargo bench -p exhook-policy-counts --profile counts` is what CI runs. It fails where a call takes more instructions than the table allows, or more
 //! than the allowed multiple with a policy that is larger. `-- --long` counts the largest policies too.
 //!
 //! Each row is a difference: the driver, started as a broker starts it, answers the same calls once in one run and twice in
@@ -18,17 +18,17 @@
     reason = "a benchmark ends by a panic, and prints"
 )]
 
-#[path = "common/constant.rs"]
+#[path = "../common/constant.rs"]
 mod constant;
 #[expect(dead_code, reason = "other benchmarks tell of connections")]
-#[path = "common/frames.rs"]
+#[path = "../common/frames.rs"]
 mod frames;
-#[path = "common/policies.rs"]
+#[path = "../common/policies.rs"]
 mod policies;
 #[expect(dead_code, reason = "other benchmarks look at the process")]
-#[path = "common/port.rs"]
+#[path = "../common/port.rs"]
 mod port;
-#[path = "common/subjects.rs"]
+#[path = "../common/subjects.rs"]
 mod subjects;
 
 use std::fs;
@@ -40,6 +40,9 @@ use std::time::Duration;
 use crate::port::{Place, Port};
 use crate::subjects::Question::{Authenticate, Publish, Wildcard};
 use crate::subjects::{Question, Subject, allowed, calls, grouped};
+
+/// The driver that is measured: the program without its commands.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_exhook-policy-counted");
 
 /// How many calls make the difference: each question of [`Subject::questions`] once.
 const CALLS: usize = 1000;
