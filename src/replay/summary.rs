@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, EventPlace, FirstOfMany, Item, OwnedDecision, ReplayChange, ReplayOutcome, ReplaySide};
+use super::{Entry, EventPlace, FirstOfMany, OwnedDecision, ReplayChange, ReplayItem, ReplayOutcome, ReplaySide};
 use exhook_policy_core::decision::{FLAPPING, LOCKOUT, Verdict};
 use exhook_policy_core::event::json::Told;
 use exhook_policy_core::hook::Hook;
@@ -54,7 +54,7 @@ pub struct RuleCount {
 
 impl ReplaySummary {
     /// Puts an item to the policy and counts what comes of it. Gives back the decision where it was a question.
-    pub fn add<'p>(&mut self, item: &Item, side: ReplaySide<'p>) -> Option<ReplayOutcome<'p>> {
+    pub fn add<'p>(&mut self, item: &ReplayItem, side: ReplaySide<'p>) -> Option<ReplayOutcome<'p>> {
         match &item.entry {
             Entry::Told(told) => {
                 self.events += 1;
