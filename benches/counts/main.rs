@@ -1,6 +1,7 @@
 //! Instructions a call, counted by valgrind, which comes to the same on every machine and under every load.
 //!
-//! `cargo bench -p exhook-policy-counts --profile counts` is what CI runs. It fails where a call takes more instructions than the table allows, or more
+//! `cargo bench -p exhook-policy-counts --profile counts` is what CI runs. It fails where a call takes more instructions
+//! than the table allows, or more
 //! than the allowed multiple with a policy that is larger. `-- --long` counts the largest policies too.
 //!
 //! Each row is a difference: the driver, started as a broker starts it, answers the same calls once in one run and twice in

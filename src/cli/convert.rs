@@ -54,7 +54,7 @@ pub fn run(args: &ConvertArgs) -> ExitCode {
         },
         Err(failure) => failure,
     };
-    // Whoever closed stderr does not want to know.
+    // A reader that closed stderr does not want to know.
     let _ = io::stderr().write_all(message.as_bytes());
     ExitCode::from(code)
 }

@@ -66,7 +66,7 @@ enum Ending {
 pub fn run(args: &ReplayArgs) -> ExitCode {
     let result = replay(args, &mut stdout());
     let ending = result.unwrap_or_else(|message| {
-        // Whoever closed stderr does not want to know.
+        // A reader that closed stderr does not want to know.
         let _ = writeln!(io::stderr(), "{}", message.trim_end());
         Ending::CouldNotLook
     });

@@ -1,4 +1,4 @@
-//! `authentication` of EMQX 5 and later: whom the broker lets in before it asks about the policy, or without.
+//! `authentication` of EMQX 5 and later: which clients the broker lets in before it asks about the policy, or without.
 
 use super::boot::is_on;
 use super::hocon::{HoconKind, HoconValue};

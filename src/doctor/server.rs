@@ -1,4 +1,4 @@
-//! `exhook.servers` of EMQX 5 and later: whom the broker asks, where, and what it does where it gets no answer.
+//! `exhook.servers` of EMQX 5 and later: which provider the broker asks, where, and what it does where it gets no answer.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ fn address(settings: &BrokerSettings, server: &HoconValue, version: Version) -> 
     settings.at(finding, value)
 }
 
-/// Whether the broker looks at whom it asks.
+/// Whether the broker looks at the certificate of the provider that it asks.
 fn tls(settings: &BrokerSettings, server: &HoconValue, url: &Url, version: Version) -> Finding {
     let about = format!("exhook.servers: {}: ssl", name(server));
     let is = |key: &str, value: &str| server.get(&["ssl", key]).and_then(HoconValue::text) == Some(value);

@@ -20,7 +20,7 @@ use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::PasswordId;
 
 pub use read::{Entry, Events, ReplayItem};
-pub use summary::{ReplaySummary, RuleCount};
+pub use summary::{ReplaySummary, RuleDecisionCount};
 
 /// How many things of one kind are kept to be shown; more are counted.
 const KEPT: usize = 1000;

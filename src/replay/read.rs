@@ -101,7 +101,7 @@ impl<R: BufRead> Events<R> {
         }
     }
 
-    /// Nobody knows where the next frame begins.
+    /// It is not known where the next frame begins.
     fn end(&mut self, why: impl std::fmt::Display) -> Entry {
         self.form = InputForm::Ended { is_frame: true };
         Entry::Unreadable(why.to_string())

@@ -9,13 +9,13 @@ use super::span::Span;
 /// What the policy accepts.
 #[derive(Debug, Default)]
 pub(crate) struct Accepts {
-    top: Vec<Entry>,
+    top: Vec<AcceptEntry>,
     /// Every rule, by where it begins.
-    rules: Vec<(Span, Vec<Entry>)>,
+    rules: Vec<(Span, Vec<AcceptEntry>)>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct AcceptEntry {
     accepted: raw::Accepted,
     used: bool,
 }
@@ -48,7 +48,7 @@ impl Accepts {
 
     /// A warning for each entry that met none, if its code was looked for.
     pub(crate) fn unused(&self, looked_for: impl Fn(Code) -> bool) -> Vec<Diagnostic> {
-        let unused = |entry: &&Entry| !entry.used && looked_for(entry.accepted.code);
+        let unused = |entry: &&AcceptEntry| !entry.used && looked_for(entry.accepted.code);
         let of_rules = self.rules.iter().flat_map(|(_, entries)| entries).filter(unused).map(|entry| {
             let message = format!("this rule raises no warning {}", quote(entry.accepted.code.name()));
             Diagnostic::new(Code::UnusedAccept, entry.accepted.key, message).help("take it away")
@@ -63,7 +63,7 @@ impl Accepts {
     }
 }
 
-fn entries(accept: Option<At<raw::Accept>>) -> Vec<Entry> {
+fn entries(accept: Option<At<raw::Accept>>) -> Vec<AcceptEntry> {
     let accepted = accept.into_iter().flat_map(|accept| accept.value.0);
-    accepted.map(|accepted| Entry { accepted, used: false }).collect()
+    accepted.map(|accepted| AcceptEntry { accepted, used: false }).collect()
 }

@@ -19,7 +19,7 @@ const FEW: usize = 8;
 ///
 /// The maps are keyed at random, as the standard library does it, so that no client can look for collisions.
 #[derive(Debug)]
-pub(super) struct Index<G> {
+pub(super) struct RuleIndex<G> {
     by_clientid: HashMap<Box<str>, G>,
     by_username: HashMap<Box<str>, G>,
     /// Rules that name neither.
@@ -27,12 +27,12 @@ pub(super) struct Index<G> {
 }
 
 /// The places of rules, in order.
-pub(super) type Places = Vec<u32>;
+pub(super) type RuleNumbers = Vec<u32>;
 
 /// Rules about topics, in order.
 #[derive(Debug, Default)]
 pub(super) struct TopicRules {
-    places: Places,
+    places: RuleNumbers,
     by_topic: Option<Box<ByTopic>>,
 }
 
@@ -48,15 +48,16 @@ struct ByTopic {
 
 /// What a client must have in one of the two fields for a rule to be about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key<'w> {
+enum ClientKey<'w> {
     Clientid(&'w str),
     Username(&'w str),
 }
 
-impl Index<Places> {
+impl RuleIndex<RuleNumbers> {
     /// The rules are told by whom they are about, in order.
     pub(super) fn new<'w>(rules: impl Iterator<Item = &'w Who>) -> Self {
-        let mut index = Index { by_clientid: HashMap::new(), by_username: HashMap::new(), others: Places::new() };
+        let mut index =
+            RuleIndex { by_clientid: HashMap::new(), by_username: HashMap::new(), others: RuleNumbers::new() };
         // More rules than a `u32` counts do not fit into memory.
         for (place, who) in (0..=u32::MAX).zip(rules) {
             match keys(who) {
@@ -67,10 +68,10 @@ impl Index<Places> {
         index
     }
 
-    fn add(&mut self, key: Key<'_>, place: u32) {
+    fn add(&mut self, key: ClientKey<'_>, place: u32) {
         let (map, text) = match key {
-            Key::Clientid(text) => (&mut self.by_clientid, text),
-            Key::Username(text) => (&mut self.by_username, text),
+            ClientKey::Clientid(text) => (&mut self.by_clientid, text),
+            ClientKey::Username(text) => (&mut self.by_username, text),
         };
         let places = map.entry(text.into()).or_default();
         if places.last() != Some(&place) {
@@ -80,7 +81,7 @@ impl Index<Places> {
 
     /// The rules from `first` on that can be about the client, each once, in order.
     pub(super) fn candidates(&self, client: &Client<'_>, first: usize) -> impl Iterator<Item = usize> {
-        let behind = |places: &Places| places.partition_point(|place| (*place as usize) < first);
+        let behind = |places: &RuleNumbers| places.partition_point(|place| (*place as usize) < first);
         let mut heads = self.groups(client).map(|group| group.and_then(|places| places.get(behind(places)..)));
         std::iter::from_fn(move || {
             let next = heads.iter().flatten().filter_map(|places| places.first()).min().copied()?;
@@ -96,11 +97,11 @@ impl Index<Places> {
     }
 
     /// The same rules, found by topics too.
-    pub(super) fn with_topics(self, rules: &[TopicRule]) -> Index<TopicRules> {
-        let groups = |groups: HashMap<Box<str>, Places>| {
+    pub(super) fn with_topics(self, rules: &[TopicRule]) -> RuleIndex<TopicRules> {
+        let groups = |groups: HashMap<Box<str>, RuleNumbers>| {
             groups.into_iter().map(|(key, places)| (key, TopicRules::new(places, rules))).collect()
         };
-        Index {
+        RuleIndex {
             by_clientid: groups(self.by_clientid),
             by_username: groups(self.by_username),
             others: TopicRules::new(self.others, rules),
@@ -108,14 +109,14 @@ impl Index<Places> {
     }
 }
 
-impl<G> Index<G> {
+impl<G> RuleIndex<G> {
     /// The rules that may be about the client.
     fn groups(&self, client: &Client<'_>) -> [Option<&G>; 3] {
         [self.by_clientid.get(client.clientid), self.by_username.get(client.username), Some(&self.others)]
     }
 }
 
-impl Index<TopicRules> {
+impl RuleIndex<TopicRules> {
     /// Adds the rules that can be about the client and what it asks for.
     pub(super) fn find<'i>(&'i self, client: &Client<'_>, action: Action, found: &mut Frontier<'i, '_>) {
         for group in self.groups(client).into_iter().flatten() {
@@ -128,7 +129,7 @@ impl Index<TopicRules> {
 }
 
 impl TopicRules {
-    fn new(places: Places, rules: &[TopicRule]) -> Self {
+    fn new(places: RuleNumbers, rules: &[TopicRule]) -> Self {
         if places.len() <= FEW {
             return TopicRules { places, by_topic: None };
         }
@@ -144,7 +145,7 @@ impl TopicRules {
         // A filter may come near many of the last kind, so that all that can be told of these apart is worth it.
         let (publish, whole, any) = (publish.thinned().finish(), whole.thinned().finish(), any.finish());
         let by_topic = ByTopic { publish, whole, any };
-        TopicRules { places: Places::new(), by_topic: Some(Box::new(by_topic)) }
+        TopicRules { places: RuleNumbers::new(), by_topic: Some(Box::new(by_topic)) }
     }
 }
 
@@ -161,7 +162,7 @@ impl ByTopic {
 }
 
 /// Keys of which a client must have one to be one of these, or `None` where that cannot be said.
-fn keys(who: &Who) -> Option<Vec<Key<'_>>> {
+fn keys(who: &Who) -> Option<Vec<ClientKey<'_>>> {
     match who {
         Who::Everyone => None,
         Who::Named(named) => keys(&named.who),
@@ -169,15 +170,15 @@ fn keys(who: &Who) -> Option<Vec<Key<'_>>> {
         Who::During(_, who) => keys(who),
         Who::All(conditions) => conditions.iter().find_map(|condition| match condition {
             Condition::Text(field, condition) => match field.traits().placeholder? {
-                Placeholder::Clientid => literals(condition, Key::Clientid),
-                Placeholder::Username => literals(condition, Key::Username),
+                Placeholder::Clientid => literals(condition, ClientKey::Clientid),
+                Placeholder::Username => literals(condition, ClientKey::Username),
             },
             Condition::Host(..) | Condition::Port(..) | Condition::Flag(..) => None,
         }),
     }
 }
 
-fn literals<'w>(condition: &'w TextCondition, key: fn(&'w str) -> Key<'w>) -> Option<Vec<Key<'w>>> {
+fn literals<'w>(condition: &'w TextCondition, key: fn(&'w str) -> ClientKey<'w>) -> Option<Vec<ClientKey<'w>>> {
     match condition {
         TextCondition::Equals(template) => Some(vec![key(template.as_literal()?)]),
         TextCondition::Any(each) => collect(each, |one| literals(one, key)),
@@ -185,7 +186,7 @@ fn literals<'w>(condition: &'w TextCondition, key: fn(&'w str) -> Key<'w>) -> Op
     }
 }
 
-fn collect<'w, T>(each: &'w [T], keys: impl Fn(&'w T) -> Option<Vec<Key<'w>>>) -> Option<Vec<Key<'w>>> {
+fn collect<'w, T>(each: &'w [T], keys: impl Fn(&'w T) -> Option<Vec<ClientKey<'w>>>) -> Option<Vec<ClientKey<'w>>> {
     let mut all = Vec::new();
     for one in each {
         all.append(&mut keys(one)?);

@@ -6,7 +6,7 @@
 //! it cannot be told whether a rule matches, because a list could not be read or the broker does not
 //! tell a field, the answer is [`Decision::ERROR`], whatever the rule would have said.
 
-use super::candidates::{Index, Places, TopicRules};
+use super::candidates::{RuleIndex, RuleNumbers, TopicRules};
 use super::costs::Costs;
 use super::lists::Lists;
 use super::model::{AclRule, AuthRule, Limits, ListDef, ModelRules, PasswordDef, PasswordId, Section, Who};
@@ -50,13 +50,13 @@ pub enum Login<'p> {
 #[derive(Debug)]
 struct Auth {
     section: Section<AuthRule>,
-    index: Index<Places>,
+    index: RuleIndex<RuleNumbers>,
 }
 
 #[derive(Debug)]
 struct Acl {
     section: Section<TopicRule>,
-    index: Index<TopicRules>,
+    index: RuleIndex<TopicRules>,
 }
 
 /// A rule of `acl`, ready to decide.
@@ -74,13 +74,13 @@ pub struct TopicRule {
     pub line: usize,
     /// Asking about the client costs less than asking about a topic name.
     who_first: bool,
-    publish: Topics,
-    subscribe: Topics,
+    publish: RuleTopics,
+    subscribe: RuleTopics,
 }
 
 /// The patterns of a rule for one action.
 #[derive(Debug)]
-struct Topics {
+struct RuleTopics {
     patterns: Patterns,
     written: Vec<Pattern>,
 }
@@ -170,17 +170,17 @@ impl PolicyRules {
         client: &Client<'_>,
         lists: &Lists,
         mut found: impl FnMut(PasswordId) -> Found,
-        mut seen: impl FnMut(usize, Step),
+        mut seen: impl FnMut(usize, LoginStep),
     ) -> Decision<'_> {
         let mut first = 0;
         loop {
-            let login = self.login_from(first, client, lists, |place, holds| seen(place, Step::Asked(holds)));
+            let login = self.login_from(first, client, lists, |place, holds| seen(place, LoginStep::Asked(holds)));
             let (rule, source) = match login {
                 Login::Decided(decision) => return decision,
                 Login::Password { rule, source } => (rule, source),
             };
             let found = found(source);
-            seen(rule, Step::Password(source, found));
+            seen(rule, LoginStep::Password(source, found));
             match found {
                 Found::Right => return self.password_checked(rule, true),
                 Found::Wrong => return self.password_checked(rule, false),
@@ -203,7 +203,7 @@ impl PolicyRules {
         action: Action,
         topic: &str,
         lists: &Lists,
-        seen: impl FnMut(usize, Reach),
+        seen: impl FnMut(usize, RuleReach),
     ) -> Decision<'_> {
         let Some(acl) = &self.acl else {
             return UNASKED;
@@ -265,7 +265,7 @@ impl Limits {
 impl Auth {
     fn new(mut section: Section<AuthRule>) -> Self {
         section.rules.iter_mut().for_each(|rule| rule.who.sort_by_cost());
-        let index = Index::new(section.rules.iter().map(|rule| &rule.who));
+        let index = RuleIndex::new(section.rules.iter().map(|rule| &rule.who));
         Auth { section, index }
     }
 }
@@ -273,7 +273,7 @@ impl Auth {
 impl Acl {
     fn new(section: Section<AclRule>) -> Self {
         let rules: Vec<TopicRule> = section.rules.into_iter().map(TopicRule::new).collect();
-        let index = Index::new(rules.iter().map(|rule| &rule.who)).with_topics(&rules);
+        let index = RuleIndex::new(rules.iter().map(|rule| &rule.who)).with_topics(&rules);
         Acl { section: Section { default: section.default, rules }, index }
     }
 
@@ -283,7 +283,7 @@ impl Acl {
         action: Action,
         request: &Request<'_>,
         lists: &Lists,
-        mut seen: impl FnMut(usize, Reach),
+        mut seen: impl FnMut(usize, RuleReach),
     ) -> Decision<'_> {
         let mut left_to_broker = None;
         let mut found = Frontier::new(request, identity(client));
@@ -293,10 +293,10 @@ impl Acl {
             let reach = rule.reach(client, action, request, lists);
             seen(place, reach);
             match reach {
-                Reach::None => {}
-                Reach::CannotTell => return Decision::ERROR,
-                Reach::Part => left_to_broker = left_to_broker.or(Some(rule.id.as_str())),
-                Reach::Whole => return limit(Decision { verdict: rule.verdict, rule: &rule.id }, left_to_broker),
+                RuleReach::None => {}
+                RuleReach::CannotTell => return Decision::ERROR,
+                RuleReach::Part => left_to_broker = left_to_broker.or(Some(rule.id.as_str())),
+                RuleReach::Whole => return limit(Decision { verdict: rule.verdict, rule: &rule.id }, left_to_broker),
             }
         }
         limit(Decision { verdict: self.section.default, rule: DEFAULT }, left_to_broker)
@@ -314,7 +314,7 @@ fn limit<'p>(decision: Decision<'p>, left_to_broker: Option<&'p str>) -> Decisio
 
 /// What a step of a login brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum LoginStep {
     /// Whether the rule is about the client.
     Asked(Holds),
     /// It is, and this is what the password source says.
@@ -323,7 +323,7 @@ pub(super) enum Step {
 
 /// How far a rule of `acl` is about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(super) enum RuleReach {
     /// Not at all.
     None,
     /// A list that decides it could not be read, or a field is not told.
@@ -334,9 +334,9 @@ pub(super) enum Reach {
     Whole,
 }
 
-impl Topics {
+impl RuleTopics {
     fn new(written: Vec<Pattern>) -> Self {
-        Topics { patterns: Patterns::new(written.clone()), written }
+        RuleTopics { patterns: Patterns::new(written.clone()), written }
     }
 }
 
@@ -345,7 +345,7 @@ impl TopicRule {
         let AclRule { id, verdict, mut who, publish, subscribe, mode, line } = rule;
         who.sort_by_cost();
         let who_first = who.cost() == Cost::Compare;
-        let (publish, subscribe) = (Topics::new(publish), Topics::new(subscribe));
+        let (publish, subscribe) = (RuleTopics::new(publish), RuleTopics::new(subscribe));
         TopicRule { id, verdict, who, mode, line, who_first, publish, subscribe }
     }
 
@@ -359,7 +359,7 @@ impl TopicRule {
         &self.topics(action).written
     }
 
-    fn topics(&self, action: Action) -> &Topics {
+    fn topics(&self, action: Action) -> &RuleTopics {
         match action {
             Action::Publish => &self.publish,
             Action::Subscribe => &self.subscribe,
@@ -368,18 +368,22 @@ impl TopicRule {
 
     /// Asks the cheaper side first, and the other only where the first leaves it open. A topic that the
     /// rule is not about needs no list.
-    fn reach(&self, client: &Client<'_>, action: Action, request: &Request<'_>, lists: &Lists) -> Reach {
+    fn reach(&self, client: &Client<'_>, action: Action, request: &Request<'_>, lists: &Lists) -> RuleReach {
         let patterns = self.patterns(action);
         let topic_first = action == Action::Publish && !self.who_first;
         if patterns.is_empty() {
-            return Reach::None;
+            return RuleReach::None;
         }
         if topic_first {
             let reach = self.topics_reach(patterns, request, identity(client));
-            if reach == Reach::None { reach } else { reach.of(self.who.holds_within(client, lists, request.work())) }
+            if reach == RuleReach::None {
+                reach
+            } else {
+                reach.of(self.who.holds_within(client, lists, request.work()))
+            }
         } else {
             match self.who.holds_within(client, lists, request.work()) {
-                Holds::No => Reach::None,
+                Holds::No => RuleReach::None,
                 who @ (Holds::CannotTell | Holds::Yes) => {
                     self.topics_reach(patterns, request, identity(client)).of(who)
                 }
@@ -391,24 +395,24 @@ impl TopicRule {
     /// `ignore` rule decides the whole only, and is told of for a part: to hand all of `a/#` to the
     /// broker because of `a/b` would leave more to it than is written, and to pass `a/b` over would
     /// let a later rule allow what the policy has no opinion of.
-    fn topics_reach(&self, patterns: &Patterns, request: &Request<'_>, identity: Identity<'_>) -> Reach {
+    fn topics_reach(&self, patterns: &Patterns, request: &Request<'_>, identity: Identity<'_>) -> RuleReach {
         let whole = match self.verdict {
             Verdict::Allow => patterns.cover(request, identity),
             Verdict::Deny => patterns.touch(request, identity),
             Verdict::Ignore if !patterns.touch(request, identity) => false,
             Verdict::Ignore if patterns.cover(request, identity) => true,
-            Verdict::Ignore => return Reach::Part,
+            Verdict::Ignore => return RuleReach::Part,
         };
-        if whole { Reach::Whole } else { Reach::None }
+        if whole { RuleReach::Whole } else { RuleReach::None }
     }
 }
 
-impl Reach {
+impl RuleReach {
     /// The reach of a rule whose topics reach this far, by whether the client is one of its own.
     fn of(self, who: Holds) -> Self {
         match (self, who) {
-            (Reach::None, _) | (_, Holds::No) => Reach::None,
-            (_, Holds::CannotTell) => Reach::CannotTell,
+            (RuleReach::None, _) | (_, Holds::No) => RuleReach::None,
+            (_, Holds::CannotTell) => RuleReach::CannotTell,
             (_, Holds::Yes) => self,
         }
     }

@@ -115,7 +115,7 @@ impl Diagnostic {
 pub(crate) struct Diagnostics {
     kept: Vec<Diagnostic>,
     seen: HashSet<(Code, Option<Span>, String)>,
-    omitted: Count,
+    omitted: CodeCount,
     accepts: Accepts,
     accepted: Vec<Accepted>,
 }
@@ -131,13 +131,13 @@ pub struct Accepted {
 
 /// How many of each severity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Count {
+struct CodeCount {
     errors: usize,
     warnings: usize,
     accepted: usize,
 }
 
-impl Count {
+impl CodeCount {
     fn add(&mut self, severity: Severity) {
         match severity {
             Severity::Error => self.errors = self.errors.saturating_add(1),
@@ -266,7 +266,7 @@ impl Report {
         self.count().warnings
     }
 
-    fn count(&self) -> Count {
+    fn count(&self) -> CodeCount {
         let mut count = self.found.omitted;
         self.found.kept.iter().for_each(|diagnostic| count.add(diagnostic.code.severity()));
         count.accepted = count.accepted.saturating_add(self.found.accepted.len());
@@ -326,7 +326,7 @@ impl Report {
 
     /// One line: the file and how many errors and warnings it has.
     pub fn summary(&self) -> String {
-        let Count { errors, warnings, accepted } = self.count();
+        let CodeCount { errors, warnings, accepted } = self.count();
         let some = |count: usize, word: &str| match count {
             0 => None,
             1 => Some(format!("1 {word}")),

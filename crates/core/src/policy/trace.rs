@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::decide::{PolicyRules, Reach, Step, TopicRule};
+use super::decide::{LoginStep, PolicyRules, RuleReach, TopicRule};
 use super::lists::Lists;
 use super::model::{Condition, PasswordId, Who};
 use super::show::{self, Words, some};
@@ -116,21 +116,21 @@ impl Eq for Mismatch<'_> {}
 impl PolicyRules {
     /// [`check_acl`](PolicyRules::check_acl), and how it came about.
     pub fn trace_acl(&self, client: &Client<'_>, action: Action, topic: &str, lists: &Lists) -> Trace<'_> {
-        let mut seen = Seen::default();
+        let mut seen = SeenRules::default();
         let decision = self.check_acl_seen(client, action, topic, lists, |place, reach| seen.add(place, reach));
         // The walks that find reasons have work of their own, and take nothing from those that decide.
         let Some(request) = Request::parse(action, topic) else {
             return Trace { tried: Vec::new(), decision };
         };
-        let ends = |reach| matches!(reach, Reach::Whole | Reach::CannotTell);
-        let asking = Asking { words: Words::new(self.lists()), client, lists };
+        let ends = |reach| matches!(reach, RuleReach::Whole | RuleReach::CannotTell);
+        let asking = TracedClient { words: Words::new(self.lists()), client, lists };
         let tried = seen.up_to_end(self.acl_rules(), ends).map(|(rule, reach)| {
             let outcome = match reach {
-                Some(Reach::Whole) if decision.rule != rule.id => Outcome::Limited { by: decision.rule },
-                Some(Reach::Whole) => Outcome::Decided { topic: witness(rule, action, &request, client) },
-                Some(Reach::Part) => Outcome::Part { topic: touched(rule.patterns(action), &request, client) },
-                Some(Reach::CannotTell) => asking.cannot_tell(&rule.who),
-                Some(Reach::None) | None => asking.not_reached(rule, action, &request),
+                Some(RuleReach::Whole) if decision.rule != rule.id => Outcome::Limited { by: decision.rule },
+                Some(RuleReach::Whole) => Outcome::Decided { topic: witness(rule, action, &request, client) },
+                Some(RuleReach::Part) => Outcome::Part { topic: touched(rule.patterns(action), &request, client) },
+                Some(RuleReach::CannotTell) => asking.cannot_tell(&rule.who),
+                Some(RuleReach::None) | None => asking.not_reached(rule, action, &request),
             };
             Tried { id: &rule.id, line: rule.line, verdict: rule.verdict, outcome }
         });
@@ -139,16 +139,16 @@ impl PolicyRules {
 
     /// [`login`](PolicyRules::login), and how it came about.
     pub fn trace_login(&self, client: &Client<'_>, lists: &Lists, found: impl FnMut(PasswordId) -> Found) -> Trace<'_> {
-        let mut seen = Seen::default();
+        let mut seen = SeenRules::default();
         let decision = self.login_seen(client, lists, found, |place, step| seen.add(place, step));
-        let ends = |step| !matches!(step, Step::Asked(Holds::No) | Step::Password(_, Found::Unknown));
-        let asking = Asking { words: Words::new(self.lists()), client, lists };
+        let ends = |step| !matches!(step, LoginStep::Asked(Holds::No) | LoginStep::Password(_, Found::Unknown));
+        let asking = TracedClient { words: Words::new(self.lists()), client, lists };
         let tried = seen.up_to_end(self.auth_rules(), ends).map(|(rule, step)| {
             let outcome = match step {
-                Some(Step::Asked(Holds::Yes)) => Outcome::Decided { topic: None },
-                Some(Step::Asked(Holds::CannotTell)) => asking.cannot_tell(&rule.who),
-                Some(Step::Asked(Holds::No)) | None => Outcome::NotWho(asking.mismatches(&rule.who, None)),
-                Some(Step::Password(source, found)) => self.of_password(source, found),
+                Some(LoginStep::Asked(Holds::Yes)) => Outcome::Decided { topic: None },
+                Some(LoginStep::Asked(Holds::CannotTell)) => asking.cannot_tell(&rule.who),
+                Some(LoginStep::Asked(Holds::No)) | None => Outcome::NotWho(asking.mismatches(&rule.who, None)),
+                Some(LoginStep::Password(source, found)) => self.of_password(source, found),
             };
             Tried { id: &rule.id, line: rule.line, verdict: rule.verdict, outcome }
         });
@@ -167,18 +167,18 @@ impl PolicyRules {
 }
 
 /// What deciding told of the rules, by their places.
-struct Seen<S> {
+struct SeenRules<S> {
     steps: HashMap<usize, S>,
     last: Option<(usize, S)>,
 }
 
-impl<S> Default for Seen<S> {
+impl<S> Default for SeenRules<S> {
     fn default() -> Self {
-        Seen { steps: HashMap::new(), last: None }
+        SeenRules { steps: HashMap::new(), last: None }
     }
 }
 
-impl<S: Copy> Seen<S> {
+impl<S: Copy> SeenRules<S> {
     fn add(&mut self, place: usize, step: S) {
         self.steps.insert(place, step);
         self.last = Some((place, step));
@@ -192,13 +192,13 @@ impl<S: Copy> Seen<S> {
 }
 
 /// A client whose rules are told.
-struct Asking<'a, 'p> {
+struct TracedClient<'a, 'p> {
     words: Words<'p>,
     client: &'a Client<'a>,
     lists: &'a Lists,
 }
 
-impl<'p> Asking<'_, 'p> {
+impl<'p> TracedClient<'_, 'p> {
     /// For each kind of client, the first condition that does not hold.
     fn mismatches(&self, who: &'p Who, kind: Option<&'p str>) -> Vec<Mismatch<'p>> {
         match who {

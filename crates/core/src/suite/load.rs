@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Suite;
 use super::raw;
 use super::resolve::resolve;
-use super::secret::Places;
+use super::secret::SecretPlaces;
 use super::stand_ins::StandIns;
 use crate::policy::codes::Code;
 use crate::policy::decode::{At, Cx, Text};
@@ -21,16 +21,16 @@ const HELP: &str = "a password is a text: write it in quotes";
 const ENDINGS: [&str; 2] = [".test.yaml", ".test.yml"];
 
 /// A file that was read, with what is wrong with it so far.
-struct Read<'t> {
+struct ReadSuite<'t> {
     suite: Option<raw::Suite>,
     cx: Cx<'t>,
-    places: Places,
+    places: SecretPlaces,
 }
 
-impl Read<'_> {
+impl ReadSuite<'_> {
     /// What is wrong with the file, passwords covered.
     fn report(self, name: &str) -> Report {
-        let Read { cx, places, .. } = self;
+        let ReadSuite { cx, places, .. } = self;
         let Cx { text, mut found } = cx;
         found.withhold(|span| places.touch(span), HELP);
         Report::new(name, &places.cover(text), found)
@@ -106,24 +106,24 @@ fn text<'b>(bytes: &'b [u8], name: &str) -> Result<&'b str, Box<Report>> {
         let lossy = String::from_utf8_lossy(bytes);
         let mut found = Diagnostics::default();
         found.push(not_utf8(error));
-        Box::new(Report::new(name, &Places::of_text(&lossy).cover(&lossy), found))
+        Box::new(Report::new(name, &SecretPlaces::of_text(&lossy).cover(&lossy), found))
     })
 }
 
-fn decode(text: &str) -> Read<'_> {
+fn decode(text: &str) -> ReadSuite<'_> {
     let mut cx = Cx::new(text);
     match yaml::read(text) {
         Err(diagnostic) => {
             cx.push(diagnostic);
-            Read { suite: None, cx, places: Places::of_text(text) }
+            ReadSuite { suite: None, cx, places: SecretPlaces::of_text(text) }
         }
         Ok(tree) if tree.node == Node::Null => {
             cx.push(traps::empty_file("the test file", "tests:"));
-            Read { suite: None, cx, places: Places::default() }
+            ReadSuite { suite: None, cx, places: SecretPlaces::default() }
         }
         Ok(tree) => {
             let suite = cx.value(&tree, None);
-            Read { suite, cx, places: Places::of_tree(text, &tree) }
+            ReadSuite { suite, cx, places: SecretPlaces::of_tree(text, &tree) }
         }
     }
 }

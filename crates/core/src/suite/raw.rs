@@ -159,7 +159,7 @@ value_forms! {
 
 /// What is said of a client, in one place or in several.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Fields<'r> {
+pub(super) struct GivenFields<'r> {
     pub(super) texts: TextFields<Option<&'r At<Text>>>,
     pub(super) hosts: HostFields<Option<&'r At<Text>>>,
     pub(super) ports: PortFields<Option<&'r At<Port>>>,
@@ -167,17 +167,17 @@ pub(super) struct Fields<'r> {
     pub(super) at: Option<&'r At<Text>>,
 }
 
-impl<'r> Fields<'r> {
+impl<'r> GivenFields<'r> {
     pub(super) fn of_client(client: &'r Client) -> Self {
-        Fields { at: client.at.as_ref(), ..Fields::of_keys(&client.fields) }
+        GivenFields { at: client.at.as_ref(), ..GivenFields::of_keys(&client.fields) }
     }
 
     pub(super) fn of_line(line: &'r Expectation) -> Self {
-        Fields { at: line.at.as_ref(), ..Fields::of_keys(&line.fields) }
+        GivenFields { at: line.at.as_ref(), ..GivenFields::of_keys(&line.fields) }
     }
 
     fn of_keys<F: FieldForms<Text = Text, Host = Text, Port = Port, Flag = bool>>(keys: &'r FieldKeys<F>) -> Self {
-        Fields {
+        GivenFields {
             texts: TextFields::each(|field| keys.texts.get(field).as_ref()),
             hosts: HostFields::each(|field| keys.hosts.get(field).as_ref()),
             ports: PortFields::each(|field| keys.ports.get(field).as_ref()),
@@ -188,7 +188,7 @@ impl<'r> Fields<'r> {
 
     /// These, and the others where these say nothing.
     pub(super) fn or(self, others: Self) -> Self {
-        Fields {
+        GivenFields {
             texts: TextFields::each(|field| self.texts.get(field).or(*others.texts.get(field))),
             hosts: HostFields::each(|field| self.hosts.get(field).or(*others.hosts.get(field))),
             ports: PortFields::each(|field| self.ports.get(field).or(*others.ports.get(field))),

@@ -1,6 +1,6 @@
 //! From a test file's types to its cases: names resolved, tables unfolded.
 
-use super::raw::{self, Fields, WhichClient};
+use super::raw::{self, GivenFields, WhichClient};
 use super::secret::Secret;
 use super::{Case, Expected, Question, Test};
 use crate::decision::{RESERVED, Verdict};
@@ -66,9 +66,9 @@ struct Resolver<'r, 'c, 't> {
 
 /// A client of a test, with the name by which it is called.
 #[derive(Clone, Copy)]
-struct Asker<'r> {
+struct TestClient<'r> {
     called: Option<&'r str>,
-    fields: Fields<'r>,
+    fields: GivenFields<'r>,
 }
 
 impl<'r> Resolver<'r, '_, '_> {
@@ -85,13 +85,13 @@ impl<'r> Resolver<'r, '_, '_> {
     }
 
     /// The clients that are named or described; one of whom nothing is said where there are none.
-    fn askers(&mut self, client: Option<&'r At<OneOrMany<WhichClient>>>) -> Vec<Asker<'r>> {
-        let Some(client) = client else { return vec![Asker { called: None, fields: Fields::default() }] };
+    fn askers(&mut self, client: Option<&'r At<OneOrMany<WhichClient>>>) -> Vec<TestClient<'r>> {
+        let Some(client) = client else { return vec![TestClient { called: None, fields: GivenFields::default() }] };
         let mut askers = Vec::new();
         for which in &client.value.0 {
             match which {
                 WhichClient::Client(client) => {
-                    askers.push(Asker { called: None, fields: Fields::of_client(client) });
+                    askers.push(TestClient { called: None, fields: GivenFields::of_client(client) });
                 }
                 WhichClient::Name(name) => askers.extend(self.named(name)),
             }
@@ -99,7 +99,7 @@ impl<'r> Resolver<'r, '_, '_> {
         askers
     }
 
-    fn named(&mut self, name: &Text) -> Option<Asker<'r>> {
+    fn named(&mut self, name: &Text) -> Option<TestClient<'r>> {
         let Some((called, client)) = self.clients.iter().find(|(called, _)| called.value == name.value) else {
             let message = format!("there is no client {}", quote(&name.value));
             let names: Vec<&str> = self.clients.iter().map(|(name, _)| name.value.as_str()).collect();
@@ -111,10 +111,10 @@ impl<'r> Resolver<'r, '_, '_> {
             self.cx.push_near(diagnostic, &name.value, names.iter().copied(), otherwise);
             return None;
         };
-        Some(Asker { called: Some(&called.value), fields: Fields::of_client(client.as_ref()?) })
+        Some(TestClient { called: Some(&called.value), fields: GivenFields::of_client(client.as_ref()?) })
     }
 
-    fn line(&mut self, line: &'r raw::Expectation, askers: &[Asker<'r>], cases: &mut Vec<Case>) {
+    fn line(&mut self, line: &'r raw::Expectation, askers: &[TestClient<'r>], cases: &mut Vec<Case>) {
         let questions = questions(line);
         if questions.is_empty() {
             return;
@@ -130,7 +130,7 @@ impl<'r> Resolver<'r, '_, '_> {
             return;
         }
         for asker in askers {
-            let Some(client) = self.client(Fields::of_line(line).or(asker.fields), line.span()) else { return };
+            let Some(client) = self.client(GivenFields::of_line(line).or(asker.fields), line.span()) else { return };
             for (question, (expected, would)) in
                 questions.iter().flat_map(|one| answers.iter().flatten().map(move |it| (one, it)))
             {
@@ -146,7 +146,7 @@ impl<'r> Resolver<'r, '_, '_> {
         }
     }
 
-    fn client(&mut self, fields: Fields<'r>, line: Span) -> Option<OwnedClient> {
+    fn client(&mut self, fields: GivenFields<'r>, line: Span) -> Option<OwnedClient> {
         let Some(clientid) = fields.texts.get(TextField::Clientid) else {
             if self.sound {
                 let diagnostic = Diagnostic::new(Code::MissingKey, line, "whoever asks this needs a `clientid`");
@@ -265,28 +265,28 @@ fn moment_of(at: &At<Text>, cx: &mut Cx<'_>) -> Option<i64> {
 }
 
 /// What a line asks, not yet by whom.
-enum Asked<'r> {
+enum AskedLine<'r> {
     Authenticate(&'r Secret),
     Acl(Action, &'r Text),
 }
 
-impl Asked<'_> {
+impl AskedLine<'_> {
     fn to_question(&self) -> Question {
         match self {
-            Asked::Authenticate(password) => Question::Authenticate((*password).clone()),
-            Asked::Acl(action, topic) => Question::Acl(*action, topic.value.clone()),
+            AskedLine::Authenticate(password) => Question::Authenticate((*password).clone()),
+            AskedLine::Acl(action, topic) => Question::Acl(*action, topic.value.clone()),
         }
     }
 }
 
-fn questions(line: &raw::Expectation) -> Vec<Asked<'_>> {
-    let passwords = line.authenticate.iter().flat_map(|passwords| &passwords.value.0).map(Asked::Authenticate);
+fn questions(line: &raw::Expectation) -> Vec<AskedLine<'_>> {
+    let passwords = line.authenticate.iter().flat_map(|passwords| &passwords.value.0).map(AskedLine::Authenticate);
     passwords
         .chain(topics(Action::Publish, line.publish.as_ref()))
         .chain(topics(Action::Subscribe, line.subscribe.as_ref()))
         .collect()
 }
 
-fn topics(action: Action, topics: Option<&At<OneOrMany<Text>>>) -> impl Iterator<Item = Asked<'_>> {
-    topics.into_iter().flat_map(|topics| &topics.value.0).map(move |topic| Asked::Acl(action, topic))
+fn topics(action: Action, topics: Option<&At<OneOrMany<Text>>>) -> impl Iterator<Item = AskedLine<'_>> {
+    topics.into_iter().flat_map(|topics| &topics.value.0).map(move |topic| AskedLine::Acl(action, topic))
 }

@@ -62,19 +62,19 @@ impl JsonSchema for Secret {
 
 /// The places of a test file that hold passwords, or may: what stands under a key that is not known may be one, too.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct SecretPlaces {
     /// Values, exactly.
     values: Vec<Span>,
     /// Pieces of text that hold more than a password.
     pieces: Vec<Span>,
 }
 
-impl Places {
+impl SecretPlaces {
     /// Of a file that could be read.
     pub(super) fn of_tree(text: &str, tree: &Yaml) -> Self {
-        let mut found = Finder { text, places: Vec::new() };
+        let mut found = SecretFinder { text, places: Vec::new() };
         found.file(tree);
-        Places {
+        SecretPlaces {
             values: found.places,
             pieces: lines(text).filter_map(|(start, line)| in_comment(start, line)).collect(),
         }
@@ -91,7 +91,7 @@ impl Places {
             }
             in_passwords |= line.to_ascii_lowercase().contains("passw");
         }
-        Places { values: Vec::new(), pieces }
+        SecretPlaces { values: Vec::new(), pieces }
     }
 
     /// Whether what is said of this place may quote a password. Of a mapping or list that holds one nothing is quoted.
@@ -168,12 +168,12 @@ fn cover(c: char) -> char {
     }
 }
 
-struct Finder<'t> {
+struct SecretFinder<'t> {
     text: &'t str,
     places: Vec<Span>,
 }
 
-impl Finder<'_> {
+impl SecretFinder<'_> {
     fn file(&mut self, tree: &Yaml) {
         self.each(tree, |found, key, value| match key {
             "policy" | "lists" | "clients" | "at" => {}

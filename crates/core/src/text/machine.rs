@@ -38,7 +38,7 @@ impl Limit {
 pub(crate) type StateId = u32;
 
 #[derive(Debug, Clone)]
-enum State {
+enum MatchState {
     /// Reads this character.
     Char(char, StateId),
     /// Reads one character of the class.
@@ -142,7 +142,7 @@ pub(crate) enum Reads<'m> {
 /// The automaton of a glob or a regex.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    states: Box<[State]>,
+    states: Box<[MatchState]>,
     start: StateId,
     classes: Box<[CharClass]>,
     /// Class states from which every rest of a topic matches, if the topic so far does.
@@ -162,7 +162,7 @@ pub(crate) enum Refused {
 impl Machine {
     pub(crate) fn build(hir: &Hir, limit: Limit) -> Result<Self, Refused> {
         let mut builder = Builder::new(limit);
-        let end = builder.add(State::Match)?;
+        let end = builder.add(MatchState::Match)?;
         let start = builder.expression(hir, end)?;
         let Builder { states, classes, looks_around, .. } = builder;
         let mut machine =
@@ -171,30 +171,30 @@ impl Machine {
         Ok(machine)
     }
 
-    fn state(&self, id: StateId) -> &State {
-        self.states.get(id as usize).unwrap_or(&State::Match)
+    fn state(&self, id: StateId) -> &MatchState {
+        self.states.get(id as usize).unwrap_or(&MatchState::Match)
     }
 
     fn find_endless(&self, id: usize) -> bool {
-        let Some(State::Class(class, next)) = self.states.get(id) else { return false };
+        let Some(MatchState::Class(class, next)) = self.states.get(id) else { return false };
         if !self.class(*class).is_some_and(CharClass::is_full) {
             return false;
         }
         // Only what needs no client's value and no look around counts.
         let direct = match self.state(*next) {
-            State::Split(ways) => ways,
-            State::Char(..)
-            | State::Class(..)
-            | State::Value(..)
-            | State::Start(_)
-            | State::End(_)
-            | State::Around(..)
-            | State::Match => {
+            MatchState::Split(ways) => ways,
+            MatchState::Char(..)
+            | MatchState::Class(..)
+            | MatchState::Value(..)
+            | MatchState::Start(_)
+            | MatchState::End(_)
+            | MatchState::Around(..)
+            | MatchState::Match => {
                 return false;
             }
         };
         direct.iter().any(|way| *way as usize == id)
-            && direct.iter().any(|way| matches!(self.state(*way), State::Match))
+            && direct.iter().any(|way| matches!(self.state(*way), MatchState::Match))
     }
 
     fn class(&self, class: u32) -> Option<&CharClass> {
@@ -227,18 +227,18 @@ impl Machine {
         let mut at = self.start;
         loop {
             match self.state(at) {
-                State::Char(c, next) => {
+                MatchState::Char(c, next) => {
                     prefix.push(*c);
                     at = *next;
                 }
-                State::Start(next) if prefix.is_empty() => at = *next,
-                State::Class(..)
-                | State::Value(..)
-                | State::Split(_)
-                | State::Start(_)
-                | State::End(_)
-                | State::Around(..)
-                | State::Match => return (prefix, at),
+                MatchState::Start(next) if prefix.is_empty() => at = *next,
+                MatchState::Class(..)
+                | MatchState::Value(..)
+                | MatchState::Split(_)
+                | MatchState::Start(_)
+                | MatchState::End(_)
+                | MatchState::Around(..)
+                | MatchState::Match => return (prefix, at),
             }
         }
     }
@@ -256,11 +256,17 @@ impl Machine {
                 continue;
             }
             match self.state(state) {
-                State::Split(ways) => marks.stack.extend_from_slice(ways),
-                State::Start(next) => marks.stack.extend(at_start.then_some(*next)),
-                State::Value(placeholder, next) if identity.value(*placeholder).is_empty() => marks.stack.push(*next),
-                State::Around(..) => {}
-                State::Value(..) | State::Char(..) | State::Class(..) | State::End(_) | State::Match => {
+                MatchState::Split(ways) => marks.stack.extend_from_slice(ways),
+                MatchState::Start(next) => marks.stack.extend(at_start.then_some(*next)),
+                MatchState::Value(placeholder, next) if identity.value(*placeholder).is_empty() => {
+                    marks.stack.push(*next);
+                }
+                MatchState::Around(..) => {}
+                MatchState::Value(..)
+                | MatchState::Char(..)
+                | MatchState::Class(..)
+                | MatchState::End(_)
+                | MatchState::Match => {
                     threads.push(Thread { state, offset: 0 });
                 }
             }
@@ -269,27 +275,30 @@ impl Machine {
 
     pub(crate) fn reads(&self, thread: Thread, identity: Identity<'_>) -> Reads<'_> {
         match self.state(thread.state) {
-            State::Value(placeholder, _) => {
+            MatchState::Value(placeholder, _) => {
                 unread(*placeholder, thread, identity).chars().next().map_or(Reads::Nothing, Reads::Only)
             }
-            State::Char(..)
-            | State::Class(..)
-            | State::Split(_)
-            | State::Start(_)
-            | State::End(_)
-            | State::Around(..)
-            | State::Match => self.reads_alone(thread.state),
+            MatchState::Char(..)
+            | MatchState::Class(..)
+            | MatchState::Split(_)
+            | MatchState::Start(_)
+            | MatchState::End(_)
+            | MatchState::Around(..)
+            | MatchState::Match => self.reads_alone(thread.state),
         }
     }
 
     /// What the state reads of any client's topic.
     fn reads_alone(&self, state: StateId) -> Reads<'_> {
         match self.state(state) {
-            State::Char(c, _) => Reads::Only(*c),
-            State::Class(class, _) => self.class(*class).map_or(Reads::Nothing, Reads::AnyOf),
-            State::Value(..) | State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => {
-                Reads::Nothing
-            }
+            MatchState::Char(c, _) => Reads::Only(*c),
+            MatchState::Class(class, _) => self.class(*class).map_or(Reads::Nothing, Reads::AnyOf),
+            MatchState::Value(..)
+            | MatchState::Split(_)
+            | MatchState::Start(_)
+            | MatchState::End(_)
+            | MatchState::Around(..)
+            | MatchState::Match => Reads::Nothing,
         }
     }
 
@@ -304,9 +313,9 @@ impl Machine {
         threads: &mut Threads,
     ) {
         let next = match self.state(thread.state) {
-            State::Char(own, next) if *own == c => *next,
-            State::Class(class, next) if self.class(*class).is_some_and(|class| class.contains(c)) => *next,
-            State::Value(placeholder, next) => match unread(*placeholder, thread, identity).strip_prefix(c) {
+            MatchState::Char(own, next) if *own == c => *next,
+            MatchState::Class(class, next) if self.class(*class).is_some_and(|class| class.contains(c)) => *next,
+            MatchState::Value(placeholder, next) => match unread(*placeholder, thread, identity).strip_prefix(c) {
                 Some("") => *next,
                 Some(_) => {
                     let offset = thread.offset.saturating_add(u32::try_from(c.len_utf8()).unwrap_or(u32::MAX));
@@ -315,13 +324,13 @@ impl Machine {
                 }
                 None => return,
             },
-            State::Char(..)
-            | State::Class(..)
-            | State::Split(_)
-            | State::Start(_)
-            | State::End(_)
-            | State::Around(..)
-            | State::Match => {
+            MatchState::Char(..)
+            | MatchState::Class(..)
+            | MatchState::Split(_)
+            | MatchState::Start(_)
+            | MatchState::End(_)
+            | MatchState::Around(..)
+            | MatchState::Match => {
                 return;
             }
         };
@@ -331,14 +340,14 @@ impl Machine {
     /// Whether the topic matches if it ends here.
     pub(crate) fn accepts(&self, thread: Thread, identity: Identity<'_>, marks: &mut Marks) -> bool {
         match self.state(thread.state) {
-            State::Match => true,
-            State::End(_) => self.accepts_at_end(thread.state, identity, marks),
-            State::Char(..)
-            | State::Class(..)
-            | State::Value(..)
-            | State::Split(_)
-            | State::Start(_)
-            | State::Around(..) => false,
+            MatchState::Match => true,
+            MatchState::End(_) => self.accepts_at_end(thread.state, identity, marks),
+            MatchState::Char(..)
+            | MatchState::Class(..)
+            | MatchState::Value(..)
+            | MatchState::Split(_)
+            | MatchState::Start(_)
+            | MatchState::Around(..) => false,
         }
     }
 
@@ -351,11 +360,17 @@ impl Machine {
                 continue;
             }
             match self.state(state) {
-                State::Match => matched = true,
-                State::Split(ways) => marks.stack.extend_from_slice(ways),
-                State::End(next) => marks.stack.push(*next),
-                State::Value(placeholder, next) if identity.value(*placeholder).is_empty() => marks.stack.push(*next),
-                State::Value(..) | State::Char(..) | State::Class(..) | State::Start(_) | State::Around(..) => {}
+                MatchState::Match => matched = true,
+                MatchState::Split(ways) => marks.stack.extend_from_slice(ways),
+                MatchState::End(next) => marks.stack.push(*next),
+                MatchState::Value(placeholder, next) if identity.value(*placeholder).is_empty() => {
+                    marks.stack.push(*next);
+                }
+                MatchState::Value(..)
+                | MatchState::Char(..)
+                | MatchState::Class(..)
+                | MatchState::Start(_)
+                | MatchState::Around(..) => {}
             }
         }
         matched

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use super::request::Request;
-use super::{TOPIC_MAX, Uses, holds_any};
+use super::{PlaceholderUses, TOPIC_MAX, holds_any};
 use crate::text::{Identity, Piece, Placeholder, TextError, pieces};
 
 /// A topic filter of the policy. Cheap to clone.
@@ -20,7 +20,7 @@ pub(super) struct Filter {
     /// The levels, without a trailing `#`.
     levels: Arc<[Level]>,
     hash: bool,
-    uses: Uses,
+    uses: PlaceholderUses,
 }
 
 /// A level of a filter of the policy.
@@ -42,15 +42,15 @@ pub(super) enum Part {
 
 /// A level of what is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asked<'t> {
+enum AskedLevel<'t> {
     Word(&'t str),
     /// Stands for every word.
     Plus,
 }
 
-impl<'t> Asked<'t> {
+impl<'t> AskedLevel<'t> {
     fn of(level: &'t str) -> Self {
-        if level == "+" { Asked::Plus } else { Asked::Word(level) }
+        if level == "+" { AskedLevel::Plus } else { AskedLevel::Word(level) }
     }
 }
 
@@ -65,7 +65,7 @@ impl Filter {
         if let Some(at) = text.find('\0') {
             return Err(TextError::new("a topic filter cannot hold NUL").at(at..at + 1));
         }
-        let uses = Uses::of(&pieces(text)?);
+        let uses = PlaceholderUses::of(&pieces(text)?);
         let mut levels = Vec::new();
         let mut hash = false;
         let mut at = 0;
@@ -87,7 +87,7 @@ impl Filter {
         Ok(Filter { levels: levels.into(), hash, uses })
     }
 
-    pub(super) fn uses(&self) -> Uses {
+    pub(super) fn uses(&self) -> PlaceholderUses {
         self.uses
     }
 
@@ -141,7 +141,7 @@ impl Filter {
         }
         let (levels, hash) = self.expanded(identity);
         let level = |level: Option<String>| level.map_or(Level::Plus, |word| Level::Word(word.into()));
-        Some(Filter { levels: levels.into_iter().map(level).collect(), hash, uses: Uses::default() })
+        Some(Filter { levels: levels.into_iter().map(level).collect(), hash, uses: PlaceholderUses::default() })
     }
 
     /// Whether there is a topic that both filters receive.
@@ -159,9 +159,9 @@ impl Filter {
         let empty = one_level && (own_empty || asked.get(0) == Some(""));
         fits && !empty
             && self.root_fits(request, identity)
-            && self.levels.iter().zip(asked.iter()).all(|(level, word)| match Asked::of(word) {
-                Asked::Plus => true,
-                Asked::Word(word) => level.accepts(word, identity),
+            && self.levels.iter().zip(asked.iter()).all(|(level, word)| match AskedLevel::of(word) {
+                AskedLevel::Plus => true,
+                AskedLevel::Word(word) => level.accepts(word, identity),
             })
     }
 
@@ -286,10 +286,10 @@ impl Filter {
         {
             return None;
         }
-        let words = asked.iter().map(Asked::of).chain(std::iter::repeat(Asked::Plus));
+        let words = asked.iter().map(AskedLevel::of).chain(std::iter::repeat(AskedLevel::Plus));
         let matched = self.levels.iter().zip(words).all(|(level, word)| match word {
-            Asked::Plus => matches!(level, Level::Plus),
-            Asked::Word(word) => level.accepts(word, identity),
+            AskedLevel::Plus => matches!(level, Level::Plus),
+            AskedLevel::Word(word) => level.accepts(word, identity),
         });
         let depth = self.levels.len();
         matched.then_some(if self.hash { Depths::From(depth) } else { Depths::Only(depth) })

@@ -38,8 +38,8 @@ const ROOT: NodeId = 0;
 /// The sets, by their patterns.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    nodes: Box<[Node]>,
-    edges: HashTable<Edge>,
+    nodes: Box<[IndexNode]>,
+    edges: HashTable<IndexEdge>,
     branches: Box<[Branches]>,
     /// The numbers of all nodes.
     numbers: Box<[u32]>,
@@ -48,7 +48,7 @@ pub(crate) struct Index {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Node {
+struct IndexNode {
     /// The least number at and below the node.
     least: u32,
     /// The child behind a `+`; the root is nobody's child, and stands for none.
@@ -56,22 +56,22 @@ struct Node {
     /// Among `Index::branches`, counted from 1; 0 where there are none.
     branches: u32,
     /// Sets with a pattern that ends here.
-    ends: Run,
+    ends: EdgeRun,
     /// Sets with a pattern that matches whatever follows, as far as this tree tells.
-    open: Run,
-    children: Run,
+    open: EdgeRun,
+    children: EdgeRun,
 }
 
 /// A part of a list that all nodes share.
 #[derive(Debug, Clone, Copy, Default)]
-struct Run {
+struct EdgeRun {
     start: u32,
     count: u32,
 }
 
 /// From a node to a child by a word.
 #[derive(Debug, Clone, Copy)]
-struct Edge {
+struct IndexEdge {
     word: u64,
     node: NodeId,
     child: NodeId,
@@ -167,7 +167,7 @@ impl Index {
         }
     }
 
-    fn node(&self, id: NodeId) -> Option<&Node> {
+    fn node(&self, id: NodeId) -> Option<&IndexNode> {
         self.nodes.get(id as usize)
     }
 
@@ -175,11 +175,11 @@ impl Index {
         self.edges.find(mix(node, word), |edge| edge.word == word && edge.node == node).map(|edge| edge.child)
     }
 
-    fn branches_of(&self, node: &Node) -> Option<&Branches> {
+    fn branches_of(&self, node: &IndexNode) -> Option<&Branches> {
         self.branches.get((node.branches as usize).checked_sub(1)?)
     }
 
-    fn numbers(&self, run: Run) -> &[u32] {
+    fn numbers(&self, run: EdgeRun) -> &[u32] {
         run.of(&self.numbers)
     }
 
@@ -223,7 +223,7 @@ impl Branches {
     }
 }
 
-impl Run {
+impl EdgeRun {
     fn of<T>(self, all: &[T]) -> &[T] {
         let start = self.start as usize;
         all.get(start..start + self.count as usize).unwrap_or_default()

@@ -61,11 +61,11 @@ pub enum Syntax {
 pub struct Pattern {
     source: Box<str>,
     syntax: Syntax,
-    kind: Kind,
+    kind: PatternKind,
 }
 
 #[derive(Debug, Clone)]
-enum Kind {
+enum PatternKind {
     Filter(Filter),
     Rich(Rich),
 }
@@ -77,7 +77,7 @@ impl Pattern {
     /// It is no topic filter, begins with a prefix that the broker takes off, or holds an unknown placeholder.
     pub fn filter(text: &str) -> Result<Self, TextError> {
         refuse_prefix(text)?;
-        Ok(Pattern { source: text.into(), syntax: Syntax::Filter, kind: Kind::Filter(Filter::parse(text)?) })
+        Ok(Pattern { source: text.into(), syntax: Syntax::Filter, kind: PatternKind::Filter(Filter::parse(text)?) })
     }
 
     /// Reads a glob with `/` as the separator.
@@ -86,7 +86,7 @@ impl Pattern {
     /// It is no glob, is too big, begins with a prefix that the broker takes off, or holds an unknown placeholder.
     pub fn glob(text: &str) -> Result<Self, TextError> {
         refuse_prefix(text.strip_prefix('\\').unwrap_or(text))?;
-        Ok(Pattern { source: text.into(), syntax: Syntax::Glob, kind: Kind::Rich(Rich::glob(text)?) })
+        Ok(Pattern { source: text.into(), syntax: Syntax::Glob, kind: PatternKind::Rich(Rich::glob(text)?) })
     }
 
     /// Reads a regex that must match the whole topic.
@@ -95,7 +95,7 @@ impl Pattern {
     /// It is no regex, is too big, begins with a prefix that the broker takes off, or holds an unknown placeholder.
     pub fn regex(text: &str) -> Result<Self, TextError> {
         refuse_prefix(text.trim_start_matches('^').strip_prefix('\\').unwrap_or(text))?;
-        Ok(Pattern { source: text.into(), syntax: Syntax::Regex, kind: Kind::Rich(Rich::regex(text)?) })
+        Ok(Pattern { source: text.into(), syntax: Syntax::Regex, kind: PatternKind::Rich(Rich::regex(text)?) })
     }
 
     /// The pattern as it was written.
@@ -112,32 +112,32 @@ impl Pattern {
     /// the author meant.
     pub fn is_safe(&self, identity: Identity<'_>) -> bool {
         match &self.kind {
-            Kind::Filter(filter) => filter.uses().safe(identity),
-            Kind::Rich(rich) => rich.uses().safe(identity),
+            PatternKind::Filter(filter) => filter.uses().safe(identity),
+            PatternKind::Rich(rich) => rich.uses().safe(identity),
         }
     }
 
     /// The topic filter with the client's values in it; `None` for a glob or a regex.
     pub fn filled(&self, identity: Identity<'_>) -> Option<String> {
         match &self.kind {
-            Kind::Filter(filter) => Some(filter.filled(identity)),
-            Kind::Rich(_) => None,
+            PatternKind::Filter(filter) => Some(filter.filled(identity)),
+            PatternKind::Rich(_) => None,
         }
     }
 
     /// What matching a topic name takes at most, and the states of its automaton; `None` for a filter.
     pub(crate) fn cost(&self) -> Option<(Cost, usize)> {
         match &self.kind {
-            Kind::Filter(_) => None,
-            Kind::Rich(rich) => Some((rich.cost(), rich.states())),
+            PatternKind::Filter(_) => None,
+            PatternKind::Rich(rich) => Some((rich.cost(), rich.states())),
         }
     }
 
     /// Whether the placeholder stands in it.
     pub fn has(&self, placeholder: Placeholder) -> bool {
         match &self.kind {
-            Kind::Filter(filter) => filter.uses().stands_in(placeholder),
-            Kind::Rich(rich) => rich.uses().stands_in(placeholder),
+            PatternKind::Filter(filter) => filter.uses().stands_in(placeholder),
+            PatternKind::Rich(rich) => rich.uses().stands_in(placeholder),
         }
     }
 }
@@ -153,14 +153,14 @@ fn refuse_prefix(text: &str) -> Result<(), TextError> {
 
 /// Which placeholders stand in a pattern.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Uses {
+struct PlaceholderUses {
     clientid: bool,
     username: bool,
     /// The one that the pattern begins with, and another one directly behind it.
     first: [Option<Placeholder>; 2],
 }
 
-impl Uses {
+impl PlaceholderUses {
     fn of(pieces: &[crate::text::Piece<'_>]) -> Self {
         use crate::text::Piece;
         let stands_in = |placeholder| pieces.contains(&Piece::Value(placeholder));
@@ -170,7 +170,11 @@ impl Uses {
         });
         let first = leading.next();
         let first = [first, first.and_then(|first| leading.find(|placeholder| *placeholder != first))];
-        Uses { clientid: stands_in(Placeholder::Clientid), username: stands_in(Placeholder::Username), first }
+        PlaceholderUses {
+            clientid: stands_in(Placeholder::Clientid),
+            username: stands_in(Placeholder::Username),
+            first,
+        }
     }
 
     fn stands_in(self, placeholder: Placeholder) -> bool {

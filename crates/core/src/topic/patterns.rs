@@ -8,7 +8,7 @@ use super::names::Names;
 use super::request::Request;
 use super::rich::Rich;
 use super::walk::{Found, Part, atoms, common_topic, cost_of_walk, uncovered_topic};
-use super::{Kind, Pattern};
+use super::{Pattern, PatternKind};
 use crate::text::Identity;
 use crate::text::machine::{CharClass, Cost, Table};
 
@@ -64,8 +64,8 @@ impl Patterns {
         let mut compiled = Patterns::default();
         for pattern in patterns {
             match pattern.kind {
-                Kind::Filter(filter) => compiled.filters.push(filter),
-                Kind::Rich(rich) => compiled.rich.push(rich),
+                PatternKind::Filter(filter) => compiled.filters.push(filter),
+                PatternKind::Rich(rich) => compiled.rich.push(rich),
             }
         }
         compiled.filters.shrink_to_fit();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use regex_syntax::hir::Hir;
 
 use super::request::Request;
-use super::{TOPIC_MAX, Uses};
+use super::{PlaceholderUses, TOPIC_MAX};
 use crate::text::glob::{self, Separator};
 use crate::text::machine::{Cost, Limit, Machine};
 use crate::text::{Automaton, Identity, Piece, TextError, hir, pieces};
@@ -16,7 +16,7 @@ pub(super) struct Rich {
     automaton: Arc<Automaton>,
     /// What every topic of it begins with, for every client.
     prefix: Box<str>,
-    uses: Uses,
+    uses: PlaceholderUses,
     /// Its text begins with `$`, so that it reaches topics that do.
     dollar: bool,
 }
@@ -25,20 +25,22 @@ impl Rich {
     pub(super) fn glob(text: &str) -> Result<Self, TextError> {
         let pieces = unescaped(text)?;
         let dollar = text.strip_prefix('\\').unwrap_or(text).starts_with('$') && !begins_with_value(&pieces);
-        Rich::new(&glob::parse(&pieces, Separator::Slash)?, Uses::of(&pieces), dollar)
+        Rich::new(&glob::parse(&pieces, Separator::Slash)?, PlaceholderUses::of(&pieces), dollar)
     }
 
     pub(super) fn regex(text: &str) -> Result<Self, TextError> {
         let pieces = unescaped(text)?;
         let dollar = text.trim_start_matches('^').starts_with("\\$");
         let uses = match pieces.as_slice() {
-            [Piece::Text("^"), rest @ ..] => Uses { first: Uses::of(rest).first, ..Uses::of(&pieces) },
-            pieces => Uses::of(pieces),
+            [Piece::Text("^"), rest @ ..] => {
+                PlaceholderUses { first: PlaceholderUses::of(rest).first, ..PlaceholderUses::of(&pieces) }
+            }
+            pieces => PlaceholderUses::of(pieces),
         };
         Rich::new(&hir::parse_regex(&pieces)?, uses, dollar)
     }
 
-    fn new(hir: &Hir, uses: Uses, dollar: bool) -> Result<Self, TextError> {
+    fn new(hir: &Hir, uses: PlaceholderUses, dollar: bool) -> Result<Self, TextError> {
         let automaton = Automaton::new(hir, Limit::Topic)?;
         if uses.any() && automaton.machine().looks_around() {
             return Err(TextError::new("word boundaries and line anchors cannot stand beside a placeholder")
@@ -48,7 +50,7 @@ impl Rich {
         Ok(Rich { automaton: Arc::new(automaton), prefix, uses, dollar })
     }
 
-    pub(super) fn uses(&self) -> Uses {
+    pub(super) fn uses(&self) -> PlaceholderUses {
         self.uses
     }
 

@@ -29,7 +29,7 @@ type ConfigId = u32;
 
 /// The rest of a filter. Filters with the same rest share it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Node {
+enum TrackNode {
     /// Nothing more.
     End,
     /// Nothing more, or anything.
@@ -50,7 +50,7 @@ const DEAD: ConfigId = 0;
 const PLACE: usize = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Member {
+enum TrackMember {
     /// The rest of a filter, and how many bytes of its first word were read.
     Filter(NodeId, u32),
     Thread(u32, Thread),
@@ -58,7 +58,7 @@ enum Member {
 
 #[derive(Debug)]
 struct Config {
-    members: Rc<[Member]>,
+    members: Rc<[TrackMember]>,
     /// Globs or regexes are among them.
     threads: bool,
 }
@@ -70,7 +70,7 @@ enum Side {
     Touch,
 }
 
-struct Track<'p> {
+struct PatternTrack<'p> {
     set: &'p Patterns,
     side: Side,
     start: ConfigId,
@@ -97,11 +97,11 @@ pub(super) struct Tracks<'p> {
     atoms: Box<[CharClass]>,
     words: Vec<Rc<str>>,
     word_ids: HashMap<Rc<str>, WordId>,
-    nodes: Vec<Node>,
-    node_ids: HashMap<Node, NodeId>,
+    nodes: Vec<TrackNode>,
+    node_ids: HashMap<TrackNode, NodeId>,
     configs: Vec<Config>,
-    config_ids: HashMap<Rc<[Member]>, ConfigId>,
-    all: Vec<Track<'p>>,
+    config_ids: HashMap<Rc<[TrackMember]>, ConfigId>,
+    all: Vec<PatternTrack<'p>>,
     reads: HashMap<(ConfigId, char), ConfigId>,
     finished: HashMap<ConfigId, ConfigId>,
     levels: HashMap<ConfigId, Rc<Level>>,
@@ -125,8 +125,8 @@ impl<'p> Tracks<'p> {
             atoms: Box::new([]),
             words: Vec::new(),
             word_ids: HashMap::new(),
-            nodes: vec![Node::End, Node::Hash],
-            node_ids: HashMap::from([(Node::End, END), (Node::Hash, HASH)]),
+            nodes: vec![TrackNode::End, TrackNode::Hash],
+            node_ids: HashMap::from([(TrackNode::End, END), (TrackNode::Hash, HASH)]),
             configs: Vec::new(),
             config_ids: HashMap::new(),
             all: Vec::new(),
@@ -146,7 +146,7 @@ impl<'p> Tracks<'p> {
             for side in [Side::Touch, Side::Cover] {
                 let config = tracks.begin(set, machines.start, side)?;
                 if config != DEAD && known.insert((if names { Side::Touch } else { side }, config)) {
-                    tracks.all.push(Track { set, side, start: config });
+                    tracks.all.push(PatternTrack { set, side, start: config });
                 }
             }
         }
@@ -187,7 +187,7 @@ impl<'p> Tracks<'p> {
                 Side::Touch => filter.uses().possible(identity),
             };
             if counts {
-                members.push(Member::Filter(self.filter(filter)?, 0));
+                members.push(TrackMember::Filter(self.filter(filter)?, 0));
             }
         }
         let mut threads = Threads::new();
@@ -199,7 +199,7 @@ impl<'p> Tracks<'p> {
             rival.machine.begin(identity, &mut rival.marks, &mut threads);
             let steps = std::mem::take(&mut rival.marks.met);
             self.spend(steps)?;
-            members.extend(threads.drain(..).map(|thread| Member::Thread(number, thread)));
+            members.extend(threads.drain(..).map(|thread| TrackMember::Thread(number, thread)));
         }
         self.intern(members, false)
     }
@@ -211,8 +211,8 @@ impl<'p> Tracks<'p> {
         let mut next = if hash { HASH } else { END };
         for level in levels.into_iter().rev() {
             let node = match level {
-                None => Node::Plus(next),
-                Some(word) => Node::Word(self.word(&word)?, next),
+                None => TrackNode::Plus(next),
+                Some(word) => TrackNode::Word(self.word(&word)?, next),
             };
             let new = NodeId::try_from(self.nodes.len()).ok()?;
             next = *self.node_ids.entry(node).or_insert(new);
@@ -234,12 +234,12 @@ impl<'p> Tracks<'p> {
         Some(new)
     }
 
-    fn intern(&mut self, mut members: Vec<Member>, begun: bool) -> Option<ConfigId> {
+    fn intern(&mut self, mut members: Vec<TrackMember>, begun: bool) -> Option<ConfigId> {
         members.sort_unstable();
         members.dedup();
         self.spend(PLACE + members.len())?;
         if begun && self.takes_all(&members) {
-            members = vec![Member::Filter(HASH, 0)];
+            members = vec![TrackMember::Filter(HASH, 0)];
         }
         if let Some(known) = self.config_ids.get(members.as_slice()) {
             return Some(*known);
@@ -247,20 +247,20 @@ impl<'p> Tracks<'p> {
         // To keep one costs more than to find it again.
         self.spend(PLACE + 4 * members.len())?;
         let new = ConfigId::try_from(self.configs.len()).ok()?;
-        let threads = members.iter().any(|member| matches!(member, Member::Thread(..)));
-        let members: Rc<[Member]> = members.into();
+        let threads = members.iter().any(|member| matches!(member, TrackMember::Thread(..)));
+        let members: Rc<[TrackMember]> = members.into();
         self.config_ids.insert(Rc::clone(&members), new);
         self.configs.push(Config { members, threads });
         Some(new)
     }
 
     /// Whether the topic matches here and however it goes on.
-    fn takes_all(&mut self, members: &[Member]) -> bool {
+    fn takes_all(&mut self, members: &[TrackMember]) -> bool {
         let mut rests = members.iter().filter_map(|member| match *member {
-            Member::Filter(..) => None,
-            Member::Thread(number, thread) => Some((number, thread)),
+            TrackMember::Filter(..) => None,
+            TrackMember::Thread(number, thread) => Some((number, thread)),
         });
-        if members.contains(&Member::Filter(HASH, 0)) {
+        if members.contains(&TrackMember::Filter(HASH, 0)) {
             return true;
         }
         let rival = |number: u32| self.machines.get(number as usize).and_then(Option::as_ref);
@@ -274,12 +274,12 @@ impl<'p> Tracks<'p> {
         })
     }
 
-    fn members(&self, config: ConfigId) -> Rc<[Member]> {
+    fn members(&self, config: ConfigId) -> Rc<[TrackMember]> {
         self.configs.get(config as usize).map_or_else(|| Rc::from([]), |config| Rc::clone(&config.members))
     }
 
-    fn node(&self, node: NodeId) -> Node {
-        self.nodes.get(node as usize).copied().unwrap_or(Node::End)
+    fn node(&self, node: NodeId) -> TrackNode {
+        self.nodes.get(node as usize).copied().unwrap_or(TrackNode::End)
     }
 
     /// The word itself.
@@ -359,7 +359,7 @@ impl<'p> Tracks<'p> {
         if configs.len() == 1 {
             return Some(Some(configs));
         }
-        let all: Vec<Rc<[Member]>> = configs.iter().map(|config| self.members(*config)).collect();
+        let all: Vec<Rc<[TrackMember]>> = configs.iter().map(|config| self.members(*config)).collect();
         let size: usize = all.iter().map(|members| members.len()).sum();
         self.spend(size.saturating_mul(all.len()))?;
         let mut each = all.iter();
@@ -384,15 +384,15 @@ impl<'p> Tracks<'p> {
         for member in self.members(config).iter() {
             match *member {
                 // The level was ended before, and filters with more levels stand before their next one.
-                Member::Filter(node, _) if c == '/' => next.extend((node != END).then_some(*member)),
-                Member::Filter(node, read) => match self.node(node) {
-                    Node::Hash | Node::Plus(_) if !root => next.push(Member::Filter(node, 0)),
-                    Node::Word(word, _) if self.unread(word, read).starts_with(c) => {
-                        next.push(Member::Filter(node, read.saturating_add(u32::try_from(c.len_utf8()).ok()?)));
+                TrackMember::Filter(node, _) if c == '/' => next.extend((node != END).then_some(*member)),
+                TrackMember::Filter(node, read) => match self.node(node) {
+                    TrackNode::Hash | TrackNode::Plus(_) if !root => next.push(TrackMember::Filter(node, 0)),
+                    TrackNode::Word(word, _) if self.unread(word, read).starts_with(c) => {
+                        next.push(TrackMember::Filter(node, read.saturating_add(u32::try_from(c.len_utf8()).ok()?)));
                     }
-                    Node::Hash | Node::Plus(_) | Node::Word(..) | Node::End => {}
+                    TrackNode::Hash | TrackNode::Plus(_) | TrackNode::Word(..) | TrackNode::End => {}
                 },
-                Member::Thread(number, thread) => {
+                TrackMember::Thread(number, thread) => {
                     let identity = self.identity;
                     let Some(Some(rival)) = self.machines.get_mut(number as usize) else { continue };
                     if root && !rival.dollar {
@@ -405,7 +405,7 @@ impl<'p> Tracks<'p> {
                     rival.machine.read(thread, c, identity, &mut rival.marks, &mut threads);
                     let steps = std::mem::take(&mut rival.marks.met);
                     self.spend(2 + steps)?;
-                    next.extend(threads.drain(..).map(|thread| Member::Thread(number, thread)));
+                    next.extend(threads.drain(..).map(|thread| TrackMember::Thread(number, thread)));
                 }
             }
         }
@@ -427,12 +427,14 @@ impl<'p> Tracks<'p> {
         }
         let members = self.members(config);
         let behind = members.iter().filter_map(|member| match *member {
-            Member::Thread(..) => Some(*member),
-            Member::Filter(node, read) => match self.node(node) {
-                Node::End => None,
-                Node::Hash => Some(*member),
-                Node::Plus(next) => Some(Member::Filter(next, 0)),
-                Node::Word(word, next) => self.unread(word, read).is_empty().then_some(Member::Filter(next, 0)),
+            TrackMember::Thread(..) => Some(*member),
+            TrackMember::Filter(node, read) => match self.node(node) {
+                TrackNode::End => None,
+                TrackNode::Hash => Some(*member),
+                TrackNode::Plus(next) => Some(TrackMember::Filter(next, 0)),
+                TrackNode::Word(word, next) => {
+                    self.unread(word, read).is_empty().then_some(TrackMember::Filter(next, 0))
+                }
             },
         });
         let behind = behind.collect();
@@ -448,6 +450,6 @@ impl<'p> Tracks<'p> {
 }
 
 /// Whether everything that the first matches is matched by the other; `HASH` alone matches everything.
-fn lies_in(members: &[Member], other: &[Member]) -> bool {
-    other == [Member::Filter(HASH, 0)] || members.iter().all(|member| other.binary_search(member).is_ok())
+fn lies_in(members: &[TrackMember], other: &[TrackMember]) -> bool {
+    other == [TrackMember::Filter(HASH, 0)] || members.iter().all(|member| other.binary_search(member).is_ok())
 }

@@ -114,14 +114,14 @@ pub(super) enum Part<'p> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Member {
+enum WalkMember {
     Filter(u32, Place),
     Machine(u32, Thread),
 }
 
 /// The members that a beginning of a topic leads to.
 struct Set {
-    members: Rc<[Member]>,
+    members: Rc<[WalkMember]>,
     /// Whether a topic that ends here is covered.
     accepts: bool,
     /// Whether every longer topic is covered, apart from `$` at the start.
@@ -165,7 +165,7 @@ struct Cover<'a, 't> {
     /// One for each machine among the parts.
     marks: Vec<Option<Marks>>,
     sets: Vec<Set>,
-    known: HashMap<Rc<[Member]>, usize>,
+    known: HashMap<Rc<[WalkMember]>, usize>,
     steps: usize,
 }
 
@@ -211,15 +211,15 @@ impl Cover<'_, '_> {
                 (Part::Machine(machine), Some(marks)) => {
                     machine.begin(self.identity, marks, &mut threads);
                     self.steps += std::mem::take(&mut marks.met);
-                    members.extend(threads.drain(..).map(|thread| Member::Machine(number, thread)));
+                    members.extend(threads.drain(..).map(|thread| WalkMember::Machine(number, thread)));
                 }
-                (Part::Filter(_) | Part::Machine(_), _) => members.push(Member::Filter(number, Place::START)),
+                (Part::Filter(_) | Part::Machine(_), _) => members.push(WalkMember::Filter(number, Place::START)),
             }
         }
         self.intern(members)
     }
 
-    fn read(&mut self, members: &[Member], c: char) -> usize {
+    fn read(&mut self, members: &[WalkMember], c: char) -> usize {
         let mut next = Vec::with_capacity(members.len());
         let mut threads = Threads::new();
         for marks in self.marks.iter_mut().flatten() {
@@ -227,17 +227,17 @@ impl Cover<'_, '_> {
         }
         for member in members {
             match *member {
-                Member::Filter(number, place) => {
+                WalkMember::Filter(number, place) => {
                     if let Some(Part::Filter(names)) = self.parts.get(number as usize) {
-                        next.extend(names.step(place, c).map(|place| Member::Filter(number, place)));
+                        next.extend(names.step(place, c).map(|place| WalkMember::Filter(number, place)));
                     }
                 }
-                Member::Machine(number, thread) => {
+                WalkMember::Machine(number, thread) => {
                     let marks = self.marks.get_mut(number as usize).and_then(Option::as_mut);
                     if let (Some(Part::Machine(machine)), Some(marks)) = (self.parts.get(number as usize), marks) {
                         machine.read(thread, c, self.identity, marks, &mut threads);
                         self.steps += std::mem::take(&mut marks.met);
-                        next.extend(threads.drain(..).map(|thread| Member::Machine(number, thread)));
+                        next.extend(threads.drain(..).map(|thread| WalkMember::Machine(number, thread)));
                     }
                 }
             }
@@ -246,7 +246,7 @@ impl Cover<'_, '_> {
         self.intern(next)
     }
 
-    fn intern(&mut self, mut members: Vec<Member>) -> usize {
+    fn intern(&mut self, mut members: Vec<WalkMember>) -> usize {
         self.steps += 4 * members.len();
         members.sort_unstable();
         members.dedup();
@@ -258,13 +258,13 @@ impl Cover<'_, '_> {
         let (mut accepts, mut endless) = (false, false);
         for member in &members {
             match *member {
-                Member::Filter(number, place) => {
+                WalkMember::Filter(number, place) => {
                     if let Some(Part::Filter(names)) = self.parts.get(number as usize) {
                         accepts |= names.accepts(place);
                         endless |= names.takes_all(place);
                     }
                 }
-                Member::Machine(number, thread) => {
+                WalkMember::Machine(number, thread) => {
                     let marks = self.marks.get_mut(number as usize).and_then(Option::as_mut);
                     if let (Some(Part::Machine(machine)), Some(marks)) = (self.parts.get(number as usize), marks) {
                         accepts |= machine.accepts(thread, self.identity, marks);
@@ -273,14 +273,14 @@ impl Cover<'_, '_> {
                 }
             }
         }
-        let members: Rc<[Member]> = members.into();
+        let members: Rc<[WalkMember]> = members.into();
         self.known.insert(Rc::clone(&members), self.sets.len());
         self.sets.push(Set { members, accepts, endless });
         self.sets.len() - 1
     }
 
     /// A character for each set of members that may be reached from these.
-    fn characters(&mut self, place: Place, members: &[Member]) -> Vec<char> {
+    fn characters(&mut self, place: Place, members: &[WalkMember]) -> Vec<char> {
         match self.names.next(place) {
             Next::End => return Vec::new(),
             Next::Only(c) => return vec![c],
@@ -289,14 +289,14 @@ impl Cover<'_, '_> {
         let mut special: Vec<char> = members
             .iter()
             .filter_map(|member| match *member {
-                Member::Filter(number, place) => match self.parts.get(number as usize) {
+                WalkMember::Filter(number, place) => match self.parts.get(number as usize) {
                     Some(Part::Filter(names)) => match names.next(place) {
                         Next::Only(c) => Some(c),
                         Next::End | Next::Many => None,
                     },
                     Some(Part::Machine(_)) | None => None,
                 },
-                Member::Machine(number, thread) => match self.parts.get(number as usize) {
+                WalkMember::Machine(number, thread) => match self.parts.get(number as usize) {
                     Some(Part::Machine(machine)) => match machine.reads(thread, self.identity) {
                         Reads::Only(c) => Some(c),
                         Reads::AnyOf(_) | Reads::Nothing => None,

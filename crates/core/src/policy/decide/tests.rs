@@ -159,7 +159,7 @@ fn rules_are_found_by_the_names_in_them_in_the_order_of_the_file() {
         Who::All(a),
         Who::Any(vec![]),
     ];
-    let index = Index::new(whos.iter());
+    let index = RuleIndex::new(whos.iter());
     let found = |clientid, username, first| index.candidates(&client(clientid, username), first).collect::<Vec<_>>();
     assert_eq!(found("a", "u", 0), [0, 1, 2, 3, 4]);
     assert_eq!(found("a", "u", 2), [2, 3, 4]);

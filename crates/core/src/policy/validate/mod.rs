@@ -26,7 +26,7 @@ use super::raw;
 use super::span::{Lines, Span};
 use super::warn::{self, RuleFacts};
 use crate::decision::{FLAPPING, LOCKOUT, Mode, Verdict};
-use who::{EVERYONE, KindEntry, State};
+use who::{EVERYONE, KindEntry, KindState};
 
 const SECOND: Time = Time::from_secs(1);
 const DAY: Time = Time::from_secs(86_400);
@@ -249,7 +249,7 @@ impl<'t> Validator<'t> {
                 self.cx.push(Diagnostic::new(Code::ReservedName, name.span, message).help("choose another name"));
             }
             self.kind_ids.insert(name.value.clone(), self.kinds.len());
-            self.kinds.push(KindEntry { name, raw, state: State::New, used: false });
+            self.kinds.push(KindEntry { name, raw, state: KindState::New, used: false });
         }
     }
 

@@ -15,7 +15,7 @@ use crate::policy::{raw, warn};
 use crate::text::Placeholder;
 use crate::topic::{Pattern, Syntax};
 
-use super::who::Built;
+use super::who::BuiltWho;
 use super::{Validator, declare, mode, verdict};
 
 /// The ids of a section, by which places they were taken.
@@ -146,7 +146,7 @@ impl Validator<'_> {
         allow: Option<At<raw::Who>>,
         deny: Option<At<raw::Who>>,
         ignore: Option<At<raw::Who>>,
-    ) -> Option<(Verdict, Span, Built)> {
+    ) -> Option<(Verdict, Span, BuiltWho)> {
         let effects = [(Verdict::Allow, allow), (Verdict::Deny, deny), (Verdict::Ignore, ignore)];
         let mut built = effects.into_iter().filter_map(|(verdict, who)| {
             let who = who?;

@@ -32,15 +32,15 @@ pub(super) const EVERYONE: &str = "everyone";
 
 /// A kind of client with what the warnings want to know of it.
 #[derive(Debug, Clone)]
-pub(super) struct Built {
+pub(super) struct BuiltWho {
     pub(super) who: Who,
-    pub(super) facts: Facts,
+    pub(super) facts: WhoFacts,
     size: usize,
 }
 
 /// What the warnings want to know of a kind of client.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Facts {
+pub(super) struct WhoFacts {
     /// Every client is of this kind.
     pub(super) everyone: bool,
     /// Where it asks for the superuser flag.
@@ -49,22 +49,22 @@ pub(super) struct Facts {
     pub(super) nameless: Option<Nameless>,
 }
 
-impl Facts {
+impl WhoFacts {
     pub(super) fn of_rule(self, places: RulePlaces) -> RuleFacts {
-        let Facts { everyone, superuser, nameless } = self;
+        let WhoFacts { everyone, superuser, nameless } = self;
         RuleFacts { places, everyone, nameless, superuser }
     }
 }
 
 /// How far an entry of `clients` has come.
 #[derive(Debug, Default)]
-pub(super) enum State {
+pub(super) enum KindState {
     #[default]
     New,
     /// Meeting it again now means a circle.
     Busy,
     /// `None` after a problem was reported.
-    Done(Option<Rc<Built>>),
+    Done(Option<Rc<BuiltWho>>),
 }
 
 /// An entry of `clients`.
@@ -72,22 +72,22 @@ pub(super) enum State {
 pub(super) struct KindEntry {
     pub(super) name: Text,
     pub(super) raw: Option<raw::Who>,
-    pub(super) state: State,
+    pub(super) state: KindState,
     pub(super) used: bool,
 }
 
-impl Built {
+impl BuiltWho {
     /// The same clients under the name of their kind.
     fn named(mut self, name: String) -> Self {
         self.who.sort_by_cost();
-        Built { who: Who::Named(Arc::new(Named { name, who: self.who })), ..self }
+        BuiltWho { who: Who::Named(Arc::new(Named { name, who: self.who })), ..self }
     }
 
     /// The same clients at some time only.
     pub(super) fn during(self, when: Option<Arc<When>>) -> Self {
         let Some(when) = when else { return self };
-        let facts = Facts { everyone: false, ..self.facts };
-        Built { who: Who::During(when, Box::new(self.who)), facts, ..self }
+        let facts = WhoFacts { everyone: false, ..self.facts };
+        BuiltWho { who: Who::During(when, Box::new(self.who)), facts, ..self }
     }
 }
 
@@ -100,38 +100,38 @@ impl Validator<'_> {
     }
 
     /// Whom a rule is about. `None` after a problem was reported.
-    pub(super) fn who(&mut self, raw: raw::Who) -> Option<Built> {
+    pub(super) fn who(&mut self, raw: raw::Who) -> Option<BuiltWho> {
         let built = self.build(raw, 0)?;
         self.conditions = self.conditions.saturating_add(built.size);
         Some(built)
     }
 
-    fn build(&mut self, raw: raw::Who, depth: usize) -> Option<Built> {
+    fn build(&mut self, raw: raw::Who, depth: usize) -> Option<BuiltWho> {
         match raw {
             raw::Who::Name(name) if name.value == EVERYONE => {
-                let facts = Facts { everyone: true, superuser: None, nameless: None };
-                Some(Built { who: Who::Everyone, facts, size: 1 })
+                let facts = WhoFacts { everyone: true, superuser: None, nameless: None };
+                Some(BuiltWho { who: Who::Everyone, facts, size: 1 })
             }
             raw::Who::Name(name) => self.named(&name, depth),
             raw::Who::Kind(kind) => self.conditions(*kind),
             raw::Who::Any(_, all) => {
                 let count = all.len();
-                let built: Vec<Built> = all.into_iter().filter_map(|one| self.build(one, depth)).collect();
+                let built: Vec<BuiltWho> = all.into_iter().filter_map(|one| self.build(one, depth)).collect();
                 if built.is_empty() || built.len() < count {
                     return None;
                 }
-                let facts = Facts {
+                let facts = WhoFacts {
                     everyone: built.iter().any(|one| one.facts.everyone),
                     superuser: built.iter().find_map(|one| one.facts.superuser),
                     nameless: built.iter().find_map(|one| one.facts.nameless),
                 };
                 let size = built.iter().fold(0usize, |size, one| size.saturating_add(one.size));
-                Some(Built { who: Who::Any(built.into_iter().map(|one| one.who).collect()), facts, size })
+                Some(BuiltWho { who: Who::Any(built.into_iter().map(|one| one.who).collect()), facts, size })
             }
         }
     }
 
-    fn named(&mut self, name: &Text, depth: usize) -> Option<Built> {
+    fn named(&mut self, name: &Text, depth: usize) -> Option<BuiltWho> {
         let Some(&index) = self.kind_ids.get(&name.value) else {
             let message = format!("no entry of `clients` has the name {}", quote(&name.value));
             let diagnostic = Diagnostic::new(Code::UnknownName, name.span, message);
@@ -153,21 +153,21 @@ impl Validator<'_> {
             self.cx.push(Diagnostic::unplaced(Code::TooLarge, message));
             return None;
         }
-        Some(Built::clone(&built))
+        Some(BuiltWho::clone(&built))
     }
 
-    fn kind(&mut self, index: usize, used_at: Option<Span>, depth: usize) -> Option<Rc<Built>> {
+    fn kind(&mut self, index: usize, used_at: Option<Span>, depth: usize) -> Option<Rc<BuiltWho>> {
         let entry = self.kinds.get_mut(index)?;
         let span = used_at.unwrap_or(entry.name.span);
         match &entry.state {
-            State::Done(built) => return built.clone(),
-            State::Busy => {
+            KindState::Done(built) => return built.clone(),
+            KindState::Busy => {
                 let message = format!("{} is defined by itself", quote(&entry.name.value));
                 let related = entry.name.span;
                 self.cx.push(Diagnostic::new(Code::ClientCycle, span, message).related(related, "this entry"));
                 return None;
             }
-            State::New => entry.state = State::Busy,
+            KindState::New => entry.state = KindState::Busy,
         }
         let name = entry.name.value.clone();
         let raw = entry.raw.take();
@@ -180,12 +180,12 @@ impl Validator<'_> {
             built.map(|built| Rc::new(built.named(name)))
         };
         if let Some(entry) = self.kinds.get_mut(index) {
-            entry.state = State::Done(built.clone());
+            entry.state = KindState::Done(built.clone());
         }
         built
     }
 
-    fn conditions(&mut self, kind: raw::Kind) -> Option<Built> {
+    fn conditions(&mut self, kind: raw::Kind) -> Option<BuiltWho> {
         let raw::FieldKeys { texts, hosts, ports, flags } = kind.fields;
         let names = [texts.get(TextField::Clientid), texts.get(TextField::Username), texts.get(TextField::Cn)];
         let [clientid, username, cn] = names.map(Option::as_ref);
@@ -242,9 +242,9 @@ impl Validator<'_> {
             }
             all.push(Condition::Flag(field, flag.value));
         }
-        let facts = Facts { everyone: false, superuser, nameless };
+        let facts = WhoFacts { everyone: false, superuser, nameless };
         // A key whose value could not be read is missing here; what is left would be another kind.
-        (complete && !all.is_empty()).then(|| Built { who: Who::All(all), facts, size: size.saturating_add(2) })
+        (complete && !all.is_empty()).then(|| BuiltWho { who: Who::All(all), facts, size: size.saturating_add(2) })
     }
 
     /// Says which brokers that the policy is for do not tell the field of this key.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use super::{CharClass, Limit, Refused, State, StateId};
+use super::{CharClass, Limit, MatchState, Refused, StateId};
 use crate::text::Placeholder;
 
 /// Steps that building one may take: counted repetitions of nothing add steps and no states.
@@ -13,7 +13,7 @@ const MAX_STEPS: usize = 1_000_000;
 /// Builds the states from the end of the expression to its start.
 pub(super) struct Builder {
     limit: Limit,
-    pub(super) states: Vec<State>,
+    pub(super) states: Vec<MatchState>,
     pub(super) classes: Vec<CharClass>,
     /// Whether an assertion other than the start and the end of the text stands in the expression.
     pub(super) looks_around: bool,
@@ -26,7 +26,7 @@ impl Builder {
         Builder { limit, states: Vec::new(), classes: Vec::new(), looks_around: false, known: HashMap::new(), steps: 0 }
     }
 
-    pub(super) fn add(&mut self, state: State) -> Result<StateId, Refused> {
+    pub(super) fn add(&mut self, state: MatchState) -> Result<StateId, Refused> {
         if self.states.len() >= self.limit.states() {
             return Err(Refused::TooBig);
         }
@@ -34,7 +34,7 @@ impl Builder {
         StateId::try_from(self.states.len() - 1).map_err(|_| Refused::TooBig)
     }
 
-    fn set(&mut self, id: StateId, state: State) {
+    fn set(&mut self, id: StateId, state: MatchState) {
         if let Some(slot) = self.states.get_mut(id as usize) {
             *slot = state;
         }
@@ -54,33 +54,33 @@ impl Builder {
             }
             HirKind::Class(class) => {
                 let class = self.class(class)?;
-                self.add(State::Class(class, next))
+                self.add(MatchState::Class(class, next))
             }
-            HirKind::Look(Look::Start) => self.add(State::Start(next)),
-            HirKind::Look(Look::End) => self.add(State::End(next)),
+            HirKind::Look(Look::Start) => self.add(MatchState::Start(next)),
+            HirKind::Look(Look::End) => self.add(MatchState::End(next)),
             HirKind::Look(look) => {
                 self.looks_around = true;
-                self.add(State::Around(*look, next))
+                self.add(MatchState::Around(*look, next))
             }
             HirKind::Capture(capture) => self.expression(&capture.sub, next),
             HirKind::Concat(parts) => parts.iter().rev().try_fold(next, |next, part| self.expression(part, next)),
             HirKind::Alternation(ways) => {
                 let ways = ways.iter().map(|way| self.expression(way, next)).collect::<Result<Vec<_>, _>>()?;
-                self.add(State::Split(ways.into()))
+                self.add(MatchState::Split(ways.into()))
             }
             HirKind::Repetition(repetition) => {
                 let mut at = match repetition.max {
                     None => {
-                        let again = self.add(State::Match)?;
+                        let again = self.add(MatchState::Match)?;
                         let body = self.expression(&repetition.sub, again)?;
-                        self.set(again, State::Split(Box::new([body, next])));
+                        self.set(again, MatchState::Split(Box::new([body, next])));
                         again
                     }
                     Some(max) => {
                         let mut at = next;
                         for _ in repetition.min..max {
                             let body = self.expression(&repetition.sub, at)?;
-                            at = self.add(State::Split(Box::new([body, next])))?;
+                            at = self.add(MatchState::Split(Box::new([body, next])))?;
                         }
                         at
                     }
@@ -99,10 +99,10 @@ impl Builder {
             if let Some((before, placeholder)) =
                 Placeholder::ALL.into_iter().find_map(|p| Some((rest.strip_suffix(p.stand_in())?, p)))
             {
-                next = self.add(State::Value(placeholder, next))?;
+                next = self.add(MatchState::Value(placeholder, next))?;
                 rest = before;
             } else {
-                next = self.add(State::Char(last, next))?;
+                next = self.add(MatchState::Char(last, next))?;
                 rest = rest.strip_suffix(last).unwrap_or_default();
             }
         }

@@ -3,7 +3,7 @@
 use std::iter::Sum;
 use std::ops::Add;
 
-use super::{Machine, State, StateId};
+use super::{Machine, MatchState, StateId};
 
 /// States whose marks are cleared within one step.
 pub(super) const STATES_MARKED: usize = 16;
@@ -48,7 +48,7 @@ impl Sum for Cost {
 
 /// How a state is reached.
 #[derive(Debug, Clone, Copy)]
-struct Reach {
+struct CostReach {
     /// How many steps lead to it that were not followed yet.
     entries: usize,
     /// Characters that are read before it.
@@ -61,7 +61,7 @@ impl Machine {
     /// The states behind a repetition without end can be met at every character; the others at a few places. A
     /// client's value counts as one character.
     pub(crate) fn cost(&self) -> Cost {
-        let unreached = Reach { entries: 0, least: usize::MAX, most: 0, repeats: false };
+        let unreached = CostReach { entries: 0, least: usize::MAX, most: 0, repeats: false };
         let mut reaches = vec![unreached; self.states.len()];
         let mut stack = vec![self.start];
         while let Some(state) = stack.pop() {
@@ -87,7 +87,7 @@ impl Machine {
         while let Some(state) = ready.pop() {
             let Some(reach) = reaches.get_mut(state as usize) else { continue };
             reach.repeats = false;
-            let (steps, Reach { least, most, .. }) = (self.steps_of(state), *reach);
+            let (steps, CostReach { least, most, .. }) = (self.steps_of(state), *reach);
             fixed = fixed.saturating_add((most.saturating_sub(least) + 1).saturating_mul(steps));
             let read = usize::from(self.reads_character(state));
             for next in self.next_of(state) {
@@ -110,21 +110,25 @@ impl Machine {
 
     fn reads_character(&self, state: StateId) -> bool {
         match self.state(state) {
-            State::Char(..) | State::Class(..) | State::Value(..) => true,
-            State::Split(_) | State::Start(_) | State::End(_) | State::Around(..) | State::Match => false,
+            MatchState::Char(..) | MatchState::Class(..) | MatchState::Value(..) => true,
+            MatchState::Split(_)
+            | MatchState::Start(_)
+            | MatchState::End(_)
+            | MatchState::Around(..)
+            | MatchState::Match => false,
         }
     }
 
     fn next_of(&self, state: StateId) -> &[StateId] {
         match self.state(state) {
-            State::Char(_, next)
-            | State::Class(_, next)
-            | State::Value(_, next)
-            | State::Start(next)
-            | State::End(next)
-            | State::Around(_, next) => std::slice::from_ref(next),
-            State::Split(ways) => ways,
-            State::Match => &[],
+            MatchState::Char(_, next)
+            | MatchState::Class(_, next)
+            | MatchState::Value(_, next)
+            | MatchState::Start(next)
+            | MatchState::End(next)
+            | MatchState::Around(_, next) => std::slice::from_ref(next),
+            MatchState::Split(ways) => ways,
+            MatchState::Match => &[],
         }
     }
 }

@@ -3,7 +3,7 @@
 use regex_syntax::hir::Look;
 use regex_syntax::is_word_character;
 
-use super::{Machine, Marks, State, StateId, Thread, Threads, unread};
+use super::{Machine, Marks, MatchState, StateId, Thread, Threads, unread};
 use crate::text::{Identity, Work};
 
 /// Where a match stands in the text.
@@ -65,15 +65,17 @@ impl Machine {
                     continue;
                 }
                 match self.state(state) {
-                    State::Split(ways) => marks.stack.extend_from_slice(ways),
-                    State::Start(next) => marks.stack.extend(between.before.is_none().then_some(*next)),
-                    State::End(next) => marks.stack.extend(between.behind.is_none().then_some(*next)),
-                    State::Around(look, next) => marks.stack.extend(between.holds(*look).then_some(*next)),
-                    State::Value(placeholder, next) if identity.value(*placeholder).is_empty() => {
+                    MatchState::Split(ways) => marks.stack.extend_from_slice(ways),
+                    MatchState::Start(next) => marks.stack.extend(between.before.is_none().then_some(*next)),
+                    MatchState::End(next) => marks.stack.extend(between.behind.is_none().then_some(*next)),
+                    MatchState::Around(look, next) => marks.stack.extend(between.holds(*look).then_some(*next)),
+                    MatchState::Value(placeholder, next) if identity.value(*placeholder).is_empty() => {
                         marks.stack.push(*next);
                     }
-                    State::Match => matches = true,
-                    State::Value(..) | State::Char(..) | State::Class(..) => readers.push(Thread { state, offset: 0 }),
+                    MatchState::Match => matches = true,
+                    MatchState::Value(..) | MatchState::Char(..) | MatchState::Class(..) => {
+                        readers.push(Thread { state, offset: 0 });
+                    }
                 }
             }
         }
@@ -84,22 +86,22 @@ impl Machine {
     fn behind(&self, thread: Thread, c: char, identity: Identity<'_>) -> Option<Thread> {
         let at = |state: StateId| Some(Thread { state, offset: 0 });
         match self.state(thread.state) {
-            State::Char(own, next) if *own == c => at(*next),
-            State::Class(class, next) if self.class(*class).is_some_and(|class| class.contains(c)) => at(*next),
-            State::Value(placeholder, next) => {
+            MatchState::Char(own, next) if *own == c => at(*next),
+            MatchState::Class(class, next) if self.class(*class).is_some_and(|class| class.contains(c)) => at(*next),
+            MatchState::Value(placeholder, next) => {
                 if unread(*placeholder, thread, identity).strip_prefix(c)?.is_empty() {
                     return at(*next);
                 }
                 let length = u32::try_from(c.len_utf8()).unwrap_or(u32::MAX);
                 Some(Thread { state: thread.state, offset: thread.offset.saturating_add(length) })
             }
-            State::Char(..)
-            | State::Class(..)
-            | State::Split(_)
-            | State::Start(_)
-            | State::End(_)
-            | State::Around(..)
-            | State::Match => None,
+            MatchState::Char(..)
+            | MatchState::Class(..)
+            | MatchState::Split(_)
+            | MatchState::Start(_)
+            | MatchState::End(_)
+            | MatchState::Around(..)
+            | MatchState::Match => None,
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::{Cost, Machine, Reads, State, StateId};
+use super::{Cost, Machine, MatchState, Reads, StateId};
 use crate::text::Work;
 
 /// Steps that building one may take.
@@ -50,7 +50,7 @@ impl Table {
     pub(crate) fn of(machine: &Machine) -> Option<Self> {
         let mut steps = Steps(MOST_STEPS);
         let readers = Readers::of(machine, &mut steps)?;
-        let kinds = Kinds::of(&readers, machine, &mut steps)?;
+        let kinds = CharacterKinds::of(&readers, machine, &mut steps)?;
         let mut known: HashMap<Set, u16> = HashMap::new();
         let mut sets: Vec<Set> = Vec::new();
         for (row, set) in [(DEAD, Set::default()), (START, readers.start.clone())] {
@@ -205,7 +205,7 @@ impl Readers {
         let (prefix, first) = machine.split_prefix();
         readers.start = readers.closure(machine, first, prefix.is_empty(), steps)?;
         while let Some(&state) = readers.states.get(readers.behind.len()) {
-            let (State::Char(_, next) | State::Class(_, next)) = machine.state(state) else { return None };
+            let (MatchState::Char(_, next) | MatchState::Class(_, next)) = machine.state(state) else { return None };
             let behind = readers.closure(machine, *next, false, steps)?;
             readers.behind.push(behind);
         }
@@ -225,8 +225,8 @@ impl Readers {
                 continue;
             }
             match machine.state(state) {
-                State::Char(..) | State::Class(..) if at_end => {}
-                State::Char(..) | State::Class(..) => {
+                MatchState::Char(..) | MatchState::Class(..) if at_end => {}
+                MatchState::Char(..) | MatchState::Class(..) => {
                     let place = self.places.get_mut(state as usize)?;
                     if place.is_none() {
                         *place = Some(u32::try_from(self.states.len()).ok()?);
@@ -234,11 +234,11 @@ impl Readers {
                     }
                     set.readers.extend(*place);
                 }
-                State::Value(..) | State::Around(..) => return None,
-                State::Split(ways) => stack.extend(ways.iter().map(|way| (*way, at_end))),
-                State::Start(next) => stack.extend(at_start.then_some((*next, at_end))),
-                State::End(next) => stack.push((*next, true)),
-                State::Match => set.matches = true,
+                MatchState::Value(..) | MatchState::Around(..) => return None,
+                MatchState::Split(ways) => stack.extend(ways.iter().map(|way| (*way, at_end))),
+                MatchState::Start(next) => stack.extend(at_start.then_some((*next, at_end))),
+                MatchState::End(next) => stack.push((*next, true)),
+                MatchState::Match => set.matches = true,
             }
         }
         Some(set.sorted())
@@ -246,7 +246,7 @@ impl Readers {
 }
 
 /// The characters in kinds between which no reader tells a difference.
-struct Kinds {
+struct CharacterKinds {
     /// Where each run of characters of one kind begins.
     runs: Vec<(char, u8)>,
     count: usize,
@@ -254,7 +254,7 @@ struct Kinds {
     of_reader: Vec<Vec<u8>>,
 }
 
-impl Kinds {
+impl CharacterKinds {
     fn of(readers: &Readers, machine: &Machine, steps: &mut Steps) -> Option<Self> {
         let one = |c: char| [(c, c)];
         let mut singles = Vec::with_capacity(readers.states.len());
@@ -311,7 +311,7 @@ impl Kinds {
             };
             runs.push((from, kind));
         }
-        Some(Kinds { count: known.len(), runs, of_reader })
+        Some(CharacterKinds { count: known.len(), runs, of_reader })
     }
 }
 

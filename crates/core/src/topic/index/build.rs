@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use hashbrown::HashTable;
 
-use super::{Beginning, Branches, Edge, Index, Node, NodeId, ROOT, Run, hash, mix};
+use super::{Beginning, Branches, EdgeRun, Index, IndexEdge, IndexNode, NodeId, ROOT, hash, mix};
 use crate::topic::filter::{Filter, Level, Part};
 use crate::topic::patterns::Patterns;
 use crate::topic::rich::Rich;
@@ -13,7 +13,7 @@ use crate::topic::rich::Rich;
 #[derive(Debug)]
 pub(crate) struct Builder {
     pub(super) nodes: Vec<Draft>,
-    pub(super) edges: HashTable<Edge>,
+    pub(super) edges: HashTable<IndexEdge>,
     pub(super) templates: HashMap<(NodeId, Box<[Part]>), NodeId>,
     pub(super) beginnings: HashMap<(NodeId, Box<str>), NodeId>,
     /// Node and number.
@@ -98,7 +98,7 @@ impl Builder {
             return edge.child;
         }
         let child = self.child_of(node);
-        let edge = Edge { word, node, child };
+        let edge = IndexEdge { word, node, child };
         self.edges.insert_unique(mix(node, word), edge, |edge| mix(edge.node, edge.word));
         child
     }
@@ -129,13 +129,13 @@ impl Builder {
         let mut numbers = Vec::with_capacity(ends.len() + open.len());
         let ends = runs(drafts.len(), ends, &mut numbers);
         let open = runs(drafts.len(), open, &mut numbers);
-        let mut nodes: Vec<Node> = drafts
+        let mut nodes: Vec<IndexNode> = drafts
             .iter()
             .zip(ends.into_iter().zip(open))
             .map(|(draft, (ends, open))| {
-                let first = |run: Run| run.of(&numbers).first().copied().unwrap_or(u32::MAX);
+                let first = |run: EdgeRun| run.of(&numbers).first().copied().unwrap_or(u32::MAX);
                 let least = first(ends).min(first(open));
-                Node { least, plus: draft.plus, branches: 0, ends, open, children: Run::default() }
+                IndexNode { least, plus: draft.plus, branches: 0, ends, open, children: EdgeRun::default() }
             })
             .collect();
         // Every child stands behind its parent.
@@ -160,10 +160,10 @@ impl Builder {
 
 /// Appends what belongs to each node to a list of all, in the order in which it stands here, repetitions left out.
 /// Gives where each node's part is.
-fn runs(nodes: usize, mut pairs: Vec<(NodeId, u32)>, all: &mut Vec<u32>) -> Vec<Run> {
+fn runs(nodes: usize, mut pairs: Vec<(NodeId, u32)>, all: &mut Vec<u32>) -> Vec<EdgeRun> {
     pairs.sort_by_key(|(node, _)| *node);
     pairs.dedup();
-    let mut runs = vec![Run::default(); nodes];
+    let mut runs = vec![EdgeRun::default(); nodes];
     for (node, value) in pairs {
         if let Some(run) = runs.get_mut(node as usize) {
             if run.count == 0 {
@@ -179,7 +179,7 @@ fn runs(nodes: usize, mut pairs: Vec<(NodeId, u32)>, all: &mut Vec<u32>) -> Vec<
 fn branches(
     templates: HashMap<(NodeId, Box<[Part]>), NodeId>,
     beginnings: HashMap<(NodeId, Box<str>), NodeId>,
-    nodes: &mut [Node],
+    nodes: &mut [IndexNode],
 ) -> Box<[Branches]> {
     #[derive(Default)]
     struct Of {

@@ -17,7 +17,7 @@ use crate::topic::request::Request;
 pub(crate) struct Frontier<'i, 'r> {
     request: &'r Request<'r>,
     identity: Identity<'r>,
-    heap: SmallVec<[Item<'i>; 24]>,
+    heap: SmallVec<[FrontierItem<'i>; 24]>,
     /// Whether the heap is one. It is not before the first number is asked for, since all that is found until then is
     /// put in order at once.
     ordered: bool,
@@ -26,13 +26,13 @@ pub(crate) struct Frontier<'i, 'r> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Item<'i> {
+struct FrontierItem<'i> {
     least: u32,
-    work: Work<'i>,
+    work: FrontierWork<'i>,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Work<'i> {
+enum FrontierWork<'i> {
     Numbers(&'i [u32]),
     /// A node, and what of it is asked for.
     Node(&'i Index, NodeId, From),
@@ -70,7 +70,7 @@ impl<'i, 'r> Frontier<'i, 'r> {
     #[inline]
     pub(crate) fn add(&mut self, numbers: &'i [u32]) {
         if let Some(least) = numbers.first() {
-            self.push(Item { least: *least, work: Work::Numbers(numbers) });
+            self.push(FrontierItem { least: *least, work: FrontierWork::Numbers(numbers) });
         }
     }
 
@@ -87,8 +87,8 @@ impl<'i, 'r> Frontier<'i, 'r> {
             (0..self.heap.len() / 2).rev().for_each(|at| self.sink(at));
         }
         loop {
-            let Item { least, work } = *self.heap.first()?;
-            if matches!(work, Work::Numbers(_)) {
+            let FrontierItem { least, work } = *self.heap.first()?;
+            if matches!(work, FrontierWork::Numbers(_)) {
                 return Some(least);
             }
             self.pop();
@@ -98,7 +98,7 @@ impl<'i, 'r> Frontier<'i, 'r> {
 
     /// Passes over the first number of the first list.
     fn pass(&mut self) {
-        let Some(Item { least, work: Work::Numbers(numbers) }) = self.heap.first_mut() else { return };
+        let Some(FrontierItem { least, work: FrontierWork::Numbers(numbers) }) = self.heap.first_mut() else { return };
         match numbers.get(1..).and_then(|rest| Some((rest, *rest.first()?))) {
             Some((rest, next)) => {
                 (*numbers, *least) = (rest, next);
@@ -108,10 +108,10 @@ impl<'i, 'r> Frontier<'i, 'r> {
         }
     }
 
-    fn expand(&mut self, work: Work<'i>) {
+    fn expand(&mut self, work: FrontierWork<'i>) {
         match work {
-            Work::Numbers(numbers) => self.add(numbers),
-            Work::Node(index, id, from) => {
+            FrontierWork::Numbers(numbers) => self.add(numbers),
+            FrontierWork::Node(index, id, from) => {
                 let key = (ptr::from_ref(index).addr(), id, from);
                 if self.met.as_mut().is_some_and(|met| !met.insert(key)) {
                     return;
@@ -127,7 +127,7 @@ impl<'i, 'r> Frontier<'i, 'r> {
                     }
                 }
             }
-            Work::Siblings(index, siblings, from) => {
+            FrontierWork::Siblings(index, siblings, from) => {
                 if let Some((first, rest)) = siblings.split_first() {
                     self.push_node(index, *first, from);
                     self.push_siblings(index, rest, from);
@@ -168,18 +168,18 @@ impl<'i, 'r> Frontier<'i, 'r> {
 
     fn push_node(&mut self, index: &'i Index, id: NodeId, from: From) {
         if let Some(node) = index.node(id) {
-            self.push(Item { least: node.least, work: Work::Node(index, id, from) });
+            self.push(FrontierItem { least: node.least, work: FrontierWork::Node(index, id, from) });
         }
     }
 
     fn push_siblings(&mut self, index: &'i Index, siblings: &'i [NodeId], from: From) {
         if let Some(first) = siblings.first().and_then(|first| index.node(*first)) {
-            self.push(Item { least: first.least, work: Work::Siblings(index, siblings, from) });
+            self.push(FrontierItem { least: first.least, work: FrontierWork::Siblings(index, siblings, from) });
         }
     }
 
     #[inline]
-    fn push(&mut self, item: Item<'i>) {
+    fn push(&mut self, item: FrontierItem<'i>) {
         let mut at = self.heap.len();
         self.heap.push(item);
         while self.ordered && at > 0 {
@@ -192,7 +192,7 @@ impl<'i, 'r> Frontier<'i, 'r> {
         }
     }
 
-    fn pop(&mut self) -> Option<Item<'i>> {
+    fn pop(&mut self) -> Option<FrontierItem<'i>> {
         if self.heap.is_empty() {
             return None;
         }

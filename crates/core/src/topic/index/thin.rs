@@ -6,7 +6,7 @@ use std::hash::Hash;
 use hashbrown::HashTable;
 
 use super::build::{Builder, Draft};
-use super::{Edge, NodeId, ROOT, mix};
+use super::{IndexEdge, NodeId, ROOT, mix};
 
 impl Builder {
     /// Takes away what stands below a node where a single set is left. That set is then found by any topic that comes
@@ -35,8 +35,8 @@ impl Builder {
         let mut edges = HashTable::with_capacity(nodes.len());
         for edge in &self.edges {
             if let (Some(node), Some(child)) = (of(&ids, edge.node), of(&ids, edge.child)) {
-                let edge = Edge { node, child, ..*edge };
-                edges.insert_unique(mix(edge.node, edge.word), edge, |edge: &Edge| mix(edge.node, edge.word));
+                let edge = IndexEdge { node, child, ..*edge };
+                edges.insert_unique(mix(edge.node, edge.word), edge, |edge: &IndexEdge| mix(edge.node, edge.word));
             }
         }
         let kept = |(node, number): &(NodeId, u32)| Some((of(&ids, *node).filter(|_| !is_sole(*node))?, *number));

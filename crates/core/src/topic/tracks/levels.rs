@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use smallvec::smallvec;
 
-use super::{ConfigId, Configs, DEAD, Member, Node, PLACE, Side, State, Tracks, WordId};
+use super::{ConfigId, Configs, DEAD, PLACE, Side, State, TrackMember, TrackNode, Tracks, WordId};
 use crate::text::machine::{Reads, Thread, Threads};
 use crate::topic::names::NEVER;
 
@@ -24,9 +24,9 @@ pub(in crate::topic) enum Word {
 #[derive(Debug, Default)]
 pub(super) struct Level {
     /// Whatever the word.
-    always: Vec<Member>,
+    always: Vec<TrackMember>,
     /// Where it is this word.
-    words: BTreeMap<WordId, Vec<Member>>,
+    words: BTreeMap<WordId, Vec<TrackMember>>,
 }
 
 impl<'p> Tracks<'p> {
@@ -51,13 +51,13 @@ impl<'p> Tracks<'p> {
     }
 
     /// The character that has to follow.
-    fn only_character(&self, member: Member) -> Option<char> {
+    fn only_character(&self, member: TrackMember) -> Option<char> {
         match member {
-            Member::Filter(node, read) => match self.node(node) {
-                Node::Word(word, _) => self.unread(word, read).chars().next(),
-                Node::End | Node::Hash | Node::Plus(_) => None,
+            TrackMember::Filter(node, read) => match self.node(node) {
+                TrackNode::Word(word, _) => self.unread(word, read).chars().next(),
+                TrackNode::End | TrackNode::Hash | TrackNode::Plus(_) => None,
             },
-            Member::Thread(number, thread) => match self.reads(number, thread) {
+            TrackMember::Thread(number, thread) => match self.reads(number, thread) {
                 Reads::Only(c) => Some(c),
                 Reads::AnyOf(_) | Reads::Nothing => None,
             },
@@ -117,12 +117,12 @@ impl<'p> Tracks<'p> {
         let mut level = Level::default();
         for member in self.members(config).iter() {
             self.spend(4)?;
-            let Member::Filter(node, _) = *member else { continue };
+            let TrackMember::Filter(node, _) = *member else { continue };
             match self.node(node) {
-                Node::End => {}
-                Node::Hash => level.always.push(*member),
-                Node::Plus(next) => level.always.push(Member::Filter(next, 0)),
-                Node::Word(word, next) => level.words.entry(word).or_default().push(Member::Filter(next, 0)),
+                TrackNode::End => {}
+                TrackNode::Hash => level.always.push(*member),
+                TrackNode::Plus(next) => level.always.push(TrackMember::Filter(next, 0)),
+                TrackNode::Word(word, next) => level.words.entry(word).or_default().push(TrackMember::Filter(next, 0)),
             }
         }
         let level = Rc::new(level);
@@ -183,20 +183,20 @@ impl<'p> Tracks<'p> {
     }
 
     fn after_any_word(&mut self, config: ConfigId, first: bool) -> Option<ConfigId> {
-        let mut after: BTreeSet<Member> = BTreeSet::new();
+        let mut after: BTreeSet<TrackMember> = BTreeSet::new();
         let mut queue = Vec::new();
         for member in self.members(config).iter() {
             match *member {
-                Member::Thread(number, thread) => queue.push((number, thread, first)),
-                Member::Filter(node, _) => match self.node(node) {
-                    Node::End => {}
-                    Node::Hash => after.extend([*member]),
-                    Node::Word(word, _) if first && self.text(word).starts_with('$') => {}
-                    Node::Plus(next) | Node::Word(_, next) => after.extend([Member::Filter(next, 0)]),
+                TrackMember::Thread(number, thread) => queue.push((number, thread, first)),
+                TrackMember::Filter(node, _) => match self.node(node) {
+                    TrackNode::End => {}
+                    TrackNode::Hash => after.extend([*member]),
+                    TrackNode::Word(word, _) if first && self.text(word).starts_with('$') => {}
+                    TrackNode::Plus(next) | TrackNode::Word(_, next) => after.extend([TrackMember::Filter(next, 0)]),
                 },
             }
         }
-        after.extend(queue.iter().map(|(number, thread, _)| Member::Thread(*number, *thread)));
+        after.extend(queue.iter().map(|(number, thread, _)| TrackMember::Thread(*number, *thread)));
         let mut threads = Threads::new();
         while let Some((number, thread, first)) = queue.pop() {
             let c = match self.reads(number, thread) {
@@ -214,7 +214,7 @@ impl<'p> Tracks<'p> {
             rival.machine.read(thread, c, identity, &mut rival.marks, &mut threads);
             let steps = std::mem::take(&mut rival.marks.met);
             self.spend(PLACE + steps)?;
-            let new = threads.drain(..).filter(|thread| after.insert(Member::Thread(number, *thread)));
+            let new = threads.drain(..).filter(|thread| after.insert(TrackMember::Thread(number, *thread)));
             queue.extend(new.map(|thread| (number, thread, false)));
         }
         self.intern(after.into_iter().collect(), true)

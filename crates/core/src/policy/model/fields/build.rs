@@ -26,7 +26,7 @@ macro_rules! client_fields {
         by_kind! { [] [] [] [] $($kind ($variant $name $told $traits))* }
 
         /// The rows of the table.
-        enum Row {
+        enum FieldRow {
             $($variant,)*
         }
 
@@ -34,7 +34,7 @@ macro_rules! client_fields {
             /// Its place in [`ALL`](Self::ALL).
             pub const fn place(self) -> usize {
                 match self {
-                    $(ClientField::$kind(of_kind::$kind::$variant) => Row::$variant as usize,)*
+                    $(ClientField::$kind(of_kind::$kind::$variant) => FieldRow::$variant as usize,)*
                 }
             }
 
