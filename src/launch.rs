@@ -8,7 +8,7 @@
 //! JAVAPATH=<erlport.jar>:<path>             java -cp <erlport.jar>:<path> com.erlport.Main --packet=4 ...
 //! ```
 //!
-//! Whoever else calls these names gets the next program of the name on the PATH.
+//! Any other caller of these names gets the next program of the name on the PATH.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -79,7 +79,7 @@ pub fn called_as(argv0: &OsStr) -> Option<Called> {
 pub fn run(called: &Called, args: &[OsString]) -> ExitCode {
     match Task::of(called.language, args) {
         Task::Version => {
-            // Nobody reads it: nothing to do about that.
+            // It has no reader: nothing to do about that.
             let _ = writeln!(std::io::stdout(), "{PYTHON_VERSION}");
             ExitCode::SUCCESS
         }
@@ -175,7 +175,7 @@ fn drive(language: Language, options: &[OsString], args: &[OsString]) -> ExitCod
 }
 
 fn serve(language: Language, options: &[OsString], args: &[OsString], log: &Log) -> Result<(), String> {
-    // The usual hook writes to stderr itself, and waits for whoever reads that.
+    // The usual hook writes to stderr itself, and waits for its reader.
     let panics = log.clone();
     std::panic::set_hook(Box::new(move |info| panics.line(format_args!("a fault in the driver: {info}"))));
 

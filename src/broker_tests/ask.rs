@@ -125,7 +125,7 @@ impl<'a> TestClient<'a> {
         match self.version {
             // The PUBACK says whether the message was taken.
             MqttVersion::V5 => Ok(topic_answer(publisher.publish(topic, payload)?)),
-            // It does not: whoever may see the message looks whether it arrives.
+            // It does not: a client that may see the message looks whether it arrives.
             MqttVersion::V3 => match self.observer(client, topic)? {
                 Err(why) => Ok(BrokerAnswer::Untold(why)),
                 Ok(None) => self.publish_to_itself(publisher, topic),

@@ -89,7 +89,7 @@ fn load(file: &Path) -> Option<Loaded> {
 
 /// Says on stderr why nothing could be asked.
 fn complain(message: impl fmt::Display) {
-    // Whoever closed stderr does not want to know.
+    // A reader that closed stderr does not want to know.
     let _ = write!(io::stderr(), "{message}");
 }
 

@@ -49,7 +49,7 @@ fn code(written: io::Result<()>) -> ExitCode {
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whoever closed stderr does not want to know.
+            // A reader that closed stderr does not want to know.
             let _ = writeln!(io::stderr(), "error: {error}");
             ExitCode::from(2)
         }

@@ -19,14 +19,14 @@ use exhook_policy_tools::convert::{self, ConversionProblem, PolicyDraft};
 pub struct ConvertArgs {
     /// Which broker's files
     #[command(subcommand)]
-    from: From,
+    from: ConvertSource,
     /// Write the policy to this file, which must not exist yet; paths in it are relative to its folder
     #[arg(long, short, global = true, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
-enum From {
+enum ConvertSource {
     /// EMQX's acl.conf, as its 4.x versions read it
     AclConf {
         /// The file, most often etc/acl.conf
@@ -54,15 +54,15 @@ pub fn run(args: &ConvertArgs) -> ExitCode {
         },
         Err(failure) => failure,
     };
-    // Whoever closed stderr does not want to know.
+    // A reader that closed stderr does not want to know.
     let _ = io::stderr().write_all(message.as_bytes());
     ExitCode::from(code)
 }
 
-fn convert(from: &From) -> Result<PolicyDraft, (u8, String)> {
+fn convert(from: &ConvertSource) -> Result<PolicyDraft, (u8, String)> {
     let (file, draft) = match from {
-        From::AclConf { file } => (Some(file), convert::acl_conf(&read(file)?)),
-        From::Mosquitto { acl_file, password_file } => {
+        ConvertSource::AclConf { file } => (Some(file), convert::acl_conf(&read(file)?)),
+        ConvertSource::Mosquitto { acl_file, password_file } => {
             let acl = acl_file.as_deref().map(read).transpose()?;
             let passwords = password_file.as_deref().map(name).transpose()?;
             (acl_file.as_ref(), convert::mosquitto(acl.as_deref(), passwords))

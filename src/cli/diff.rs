@@ -62,7 +62,7 @@ enum DiffFormat {
 /// hold no question.
 pub fn run(args: &DiffArgs) -> ExitCode {
     compare(args, &mut stdout()).unwrap_or_else(|message| {
-        // Whoever closed stderr does not want to know.
+        // A reader that closed stderr does not want to know.
         let _ = writeln!(io::stderr(), "{}", message.trim_end());
         ExitCode::from(2)
     })

@@ -71,7 +71,7 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
 }
 
 fn say(code: u8, message: &str) -> u8 {
-    // Whoever closed stderr does not want to know.
+    // A reader that closed stderr does not want to know.
     let _ = writeln!(io::stderr(), "{message}");
     code
 }

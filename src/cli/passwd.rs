@@ -43,7 +43,7 @@ pub fn run(args: &PasswdArgs) -> ExitCode {
     };
     match change(args, password) {
         Ok((code, message)) => {
-            // Whoever closed stdout does not want to know.
+            // A reader that closed stdout does not want to know.
             let _ = writeln!(io::stdout(), "{message}");
             ExitCode::from(code)
         }

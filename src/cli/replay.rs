@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::out::stdout;
 use super::world::{World, WorldArgs};
 use crate::replay::{
-    Entry, EventPlace, Events, Item, OwnedDecision, ReplayChange, ReplayOutcome, ReplaySide, ReplaySummary,
+    Entry, EventPlace, Events, OwnedDecision, ReplayChange, ReplayItem, ReplayOutcome, ReplaySide, ReplaySummary,
 };
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::owned::OwnedEvent;
@@ -66,7 +66,7 @@ enum Ending {
 pub fn run(args: &ReplayArgs) -> ExitCode {
     let result = replay(args, &mut stdout());
     let ending = result.unwrap_or_else(|message| {
-        // Whoever closed stderr does not want to know.
+        // A reader that closed stderr does not want to know.
         let _ = writeln!(io::stderr(), "{}", message.trim_end());
         Ending::CouldNotLook
     });
@@ -120,7 +120,7 @@ impl<W: Write> ReplayRun<'_, W> {
         Ok(())
     }
 
-    fn decision(&mut self, item: &Item, outcome: ReplayOutcome<'_>) -> io::Result<()> {
+    fn decision(&mut self, item: &ReplayItem, outcome: ReplayOutcome<'_>) -> io::Result<()> {
         let Entry::Told(told) = &item.entry else { return Ok(()) };
         let ruling = OwnedDecision::from(outcome.decision);
         match self.args.format {

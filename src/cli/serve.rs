@@ -43,7 +43,7 @@ pub struct ServeArgs {
 pub fn run(args: &ServeArgs) -> ExitCode {
     let log = Log::stderr();
     let panics = log.clone();
-    // The usual hook writes to stderr itself, and waits for whoever reads that.
+    // The usual hook writes to stderr itself, and waits for its reader.
     std::panic::set_hook(Box::new(move |info| panics.line(format_args!("a fault in this program: {info}"))));
     let served = serve(args, &log);
     log.flush(LAST_LINES);

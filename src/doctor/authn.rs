@@ -1,9 +1,9 @@
-//! `authentication` of EMQX 5 and later: whom the broker lets in before it asks about the policy, or without.
+//! `authentication` of EMQX 5 and later: which clients the broker lets in before it asks about the policy, or without.
 
 use super::boot::is_on;
 use super::hocon::{HoconKind, HoconValue};
 use super::server::is_enabled;
-use super::settings::Settings;
+use super::settings::BrokerSettings;
 use super::{AnsweredShare, Etc, Finding, first_with};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Fact, Has, Version};
@@ -11,7 +11,7 @@ use exhook_policy_core::emqx::{Fact, Has, Version};
 /// It refuses a client that neither it nor the policy lets in. By itself it lets no client in.
 const CLOSED: &str = "authentication = [{ mechanism = scram, backend = built_in_database }]";
 
-pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
+pub(super) fn check(settings: &BrokerSettings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     let decides = etc.decides();
     if decides.logins == AnsweredShare::None {
         return Vec::new();
@@ -65,7 +65,7 @@ fn none(mode: Mode, version: Version) -> Finding {
     }
 }
 
-fn authenticator(settings: &Settings, value: &HoconValue, about: &str, mode: Mode, version: Version) -> Finding {
+fn authenticator(settings: &BrokerSettings, value: &HoconValue, about: &str, mode: Mode, version: Version) -> Finding {
     let text = |key: &str| value.get(&[key]).and_then(HoconValue::text).unwrap_or("?");
     let (mechanism, backend) = (text("mechanism"), text("backend"));
     let is_scram = (mechanism, backend) == ("scram", "built_in_database");
@@ -100,7 +100,7 @@ fn authenticator(settings: &Settings, value: &HoconValue, about: &str, mode: Mod
 }
 
 /// What listeners say for themselves.
-fn listeners(settings: &Settings, mode: Mode, version: Version) -> Vec<Finding> {
+fn listeners(settings: &BrokerSettings, mode: Mode, version: Version) -> Vec<Finding> {
     let mut found = Vec::new();
     let Some(HoconKind::Object(kinds)) = settings.get(&["listeners"]).map(|value| &value.kind) else { return found };
     for (kind, of_kind) in kinds {

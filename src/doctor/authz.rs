@@ -7,7 +7,7 @@ use super::emqx_conf::unknown_value;
 use super::hocon::HoconValue;
 use super::rules::{RuleReach, read_rules};
 use super::server::{is_enabled, lasting};
-use super::settings::Settings;
+use super::settings::BrokerSettings;
 use super::{AnsweredShare, Etc, Finding, FindingState, first_with, is_there};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Fact, Has, Version};
@@ -22,7 +22,7 @@ const NO_LAST_LINE: &str = "take the line out, and write: authorization.no_match
 /// What takes all sources away.
 const NO_SOURCES: &str = "authorization.sources = []";
 
-pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
+pub(super) fn check(settings: &BrokerSettings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     if etc.decides().topics == AnsweredShare::None {
         return Vec::new();
     }
@@ -44,7 +44,7 @@ pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec
     found
 }
 
-fn no_match(settings: &Settings, etc: &Etc<'_>, version: Version) -> Finding {
+fn no_match(settings: &BrokerSettings, etc: &Etc<'_>, version: Version) -> Finding {
     let about = "authorization.no_match";
     let value = settings.get(&["authorization", "no_match"]);
     let default = if version.has(Fact::DeniesNoMatch) == Has::Yes { "deny" } else { "allow" };
@@ -82,7 +82,7 @@ fn no_match(settings: &Settings, etc: &Etc<'_>, version: Version) -> Finding {
 }
 
 /// Those that are asked before the policy.
-fn sources(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
+fn sources(settings: &BrokerSettings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     let about = "authorization.sources";
     let value = settings.get(&["authorization", "sources"]);
     let list = match value.map(HoconValue::list) {
@@ -126,7 +126,7 @@ fn resolve(etc: &Etc<'_>, path: &str) -> PathBuf {
 }
 
 /// A source that is a file of rules.
-fn acl_conf(settings: &Settings, etc: &Etc<'_>, file: &Path, source: Option<&HoconValue>) -> Vec<Finding> {
+fn acl_conf(settings: &BrokerSettings, etc: &Etc<'_>, file: &Path, source: Option<&HoconValue>) -> Vec<Finding> {
     let about = "acl.conf";
     let by_default = match source {
         Some(_) => "",
@@ -177,7 +177,7 @@ fn acl_conf(settings: &Settings, etc: &Etc<'_>, file: &Path, source: Option<&Hoc
     found
 }
 
-fn cache(settings: &Settings) -> Finding {
+fn cache(settings: &BrokerSettings) -> Finding {
     let about = "authorization.cache";
     let enable = settings.get(&["authorization", "cache", "enable"]);
     if enable.and_then(HoconValue::text) == Some("false") {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::hocon::{HoconKind, HoconValue};
 use super::server::is_enabled;
-use super::settings::Settings;
+use super::settings::BrokerSettings;
 use super::{AnsweredShare, Etc, Finding};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Fact, Has, Version};
@@ -20,7 +20,7 @@ const ABOUT: &str = "listeners";
 /// What the broker takes for a listener that was deleted.
 const DELETED: &str = "marked_for_deletion";
 
-pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
+pub(super) fn check(settings: &BrokerSettings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     let decides = etc.decides();
     let is_closed = version.has(Fact::ListensLast) == Has::Yes;
     if is_closed || decides.logins == AnsweredShare::None || decides.mode == Mode::Audit {
@@ -35,7 +35,7 @@ pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec
 }
 
 /// The gateways with a listener that the settings leave on. Which of them open before the provider is loaded is not known.
-fn gateways(settings: &Settings) -> Vec<Finding> {
+fn gateways(settings: &BrokerSettings) -> Vec<Finding> {
     let gateways = settings.get(&["gateway"]).map(members).unwrap_or_default();
     let open = gateways.into_iter().filter(|(_, gateway)| {
         let kinds = gateway.get(&["listeners"]).map(members).unwrap_or_default();

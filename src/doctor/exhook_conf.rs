@@ -1,4 +1,4 @@
-//! `emqx_exhook.conf` of EMQX 4.3 and 4.4: whom the broker asks, where, and what it does where it gets no answer.
+//! `emqx_exhook.conf` of EMQX 4.3 and 4.4: which provider the broker asks, where, and what it does where it gets no answer.
 
 use std::path::Path;
 use std::time::Duration;

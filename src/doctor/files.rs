@@ -1,4 +1,4 @@
-//! Whether the broker's user can read what the policy names, and nobody else can write it.
+//! Whether the broker's user can read what the policy names, and no other user can write it.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -240,7 +240,7 @@ mod tests {
                 "problem  d/passwd: passwords `p`: everyone on this machine can write to d\n           chmod o-w d",
             ],
         );
-        // In a sticky folder nobody replaces what is another's, and neither of these is a database.
+        // In a sticky folder no user replaces what is another's, and neither of these is a database.
         check("d", 0o1757, false, &[]);
         check(
             "d/passwd",

@@ -10,7 +10,7 @@ use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::{Found, Policy};
 use exhook_policy_runtime::clock::now_ms;
 
-/// Logs in as nobody, with a wrong password, which the broker must refuse.
+/// Logs in under a made-up name, with a wrong password, which the broker must refuse.
 pub fn probe(broker: &str, patience: Duration, policy: Option<(&Policy, &Lists)>) -> Finding {
     let about = format!("a login at {broker}");
     let name = match nobody() {
@@ -49,7 +49,7 @@ pub fn probe(broker: &str, patience: Duration, policy: Option<(&Policy, &Lists)>
     }
 }
 
-/// A name that nobody has.
+/// A name that no client has.
 fn nobody() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes)?;

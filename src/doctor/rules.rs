@@ -14,7 +14,7 @@ pub(super) struct AclConfRule {
     pub(super) text: String,
 }
 
-/// Whom and what a rule is about.
+/// The clients and the topics that a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RuleReach {
     All,

@@ -1,11 +1,11 @@
-//! `exhook.servers` of EMQX 5 and later: whom the broker asks, where, and what it does where it gets no answer.
+//! `exhook.servers` of EMQX 5 and later: which provider the broker asks, where, and what it does where it gets no answer.
 
 use std::time::Duration;
 
 use super::conf::duration;
 use super::hocon::HoconValue;
 use super::plugin::{Late, failed_action, patience};
-use super::settings::Settings;
+use super::settings::BrokerSettings;
 use super::{Etc, Finding, Url};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::emqx::{Fact, Has, Version};
@@ -16,7 +16,7 @@ const DEFAULT_RECONNECT: &str = "60s";
 /// A broker that does not ask for longer is worth a look.
 const LONG_RECONNECT: Duration = Duration::from_secs(60);
 
-pub(super) fn check(settings: &Settings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
+pub(super) fn check(settings: &BrokerSettings, etc: &Etc<'_>, version: Version) -> Vec<Finding> {
     let about = "exhook.servers";
     let servers = settings.get(&["exhook", "servers"]);
     let help = format!("exhook-policy install --emqx {version}");
@@ -56,7 +56,7 @@ fn name(server: &HoconValue) -> String {
     server.get(&["name"]).and_then(HoconValue::text).unwrap_or("?").to_owned()
 }
 
-fn disabled(settings: &Settings, server: &HoconValue, alone: bool) -> Finding {
+fn disabled(settings: &BrokerSettings, server: &HoconValue, alone: bool) -> Finding {
     let about = format!("exhook.servers: {}: enable", name(server));
     let finding = if alone {
         Finding::problem(about, "it is `false`, so that the policy is not asked for anything").fix("enable = true")
@@ -66,7 +66,7 @@ fn disabled(settings: &Settings, server: &HoconValue, alone: bool) -> Finding {
     settings.at(finding, server.get(&["enable"]))
 }
 
-fn address(settings: &Settings, server: &HoconValue, version: Version) -> Finding {
+fn address(settings: &BrokerSettings, server: &HoconValue, version: Version) -> Finding {
     let about = format!("exhook.servers: {}: url", name(server));
     let value = server.get(&["url"]);
     let Some(text) = value.and_then(HoconValue::text) else {
@@ -87,8 +87,8 @@ fn address(settings: &Settings, server: &HoconValue, version: Version) -> Findin
     settings.at(finding, value)
 }
 
-/// Whether the broker looks at whom it asks.
-fn tls(settings: &Settings, server: &HoconValue, url: &Url, version: Version) -> Finding {
+/// Whether the broker looks at the certificate of the provider that it asks.
+fn tls(settings: &BrokerSettings, server: &HoconValue, url: &Url, version: Version) -> Finding {
     let about = format!("exhook.servers: {}: ssl", name(server));
     let is = |key: &str, value: &str| server.get(&["ssl", key]).and_then(HoconValue::text) == Some(value);
     let place = server.get(&["ssl"]).or_else(|| server.get(&["url"]));
@@ -114,7 +114,7 @@ fn tls(settings: &Settings, server: &HoconValue, url: &Url, version: Version) ->
     settings.at(finding, place)
 }
 
-fn failure(settings: &Settings, server: &HoconValue, mode: Mode) -> Finding {
+fn failure(settings: &BrokerSettings, server: &HoconValue, mode: Mode) -> Finding {
     let about = format!("exhook.servers: {}: failed_action", name(server));
     let value = server.get(&["failed_action"]);
     let finding = match value.map_or(Some("deny"), HoconValue::text) {
@@ -124,7 +124,7 @@ fn failure(settings: &Settings, server: &HoconValue, mode: Mode) -> Finding {
     settings.at(finding, value.or(Some(server)))
 }
 
-fn time_out(settings: &Settings, etc: &Etc<'_>, server: &HoconValue) -> Finding {
+fn time_out(settings: &BrokerSettings, etc: &Etc<'_>, server: &HoconValue) -> Finding {
     let value = server.get(&["request_timeout"]);
     let Some(text) = value.map_or(Some(DEFAULT_TIMEOUT), HoconValue::text) else {
         let about = format!("exhook.servers: {}: request_timeout", name(server));
@@ -140,7 +140,7 @@ fn time_out(settings: &Settings, etc: &Etc<'_>, server: &HoconValue) -> Finding 
     settings.at(finding, value.or(Some(server)))
 }
 
-fn reconnect(settings: &Settings, server: &HoconValue) -> Finding {
+fn reconnect(settings: &BrokerSettings, server: &HoconValue) -> Finding {
     let about = format!("exhook.servers: {}: auto_reconnect", name(server));
     let value = server.get(&["auto_reconnect"]);
     let finding = match value.map_or(Some(DEFAULT_RECONNECT), HoconValue::text) {

@@ -12,14 +12,14 @@ const PACKAGED: &str = "/var/lib/emqx";
 
 /// All files together.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct BrokerSettings {
     files: Vec<PathBuf>,
     root: HoconValue,
     /// The file to write to, and in which what is not set anywhere would stand.
     main: PathBuf,
 }
 
-impl Settings {
+impl BrokerSettings {
     pub(super) fn get(&self, path: &[&str]) -> Option<&HoconValue> {
         self.root.get(path)
     }
@@ -34,7 +34,7 @@ impl Settings {
 }
 
 /// Reads the files of a broker; `None` where its `emqx.conf` cannot be read.
-pub(super) fn read(etc: &Etc<'_>, version: Version, found: &mut Vec<Finding>) -> Option<Settings> {
+pub(super) fn read(etc: &Etc<'_>, version: Version, found: &mut Vec<Finding>) -> Option<BrokerSettings> {
     let main = etc.folder.join("emqx.conf");
     let mut files = Vec::new();
     let of_main = read_file(&main, &mut files, found)?;
@@ -62,7 +62,7 @@ pub(super) fn read(etc: &Etc<'_>, version: Version, found: &mut Vec<Finding>) ->
         };
         hocon::merge(&mut root, members.unwrap_or_default());
     }
-    Some(Settings { files, root: HoconValue { at: HoconPlace::default(), kind: HoconKind::Object(root) }, main })
+    Some(BrokerSettings { files, root: HoconValue { at: HoconPlace::default(), kind: HoconKind::Object(root) }, main })
 }
 
 fn read_file(path: &Path, files: &mut Vec<PathBuf>, found: &mut Vec<Finding>) -> Option<HoconObject> {

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use super::packet::{self, Ack, IncomingPacket, MAX_TEXT, OutgoingPacket};
 use super::{MqttError, MqttRefusal, MqttVersion};
 
-/// Whom to log in as. An empty username or password is not sent.
+/// The name to log in with. An empty username or password is not sent.
 #[derive(Clone, Copy)]
 pub struct MqttLogin<'a> {
     /// The clientid, of up to 65,535 bytes.
@@ -201,7 +201,7 @@ impl MqttConnection {
                 Some(IncomingPacket::Ack(of, pkid, refusal)) if of == wanted && pkid == number => {
                     return Ok(refusal.map_or(MqttReply::Done, MqttReply::Refused));
                 }
-                // Messages, and answers that nobody waits for.
+                // Messages, and answers that are not waited for.
                 Some(IncomingPacket::Ack(..) | IncomingPacket::Publish(_)) => {}
             }
         }

@@ -34,7 +34,7 @@ impl fmt::Display for MqttVersion {
 /// meaning depends on the version and the packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MqttRefusal {
-    /// Nobody of this name may, or not with this password. A SUBACK of 3.1.1 has only one code for all failures.
+    /// No client of this name may, or not with this password. A SUBACK of 3.1.1 has only one code for all failures.
     NotAuthorized(u8),
     /// Something else, which says nothing about who may do what.
     Other(u8),

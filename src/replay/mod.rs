@@ -19,8 +19,8 @@ use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::PasswordId;
 
-pub use read::{Entry, Events, Item};
-pub use summary::{ReplaySummary, RuleCount};
+pub use read::{Entry, Events, ReplayItem};
+pub use summary::{ReplaySummary, RuleDecisionCount};
 
 /// How many things of one kind are kept to be shown; more are counted.
 const KEPT: usize = 1000;
@@ -195,7 +195,7 @@ impl Comparison {
     ) -> io::Result<()> {
         let [old, new] = sides;
         for item in Events::new(file, input)? {
-            let Item { place, entry } = item?;
+            let ReplayItem { place, entry } = item?;
             match entry {
                 Entry::Told(told) => {
                     let (Some(before), Some(after)) = (old.decide(&told), new.decide(&told)) else { continue };

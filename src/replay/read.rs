@@ -15,7 +15,7 @@ const MOST_SKIPPED: usize = 64 << 20;
 
 /// One line or frame.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Item {
+pub struct ReplayItem {
     /// Where it stands.
     pub place: EventPlace,
     /// What it says.
@@ -101,7 +101,7 @@ impl<R: BufRead> Events<R> {
         }
     }
 
-    /// Nobody knows where the next frame begins.
+    /// It is not known where the next frame begins.
     fn end(&mut self, why: impl std::fmt::Display) -> Entry {
         self.form = InputForm::Ended { is_frame: true };
         Entry::Unreadable(why.to_string())
@@ -109,7 +109,7 @@ impl<R: BufRead> Events<R> {
 }
 
 impl<R: BufRead> Iterator for Events<R> {
-    type Item = io::Result<Item>;
+    type Item = io::Result<ReplayItem>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let entry = self.entry();
@@ -120,7 +120,7 @@ impl<R: BufRead> Iterator for Events<R> {
         };
         let place = EventPlace { file: Arc::clone(&self.file), number: self.number, is_frame };
         match entry {
-            Ok(entry) => entry.map(|entry| Ok(Item { place, entry })),
+            Ok(entry) => entry.map(|entry| Ok(ReplayItem { place, entry })),
             Err(error) => {
                 self.form = InputForm::Ended { is_frame };
                 Some(Err(error))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entry, EventPlace, FirstOfMany, Item, OwnedDecision, ReplayChange, ReplayOutcome, ReplaySide};
+use super::{Entry, EventPlace, FirstOfMany, OwnedDecision, ReplayChange, ReplayItem, ReplayOutcome, ReplaySide};
 use exhook_policy_core::decision::{FLAPPING, LOCKOUT, Verdict};
 use exhook_policy_core::event::json::Told;
 use exhook_policy_core::hook::Hook;
@@ -39,7 +39,7 @@ pub struct ReplaySummary {
 
 /// A rule, and how often it decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleCount {
+pub struct RuleDecisionCount {
     /// `auth` or `acl`.
     pub section: &'static str,
     /// The id of the rule.
@@ -54,7 +54,7 @@ pub struct RuleCount {
 
 impl ReplaySummary {
     /// Puts an item to the policy and counts what comes of it. Gives back the decision where it was a question.
-    pub fn add<'p>(&mut self, item: &Item, side: ReplaySide<'p>) -> Option<ReplayOutcome<'p>> {
+    pub fn add<'p>(&mut self, item: &ReplayItem, side: ReplaySide<'p>) -> Option<ReplayOutcome<'p>> {
         match &item.entry {
             Entry::Told(told) => {
                 self.events += 1;
@@ -107,7 +107,7 @@ impl ReplaySummary {
     }
 
     /// Every rule of the policy in its order, those that decided nothing too, and behind them what no rule decided.
-    pub fn rows(&self, policy: &Policy) -> Vec<RuleCount> {
+    pub fn rows(&self, policy: &Policy) -> Vec<RuleDecisionCount> {
         let auth = policy.auth_rules().iter().map(|rule| (rule.id.as_str(), rule.line));
         let acl = policy.acl_rules().iter().map(|rule| (rule.id.as_str(), rule.line));
         let mut rows = self.of_section(Hook::ClientAuthenticate, "auth", auth);
@@ -120,14 +120,15 @@ impl ReplaySummary {
         hook: Hook,
         section: &'static str,
         rules: impl Iterator<Item = (&'r str, usize)>,
-    ) -> Vec<RuleCount> {
+    ) -> Vec<RuleDecisionCount> {
         let of_rule = |id: &str, line: Option<usize>| {
             let decided = self.decided.iter().filter(|((asked, rule, _), _)| *asked == hook && **rule == *id);
-            let row = |(verdict, count)| RuleCount { section, rule: id.to_owned(), line, verdict, count };
-            let rows: Vec<RuleCount> = decided.map(|((_, _, verdict), count)| row((Some(*verdict), *count))).collect();
+            let row = |(verdict, count)| RuleDecisionCount { section, rule: id.to_owned(), line, verdict, count };
+            let rows: Vec<RuleDecisionCount> =
+                decided.map(|((_, _, verdict), count)| row((Some(*verdict), *count))).collect();
             if rows.is_empty() { vec![row((None, 0))] } else { rows }
         };
-        let mut rows: Vec<RuleCount> = rules.flat_map(|(id, line)| of_rule(id, Some(line))).collect();
+        let mut rows: Vec<RuleDecisionCount> = rules.flat_map(|(id, line)| of_rule(id, Some(line))).collect();
         for (asked, id, _) in self.decided.keys() {
             let is_shown = rows.iter().any(|row| row.rule == **id);
             if *asked == hook && !is_shown {

@@ -56,7 +56,7 @@ pub struct ExplainArgs {
 }
 
 /// One question of one client.
-struct Question {
+struct ExplainedQuestion {
     client: OwnedClient,
     asked: ExplainedRequest,
 }
@@ -99,17 +99,17 @@ fn explain(args: &ExplainArgs) -> Result<String, String> {
 }
 
 /// The question of the command line, less what is said of the client beside it.
-fn question(args: &ExplainArgs) -> Result<Question, String> {
+fn question(args: &ExplainArgs) -> Result<ExplainedQuestion, String> {
     match (&args.event, args.asked, &args.topic) {
         (Some(event), ..) => asked_by(&event_text(event)?),
         (None, Some(AskedAction::Connect), None) => {
-            Ok(Question::new(ExplainedRequest::Connect { password_given: true }))
+            Ok(ExplainedQuestion::new(ExplainedRequest::Connect { password_given: true }))
         }
         (None, Some(AskedAction::Publish), Some(topic)) => {
-            Ok(Question::new(ExplainedRequest::Topic(Action::Publish, topic.clone())))
+            Ok(ExplainedQuestion::new(ExplainedRequest::Topic(Action::Publish, topic.clone())))
         }
         (None, Some(AskedAction::Subscribe), Some(topic)) => {
-            Ok(Question::new(ExplainedRequest::Topic(Action::Subscribe, topic.clone())))
+            Ok(ExplainedQuestion::new(ExplainedRequest::Topic(Action::Subscribe, topic.clone())))
         }
         (None, Some(AskedAction::Connect), Some(_)) => Err("`connect` takes no topic".to_owned()),
         (None, ..) => Err("nothing is asked".to_owned()),
@@ -127,7 +127,7 @@ fn event_text(event: &str) -> Result<String, String> {
     read.map_err(|error| format!("the event cannot be read: {error}"))
 }
 
-fn asked_by(text: &str) -> Result<Question, String> {
+fn asked_by(text: &str) -> Result<ExplainedQuestion, String> {
     let no_event = |error: JsonError| format!("this is no event: {error}");
     let at = match events::read_line(text.trim()).map_err(no_event)? {
         Line::Told(told) => told.at,
@@ -136,18 +136,18 @@ fn asked_by(text: &str) -> Result<Question, String> {
     let event = events::read(text.trim()).map_err(no_event)?;
     let timed = |client: OwnedClient| OwnedClient { extra: OwnedExtra { at, ..client.extra }, ..client };
     if let OwnedEvent::Authenticate { client, password_given } = event {
-        return Ok(Question { client: timed(client), asked: ExplainedRequest::Connect { password_given } });
+        return Ok(ExplainedQuestion { client: timed(client), asked: ExplainedRequest::Connect { password_given } });
     }
     if let OwnedEvent::CheckAcl { client, action, topic } = event {
-        return Ok(Question { client: timed(client), asked: ExplainedRequest::Topic(action, topic.into()) });
+        return Ok(ExplainedQuestion { client: timed(client), asked: ExplainedRequest::Topic(action, topic.into()) });
     }
     Err(format!("`{}` asks the policy nothing", event.hook().name()))
 }
 
-impl Question {
+impl ExplainedQuestion {
     /// By a client of which nothing is known.
     fn new(asked: ExplainedRequest) -> Self {
-        Question { client: OwnedClient::named(""), asked }
+        ExplainedQuestion { client: OwnedClient::named(""), asked }
     }
 
     fn words(&self) -> String {
@@ -168,7 +168,7 @@ impl Question {
 /// An answer with all that is said of it.
 struct Explained<'a> {
     policy: &'a Policy,
-    question: &'a Question,
+    question: &'a ExplainedQuestion,
     world: &'a World,
     trace: Trace<'a>,
     /// The policy's file and text.
@@ -182,7 +182,7 @@ struct Explained<'a> {
 impl<'a> Explained<'a> {
     fn new(
         policy: &'a Policy,
-        question: &'a Question,
+        question: &'a ExplainedQuestion,
         world: &'a World,
         file: &'a str,
         text: &'a str,

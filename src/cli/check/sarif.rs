@@ -31,7 +31,7 @@ struct SarifRun {
     invocations: [Invocation; 1],
     column_kind: &'static str,
     artifacts: Vec<Artifact>,
-    results: Vec<Outcome>,
+    results: Vec<SarifResult>,
 }
 
 #[derive(Serialize)]
@@ -87,7 +87,7 @@ struct Artifact {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outcome {
+struct SarifResult {
     rule_id: &'static str,
     rule_index: usize,
     level: String,
@@ -188,13 +188,18 @@ fn rule(code: Code) -> SarifRule {
     }
 }
 
-fn results(report: &Report, rules: &BTreeMap<Code, usize>) -> impl Iterator<Item = Outcome> {
+fn results(report: &Report, rules: &BTreeMap<Code, usize>) -> impl Iterator<Item = SarifResult> {
     let found = report.diagnostics().iter().map(|diagnostic| (diagnostic, None));
     let accepted = report.accepted().iter().map(|accepted| (&accepted.diagnostic, Some(accepted.reason.clone())));
     found.chain(accepted).map(|(diagnostic, reason)| result(report, diagnostic, reason, rules))
 }
 
-fn result(report: &Report, diagnostic: &Diagnostic, reason: Option<String>, rules: &BTreeMap<Code, usize>) -> Outcome {
+fn result(
+    report: &Report,
+    diagnostic: &Diagnostic,
+    reason: Option<String>,
+    rules: &BTreeMap<Code, usize>,
+) -> SarifResult {
     let code = diagnostic.code();
     let location = |span: Option<Span>, message| Location {
         physical_location: Physical {
@@ -205,7 +210,7 @@ fn result(report: &Report, diagnostic: &Diagnostic, reason: Option<String>, rule
     };
     let related = diagnostic.related_places().iter();
     let suppression = |reason| Suppression { kind: "inSource", justification: reason };
-    Outcome {
+    SarifResult {
         rule_id: code.name(),
         rule_index: rules.get(&code).copied().unwrap_or_default(),
         level: code.severity().to_string(),

@@ -71,7 +71,7 @@ pub(super) struct Script<'r> {
     registered: HashSet<Hook>,
     /// Clients whose login was refused.
     out: HashSet<&'r str>,
-    /// Subscriptions that were refused: of whom, and to what.
+    /// Subscriptions that were refused: of which client, and to what.
     unsubscribed: HashSet<(&'r str, &'r str)>,
 }
 

@@ -53,7 +53,7 @@ pub(super) fn compare(files: &[PathBuf], args: &WorldArgs, policies: [&Policy; 2
 fn world(args: &WorldArgs, policy: &Policy) -> Result<World, String> {
     let world = args.world(policy).map_err(|report| report.to_string())?;
     for problem in &world.problems {
-        // Whoever closed stderr does not want to know.
+        // A reader that closed stderr does not want to know.
         let _ = writeln!(io::stderr(), "warning: {problem}; what needs it is denied");
     }
     Ok(world)

@@ -58,7 +58,7 @@ impl ServerPlan<'_> {
         self.version.first_with(fact).map_or_else(|| "a later version".to_owned(), |version| version.to_string())
     }
 
-    /// Whether the broker lets clients in at boot whom the policy would refuse.
+    /// Whether the broker lets clients in at boot that the policy would refuse.
     fn is_open_at_boot(&self) -> bool {
         self.version.has(Fact::ListensLast) != Has::Yes && !self.is_audit()
     }

@@ -12,7 +12,7 @@ use exhook_policy_core::policy::TopicRule;
 use exhook_policy_core::text::{Identity, Placeholder};
 use exhook_policy_core::topic::{Request, Syntax};
 
-/// For whom a rule's topics reach a request.
+/// The clients for which a rule's topics reach a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequiredIdentities {
     /// Each is enough.
@@ -54,8 +54,8 @@ impl RequiredIdentities {
         RequiredIdentities { identities: vec![RequiredIdentity { clientid: None, username: None }], unsettled: false }
     }
 
-    /// The clients for whom an allow rule covers the request as a whole, or another rule is about a
-    /// part of it. The request is what is left of a topic behind its prefix.
+    /// The clients for which an allow rule covers the request as a whole, or another rule is about
+    /// a part of it. The request is what is left of a topic behind its prefix.
     pub fn of(rule: &TopicRule, action: Action, request: &Request<'_>) -> Self {
         let uses = Placeholder::ALL.map(|one| rule.written(action).iter().any(|pattern| pattern.has(one)));
         let dear = rule.written(action).iter().any(|pattern| pattern.syntax() != Syntax::Filter);

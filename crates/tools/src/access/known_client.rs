@@ -79,7 +79,7 @@ impl<'a> KnownClient<'a> {
         }
     }
 
-    /// The same with the fields that it says outright of whom it is about.
+    /// The same with the fields that it says outright of the clients that it is about.
     #[must_use]
     pub fn and(mut self, who: Option<&'a Who>) -> Self {
         let conditions: &[Condition] = match who {

@@ -23,14 +23,14 @@ pub enum AccessQuestion<'a> {
 /// Who can do what is asked for.
 #[derive(Debug)]
 pub struct WhoCan<'p> {
-    /// Whom the policy allows it, in the order of the rules. A client of any case that no exception
-    /// takes can do it, and nobody else.
+    /// The clients that the policy allows it, in the order of the rules. A client of any case that
+    /// no exception takes can do it, and no other client.
     pub allowed: Vec<AllowedClients<'p>>,
-    /// To whom something else happens than to everyone else: the rules that deny or ignore where
-    /// that is not what is said of everyone else, unless an earlier rule decides.
+    /// The clients to which something else happens than to all others: the rules that deny or
+    /// ignore where that is not what is said of everyone else, unless an earlier rule decides.
     pub others: Vec<ExceptedClients<'p>>,
-    /// What becomes of those of whom no rule says anything, and the rule that says so or one of the
-    /// reserved ids; `None` where a rule allows it to whomever the rules before it leave.
+    /// What becomes of clients of which no rule says anything, and the rule that says so or one of
+    /// the reserved ids; `None` where a rule allows it to whomever the rules before it leave.
     pub otherwise: Option<(Verdict, &'p str)>,
     /// For some clients the answer may be another: those whose clientid or username does not fit
     /// into a topic.
@@ -61,9 +61,9 @@ pub struct ExceptedClients<'p> {
     pub line: usize,
     /// What it says.
     pub verdict: Verdict,
-    /// Whom it takes.
+    /// The clients that it takes.
     pub case: ClientCase<'p>,
-    /// It takes those whom this password source knows: by its password they get in or do not.
+    /// It takes those that this password source knows: by its password they get in or do not.
     pub password: Option<&'p str>,
 }
 
@@ -78,7 +78,7 @@ pub struct ClientCase<'p> {
     pub rest: Option<Who>,
 }
 
-/// What one rule says, of whom.
+/// What one rule says, and of which clients.
 struct RuleCases<'p> {
     rule: &'p str,
     line: usize,
@@ -215,7 +215,8 @@ impl<'p> RulesInOrder<'p> {
         WhoCan { allowed, others, otherwise, unsettled: self.unsettled }
     }
 
-    /// Whom the entries before this place take out of a case; `None` where that is everyone.
+    /// The clients that the entries before this place take out of a case; `None` where that is
+    /// everyone.
     fn except(&self, case: &ClientCase<'p>, before: usize) -> Option<Vec<ExceptedClients<'p>>> {
         let mut except = Vec::new();
         for entry in self.entries.iter().take(before) {

@@ -1,4 +1,4 @@
-//! A kind of client: whom a rule of one of the policies is about.
+//! A kind of client: the clients that a rule of one of the policies is about.
 
 use exhook_policy_core::policy::model::Who;
 
@@ -7,7 +7,7 @@ use exhook_policy_core::policy::model::Who;
 pub struct ClientKind<'w> {
     /// The place of the policy.
     pub policy: usize,
-    /// Whom it is about.
+    /// The clients that it is about.
     pub who: &'w Who,
 }
 

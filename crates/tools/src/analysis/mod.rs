@@ -14,7 +14,7 @@
 //!
 //! # Terms
 //!
-//! - *Kind of client* ([`ClientKind`]): whom a rule of one of the policies is about.
+//! - *Kind of client* ([`ClientKind`]): the clients that a rule of one of the policies is about.
 //! - *Focus*: the kind of client that is looked at just now; the others are the kinds that it is
 //!   compared with.
 //! - *Sample* ([`Sample`]): a client with a value in every field, which stands for all clients of
@@ -63,7 +63,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `fields` | the fields of a client, and sets of them |
-//! | `client_kind` | whom a rule of one of the policies is about |
+//! | `client_kind` | the clients that a rule of one of the policies is about |
 //! | `lists` | the lists of all policies, and which of them are the same |
 //! | `sample`, `witness` | one client, one question, in words and as JSON |
 //! | `placeholders` | texts with one placeholder, and when two of them are equal |

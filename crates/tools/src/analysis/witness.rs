@@ -87,20 +87,20 @@ impl fmt::Display for ClientQuestion {
 impl Serialize for PasswordAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Object<'a> {
+        struct PasswordAnswerJson<'a> {
             source: &'a str,
             found: &'a str,
         }
-        Object { source: &self.source, found: word(self.found) }.serialize(serializer)
+        PasswordAnswerJson { source: &self.source, found: word(self.found) }.serialize(serializer)
     }
 }
 
 /// A client in the form of an event in JSON.
-struct ClientObject<'a>(Client<'a>);
+struct ClientJson<'a>(Client<'a>);
 
-impl Serialize for ClientObject<'_> {
+impl Serialize for ClientJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ClientObject(client) = self;
+        let ClientJson(client) = self;
         serializer.collect_map(ClientField::in_events().filter_map(|field| Some((field.name(), field.of(client)?))))
     }
 }
@@ -110,23 +110,23 @@ impl Serialize for ClientObject<'_> {
 impl Serialize for Sample {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Object<'a> {
+        struct SampleJson<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
             at: Option<i64>,
-            client: ClientObject<'a>,
+            client: ClientJson<'a>,
             #[serde(skip_serializing_if = "Vec::is_empty")]
-            lists: Vec<ListObject<'a>>,
+            lists: Vec<ListJson<'a>>,
         }
         #[derive(Serialize)]
-        struct ListObject<'a> {
+        struct ListJson<'a> {
             list: &'a str,
             entry: &'a str,
             holds: bool,
         }
         let client = self.client();
         let at = client.extra.at.filter(|_| self.zone.is_some());
-        let client = ClientObject(client);
-        let lists = self.assumed().map(|(list, entry, holds)| ListObject { list, entry, holds }).collect();
-        Object { at, client, lists }.serialize(serializer)
+        let client = ClientJson(client);
+        let lists = self.assumed().map(|(list, entry, holds)| ListJson { list, entry, holds }).collect();
+        SampleJson { at, client, lists }.serialize(serializer)
     }
 }

@@ -42,7 +42,7 @@ fn logins() -> DraftSection {
     DraftSection { notes, default: Verdict::Deny, items: vec![DraftItem::Rule(rule)] }
 }
 
-/// Whom lines are about.
+/// The clients that lines are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum MosquittoSubject {
     /// Clients without a username.

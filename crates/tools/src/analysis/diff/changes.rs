@@ -71,7 +71,7 @@ pub struct RuleName {
     pub line: Option<usize>,
     /// Its id, or `default` and what else decides without a rule.
     pub id: String,
-    /// Whom it is about.
+    /// The clients that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
 }

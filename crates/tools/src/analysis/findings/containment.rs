@@ -121,7 +121,7 @@ fn lies_within(pattern: &Pattern, verdict: Verdict, outer: &TopicRule, action: A
     Request::parse(Action::Subscribe, &wide).is_some_and(|request| outer.patterns(action).cover(&request, nobody))
 }
 
-/// A filter that receives whatever the pattern matches, whoever the client. `spread` is whether
+/// A filter that receives whatever the pattern matches, for any client. `spread` is whether
 /// values of the client may hold a `/`.
 fn widened(pattern: &Pattern, spread: bool) -> Option<String> {
     let source = pattern.source();

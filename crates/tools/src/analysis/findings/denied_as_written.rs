@@ -1,4 +1,5 @@
-//! Patterns that nobody can subscribe to as they are written, because an earlier deny touches them.
+//! Patterns that no client can subscribe to as they are written, because an earlier deny touches
+//! them.
 
 use super::containment::covers;
 use super::context::{FindingContext, asked, named, takes};
@@ -88,7 +89,7 @@ fn refusal(
 /// What it costs to look at an earlier rule, in steps.
 const LOOK: usize = 20;
 
-/// Whether the first earlier rule that could have a say denies, whoever of the rule's clients asks.
+/// Whether the first earlier rule that could have a say denies, for each of the rule's clients.
 fn is_plain(rule: &TopicRule, pattern: &Pattern, near: &[(usize, &TopicRule)]) -> bool {
     let nobody = Identity { clientid: "", username: "" };
     let plain = |pattern: &Pattern| !Placeholder::ALL.iter().any(|placeholder| pattern.has(*placeholder));

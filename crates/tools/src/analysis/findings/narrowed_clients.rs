@@ -5,7 +5,7 @@ use std::sync::Arc;
 use exhook_policy_core::policy::model::{Condition, TextCondition, TextField, Who};
 use exhook_policy_core::text::{Matcher, Template};
 
-/// The clients of the kind of whom this holds, too.
+/// The clients of the kind of which this holds, too.
 pub(super) fn narrowed(who: &Who, more: Condition) -> Who {
     match who {
         Who::Everyone => Who::All(vec![more]),

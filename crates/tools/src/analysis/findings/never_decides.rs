@@ -47,8 +47,8 @@ impl EarlierRules {
 
 fn login(cx: &mut FindingContext<'_>, place: usize) {
     let Some(rule) = cx.auth_rules().get(place) else { return };
-    // A rule with a password passes on whom its source does not know, and another rule with that
-    // source does too.
+    // A rule with a password passes on clients that its source does not know, and another rule with
+    // that source does too.
     let counts = |earlier: &AuthRule| earlier.password.is_none() || earlier.password == rule.password;
     let near: Vec<_> = cx.near_logins(place, place).into_iter().filter(|(_, earlier)| counts(earlier)).collect();
     if near.is_empty() {

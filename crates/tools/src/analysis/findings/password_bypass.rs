@@ -1,4 +1,4 @@
-//! A later rule lets in without a password whom a password rule was meant to check.
+//! A later rule lets in clients without a password that a password rule was meant to check.
 
 use super::context::{FindingContext, SampleClient};
 use exhook_policy_core::decision::{Decision, Verdict};
@@ -19,7 +19,8 @@ pub(super) fn find(cx: &mut FindingContext<'_>) {
     }
 }
 
-/// The rule that lets in all whom this one asks for a password, if its source does not know them.
+/// The rule that lets in all clients that this one asks for a password, if its source does not know
+/// them.
 fn bypass(cx: &mut FindingContext<'_>, place: usize) -> Option<Diagnostic> {
     let asked = cx.auth_rules().get(place)?;
     let near = cx.near_logins(place, usize::MAX);

@@ -1,8 +1,9 @@
 //! Rules by which a client reaches the topics that another rule gives to each client by its
 //! clientid.
 //!
-//! It is about clients of one kind: whoever reads all branches and owns none, an operator say, is
-//! meant to. And it is about one action: what one client may publish others may be meant to read.
+//! It is about clients of one kind: a client that reads all branches and owns none, an operator
+//! say, is meant to. And it is about one action: what one client may publish others may be meant to
+//! read.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Topics by `${clientid}` for clients whose clientid nobody proves.
+//! Topics by `${clientid}` for clients whose clientid is not proved.
 //!
 //! A password proves the username, and a certificate the names in it. Either ties the clientid
 //! where each clientid has one such name.
@@ -91,7 +91,7 @@ fn alternatives(who: &Who) -> Vec<&Who> {
     }
 }
 
-/// Whether nobody without this name in a certificate is one of these.
+/// Whether no client without this name in a certificate is one of these.
 fn demands(who: &Who, field: TextField, nothing: &Lists) -> bool {
     let nobody = Identity { clientid: "", username: "" };
     each_has(who, field, &|condition| condition.holds("", nobody, nothing) == Holds::No)
@@ -245,7 +245,7 @@ fn shared(
     }
 }
 
-/// Another user with the same clientid whom this other rule lets in; an error where that is not
+/// Another user with the same clientid that this other rule lets in; an error where that is not
 /// known. Names are compared with names, and subjects with subjects.
 fn twin(
     cx: &mut FindingContext<'_>,
