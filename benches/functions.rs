@@ -436,8 +436,9 @@ mod history {
 
     use exhook_policy_core::answer_sink::Sink;
     use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
-    use exhook_policy_runtime::history::{History, Recorder};
+    use exhook_policy_runtime::history::History;
     use exhook_policy_runtime::log::Log;
+    use exhook_policy_runtime::process::Recorder;
 
     use super::reader::{apart, event};
     use super::{Bencher, ItemsCount, frames, one_read};

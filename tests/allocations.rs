@@ -30,11 +30,11 @@ use exhook_policy_core::handler::{Load, Refused};
 use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::{self, Found, Policy};
 use exhook_policy_runtime::engine::{Engine, Setup};
-use exhook_policy_runtime::history::Recorder;
 use exhook_policy_runtime::log::Log;
 use exhook_policy_runtime::port::driver;
 use exhook_policy_runtime::port::frame::Packet;
 use exhook_policy_runtime::port::pipes::Pipes;
+use exhook_policy_runtime::process::Recorder;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tempfile::TempDir;
 

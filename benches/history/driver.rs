@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Client, Event, Extra, Peerhost};
 use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
-use exhook_policy_runtime::history::{History, Process, Recorder, Serves};
+use exhook_policy_runtime::history::History;
 use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::process::{Process, Recorder, Serves};
 use tempfile::TempDir;
 
 use crate::ROUNDS;

@@ -12,8 +12,8 @@ use exhook_policy_core::event::{Action, Event, Password};
 use exhook_policy_core::handler::Decider;
 use exhook_policy_core::hook::Kind;
 use exhook_policy_runtime::engine::{Engine, Setup};
-use exhook_policy_runtime::history::Recorder;
 use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::process::Recorder;
 
 use crate::support::events::client;
 use crate::support::history::Kept as _;

@@ -17,8 +17,9 @@ use exhook_policy_core::event::{
 };
 use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
 use exhook_policy_runtime::history::resync::{Form, List, Scope, resync};
-use exhook_policy_runtime::history::{Asked, Denial, History, Process, Recorder, Serves};
+use exhook_policy_runtime::history::{Asked, Denial, History};
 use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::process::{Process, Recorder, Serves};
 use rusqlite::Connection;
 
 const CONNECTIONS: Record =

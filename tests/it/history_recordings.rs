@@ -7,9 +7,10 @@ use crate::support::history::Kept as _;
 use crate::support::recordings::{PARTS, for_each_frame, recording};
 use crate::support::wait::PATIENCE;
 use exhook_policy_core::policy::model::{HistoryDef, Record, Sync};
-use exhook_policy_runtime::history::{History, Recorder};
+use exhook_policy_runtime::history::History;
 use exhook_policy_runtime::log::Log;
 use exhook_policy_runtime::port::call::Incoming;
+use exhook_policy_runtime::process::Recorder;
 
 /// The columns `clientid`, `closed_by`, `reason` and `proto_ver`. `assigned` is a clientid that the broker chose.
 const CONNECTIONS: &[&str] = &[

@@ -18,8 +18,8 @@ use exhook_policy_core::decision::Answer;
 use exhook_policy_core::event::{Client, Event, Password};
 use exhook_policy_core::handler::Decider;
 use exhook_policy_runtime::engine::{Engine, Setup};
-use exhook_policy_runtime::history::Recorder;
 use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::process::Recorder;
 use rusqlite::Connection;
 
 /// A folder with a policy, a file of passwords and the database.

@@ -17,8 +17,8 @@ use exhook_policy_core::event::{Action, Event, Password};
 use exhook_policy_core::handler::{CallObserver, Decider};
 use exhook_policy_core::hook::Hook;
 use exhook_policy_runtime::engine::{Engine, Setup};
-use exhook_policy_runtime::history::Recorder;
 use exhook_policy_runtime::log::Log;
+use exhook_policy_runtime::process::Recorder;
 
 const LONG: Duration = Duration::from_secs(60);
 

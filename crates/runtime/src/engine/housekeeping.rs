@@ -9,8 +9,8 @@ use super::core::Core;
 use super::reload::PolicyStanding;
 use super::{EngineShared, report};
 use crate::clock::now_ms;
-use crate::history::Serves;
 use crate::metrics::export::Exporter;
+use crate::process::Serves;
 use crate::state::status::{self, HookMismatch, InForce, RunningProcess, Status};
 use crate::state::{Folder, brokers};
 

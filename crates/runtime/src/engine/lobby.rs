@@ -56,9 +56,9 @@ mod tests {
     use super::super::login::Way;
     use super::super::{Engine, Setup};
     use crate::clock::Moment;
-    use crate::history::Recorder;
     use crate::log::Log;
     use crate::password::Outcome;
+    use crate::process::Recorder;
     use exhook_policy_core::answer_sink::Sink;
     use exhook_policy_core::decision::Answer;
     use exhook_policy_core::event::{Client, Extra, Password, Peerhost};

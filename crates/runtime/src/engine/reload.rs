@@ -16,7 +16,7 @@ use super::EngineShared;
 use super::core::Core;
 use crate::clock::now_ms;
 use crate::files::stamp::Stamp;
-use crate::history::Serves;
+use crate::process::Serves;
 use crate::source;
 use crate::state::status::{PolicyFault, Reloads};
 use crate::state::{Folder, hash_of, last_good};
@@ -230,6 +230,8 @@ impl PolicyReload {
         // Before it decides: whatever happens then, no older one takes its place.
         self.keep_mode(new.policy.mode());
         self.keep(text, &new.policy);
+        core.store(Some(Arc::clone(&new)));
+        // Who reads this line may count on the policy.
         around.log.line(format_args!(
             "the policy {} is in force anew, mode {}, {}",
             around.file.display(),
@@ -246,7 +248,6 @@ impl PolicyReload {
                 ));
             }
         }
-        core.store(Some(new));
         self.now.since = now_ms();
         self.now.fault = None;
         self.now.is_last_good = false;

@@ -44,7 +44,7 @@ pub use sqlite::bans::{Whom, lift};
 use crate::clock::now_ms;
 use crate::limits::{Ban, Limits};
 use crate::log::Log;
-pub use crate::process::{Process, Recorder, Serves};
+use crate::process::{Recorder, Serves};
 use exhook_policy_core::answer_sink::{Sink, Token};
 use exhook_policy_core::event::{BrokerLoaded, Client, Event, Origin};
 use exhook_policy_core::policy::model::{HistoryDef, Record};

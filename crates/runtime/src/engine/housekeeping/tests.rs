@@ -2,8 +2,8 @@ use std::fs;
 
 use super::*;
 use crate::engine::{Engine, Setup};
-use crate::history::Recorder;
 use crate::log::Log;
+use crate::process::Recorder;
 use exhook_policy_core::broker_id::BrokerId;
 use exhook_policy_core::handler::{BrokerRegistry, CallingBroker};
 use exhook_policy_core::hook::HookSet;

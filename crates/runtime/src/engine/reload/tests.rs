@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::engine::{Engine, Setup};
-use crate::history::Recorder;
 use crate::log::Log;
+use crate::process::Recorder;
 
 const LONG: Duration = Duration::from_secs(30);
 
