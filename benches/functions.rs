@@ -181,10 +181,10 @@ mod limits {
 
     use exhook_policy_core::event::{Client, Extra, Peerhost};
     use exhook_policy_core::policy::lists::Lists;
-    use exhook_policy_core::policy::model::Limits as Defs;
+    use exhook_policy_core::policy::model::LimitDefs;
     use exhook_policy_core::policy::{Policy, parse};
     use exhook_policy_runtime::clock::Moment;
-    use exhook_policy_runtime::limits::{Limits, Login};
+    use exhook_policy_runtime::limits::{LimitedLogin, Limits};
 
     use super::{Bencher, ItemsCount, black_box};
 
@@ -212,14 +212,14 @@ mod limits {
         let text = format!("version: 1\n{limits}\n");
         let policy = Policy::compile(parse(&text, "rules.yaml", Path::new("")).expect("a policy").model);
         let (limits, lists) = (Limits::default(), Lists::none());
-        let defs: &Defs = policy.limits();
+        let defs: &LimitDefs = policy.limits();
         let names: Vec<String> = (0..names).map(|n| format!("device-{n:010}")).collect();
         // Each name comes about once a day.
         let pace = 86_400_000 / u64::try_from(names.len()).expect("a number of names");
         let now = Cell::new(Moment { unix: 1_700_000_000_000, steady: 0 });
         let ask = |name: &str| {
             let client = client(name);
-            let login = Login { defs, mode: policy.mode(), client: &client, lists: &lists };
+            let login = LimitedLogin { defs, mode: policy.mode(), client: &client, lists: &lists };
             now.set(Moment { steady: now.get().steady + pace, ..now.get() });
             black_box(limits.asked(login, now.get()));
         };
@@ -383,7 +383,7 @@ mod lists {
 mod replies {
     use exhook_policy_core::decision::Answer;
     use exhook_policy_runtime::port::frame::Packet;
-    use exhook_policy_runtime::port::reply::{Outcome, push};
+    use exhook_policy_runtime::port::reply::{ReplyOutcome, push};
 
     use super::{Bencher, ItemsCount};
 
@@ -394,7 +394,7 @@ mod replies {
         bencher.counter(ItemsCount::new(answers.len())).bench_local(|| {
             out.clear();
             for answer in answers {
-                push(&mut out, Packet::Four, &[98, 0, 1, 2, 3], Outcome::Answer(answer)).expect("a short answer");
+                push(&mut out, Packet::Four, &[98, 0, 1, 2, 3], ReplyOutcome::Answer(answer)).expect("a short answer");
             }
             out.len()
         });

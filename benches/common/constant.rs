@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use exhook_policy_core::decision::{Answer, Mode};
 use exhook_policy_core::hook::Hook;
 use exhook_policy_runtime::port::frame::{Frames, Packet};
-use exhook_policy_runtime::port::reply::{self, Outcome};
+use exhook_policy_runtime::port::reply::{self, ReplyOutcome};
 
 /// What stands before the id in `{'C', Id, Module, Function, Args}`: version, tuple of five, the atom `C`.
 const BEFORE_ID: usize = 1 + 2 + 4;
@@ -44,7 +44,7 @@ fn serve() -> io::Result<()> {
         while let Some(frame) = frames.next().map_err(|broken| io::Error::other(broken.to_string()))? {
             // The functions' names stand whole in the frame, and no other call has no arguments.
             let is_init = frame.ends_with(b"\0\x04initj");
-            let outcome = if is_init { Outcome::Term(&hooks) } else { Outcome::Answer(Answer::Allow) };
+            let outcome = if is_init { ReplyOutcome::Term(&hooks) } else { ReplyOutcome::Answer(Answer::Allow) };
             let pushed = reply::push(&mut replies, Packet::Four, id(frame), outcome);
             pushed.map_err(|_| io::Error::other("an answer is too long"))?;
         }

@@ -104,14 +104,6 @@ impl MqttConnection {
         }
     }
 
-    /// Where the connection comes from, as this end knows it.
-    ///
-    /// # Errors
-    /// Where the socket does not tell.
-    pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
-    }
-
     /// Whether the broker has not closed the connection.
     pub fn is_open(&self) -> bool {
         self.open

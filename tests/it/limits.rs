@@ -54,9 +54,12 @@ const FLAPPING: &str = "flapping: { by: clientid, logins: 3, within: 5m, ban: 15
 
 impl Place {
     fn new(mode: &str, limits: &str) -> Self {
-        let policy = POLICY.replace("MODE", mode).replace("LIMITS", limits);
+        Place::with(&POLICY.replace("MODE", mode).replace("LIMITS", limits))
+    }
+
+    fn with(policy: &str) -> Self {
         let users = password_file(["alice", "guessed-0", "guessed-1", "guessed-2"], b"s3cret");
-        let folder = program::folder(&policy, &[("people.passwd", &users)]);
+        let folder = program::folder(policy, &[("people.passwd", &users)]);
         Place { folder }
     }
 
@@ -144,6 +147,20 @@ fn who_guesses_is_kept_out_before_any_password_is_looked_at() {
     until(|| !place.rows_so_far(denied).is_empty());
     assert_eq!(place.rows_so_far(denied), ["alice lockout 1"]);
     assert_eq!(driver.said("hunter2").len() + driver.said("s3cret").len(), 0);
+}
+
+/// No rule has a say in it, so that there is nothing to try.
+#[test]
+fn a_login_that_a_limit_refuses_is_not_tried_with_rules_in_audit_mode() {
+    let tried = "    - { id: guests, mode: audit, allow: { username: alice } }\n    - { id: people,";
+    let policy = POLICY.replace("MODE", "").replace("LIMITS", LOCKOUT).replace("    - { id: people,", tried);
+    let place = Place::with(&policy);
+    let driver = place.driver();
+    let alice = client("c", "alice", "10.0.0.1");
+    (0..5).for_each(|_| driver.check(alice, "hunter2", Answer::Deny));
+    driver.engine.finish();
+    let denied = "SELECT concat_ws(' ', rule, mode, count) FROM denials ORDER BY rule";
+    assert_eq!(place.rows_so_far(denied), ["guests audit 3", "lockout enforce 2", "people enforce 3"]);
 }
 
 #[test]

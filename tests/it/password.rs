@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::support::program::{program, run_with};
 use exhook_policy_core::policy::model::{PasswordDef, PasswordId, PasswordSource};
 use exhook_policy_runtime::log::Log;
-use exhook_policy_runtime::password::{Caller, Login, Outcome, Pool, StoredHash};
+use exhook_policy_runtime::password::{Caller, PasswordLogin, PasswordOutcome, Pool, StoredHash};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -46,7 +46,7 @@ struct Asks<T> {
     done: T,
 }
 
-impl<T: Fn(Outcome) + Send + Sync> Caller for Asks<T> {
+impl<T: Fn(PasswordOutcome) + Send + Sync> Caller for Asks<T> {
     fn username(&self) -> &str {
         &self.user
     }
@@ -64,18 +64,18 @@ impl<T: Fn(Outcome) + Send + Sync> Caller for Asks<T> {
         false
     }
 
-    fn done(&self, outcome: Outcome) {
+    fn done(&self, outcome: PasswordOutcome) {
         (self.done)(outcome);
     }
 }
 
 /// Submits a login that asks every source of the pool in order.
-fn submit(pool: &Pool, sources: usize, user: &str, password: &[u8], peer: Option<IpAddr>) -> Receiver<Outcome> {
+fn submit(pool: &Pool, sources: usize, user: &str, password: &[u8], peer: Option<IpAddr>) -> Receiver<PasswordOutcome> {
     let (done, outcome) = mpsc::channel();
     let done = move |outcome| {
         let _ = done.send(outcome);
     };
-    pool.submit(Login {
+    pool.submit(PasswordLogin {
         caller: Arc::new(Asks { user: user.to_owned(), sources, asked: AtomicUsize::new(0), done }),
         password: Zeroizing::new(password.to_owned()),
         peerhost: peer,
@@ -85,7 +85,7 @@ fn submit(pool: &Pool, sources: usize, user: &str, password: &[u8], peer: Option
     outcome
 }
 
-fn login(pool: &Pool, sources: usize, user: &str, password: &[u8]) -> Outcome {
+fn login(pool: &Pool, sources: usize, user: &str, password: &[u8]) -> PasswordOutcome {
     submit(pool, sources, user, password, None).recv_timeout(LONG).unwrap()
 }
 
@@ -106,20 +106,20 @@ fn passwd_takes_effect_at_the_next_login() {
     let path = folder.path().join("devices.passwd");
     let name = path.to_str().unwrap();
     let pool = pool(&[file(&path)], LONG);
-    assert!(matches!(login(&pool, 1, "ann", b"s3cret"), Outcome::Failed(_)), "there is no file yet");
+    assert!(matches!(login(&pool, 1, "ann", b"s3cret"), PasswordOutcome::Failed(_)), "there is no file yet");
     says(&[name, "ann"], b"s3cret\n", 0, &format!("added `ann` to {name}\n"), "");
-    assert_eq!(login(&pool, 1, "ann", b"s3cret"), Outcome::Right(PasswordId(0)));
-    assert_eq!(login(&pool, 1, "ann", b"s3cret\n"), Outcome::Wrong(PasswordId(0)));
-    assert_eq!(login(&pool, 1, "bob", b"s3cret"), Outcome::Unknown);
+    assert_eq!(login(&pool, 1, "ann", b"s3cret"), PasswordOutcome::Right(PasswordId(0)));
+    assert_eq!(login(&pool, 1, "ann", b"s3cret\n"), PasswordOutcome::Wrong(PasswordId(0)));
+    assert_eq!(login(&pool, 1, "bob", b"s3cret"), PasswordOutcome::Unknown);
     says(&[name, "bob", "--stdin"], b"\xff other ", 0, &format!("added `bob` to {name}\n"), "");
-    assert_eq!(login(&pool, 1, "bob", b"\xff other "), Outcome::Right(PasswordId(0)));
+    assert_eq!(login(&pool, 1, "bob", b"\xff other "), PasswordOutcome::Right(PasswordId(0)));
     says(&[name, "ann"], b"changed\r\n", 0, &format!("changed the password of `ann` in {name}\n"), "");
-    assert_eq!(login(&pool, 1, "ann", b"s3cret"), Outcome::Wrong(PasswordId(0)));
-    assert_eq!(login(&pool, 1, "ann", b"changed"), Outcome::Right(PasswordId(0)));
+    assert_eq!(login(&pool, 1, "ann", b"s3cret"), PasswordOutcome::Wrong(PasswordId(0)));
+    assert_eq!(login(&pool, 1, "ann", b"changed"), PasswordOutcome::Right(PasswordId(0)));
     says(&[name, "ann", "--delete"], b"", 0, &format!("removed `ann` from {name}\n"), "");
-    assert!(!matches!(login(&pool, 1, "ann", b"changed"), Outcome::Right(_)));
+    assert!(!matches!(login(&pool, 1, "ann", b"changed"), PasswordOutcome::Right(_)));
     says(&[name, "ann", "--delete"], b"", 1, &format!("`ann` is not in {name}\n"), "");
-    assert_eq!(login(&pool, 1, "bob", b"\xff other "), Outcome::Right(PasswordId(0)));
+    assert_eq!(login(&pool, 1, "bob", b"\xff other "), PasswordOutcome::Right(PasswordId(0)));
 }
 
 #[test]
@@ -158,21 +158,21 @@ fn every_source_of_a_policy_is_asked_in_turn() {
     }
     let pool = pool(&[file(&passwords), sqlite(&staff)], LONG);
     for (user, password, expected) in [
-        ("dev-1", "device", Outcome::Right(PasswordId(0))),
-        ("dev-1", "staff", Outcome::Wrong(PasswordId(0))),
-        ("dev-1", "", Outcome::Wrong(PasswordId(0))),
-        ("both", "device", Outcome::Right(PasswordId(0))),
-        ("ann", "staff", Outcome::Right(PasswordId(1))),
-        ("ann", "device", Outcome::Wrong(PasswordId(1))),
-        ("bob", "staff", Outcome::Unknown),
-        ("bob", "", Outcome::Unknown),
+        ("dev-1", "device", PasswordOutcome::Right(PasswordId(0))),
+        ("dev-1", "staff", PasswordOutcome::Wrong(PasswordId(0))),
+        ("dev-1", "", PasswordOutcome::Wrong(PasswordId(0))),
+        ("both", "device", PasswordOutcome::Right(PasswordId(0))),
+        ("ann", "staff", PasswordOutcome::Right(PasswordId(1))),
+        ("ann", "device", PasswordOutcome::Wrong(PasswordId(1))),
+        ("bob", "staff", PasswordOutcome::Unknown),
+        ("bob", "", PasswordOutcome::Unknown),
     ] {
         assert_eq!(login(&pool, 2, user, password.as_bytes()), expected, "{user} {password:?}");
     }
-    let Outcome::Failed(failure) = login(&pool, 2, "bad", b"x") else { panic!("it is no hash") };
+    let PasswordOutcome::Failed(failure) = login(&pool, 2, "bad", b"x") else { panic!("it is no hash") };
     assert!(failure.is_of_the_hash(), "{failure}");
     fs::remove_file(&passwords).unwrap();
-    let Outcome::Failed(failure) = login(&pool, 2, "ann", b"staff") else { panic!("the first source is gone") };
+    let PasswordOutcome::Failed(failure) = login(&pool, 2, "ann", b"staff") else { panic!("the first source is gone") };
     assert!(!failure.is_of_the_hash(), "{failure}");
 }
 
@@ -183,16 +183,16 @@ fn unknown_users_cost_as_much_as_known_ones() {
     let path = folder.path().join("devices.passwd");
     fs::write(&path, format!("ann:{}\n", StoredHash::argon2id(b"s3cret").unwrap())).unwrap();
     let pool = pool(&[file(&path)], LONG);
-    assert_eq!(login(&pool, 1, "ann", b"s3cret"), Outcome::Right(PasswordId(0)));
+    assert_eq!(login(&pool, 1, "ann", b"s3cret"), PasswordOutcome::Right(PasswordId(0)));
     // The least time of several in turn, since a busy machine only ever adds to it.
     let mut least = [Duration::MAX; 4];
     for n in 0..15 {
         let guess = format!("guess {n}").into_bytes();
         for (kind, (user, password, expected)) in [
-            ("ann", guess.as_slice(), Outcome::Wrong(PasswordId(0))),
-            ("bob", guess.as_slice(), Outcome::Unknown),
-            ("ann", b"", Outcome::Wrong(PasswordId(0))),
-            ("ann", b"s3cret", Outcome::Right(PasswordId(0))),
+            ("ann", guess.as_slice(), PasswordOutcome::Wrong(PasswordId(0))),
+            ("bob", guess.as_slice(), PasswordOutcome::Unknown),
+            ("ann", b"", PasswordOutcome::Wrong(PasswordId(0))),
+            ("ann", b"s3cret", PasswordOutcome::Right(PasswordId(0))),
         ]
         .into_iter()
         .enumerate()
@@ -258,7 +258,7 @@ fn ten_thousand_logins_at_once_are_all_answered_in_time() {
         let done = done.clone();
         let arrived = Instant::now();
         let done = move |outcome| done.send((n, outcome, arrived.elapsed())).unwrap();
-        pool.submit(Login {
+        pool.submit(PasswordLogin {
             caller: Arc::new(Asks { user: format!("dev-{n}"), sources: 1, asked: AtomicUsize::new(0), done }),
             password: Zeroizing::new(b"s3cret".to_vec()),
             peerhost: gateway,
@@ -274,9 +274,11 @@ fn ten_thousand_logins_at_once_are_all_answered_in_time() {
         assert!(!std::mem::replace(&mut answered[n as usize], true), "dev-{n} is answered twice");
         assert!(took < deadline, "dev-{n} waited for {took:?}");
         match outcome {
-            Outcome::Right(_) => right += 1,
-            Outcome::Failed(_) => late += 1,
-            Outcome::Wrong(_) | Outcome::KnownWrong(_) | Outcome::Unknown => panic!("dev-{n}: {outcome:?}"),
+            PasswordOutcome::Right(_) => right += 1,
+            PasswordOutcome::Failed(_) => late += 1,
+            PasswordOutcome::Wrong(_) | PasswordOutcome::KnownWrong(_) | PasswordOutcome::Unknown => {
+                panic!("dev-{n}: {outcome:?}")
+            }
         }
     }
     assert!(answered.iter().all(|answered| *answered));

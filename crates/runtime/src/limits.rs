@@ -34,7 +34,7 @@ use counts::{LimitCounts, Room};
 use exhook_policy_core::decision::{Decision, FLAPPING, LOCKOUT, Mode, Verdict};
 use exhook_policy_core::event::Client;
 use exhook_policy_core::policy::lists::Lists;
-use exhook_policy_core::policy::model::{Counted, LimitDef, Limits as Defs};
+use exhook_policy_core::policy::model::{Counted, LimitDef, LimitDefs};
 use exhook_policy_core::policy::show_duration;
 use exhook_policy_core::policy::who::Holds;
 pub use key::{LimitKey, Peer};
@@ -83,7 +83,7 @@ impl Why {
         Decision { verdict: Verdict::Deny, rule: self.as_str() }
     }
 
-    fn of(self, defs: &Defs) -> Option<&LimitDef> {
+    fn of(self, defs: &LimitDefs) -> Option<&LimitDef> {
         match self {
             Why::Lockout => defs.lockout.as_ref(),
             Why::Flapping => defs.flapping.as_ref(),
@@ -156,7 +156,7 @@ impl fmt::Display for LimitFull {
 
 /// What comes of a login.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct LimitOutcome {
     /// It is refused.
     pub refused: Option<Why>,
     /// Bans that begin with it, and refuse those that come after it.
@@ -186,9 +186,9 @@ pub type Ready = (Number, Option<Why>);
 
 /// A login, for whoever counts it.
 #[derive(Debug, Clone, Copy)]
-pub struct Login<'a> {
+pub struct LimitedLogin<'a> {
     /// What is too much.
-    pub defs: &'a Defs,
+    pub defs: &'a LimitDefs,
     /// Whether the policy's decisions are carried out.
     pub mode: Mode,
     /// Who logs in.
@@ -259,7 +259,7 @@ impl Limits {
 
     /// Says whether the policy that is in force has limits, so that bans of others are looked for. Whatever was counted
     /// stays, and so does who is kept out: a policy that has the same limit again finds it as it was.
-    pub fn take(&self, defs: &Defs) {
+    pub fn take(&self, defs: &LimitDefs) {
         self.is_used.store(!defs.is_empty(), Ordering::Relaxed);
     }
 
@@ -269,10 +269,10 @@ impl Limits {
     }
 
     /// A login is asked for: whether it is refused. Where it is not, it counts for `flapping`.
-    pub fn asked(&self, login: Login<'_>, now: Moment) -> Outcome {
+    pub fn asked(&self, login: LimitedLogin<'_>, now: Moment) -> LimitOutcome {
         let lockout = self.subjects(login, Why::Lockout);
         let flapping = self.subjects(login, Why::Flapping);
-        let mut outcome = Outcome::default();
+        let mut outcome = LimitOutcome::default();
         if lockout.is_empty() && flapping.is_empty() {
             return outcome;
         }
@@ -290,9 +290,15 @@ impl Limits {
     /// for, it is refused, whatever was decided. If not, and it failed, it counts for `lockout`.
     /// Its answer may have to wait until enough of the logins before it are decided: a hundred
     /// guesses at once are not a hundred tries.
-    pub fn concluded(&self, login: Login<'_>, number: Option<Number>, failed: bool, now: Moment) -> Outcome {
+    pub fn concluded(
+        &self,
+        login: LimitedLogin<'_>,
+        number: Option<Number>,
+        failed: bool,
+        now: Moment,
+    ) -> LimitOutcome {
         let lockout = self.subjects(login, Why::Lockout);
-        let mut outcome = Outcome::default();
+        let mut outcome = LimitOutcome::default();
         if lockout.is_empty() && number.is_none() {
             return outcome;
         }
@@ -375,7 +381,7 @@ impl Limits {
     }
 
     /// Empty where the policy has no such limit, or the client is exempt. Where that cannot be told it is not.
-    fn subjects<'a>(&self, login: Login<'a>, why: Why) -> Subjects<'a> {
+    fn subjects<'a>(&self, login: LimitedLogin<'a>, why: Why) -> Subjects<'a> {
         let Some(def) = why.of(login.defs) else { return Subjects::new() };
         let exempt = def.exempt.as_ref().map_or(Holds::No, |who| who.holds(login.client, login.lists));
         if exempt == Holds::Yes {
@@ -401,11 +407,11 @@ impl Limits {
     fn count(
         &self,
         state: &mut LimitsState,
-        login: Login<'_>,
+        login: LimitedLogin<'_>,
         why: Why,
         subjects: &Subjects<'_>,
         now: Moment,
-        outcome: &mut Outcome,
+        outcome: &mut LimitOutcome,
     ) {
         let Some(def) = why.of(login.defs) else { return };
         let steady = state.now;

@@ -6,8 +6,8 @@ use super::brokers::Brokers;
 use super::decide::{Login, PolicyRules, TopicRule};
 use super::lists::Lists;
 use super::model::{
-    AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, Limits, ListDef, LogLines, MetricsDef, Model, PasswordDef,
-    PasswordId,
+    AuthRule, CaptureDef, HistoryDef, IfInvalid, Interest, LimitDefs, ListDef, LogLines, MetricsDef, Model,
+    PasswordDef, PasswordId,
 };
 use super::trace::Trace;
 use super::when::Zone;
@@ -177,7 +177,7 @@ impl Policy {
     }
 
     /// [`PolicyRules::limits`]
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &LimitDefs {
         self.rules.limits()
     }
 

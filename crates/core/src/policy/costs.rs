@@ -1,7 +1,7 @@
 //! What a question can cost, told before it is asked.
 
 use super::decide::TopicRule;
-use super::model::{AuthRule, Limits, TextField};
+use super::model::{AuthRule, LimitDefs, TextField};
 use crate::decision::Weight;
 use crate::event::{Action, Client, Event};
 use crate::text::Work;
@@ -27,7 +27,7 @@ pub(super) struct Costs {
 }
 
 impl Costs {
-    pub(super) fn of(auth: &[AuthRule], limits: &Limits, acl: &[TopicRule]) -> Self {
+    pub(super) fn of(auth: &[AuthRule], limits: &LimitDefs, acl: &[TopicRule]) -> Self {
         let exempt = [&limits.lockout, &limits.flapping].into_iter().flatten().filter_map(|def| def.exempt.as_ref());
         let patterns = |action| acl.iter().map(move |rule| rule.patterns(action));
         Costs {

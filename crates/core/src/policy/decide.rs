@@ -9,7 +9,7 @@
 use super::candidates::{RuleIndex, RuleNumbers, TopicRules};
 use super::costs::Costs;
 use super::lists::Lists;
-use super::model::{AclRule, AuthRule, Limits, ListDef, ModelRules, PasswordDef, PasswordId, Section, Who};
+use super::model::{AclRule, AuthRule, LimitDefs, ListDef, ModelRules, PasswordDef, PasswordId, Section, Who};
 use super::when::Zone;
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict, Weight};
@@ -24,7 +24,7 @@ pub struct PolicyRules {
     lists: Vec<ListDef>,
     passwords: Vec<PasswordDef>,
     auth: Option<Auth>,
-    limits: Limits,
+    limits: LimitDefs,
     acl: Option<Acl>,
     /// The zone of the first rule that says when it matches.
     zone: Option<Zone>,
@@ -225,7 +225,7 @@ impl PolicyRules {
     }
 
     /// Who is kept out for a while. What the policy says of a login knows nothing of it.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &LimitDefs {
         &self.limits
     }
 
@@ -252,7 +252,7 @@ impl PolicyRules {
 
 const UNASKED: Decision<'static> = Decision { verdict: Verdict::Ignore, rule: DEFAULT };
 
-impl Limits {
+impl LimitDefs {
     /// Puts what is cheap to ask first.
     fn sorted(mut self) -> Self {
         let exempt =

@@ -49,7 +49,7 @@ pub struct Model {
     /// Who may log in; `None` leaves logins to the broker.
     pub auth: Option<Section<AuthRule>>,
     /// Who is kept out for a while, whatever the rules of `auth` say.
-    pub limits: Limits,
+    pub limits: LimitDefs,
     /// Who may publish and subscribe; `None` leaves topics to the broker.
     pub acl: Option<Section<AclRule>>,
     /// Which lines go to stderr.
@@ -83,7 +83,7 @@ pub struct Section<R> {
 
 /// What keeps clients out for a while; `None` keeps nobody out.
 #[derive(Debug, Clone, Default)]
-pub struct Limits {
+pub struct LimitDefs {
     /// Clients whose logins fail too often.
     pub lockout: Option<LimitDef>,
     /// Clients that log in too often.
@@ -122,7 +122,7 @@ impl Counted {
     }
 }
 
-impl Limits {
+impl LimitDefs {
     /// The ids of those that there are.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         let lockout = self.lockout.as_ref().map(|_| LOCKOUT);
@@ -380,7 +380,7 @@ pub(super) struct ModelRules {
     pub(super) lists: Vec<ListDef>,
     pub(super) passwords: Vec<PasswordDef>,
     pub(super) auth: Option<Section<AuthRule>>,
-    pub(super) limits: Limits,
+    pub(super) limits: LimitDefs,
     pub(super) acl: Option<Section<AclRule>>,
 }
 

@@ -8,7 +8,7 @@ use crate::policy::codes::Code;
 use crate::policy::decode::{At, Cx, Named, Text, listed};
 use crate::policy::diag::{Diagnostic, Report, quote};
 use crate::policy::lists::{List, Lists};
-use crate::policy::model::{ListDef, ListId, ListSource, PasswordDef, PasswordId};
+use crate::policy::model::{ListDef, ListSource, PasswordDef, PasswordId};
 use crate::policy::{Found, Policy};
 
 /// The `lists` and `passwords` of a test file.
@@ -120,11 +120,6 @@ impl Contents {
     /// The lists, for decisions.
     pub fn lists(&self) -> &Lists {
         &self.lists
-    }
-
-    /// Whether this list is known.
-    pub fn knows_list(&self, list: ListId) -> bool {
-        self.lists.get(list).is_some()
     }
 
     /// Whether the password source knows the user; `None` where nothing stands in for the source.

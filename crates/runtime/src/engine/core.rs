@@ -16,7 +16,7 @@ use crate::clock::{now_ms, told_ms};
 use crate::history::{Asked, Denial, History};
 use crate::limits::{Limits, Number};
 use crate::log::Log;
-use crate::password::{Login as PasswordLogin, Pool};
+use crate::password::{PasswordLogin, Pool};
 use crate::process::Recorder;
 use crate::source::Sources;
 use exhook_policy_core::answer_sink::Token;

@@ -48,11 +48,7 @@ impl Housekeeping {
     pub(super) fn of(shared: &Arc<EngineShared>) -> Self {
         let recorder = &shared.around.recorder;
         let me = RunningProcess {
-            role: match recorder.serves {
-                Serves::Parent { .. } => "driver",
-                Serves::Callers => "server",
-            }
-            .to_owned(),
+            role: recorder.serves.word().to_owned(),
             pid: recorder.process.pid,
             started: recorder.process.started,
             boot: status::boot(recorder),

@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use crate::clock::Moment;
-use crate::limits::{Login, Number, Outcome, Turn, Why};
+use crate::limits::{LimitOutcome, LimitedLogin, Number, Turn, Why};
 use crate::password;
 use exhook_policy_core::decision::{Decision, Verdict};
 use exhook_policy_core::event::Client;
@@ -28,18 +28,18 @@ impl Core {
         &self,
         client: &Client<'_>,
         number: Option<Number>,
-        outcome: &password::Outcome,
+        outcome: &password::PasswordOutcome,
         decision: Decision<'_>,
     ) -> (Option<Decision<'static>>, Turn, bool) {
         let lists = self.sources.lists();
         let Some(login) = self.limited(client, &lists) else { return (None, Turn::Now, false) };
         let failed = match outcome {
-            password::Outcome::Wrong(_) | password::Outcome::Unknown => {
+            password::PasswordOutcome::Wrong(_) | password::PasswordOutcome::Unknown => {
                 decision.verdict == Verdict::Deny && decision != Decision::ERROR
             }
-            password::Outcome::KnownWrong(_) => true,
+            password::PasswordOutcome::KnownWrong(_) => true,
             // The fault is not the client's.
-            password::Outcome::Right(_) | password::Outcome::Failed(_) => false,
+            password::PasswordOutcome::Right(_) | password::PasswordOutcome::Failed(_) => false,
         };
         let outcome = self.limits.concluded(login, number, failed, Moment::now());
         let (turn, others) = (outcome.turn, outcome.others);
@@ -69,14 +69,14 @@ impl Core {
         }
     }
 
-    fn limited<'a>(&'a self, client: &'a Client<'a>, lists: &'a Lists) -> Option<Login<'a>> {
+    fn limited<'a>(&'a self, client: &'a Client<'a>, lists: &'a Lists) -> Option<LimitedLogin<'a>> {
         let defs = self.policy.limits();
-        (!defs.is_empty()).then(|| Login { defs, mode: self.policy.mode(), client, lists })
+        (!defs.is_empty()).then(|| LimitedLogin { defs, mode: self.policy.mode(), client, lists })
     }
 
     /// Logs and stores what begins.
-    fn carry_out(&self, outcome: Outcome) -> Option<Decision<'static>> {
-        let Outcome { refused, begun, full, turn: _, others: _ } = outcome;
+    fn carry_out(&self, outcome: LimitOutcome) -> Option<Decision<'static>> {
+        let LimitOutcome { refused, begun, full, turn: _, others: _ } = outcome;
         if let Some((why, full)) = full {
             self.log.line(format_args!("{}: {full}", why.as_str()));
         }

@@ -57,7 +57,7 @@ mod tests {
     use super::super::{Engine, Setup};
     use crate::clock::Moment;
     use crate::log::Log;
-    use crate::password::Outcome;
+    use crate::password::PasswordOutcome;
     use crate::process::Recorder;
     use exhook_policy_core::answer_sink::Sink;
     use exhook_policy_core::decision::Answer;
@@ -106,7 +106,7 @@ auth:
             core.verification(&client, Password::new(b"x"), token, number, Way::at(0, PasswordId(0), lists))
         };
         let (first, second) = (begin(1), begin(2));
-        second.caller.done(Outcome::Right(PasswordId(0)));
+        second.caller.done(PasswordOutcome::Right(PasswordId(0)));
         // The pool has no use for it any more.
         drop(second);
         core.outlet.tell();

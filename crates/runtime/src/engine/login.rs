@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::core::{Core, Question};
 use crate::history::Asked;
 use crate::limits::{Number, Turn, Why};
-use crate::password::{Caller, Outcome};
+use crate::password::{Caller, PasswordOutcome};
 use exhook_policy_core::answer_sink::Token;
 use exhook_policy_core::decision::{Decision, Found, Verdict};
 use exhook_policy_core::event::owned::PackedClient;
@@ -92,7 +92,7 @@ impl Caller for Waiting {
         self.number.is_some()
     }
 
-    fn done(&self, outcome: Outcome) {
+    fn done(&self, outcome: PasswordOutcome) {
         if self.conclude(&outcome) {
             self.core.answer_others();
         }
@@ -117,7 +117,7 @@ impl Waiting {
 
     /// Decides, and answers if no other login has to be waited for. Whether answers to others may
     /// be ready.
-    fn conclude(&self, outcome: &Outcome) -> bool {
+    fn conclude(&self, outcome: &PasswordOutcome) -> bool {
         let mut way = self.way();
         if matches!(way.stage, LoginStage::Answered) {
             return false;
@@ -188,12 +188,12 @@ impl Waiting {
         ));
     }
 
-    fn found(&self, outcome: &Outcome) -> Found {
+    fn found(&self, outcome: &PasswordOutcome) -> Found {
         match outcome {
-            Outcome::Right(_) => Found::Right,
-            Outcome::Wrong(_) => Found::Wrong,
-            Outcome::Unknown => Found::Unknown,
-            Outcome::Failed(failure) | Outcome::KnownWrong(failure) => {
+            PasswordOutcome::Right(_) => Found::Right,
+            PasswordOutcome::Wrong(_) => Found::Wrong,
+            PasswordOutcome::Unknown => Found::Unknown,
+            PasswordOutcome::Failed(failure) | PasswordOutcome::KnownWrong(failure) => {
                 self.complain(failure);
                 if failure.is_of_the_hash() { Found::Wrong } else { Found::Unreadable }
             }

@@ -10,7 +10,7 @@ use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::lists::List;
 
 /// Limits as a policy says them.
-fn defs(auth: &str) -> Defs {
+fn defs(auth: &str) -> LimitDefs {
     let text = format!(
         "version: 1\nlists: {{ offices: {{ file: offices.txt }} }}\nclients: {{ staff: {{ peerhost: {{ in: offices }} }} }}\n\
          passwords: {{ people: {{ file: people.passwd }} }}\n\
@@ -42,7 +42,7 @@ fn at(seconds: u64) -> Moment {
 
 struct Bench {
     limits: Limits,
-    defs: Defs,
+    defs: LimitDefs,
     lists: Lists,
     mode: Mode,
 }
@@ -57,8 +57,8 @@ impl Bench {
         }
     }
 
-    fn login<'a>(&'a self, client: &'a Client<'a>) -> Login<'a> {
-        Login { defs: &self.defs, mode: self.mode, client, lists: &self.lists }
+    fn login<'a>(&'a self, client: &'a Client<'a>) -> LimitedLogin<'a> {
+        LimitedLogin { defs: &self.defs, mode: self.mode, client, lists: &self.lists }
     }
 
     /// A login with a wrong password; true where it is refused before anyone looks.
@@ -124,7 +124,7 @@ impl Bench {
         self.limits.begin(self.login(client), PATIENCE, at(0)).unwrap()
     }
 
-    fn concludes(&self, client: &Client<'_>, number: Number, failed: bool) -> Outcome {
+    fn concludes(&self, client: &Client<'_>, number: Number, failed: bool) -> LimitOutcome {
         self.limits.concluded(self.login(client), Some(number), failed, at(0))
     }
 
@@ -498,14 +498,14 @@ fn a_ban_says_whom_it_keeps_out() {
 enum Step {
     Pass(u64),
     SetClock(i64),
-    Login { name: usize, peer: usize, failed: bool },
+    LimitedLogin { name: usize, peer: usize, failed: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (0..12_000_u64).prop_map(Step::Pass),
         1 => (-90_000_000..90_000_000_i64).prop_map(Step::SetClock),
-        8 => (0..3_usize, 0..2_usize, any::<bool>()).prop_map(|(name, peer, failed)| Step::Login { name, peer, failed }),
+        8 => (0..3_usize, 0..2_usize, any::<bool>()).prop_map(|(name, peer, failed)| Step::LimitedLogin { name, peer, failed }),
     ]
 }
 
@@ -705,7 +705,7 @@ proptest! {
                     now.unix += millis;
                     continue;
                 }
-                Step::Login { name, peer, failed } => (["", "alice", "bob"][name], ["10.0.0.1", "10.0.0.2"][peer], failed),
+                Step::LimitedLogin { name, peer, failed } => (["", "alice", "bob"][name], ["10.0.0.1", "10.0.0.2"][peer], failed),
             };
             let client = client("c", name, peer);
             let by_one: Vec<&str> = [name, peer].into_iter().filter(|name| !name.is_empty()).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::tries::{LoginDigests, Number};
-use super::{AT_ONCE, Limits, LimitsState, Login, NameDigest, Why, millis};
+use super::{AT_ONCE, LimitedLogin, Limits, LimitsState, NameDigest, Why, millis};
 use super::{Ready, Turn};
 use crate::clock::Moment;
 use exhook_policy_core::decision::Mode;
@@ -15,7 +15,7 @@ impl Limits {
     /// number, unless nothing counts for `lockout` or the limit is not carried out: then no answer
     /// has to wait. A number has to be given back, to [`concluded`](Self::concluded) or
     /// [`abandoned`](Self::abandoned).
-    pub fn begin(&self, login: Login<'_>, patience: Duration, now: Moment) -> Option<Number> {
+    pub fn begin(&self, login: LimitedLogin<'_>, patience: Duration, now: Moment) -> Option<Number> {
         let def = login.defs.lockout.as_ref()?;
         let lockout = match login.mode {
             Mode::Enforce => self.subjects(login, Why::Lockout),

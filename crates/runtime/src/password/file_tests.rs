@@ -117,6 +117,19 @@ fn a_file_at_rest_is_read_once() {
     assert!(source.contents.unwrap().settled);
 }
 
+/// Whatever is written to it in the same tick would not be seen by its time.
+#[test]
+fn a_file_that_was_just_written_is_read_again() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("users.passwd");
+    fs::write(&path, "ann:x\n").unwrap();
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    File::options().write(true).open(&path).unwrap().set_modified(soon).unwrap();
+    let mut source = FileSource::new(path, DEADLINE);
+    assert!(look_up(&mut source, "ann") == Ok(hash("x")));
+    assert!(!source.contents.unwrap().settled);
+}
+
 #[test]
 fn a_user_is_gone_only_once_the_file_is_at_rest() {
     let folder = TempDir::new().unwrap();

@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::login::Login;
+use super::login::PasswordLogin;
 
 /// How long whoever takes logins looks away before it goes to sleep. To wake it costs whoever brings the next one
 /// more than all the rest.
@@ -38,7 +38,7 @@ struct Arrived {
 
 #[derive(Default)]
 struct Lot {
-    logins: Vec<Login>,
+    logins: Vec<PasswordLogin>,
     places: usize,
 }
 
@@ -48,7 +48,7 @@ impl Intake {
     }
 
     /// Puts a login down. False where more lie here than may: then some have to be taken.
-    pub(super) fn put(&self, login: Login) -> bool {
+    pub(super) fn put(&self, login: PasswordLogin) -> bool {
         let places = login.places();
         let mut arrived = self.lock();
         arrived.places += places;
@@ -79,7 +79,7 @@ impl Intake {
     }
 
     /// Takes the first logins, some at a time.
-    pub(super) fn take(&self) -> Vec<Login> {
+    pub(super) fn take(&self) -> Vec<PasswordLogin> {
         let mut arrived = self.lock();
         let Lot { logins, places } = arrived.lots.pop_front().unwrap_or_default();
         arrived.places -= places;
@@ -105,7 +105,7 @@ impl Intake {
     }
 
     /// Ends the waiting for good, and gives what lies here still.
-    pub(super) fn stop(&self) -> impl Iterator<Item = Login> + use<> {
+    pub(super) fn stop(&self) -> impl Iterator<Item = PasswordLogin> + use<> {
         let mut arrived = self.lock();
         arrived.stopped = true;
         arrived.places = 0;
@@ -133,7 +133,7 @@ mod tests {
 
     use zeroize::Zeroizing;
 
-    use super::super::login::{Caller, Outcome};
+    use super::super::login::{Caller, PasswordOutcome};
     use super::*;
     use exhook_policy_core::policy::model::PasswordId;
 
@@ -158,11 +158,11 @@ mod tests {
             false
         }
 
-        fn done(&self, _: Outcome) {}
+        fn done(&self, _: PasswordOutcome) {}
     }
 
-    fn login(password: &str) -> Login {
-        Login {
+    fn login(password: &str) -> PasswordLogin {
+        PasswordLogin {
             caller: Arc::new(Nobody),
             password: Zeroizing::new(password.as_bytes().to_owned()),
             peerhost: None,
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    fn passwords(logins: impl IntoIterator<Item = Login>) -> Vec<Vec<u8>> {
+    fn passwords(logins: impl IntoIterator<Item = PasswordLogin>) -> Vec<Vec<u8>> {
         logins.into_iter().map(|login| login.password.to_vec()).collect()
     }
 

@@ -12,7 +12,7 @@ use exhook_policy_core::event::places;
 use exhook_policy_core::policy::model::PasswordId;
 
 /// A login that needs its password checked.
-pub struct Login {
+pub struct PasswordLogin {
     /// Who wants to know.
     pub caller: Arc<dyn Caller>,
     /// What the client gave. It is wiped as soon as it is no longer needed.
@@ -43,21 +43,21 @@ pub trait Caller: Send + Sync {
 
     /// Called once, on any thread, with what came of it. Outcomes come some at a time, and after the last of
     /// these the pool calls its [`OutcomesTold`].
-    fn done(&self, outcome: Outcome);
+    fn done(&self, outcome: PasswordOutcome);
 }
 
 /// Called on any thread after [`Caller::done`] was called some times, so that answers can go out together. It must
 /// not wait.
 pub type OutcomesTold = Box<dyn Fn() + Send + Sync>;
 
-impl Login {
+impl PasswordLogin {
     /// How many places it takes among those that wait. The pool has a copy of the username.
     pub(super) fn places(&self) -> usize {
         places(self.caller.bytes() + self.caller.username().len() + self.password.len())
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for PasswordLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login")
             .field("username", &self.caller.username())
@@ -66,9 +66,9 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What came of a login. Everything but [`Outcome::Right`] and [`Outcome::Unknown`] denies.
+/// What came of a login. Everything but [`PasswordOutcome::Right`] and [`PasswordOutcome::Unknown`] denies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PasswordOutcome {
     /// This source knows the user, and the password is right.
     Right(PasswordId),
     /// This source knows the user, and the password is wrong or empty.

@@ -26,5 +26,5 @@ mod unreadable;
 pub use check::check;
 pub use edit::{Edit, check_username, edit};
 pub use hash::{StoredHash, UnreadableHash};
-pub use login::{Caller, Failure, Login, Outcome, OutcomesTold};
+pub use login::{Caller, Failure, OutcomesTold, PasswordLogin, PasswordOutcome};
 pub use pool::Pool;

@@ -34,7 +34,7 @@ use rustix::thread::gettid;
 use super::cache::Keys;
 use super::hash::{Memory, StoredHash, longest_pad};
 use super::intake::Intake;
-use super::login::{Failure, Login, Outcome, OutcomesTold};
+use super::login::{Failure, OutcomesTold, PasswordLogin, PasswordOutcome};
 use super::queue::QueuePeer;
 use super::source::{self, CostliestHash, Source};
 use super::state::{AskingLogin, Bounds, Check, Meaning, Outcomes, PoolState, ShareHolder};
@@ -219,7 +219,7 @@ impl Pool {
     }
 
     /// Takes a login on. It never waits.
-    pub fn submit(&self, login: Login) {
+    pub fn submit(&self, login: PasswordLogin) {
         let shared = &*self.shared;
         let mut fits = shared.intake.put(login);
         while !fits {
@@ -238,7 +238,7 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut told = Outcomes::new();
         self.shared.lock().stop(&mut told);
-        let stopped = |login: Login| (login.caller, Outcome::Failed(Failure::Stopped));
+        let stopped = |login: PasswordLogin| (login.caller, PasswordOutcome::Failed(Failure::Stopped));
         told.extend(self.shared.intake.stop().map(stopped));
         for condvar in &self.shared.asked {
             condvar.notify_all();
@@ -320,10 +320,10 @@ impl PoolShared {
         let mut wanted = BTreeSet::new();
         for login in logins {
             let places = login.places();
-            let Login { caller, password, peerhost, arrived, source } = login;
+            let PasswordLogin { caller, password, peerhost, arrived, source } = login;
             let end = arrived + self.patience;
             if end <= now {
-                told.push((caller, Outcome::Failed(Failure::TooLate)));
+                told.push((caller, PasswordOutcome::Failed(Failure::TooLate)));
                 continue;
             }
             let who = ShareHolder { peer: QueuePeer::of(peerhost), user: caller.username().into(), places };

@@ -90,13 +90,13 @@ struct Asks {
     faulty: bool,
     is_counted: bool,
     bytes: usize,
-    done: Box<dyn Fn(Outcome) + Send + Sync>,
+    done: Box<dyn Fn(PasswordOutcome) + Send + Sync>,
 }
 
 impl Asks {
-    fn login(self, password: &str, peerhost: Option<IpAddr>, arrived: Instant) -> Login {
+    fn login(self, password: &str, peerhost: Option<IpAddr>, arrived: Instant) -> PasswordLogin {
         let password = Zeroizing::new(password.as_bytes().to_owned());
-        Login { caller: Arc::new(self), password, peerhost, arrived, source: PasswordId(0) }
+        PasswordLogin { caller: Arc::new(self), password, peerhost, arrived, source: PasswordId(0) }
     }
 }
 
@@ -119,13 +119,13 @@ impl Caller for Asks {
         self.is_counted
     }
 
-    fn done(&self, outcome: Outcome) {
+    fn done(&self, outcome: PasswordOutcome) {
         (self.done)(outcome);
     }
 }
 
 /// A client of one source.
-fn asks(user: &str, done: impl Fn(Outcome) + Send + Sync + 'static) -> Asks {
+fn asks(user: &str, done: impl Fn(PasswordOutcome) + Send + Sync + 'static) -> Asks {
     Asks {
         user: user.to_owned(),
         sources: 1,
@@ -193,11 +193,17 @@ impl Bench {
     }
 
     /// Submits a login that asks the sources in order, and gives where its outcome will come.
-    fn submit(&self, user: &str, password: &str, peer: Option<IpAddr>) -> Receiver<Outcome> {
+    fn submit(&self, user: &str, password: &str, peer: Option<IpAddr>) -> Receiver<PasswordOutcome> {
         self.submit_at(Instant::now(), user, password, peer)
     }
 
-    fn submit_at(&self, arrived: Instant, user: &str, password: &str, peer: Option<IpAddr>) -> Receiver<Outcome> {
+    fn submit_at(
+        &self,
+        arrived: Instant,
+        user: &str,
+        password: &str,
+        peer: Option<IpAddr>,
+    ) -> Receiver<PasswordOutcome> {
         let pool = self.pool.as_ref().unwrap();
         let (done, outcome) = mpsc::channel();
         let mut asks = asks(user, move |outcome| {
@@ -210,12 +216,12 @@ impl Bench {
     }
 
     /// Submits a login at whose password guesses are counted.
-    fn submit_counted(&self, user: &str, password: &str) -> Receiver<Outcome> {
+    fn submit_counted(&self, user: &str, password: &str) -> Receiver<PasswordOutcome> {
         self.submit_large(user, password, 0)
     }
 
     /// As [`Bench::submit_counted`], of a client with so many bytes of names.
-    fn submit_large(&self, user: &str, password: &str, bytes: usize) -> Receiver<Outcome> {
+    fn submit_large(&self, user: &str, password: &str, bytes: usize) -> Receiver<PasswordOutcome> {
         let (done, outcome) = mpsc::channel();
         let asks = asks(user, move |outcome| {
             let _ = done.send(outcome);
@@ -225,7 +231,7 @@ impl Bench {
         outcome
     }
 
-    fn login(&self, user: &str, password: &str) -> Outcome {
+    fn login(&self, user: &str, password: &str) -> PasswordOutcome {
         self.submit(user, password, None).recv_timeout(LONG).unwrap()
     }
 
@@ -258,12 +264,12 @@ impl Bench {
     }
 }
 
-fn right(source: usize) -> Outcome {
-    Outcome::Right(PasswordId(source))
+fn right(source: usize) -> PasswordOutcome {
+    PasswordOutcome::Right(PasswordId(source))
 }
 
-fn wrong(source: usize) -> Outcome {
-    Outcome::Wrong(PasswordId(source))
+fn wrong(source: usize) -> PasswordOutcome {
+    PasswordOutcome::Wrong(PasswordId(source))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what a login has: an address or none")]
@@ -281,8 +287,8 @@ fn the_first_source_that_knows_the_user_decides() {
         ("ann", "new", wrong(0)),
         ("bob", "new", right(1)),
         ("bob", "right", wrong(1)),
-        ("cid", "right", Outcome::Unknown),
-        ("", "right", Outcome::Unknown),
+        ("cid", "right", PasswordOutcome::Unknown),
+        ("", "right", PasswordOutcome::Unknown),
     ] {
         assert_eq!(bench.login(user, password), expected, "{user} {password}");
     }
@@ -302,14 +308,14 @@ fn every_login_costs_one_verification() {
         ("ann", "guess", wrong(0), 1),
         ("ann", "guess", wrong(0), 1),
         ("ann", "", wrong(0), 1),
-        ("cid", "right", Outcome::Unknown, 1),
-        ("cid", "right", Outcome::Unknown, 1),
-        ("cid", "", Outcome::Unknown, 1),
-        ("bad", "right", Outcome::Failed(Failure::Hash { source: Arc::clone(&source), reason }), 1),
-        ("twice", "right", Outcome::Failed(Failure::Several { source: Arc::clone(&source) }), 1),
-        ("number", "right", Outcome::Failed(Failure::NoText { source: Arc::clone(&source) }), 1),
+        ("cid", "right", PasswordOutcome::Unknown, 1),
+        ("cid", "right", PasswordOutcome::Unknown, 1),
+        ("cid", "", PasswordOutcome::Unknown, 1),
+        ("bad", "right", PasswordOutcome::Failed(Failure::Hash { source: Arc::clone(&source), reason }), 1),
+        ("twice", "right", PasswordOutcome::Failed(Failure::Several { source: Arc::clone(&source) }), 1),
+        ("number", "right", PasswordOutcome::Failed(Failure::NoText { source: Arc::clone(&source) }), 1),
         // Nothing about the user can be seen in this one.
-        ("broken", "right", Outcome::Failed(Failure::Source { source, reason: "disk on fire".into() }), 0),
+        ("broken", "right", PasswordOutcome::Failed(Failure::Source { source, reason: "disk on fire".into() }), 0),
     ] {
         assert_eq!(bench.login(user, password), expected, "{user} {password:?}");
         assert_eq!(bench.cost(), cost, "{user} {password:?}");
@@ -331,9 +337,9 @@ fn a_right_password_is_remembered_with_its_stored_hash() {
     assert_eq!(bench.login("ann", "new"), right(0));
     assert_eq!(bench.cost(), 2);
     memory.users.lock().unwrap().clear();
-    assert_eq!(bench.login("ann", "new"), Outcome::Unknown, "the user was taken out");
+    assert_eq!(bench.login("ann", "new"), PasswordOutcome::Unknown, "the user was taken out");
     memory.set("ann", Err("gone".to_owned()));
-    assert!(matches!(bench.login("ann", "new"), Outcome::Failed(Failure::Source { .. })));
+    assert!(matches!(bench.login("ann", "new"), PasswordOutcome::Failed(Failure::Source { .. })));
 }
 
 #[test]
@@ -406,7 +412,7 @@ fn a_user_and_a_peer_have_shares() {
     let older = bench.submit("ann", "2", peer(1));
     bench.until_queued(2);
     let newest = bench.submit("ann", "3", peer(1));
-    let share = Outcome::Failed(Failure::Share);
+    let share = PasswordOutcome::Failed(Failure::Share);
     assert_eq!(oldest.recv_timeout(LONG).unwrap(), share, "two of one user may wait");
     let bob = bench.submit("bob", "right", peer(2));
     bench.until_queued(3);
@@ -416,7 +422,7 @@ fn a_user_and_a_peer_have_shares() {
     assert_eq!(busy.recv_timeout(LONG).unwrap(), wrong(0));
     assert_eq!(newest.recv_timeout(LONG).unwrap(), wrong(0));
     assert_eq!(bob.recv_timeout(LONG).unwrap(), right(0));
-    assert_eq!(eve.recv_timeout(LONG).unwrap(), Outcome::Unknown);
+    assert_eq!(eve.recv_timeout(LONG).unwrap(), PasswordOutcome::Unknown);
     // Peer 1 had its turn lately.
     let verified: Vec<Vec<u8>> = bench.verified.try_iter().collect();
     assert_eq!(verified, [&b"right"[..], b"right", b"3"]);
@@ -426,8 +432,8 @@ fn a_user_and_a_peer_have_shares() {
 fn a_guess_turned_away_is_denied_at_its_deadline() {
     let memory = Memory::with(&[("ann", HASH)]);
     let bench = Bench::bounded(Duration::from_secs(2), &[&memory], |bounds| bounds.user = 1);
-    let late = || Outcome::Failed(Failure::TooLate);
-    let known_wrong = || Outcome::KnownWrong(Failure::TooLate);
+    let late = || PasswordOutcome::Failed(Failure::TooLate);
+    let known_wrong = || PasswordOutcome::KnownWrong(Failure::TooLate);
     // No right password is remembered: nothing is known of them. Later one is.
     for expected in [[late(), late(), late()], [known_wrong(), known_wrong(), known_wrong()]] {
         let gate = bench.gate.lock().unwrap();
@@ -458,7 +464,7 @@ fn a_right_password_turned_away_is_not_known_to_be_wrong() {
     bench.until(|state| state.queued_checks() == 1 && state.len() == 3);
     drop(gate);
     while bench.login("ann", "right") != right(0) {}
-    assert_eq!(turned_away.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate));
+    assert_eq!(turned_away.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::TooLate));
 }
 
 #[test]
@@ -476,7 +482,7 @@ fn guesses_turned_away_are_bounded_like_all_logins() {
         assert!(bench.pool.as_ref().unwrap().shared.lock().len() <= 3);
     }
     for outcome in &outcomes[..2] {
-        assert_eq!(outcome.recv_timeout(LONG).unwrap(), Outcome::KnownWrong(Failure::Share));
+        assert_eq!(outcome.recv_timeout(LONG).unwrap(), PasswordOutcome::KnownWrong(Failure::Share));
     }
     drop(gate);
 }
@@ -498,7 +504,7 @@ fn guesses_turned_away_have_places_of_their_own() {
     bench.until(|state| state.held() == (12, 6));
     // The third would have to wait like the first two. It is denied, and counted as wrong.
     let _fourth = bench.submit_large("ann", "4", 2048);
-    assert_eq!(third.recv_timeout(LONG).unwrap(), Outcome::KnownWrong(Failure::Share));
+    assert_eq!(third.recv_timeout(LONG).unwrap(), PasswordOutcome::KnownWrong(Failure::Share));
     assert_eq!(bench.pool.as_ref().unwrap().shared.lock().held(), (12, 6));
     drop(gate);
 }
@@ -512,7 +518,7 @@ fn logins_are_bounded_by_their_bytes() {
     let oldest = bench.submit_large("ann", "guess", 2048);
     bench.busy_with("guess");
     let others = [(); 3].map(|()| bench.submit_large("ann", "guess", 2048));
-    assert_eq!(oldest.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::Share));
+    assert_eq!(oldest.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::Share));
     bench.until(|state| state.waiting_checks() == 3 && state.held() == (9, 0));
     drop(gate);
     for outcome in others {
@@ -528,7 +534,7 @@ fn large_passwords_take_several_places() {
     let large = "x".repeat(65_532);
     assert_eq!(bench.login("ann", &large), wrong(0));
     let bench = Bench::bounded(LONG, &[&memory], |bounds| bounds.places = 63);
-    assert_eq!(bench.login("ann", &large), Outcome::Failed(Failure::Share));
+    assert_eq!(bench.login("ann", &large), PasswordOutcome::Failed(Failure::Share));
 }
 
 #[test]
@@ -538,7 +544,7 @@ fn the_oldest_login_gives_way_when_there_are_too_many() {
     let gate = bench.gate.lock().unwrap();
     let outcomes = ["1", "2", "3"].map(|password| bench.submit("ann", password, None));
     let [first, second, third] = outcomes;
-    assert_eq!(first.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::Share));
+    assert_eq!(first.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::Share));
     drop(gate);
     assert_eq!(second.recv_timeout(LONG).unwrap(), wrong(0));
     assert_eq!(third.recv_timeout(LONG).unwrap(), wrong(0));
@@ -557,7 +563,7 @@ fn what_is_not_checked_in_time_is_denied_before_the_deadline() {
     bench.until_queued(1);
     outcomes.push(bench.submit("ann", "right", None));
     for outcome in outcomes {
-        assert_eq!(outcome.recv_timeout(deadline).unwrap(), Outcome::Failed(Failure::TooLate));
+        assert_eq!(outcome.recv_timeout(deadline).unwrap(), PasswordOutcome::Failed(Failure::TooLate));
     }
     assert!(arrived.elapsed() < deadline, "{:?}", arrived.elapsed());
     bench.until_queued(0);
@@ -574,7 +580,7 @@ fn a_login_that_arrived_too_long_ago_is_denied_at_once() {
     let bench = Bench::new(Duration::from_millis(50), &[&memory]);
     let Some(long_ago) = Instant::now().checked_sub(Duration::from_secs(1)) else { return };
     let outcome = bench.submit_at(long_ago, "ann", "right", None);
-    assert_eq!(outcome.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate));
+    assert_eq!(outcome.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::TooLate));
 }
 
 #[test]
@@ -585,8 +591,8 @@ fn a_source_that_hangs_holds_up_its_own_logins_alone() {
     let ann = bench.submit("ann", "right", None);
     let cid = bench.submit("cid", "right", None);
     assert_eq!(bench.login("bob", "right"), right(0));
-    assert_eq!(ann.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate));
-    assert_eq!(cid.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate));
+    assert_eq!(ann.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::TooLate));
+    assert_eq!(cid.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::TooLate));
     assert_eq!(bench.login("bob", "right"), right(0));
     hanging.hangs.store(false, Ordering::SeqCst);
     assert!(hanging.interrupted.load(Ordering::SeqCst) > 0, "the look-up was interrupted");
@@ -666,7 +672,7 @@ fn what_a_long_check_finds_too_late_is_not_remembered() {
         let mut expected = Vec::new();
         if too_late {
             state.expire(now + LONG, usize::MAX, &mut told);
-            expected.push(Outcome::Failed(Failure::TooLate));
+            expected.push(PasswordOutcome::Failed(Failure::TooLate));
         }
         if tried_again {
             assert_eq!(queue_check(&mut state, now + LONG, 1, hash), key);
@@ -694,10 +700,10 @@ fn check_unknown_users(long: u64, costliest: &'static str, cost: usize) {
     let bench = Bench::bounded(deadline, &[&first, &second], |bounds| (bounds.long, bounds.long_at_once) = (long, 0));
     let _waiting = ["ann", "bob"].map(|user| bench.submit(user, "right", None));
     bench.until_queued(2);
-    assert_eq!(bench.login("cid", "guess"), Outcome::Unknown);
+    assert_eq!(bench.login("cid", "guess"), PasswordOutcome::Unknown);
     assert_eq!(bench.cost(), cost);
     let several = Failure::Several { source: "source-1".into() };
-    assert_eq!(bench.login("twice", "guess"), Outcome::Failed(several));
+    assert_eq!(bench.login("twice", "guess"), PasswordOutcome::Failed(several));
     assert_eq!(bench.cost(), cost);
 }
 
@@ -820,7 +826,7 @@ fn a_guess_costs_no_hash_of_over_a_quarter_of_the_deadline() {
                 let (done, outcome) = mpsc::channel();
                 let done = move |outcome| done.send(outcome).unwrap();
                 pool.submit(asks(user, done).login("guess", None, Instant::now()));
-                assert!(!matches!(outcome.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::TooLate)));
+                assert!(!matches!(outcome.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::TooLate)));
                 times.try_iter().sum()
             };
             // Of the database those are known that were asked for.
@@ -841,12 +847,12 @@ fn a_guess_costs_no_hash_of_over_a_quarter_of_the_deadline() {
 fn an_entry_without_a_username_lets_no_one_in() {
     let memory = Memory::with(&[("", HASH)]);
     let bench = Bench::new(LONG, &[&memory]);
-    let denied = Outcome::Failed(Failure::NoUser { source: "source-0".into() });
+    let denied = PasswordOutcome::Failed(Failure::NoUser { source: "source-0".into() });
     for password in ["right", "guess", ""] {
         assert_eq!(bench.login("", password), denied, "{password:?}");
     }
     let bench = Bench::new(LONG, &[&Memory::default()]);
-    assert_eq!(bench.login("", "right"), Outcome::Unknown);
+    assert_eq!(bench.login("", "right"), PasswordOutcome::Unknown);
 }
 
 #[test]
@@ -948,7 +954,7 @@ fn trouble_with_a_source_is_logged_once() {
 fn faults_deny_and_do_not_stop_the_threads() {
     let memory = Memory::with(&[("ann", HASH)]);
     let bench = Bench::new(LONG, &[&memory]);
-    let internal = Outcome::Failed(Failure::Internal);
+    let internal = PasswordOutcome::Failed(Failure::Internal);
     assert_eq!(bench.login("ann", "panic"), internal);
     assert_eq!(bench.login("panic", "right"), internal);
     assert_eq!(bench.login("cid", "unknown panics"), internal);
@@ -960,7 +966,7 @@ fn faults_deny_and_do_not_stop_the_threads() {
 #[test]
 fn a_source_that_is_not_there_denies() {
     let bench = Bench::new(LONG, &[]);
-    assert_eq!(bench.login("ann", "right"), Outcome::Failed(Failure::Internal));
+    assert_eq!(bench.login("ann", "right"), PasswordOutcome::Failed(Failure::Internal));
 }
 
 #[test]
@@ -974,8 +980,8 @@ fn stopping_denies_what_waits() {
     let waiting = bench.submit("ann", "guess", None);
     bench.until_queued(1);
     drop(bench.pool.take());
-    assert_eq!(busy.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::Stopped));
-    assert_eq!(waiting.recv_timeout(LONG).unwrap(), Outcome::Failed(Failure::Stopped));
+    assert_eq!(busy.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::Stopped));
+    assert_eq!(waiting.recv_timeout(LONG).unwrap(), PasswordOutcome::Failed(Failure::Stopped));
     drop(gate);
 }
 
@@ -1021,7 +1027,7 @@ fn a_flood_is_answered_within_the_deadline() {
     let submitted = start.elapsed();
     for outcome in outcomes {
         let left = (submitted + Duration::from_secs(2)).saturating_sub(start.elapsed());
-        assert_eq!(outcome.recv_timeout(left).unwrap(), Outcome::Failed(Failure::TooLate));
+        assert_eq!(outcome.recv_timeout(left).unwrap(), PasswordOutcome::Failed(Failure::TooLate));
     }
     drop(gate);
     bench.until(|state| state.queued_checks() == 0 && state.asking_of(PasswordId(0)) == 0);
@@ -1045,10 +1051,10 @@ fn what_is_put_down_is_bounded_whatever_the_clerk_does() {
     bench.until(|state| state.asking_of(PasswordId(0)) + state.queued_checks() == 16);
     drop(gate);
     assert_eq!(busy.recv_timeout(LONG).unwrap(), wrong(0));
-    let outcomes: Vec<Outcome> = outcomes.iter().map(|outcome| outcome.recv_timeout(LONG).unwrap()).collect();
+    let outcomes: Vec<PasswordOutcome> = outcomes.iter().map(|outcome| outcome.recv_timeout(LONG).unwrap()).collect();
     let (first, last) = outcomes.split_at(outcomes.len() - 32);
-    assert!(last.contains(&Outcome::Unknown), "{last:?}");
-    assert!(first.contains(&Outcome::Failed(Failure::Share)), "{first:?}");
+    assert!(last.contains(&PasswordOutcome::Unknown), "{last:?}");
+    assert!(first.contains(&PasswordOutcome::Failed(Failure::Share)), "{first:?}");
 }
 
 #[test]
@@ -1071,7 +1077,7 @@ fn outcomes_are_told_some_at_a_time() {
     drop(pool);
     let mut stopped: Vec<_> = outcomes.try_iter().collect();
     stopped.sort_by_key(|(n, _)| *n);
-    assert_eq!(stopped, [0, 1, 2].map(|n| (n, Outcome::Failed(Failure::Stopped))));
+    assert_eq!(stopped, [0, 1, 2].map(|n| (n, PasswordOutcome::Failed(Failure::Stopped))));
     assert_eq!(lots.load(Ordering::SeqCst), 1);
 }
 

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::cache::{Cache, CachedUser, CheckKey};
 use super::hash::StoredHash;
-use super::login::{Caller, Failure, Outcome};
+use super::login::{Caller, Failure, PasswordOutcome};
 use super::queue::{LoginQueue, QueueLimits, QueuePeer, Seq};
 use exhook_policy_core::policy::model::PasswordId;
 
@@ -17,7 +17,7 @@ use exhook_policy_core::policy::model::PasswordId;
 pub(super) type Ticket = (Instant, u64);
 
 /// Outcomes that are ready to be told.
-pub(super) type Outcomes = Vec<(Arc<dyn Caller>, Outcome)>;
+pub(super) type Outcomes = Vec<(Arc<dyn Caller>, PasswordOutcome)>;
 
 /// How much sooner a login is given up for each that waits. It is several times what giving one up takes, so that
 /// the last is given up in time, and that whoever answers them gets them evenly.
@@ -107,7 +107,7 @@ pub(super) enum Meaning {
     /// Right or wrong, by this source.
     Real(PasswordId),
     /// Nothing: the outcome is known, and only as much time is spent as for others.
-    Spent(Outcome),
+    Spent(PasswordOutcome),
 }
 
 struct WaitingLogins {
@@ -229,14 +229,14 @@ impl PoolState {
     pub(super) fn ask(&mut self, now: Instant, source: PasswordId, asking: AskingLogin, told: &mut Outcomes) -> bool {
         let ticket = asking.ticket;
         let Some(queue) = self.asking.get_mut(source.0) else {
-            self.answer(ticket, Outcome::Failed(Failure::Internal), told);
+            self.answer(ticket, PasswordOutcome::Failed(Failure::Internal), told);
             return false;
         };
         let Some(waiting) = self.waiting.get_mut(&ticket) else { return true };
         waiting.place = LoginPlace::Before(source, queue.next());
         let ShareHolder { peer, user, places } = asking.who.clone();
         for (fallen, _) in queue.push(now, peer, &user, places, asking) {
-            self.answer(fallen.ticket, Outcome::Failed(Failure::Share), told);
+            self.answer(fallen.ticket, PasswordOutcome::Failed(Failure::Share), told);
         }
         true
     }
@@ -264,12 +264,12 @@ impl PoolState {
         if let Meaning::Real(source) = check.meaning
             && self.right.holds(now, &check.key)
         {
-            self.answer(ticket, Outcome::Right(source), told);
+            self.answer(ticket, PasswordOutcome::Right(source), told);
             return;
         }
         waiting.place = LoginPlace::Check(check.key);
         let source = match &check.meaning {
-            Meaning::Real(source) | Meaning::Spent(Outcome::Wrong(source)) => Some(*source),
+            Meaning::Real(source) | Meaning::Spent(PasswordOutcome::Wrong(source)) => Some(*source),
             Meaning::Spent(_) => None,
         };
         let user = self.right.user(source.map(|source| source.0), &who.user, stored);
@@ -306,9 +306,9 @@ impl PoolState {
                     waiting.place = LoginPlace::Out(*key, guessed);
                 }
                 Some(waiting) if waiting.caller.is_counted() && is_wrong => {
-                    self.answer(ticket, Outcome::KnownWrong(Failure::Share), told);
+                    self.answer(ticket, PasswordOutcome::KnownWrong(Failure::Share), told);
                 }
-                Some(_) | None => self.answer(ticket, Outcome::Failed(Failure::Share), told),
+                Some(_) | None => self.answer(ticket, PasswordOutcome::Failed(Failure::Share), told),
             }
         }
     }
@@ -343,9 +343,9 @@ impl PoolState {
             self.checks.long_under_way -= 1;
         }
         let outcome = match (meaning, verified) {
-            (_, None) => Outcome::Failed(Failure::Internal),
+            (_, None) => PasswordOutcome::Failed(Failure::Internal),
             (Meaning::Spent(outcome), Some(_)) => outcome,
-            (Meaning::Real(source), Some(false)) => Outcome::Wrong(source),
+            (Meaning::Real(source), Some(false)) => PasswordOutcome::Wrong(source),
             (Meaning::Real(source), Some(true)) => {
                 // Even where it came too late: the client will try again. But not where that is so of every check of this
                 // hash: no guess at it would be told or counted as wrong, and the right one be let in the second time.
@@ -354,20 +354,20 @@ impl PoolState {
                 {
                     self.right.remember(now, key, flight.guessed.user);
                 }
-                Outcome::Right(source)
+                PasswordOutcome::Right(source)
             }
         };
         self.land(&key, &outcome, told);
     }
 
-    fn land(&mut self, key: &CheckKey, outcome: &Outcome, told: &mut Outcomes) {
+    fn land(&mut self, key: &CheckKey, outcome: &PasswordOutcome, told: &mut Outcomes) {
         for ticket in self.flights.remove(key).map(|flight| flight.tickets).unwrap_or_default() {
             self.answer(ticket, outcome.clone(), told);
         }
     }
 
     /// Answers a login, unless it has its answer.
-    pub(super) fn answer(&mut self, ticket: Ticket, outcome: Outcome, told: &mut Outcomes) {
+    pub(super) fn answer(&mut self, ticket: Ticket, outcome: PasswordOutcome, told: &mut Outcomes) {
         if let Some(waiting) = self.take_out(&ticket) {
             told.push((waiting.caller, outcome));
         }
@@ -419,7 +419,7 @@ impl PoolState {
         self.stopping = true;
         (self.held, self.held_out) = (0, 0);
         for (_, waiting) in std::mem::take(&mut self.waiting) {
-            told.push((waiting.caller, Outcome::Failed(Failure::Stopped)));
+            told.push((waiting.caller, PasswordOutcome::Failed(Failure::Stopped)));
         }
     }
 
@@ -437,7 +437,7 @@ impl PoolState {
             }
             LoginPlace::Out(key, guessed) => self.is_known_wrong(now, key, *guessed),
         };
-        let outcome = if is_wrong { Outcome::KnownWrong(failure) } else { Outcome::Failed(failure) };
+        let outcome = if is_wrong { PasswordOutcome::KnownWrong(failure) } else { PasswordOutcome::Failed(failure) };
         told.push((waiting.caller, outcome));
         match waiting.place {
             LoginPlace::Out(..) => None,

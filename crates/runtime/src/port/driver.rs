@@ -31,7 +31,7 @@ use super::frame::{Broken, Frames, Packet, wipe};
 use super::inbox::Inbox;
 use super::output::PortOutput;
 use super::pipes::Pipes;
-use super::reply::{self, Outcome};
+use super::reply::{self, ReplyOutcome};
 use super::term::{TermError, unpack};
 use super::waiting::{UnansweredCall, UnansweredCalls};
 
@@ -249,7 +249,7 @@ impl<H: Handler> Driver<H> {
         let loaded = self.inbox.take(&mut answers);
         for (token, answer) in answers.drain(..) {
             if let Some(call) = self.calls.take(token) {
-                self.reply(token, &call.id, Outcome::Answer(answer));
+                self.reply(token, &call.id, ReplyOutcome::Answer(answer));
                 self.answered(call.hook, answer, call.arrived);
             }
         }
@@ -289,7 +289,7 @@ impl<H: Handler> Driver<H> {
                 self.deadline,
                 answer.in_words()
             ));
-            self.reply(token, &call.id, Outcome::Answer(answer));
+            self.reply(token, &call.id, ReplyOutcome::Answer(answer));
             self.answered(call.hook, answer, call.arrived);
         }
     }
@@ -351,7 +351,7 @@ impl<H: Handler> Driver<H> {
         let hook = call.hook();
         match call.function.name() {
             b"init" => self.init(call, token),
-            b"deinit" => self.reply_at_once(token, call, Outcome::Ok),
+            b"deinit" => self.reply_at_once(token, call, ReplyOutcome::Ok),
             _ => match (hook, unpacked) {
                 (Some(hook), Ok(())) => self.hook(hook, call, token, term, arrived),
                 (Some(hook), Err(error)) => self.unreadable(call, hook, token, &error),
@@ -360,7 +360,7 @@ impl<H: Handler> Driver<H> {
                     let answer =
                         self.error_answer(Hook::kind_of_unknown(&function), call.state().map(|state| state.mode));
                     self.log.line(format_args!("no such function, {function}: {}", answer.in_words()));
-                    self.reply_at_once(token, call, Outcome::Answer(answer));
+                    self.reply_at_once(token, call, ReplyOutcome::Answer(answer));
                 }
             },
         }
@@ -372,7 +372,7 @@ impl<H: Handler> Driver<H> {
             && !call.module.equals(module)
         {
             let reason = reply::failure(&format!("the policy {module} is being loaded"));
-            self.reply_at_once(token, call, Outcome::Term(&reason));
+            self.reply_at_once(token, call, ReplyOutcome::Term(&reason));
             return;
         }
         self.calls.pass();
@@ -400,14 +400,14 @@ impl<H: Handler> Driver<H> {
             Policy::Ready { .. } => match self.ask(hook, call, token) {
                 Some(answer) => {
                     self.count(hook, answer);
-                    self.reply_at_once(token, call, Outcome::Answer(answer));
+                    self.reply_at_once(token, call, ReplyOutcome::Answer(answer));
                 }
                 None => self.calls.push(UnansweredCall { id: call.id.into(), hook, arrived, state: None }),
             },
             Policy::Unknown | Policy::Failed { .. } => {
                 let answer = self.error_answer(hook.kind(), call.state().map(|state| state.mode));
                 self.count(hook, answer);
-                self.reply_at_once(token, call, Outcome::Answer(answer));
+                self.reply_at_once(token, call, ReplyOutcome::Answer(answer));
             }
         }
     }
@@ -443,7 +443,7 @@ impl<H: Handler> Driver<H> {
         let answer = self.error_answer(hook.kind(), call.state().map(|state| state.mode));
         self.log.line(format_args!("a call of {}: {error}: {}", call.function, answer.in_words()));
         self.count(hook, answer);
-        self.reply_at_once(token, call, Outcome::Answer(answer));
+        self.reply_at_once(token, call, ReplyOutcome::Answer(answer));
     }
 
     /// The answer where it cannot be told: to deny, unless the policy is in audit mode, or was when the
@@ -537,7 +537,7 @@ impl<H: Handler> Driver<H> {
             }
         };
         for (token, id) in mem::take(&mut self.inits) {
-            self.reply(token, &id, Outcome::Term(&outcome));
+            self.reply(token, &id, ReplyOutcome::Term(&outcome));
         }
         for (token, term) in kept {
             self.asked_before(token, &term);
@@ -551,21 +551,21 @@ impl<H: Handler> Driver<H> {
         if let Some(answer) = self.ask(hook, &call, token)
             && let Some(waiting) = self.calls.take(token)
         {
-            self.reply(token, &waiting.id, Outcome::Answer(answer));
+            self.reply(token, &waiting.id, ReplyOutcome::Answer(answer));
             self.answered(hook, answer, waiting.arrived);
         }
     }
 
-    fn reply_at_once(&mut self, token: Token, call: &PortCall<'_>, outcome: Outcome<'_>) {
+    fn reply_at_once(&mut self, token: Token, call: &PortCall<'_>, outcome: ReplyOutcome<'_>) {
         self.calls.pass();
         self.reply(token, call.id, outcome);
     }
 
-    fn reply(&mut self, token: Token, id: &[u8], outcome: Outcome<'_>) {
+    fn reply(&mut self, token: Token, id: &[u8], outcome: ReplyOutcome<'_>) {
         let mut written = self.output.reply(token, id, outcome);
-        if written.is_err() && matches!(outcome, Outcome::Term(_)) {
+        if written.is_err() && matches!(outcome, ReplyOutcome::Term(_)) {
             let reason = reply::failure("the answer is too long for this --packet");
-            written = self.output.reply(token, id, Outcome::Term(&reason));
+            written = self.output.reply(token, id, ReplyOutcome::Term(&reason));
         }
         if written.is_err() {
             self.log.line(format_args!("an answer is too long for this --packet, and cannot be given"));

@@ -8,7 +8,7 @@ use rustix::io::{Errno, write};
 use exhook_policy_core::answer_sink::Token;
 
 use super::frame::{FrameTooLong, Packet};
-use super::reply::{self, Outcome};
+use super::reply::{self, ReplyOutcome};
 
 /// A buffer that grew beyond this is given back once it is empty.
 const KEEP: usize = 1 << 20;
@@ -33,7 +33,7 @@ impl PortOutput {
     }
 
     /// Takes one reply. It goes out with the next [`PortOutput::send`].
-    pub(super) fn reply(&mut self, token: Token, id: &[u8], outcome: Outcome<'_>) -> Result<(), FrameTooLong> {
+    pub(super) fn reply(&mut self, token: Token, id: &[u8], outcome: ReplyOutcome<'_>) -> Result<(), FrameTooLong> {
         let start = self.batch.len();
         reply::push(&mut self.batch, self.packet, id, outcome)?;
         self.replies.push((token, start..self.batch.len()));

@@ -43,7 +43,7 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
 
 /// A call's result, encoded.
 #[derive(Debug, Clone, Copy)]
-pub enum Outcome<'a> {
+pub enum ReplyOutcome<'a> {
     /// The answer to a hook.
     Answer(Answer),
     /// `ok`, to what is no hook.
@@ -56,14 +56,14 @@ pub enum Outcome<'a> {
 ///
 /// # Errors
 /// It is too long for the length field.
-pub fn push(out: &mut Vec<u8>, packet: Packet, id: &[u8], outcome: Outcome<'_>) -> Result<(), FrameTooLong> {
+pub fn push(out: &mut Vec<u8>, packet: Packet, id: &[u8], outcome: ReplyOutcome<'_>) -> Result<(), FrameTooLong> {
     let fixed = &*FIXED;
     let result = match outcome {
-        Outcome::Answer(Answer::Allow) => &fixed.allow,
-        Outcome::Answer(Answer::Deny) => &fixed.deny,
-        Outcome::Answer(Answer::NoOpinion) => &fixed.no_opinion,
-        Outcome::Ok => &fixed.ok,
-        Outcome::Term(term) => term,
+        ReplyOutcome::Answer(Answer::Allow) => &fixed.allow,
+        ReplyOutcome::Answer(Answer::Deny) => &fixed.deny,
+        ReplyOutcome::Answer(Answer::NoOpinion) => &fixed.no_opinion,
+        ReplyOutcome::Ok => &fixed.ok,
+        ReplyOutcome::Term(term) => term,
     };
     frame::push(out, packet, &[&fixed.head, id, result])
 }

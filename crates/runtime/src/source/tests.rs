@@ -14,7 +14,7 @@ use crate::log::Log;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::policy::brokers::Brokers;
 use exhook_policy_core::policy::lists::{List, Uses};
-use exhook_policy_core::policy::model::{IfInvalid, Limits, ListDef, ListId, ListSource, LogLines, Model};
+use exhook_policy_core::policy::model::{IfInvalid, LimitDefs, ListDef, ListId, ListSource, LogLines, Model};
 
 const TEXT: Uses = Uses { text: true, networks: false };
 const NETWORKS: Uses = Uses { text: false, networks: true };
@@ -498,7 +498,7 @@ fn model(lists: Vec<ListDef>) -> Model {
         lists,
         passwords: Vec::new(),
         auth: None,
-        limits: Limits::default(),
+        limits: LimitDefs::default(),
         acl: None,
         log,
         history: None,

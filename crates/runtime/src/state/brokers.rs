@@ -63,16 +63,16 @@ pub enum Presence {
 #[derive(Serialize, Deserialize)]
 struct BrokersFile {
     version: u32,
-    brokers: Vec<BrokerRow>,
+    brokers: Vec<RecordedBroker>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct BrokerRow {
+struct RecordedBroker {
     /// As people see it. Of most brokers it says all: version 0.5.1 has nothing else.
     broker: String,
     /// Where it does not, as it is cut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    names: Option<BrokerNames>,
+    names: Option<RecordedNames>,
     emqx: Option<String>,
     hooks: Option<Vec<String>>,
     refused_if_ignored: Vec<String>,
@@ -83,21 +83,21 @@ struct BrokerRow {
 }
 
 #[derive(Serialize, Deserialize)]
-struct BrokerNames {
+struct RecordedNames {
     cluster: Option<String>,
     node: String,
 }
 
-impl BrokerRow {
+impl RecordedBroker {
     fn of(record: &BrokerRecord) -> Self {
         let BrokerRecord { caller, hooks, presence, at, seen } = record;
         let broker = shown(&caller.broker);
         let is_all = broker_of_shown(&broker).as_ref() == Some(&caller.broker);
         let cut = caller.broker.origin().filter(|_| !is_all);
         let names = |hooks: HookSet| hooks.iter().map(|hook| hook.point().to_owned()).collect();
-        BrokerRow {
+        RecordedBroker {
             broker,
-            names: cut.map(|Origin { cluster, node }| BrokerNames {
+            names: cut.map(|Origin { cluster, node }| RecordedNames {
                 cluster: cluster.map(str::to_owned),
                 node: node.to_owned(),
             }),
@@ -114,7 +114,7 @@ impl BrokerRow {
     /// Which broker.
     fn broker(&self) -> Option<BrokerId> {
         match &self.names {
-            Some(BrokerNames { cluster, node }) => BrokerId::of(Origin { cluster: cluster.as_deref(), node }),
+            Some(RecordedNames { cluster, node }) => BrokerId::of(Origin { cluster: cluster.as_deref(), node }),
             None => broker_of_shown(&self.broker),
         }
     }
@@ -128,7 +128,7 @@ impl BrokerRow {
     /// `None` where this program did not write it.
     fn into_record(self) -> Option<BrokerRecord> {
         let id = self.broker()?;
-        let BrokerRow { broker, names: _, emqx, hooks, refused_if_ignored, presence, at, seen, mend } = self;
+        let RecordedBroker { broker, names: _, emqx, hooks, refused_if_ignored, presence, at, seen, mend } = self;
         let is_text = |text: &str, longest| text.len() <= longest && !text.contains(char::is_control);
         let is_ours = is_text(&broker, LONGEST_NAME)
             && is_text(&mend, LONGEST_NAME)
@@ -197,7 +197,7 @@ fn unescaped(text: &str) -> Option<String> {
 /// # Errors
 /// The folder or the file cannot be written.
 pub fn keep(folder: &Folder, policy: &Path, records: &[BrokerRecord]) -> io::Result<()> {
-    let contents = BrokersFile { version: FORM, brokers: records.iter().map(BrokerRow::of).collect() };
+    let contents = BrokersFile { version: FORM, brokers: records.iter().map(RecordedBroker::of).collect() };
     let mut text = serde_json::to_vec(&contents)?;
     text.push(b'\n');
     folder.put(&name_of(policy, ENDING), &text, true)
@@ -218,7 +218,7 @@ pub fn recall(folder: &Folder, policy: &Path) -> Result<Vec<BrokerRecord>, Unusa
         return Err(damaged(format!("it has more than {MOST} brokers")));
     }
     let known = contents.brokers.into_iter().filter(|row| !row.is_cut());
-    let records = known.map(BrokerRow::into_record).collect::<Option<_>>();
+    let records = known.map(RecordedBroker::into_record).collect::<Option<_>>();
     records.ok_or_else(|| damaged("it has a broker that this program did not write".to_owned()))
 }
 

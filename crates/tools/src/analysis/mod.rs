@@ -58,7 +58,7 @@
 //!
 //! # Modules, in the order in which data flows
 //!
-//! Each uses only those above it; `tests/tidy.rs` checks that.
+//! Each uses only those above it; `tests/it/tidy.rs` checks that.
 //!
 //! | module | what it holds |
 //! |---|---|

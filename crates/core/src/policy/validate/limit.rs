@@ -6,7 +6,7 @@ use super::super::codes::Code;
 use super::super::decode::{At, OneOrMany};
 use super::super::diag::Diagnostic;
 use super::super::duration::Duration;
-use super::super::model::{Counted, LimitDef, Limits};
+use super::super::model::{Counted, LimitDef, LimitDefs};
 use super::super::raw;
 use super::super::span::Span;
 use super::super::warn::LimitFacts;
@@ -29,7 +29,7 @@ impl Validator<'_> {
         &mut self,
         lockout: Option<At<raw::Lockout>>,
         flapping: Option<At<raw::Flapping>>,
-    ) -> (Limits, Vec<LimitFacts>) {
+    ) -> (LimitDefs, Vec<LimitFacts>) {
         let mut facts = Vec::new();
         let lockout = lockout.and_then(|At { key, value, .. }| {
             let raw::Lockout { by, failures, within, ban, exempt, .. } = value;
@@ -41,7 +41,7 @@ impl Validator<'_> {
             let most = logins.map(|logins| logins.value.0);
             self.limit("flapping", key, Written { by, most, within, ban, exempt }, &mut facts)
         });
-        (Limits { lockout, flapping }, facts)
+        (LimitDefs { lockout, flapping }, facts)
     }
 
     /// `None` after a problem was reported.

@@ -18,7 +18,7 @@ use super::diag::{Diagnostic, quote};
 use super::duration::{Duration, show};
 use super::lists::Uses;
 use super::model::{
-    AclRule, AuthRule, HistoryDef, IfInvalid, Interest, Limits, ListDef, ListId, ListSource, LogLines, Model,
+    AclRule, AuthRule, HistoryDef, IfInvalid, Interest, LimitDefs, ListDef, ListId, ListSource, LogLines, Model,
     PasswordDef, PasswordSource, Record, Section, Sync,
 };
 use super::places::{Places, SectionPlaces};
@@ -173,7 +173,7 @@ impl<'t> Validator<'t> {
     }
 
     /// A list is read for all rules together. One in audit mode must not make entries wrong that are right for those that answer.
-    fn check_audit(&mut self, auth: Option<&Section<AuthRule>>, acl: Option<&Section<AclRule>>, limits: &Limits) {
+    fn check_audit(&mut self, auth: Option<&Section<AuthRule>>, acl: Option<&Section<AclRule>>, limits: &LimitDefs) {
         let auth = auth.into_iter().flat_map(|auth| &auth.rules).map(|rule| (rule.mode, &rule.who));
         let acl = acl.into_iter().flat_map(|acl| &acl.rules).map(|rule| (rule.mode, &rule.who));
         let (mut tried, mut enforced) = (Vec::new(), Vec::new());

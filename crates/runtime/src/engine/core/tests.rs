@@ -3,7 +3,7 @@ use std::sync::PoisonError;
 
 use super::*;
 use crate::engine::{Engine, Setup};
-use crate::password::Outcome;
+use crate::password::PasswordOutcome;
 use exhook_policy_core::policy::lists::{List, Uses};
 use exhook_policy_core::policy::model::ListId;
 
@@ -124,10 +124,10 @@ fn a_login_that_waits_is_tried_by_the_lists_as_they_were_when_it_came() {
     };
     let (right, unknown) = (begin(), begin());
     world.fleet(&["b"]);
-    right.caller.done(Outcome::Right(PasswordId(0)));
+    right.caller.done(PasswordOutcome::Right(PasswordId(0)));
     assert_eq!(world.decisions(), ["allowed connect staff"]);
     // And it goes on by those with which it began.
     assert_eq!(unknown.caller.unknown(), None);
-    unknown.caller.done(Outcome::Unknown);
+    unknown.caller.done(PasswordOutcome::Unknown);
     assert_eq!(world.decisions(), ["allowed connect staff", "allowed connect fleet"]);
 }

@@ -256,7 +256,7 @@ fn lift_at(path: &Path, whom: Whom<'_>, now: i64) -> std::result::Result<usize, 
 mod tests {
     use super::*;
     use crate::history::sqlite::store::Store;
-    use crate::limits::Login;
+    use crate::limits::LimitedLogin;
     use exhook_policy_core::event::{Client, Extra, Peerhost};
     use exhook_policy_core::policy::Policy;
     use exhook_policy_core::policy::lists::Lists;
@@ -297,7 +297,7 @@ mod tests {
             self.exchange.written(due, now);
         }
 
-        fn with<T>(&self, name: &str, what: impl FnOnce(&Limits, Login<'_>) -> T) -> T {
+        fn with<T>(&self, name: &str, what: impl FnOnce(&Limits, LimitedLogin<'_>) -> T) -> T {
             let client = Client {
                 clientid: "c",
                 username: name,
@@ -311,11 +311,11 @@ mod tests {
                 extra: Extra::NONE,
             };
             let (defs, mode, lists) = (self.policy.limits(), self.policy.mode(), Lists::none());
-            what(&self.exchange.limits, Login { defs, mode, client: &client, lists: &lists })
+            what(&self.exchange.limits, LimitedLogin { defs, mode, client: &client, lists: &lists })
         }
 
         fn bans(&mut self, name: &str, now: Moment) {
-            let fails = |limits: &Limits, login: Login<'_>| {
+            let fails = |limits: &Limits, login: LimitedLogin<'_>| {
                 limits.concluded(login, None, true, now);
                 limits.concluded(login, None, true, now).begun
             };

@@ -57,7 +57,7 @@ enum Claim {
     Theirs { since: i64 },
 }
 
-struct CallingBroker {
+struct CallerRow {
     id: i64,
     server: Option<i64>,
     last_alive: i64,
@@ -111,7 +111,7 @@ impl Callers {
         origin: OriginId,
         named: &BrokerNames,
     ) -> Result<Option<i64>> {
-        let Some(CallingBroker { id: broker, server, last_alive }) = find(db, named)? else {
+        let Some(CallerRow { id: broker, server, last_alive }) = find(db, named)? else {
             close_nameless(db, named)?;
             let broker = insert(db, named, self.server, at)?;
             self.set(origin, Claim::Ours { broker, heard_at: None, doubted: false });
@@ -333,12 +333,12 @@ impl std::fmt::Display for BrokerNames {
     }
 }
 
-fn find(db: &Connection, named: &BrokerNames) -> Result<Option<CallingBroker>> {
+fn find(db: &Connection, named: &BrokerNames) -> Result<Option<CallerRow>> {
     db.prepare_cached(
         "SELECT id, server, last_alive FROM broker_processes WHERE cluster = ?1 AND node = ?2 AND pid IS NULL",
     )?
     .query_row(params![named.cluster, named.node], |row| {
-        Ok(CallingBroker { id: row.get(0)?, server: row.get(1)?, last_alive: row.get(2)? })
+        Ok(CallerRow { id: row.get(0)?, server: row.get(1)?, last_alive: row.get(2)? })
     })
     .optional()
 }
@@ -350,7 +350,7 @@ fn close_nameless(db: &Connection, named: &BrokerNames) -> Result<()> {
     }
     let before = BrokerNames { cluster: "".into(), node: named.node.clone() };
     match find(db, &before)? {
-        Some(CallingBroker { id, last_alive, .. }) => brokers::close_rows(db, id, last_alive),
+        Some(CallerRow { id, last_alive, .. }) => brokers::close_rows(db, id, last_alive),
         None => Ok(()),
     }
 }

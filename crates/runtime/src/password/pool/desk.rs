@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::super::cache::CheckKey;
 use super::super::hash::StoredHash;
-use super::super::login::{Failure, Outcome};
+use super::super::login::{Failure, PasswordOutcome};
 use super::super::source::{Source, SourceAnswer};
 use super::super::state::{AskingLogin, Bounds, Check, Lane, Meaning, Outcomes};
 use super::{PoolShared, give_way};
@@ -56,7 +56,7 @@ impl Desk {
             let served = catch_unwind(AssertUnwindSafe(|| self.look_up(shared, asking)));
             if served.is_err() {
                 let mut told = Outcomes::new();
-                shared.lock().answer(ticket, Outcome::Failed(Failure::Internal), &mut told);
+                shared.lock().answer(ticket, PasswordOutcome::Failed(Failure::Internal), &mut told);
                 shared.tell(told);
             }
             state = shared.lock();
@@ -72,7 +72,7 @@ impl Desk {
                 self.unreadable(shared, &reason);
                 let failure = Failure::Source { source: shared.name(self.id), reason };
                 let mut told = Outcomes::new();
-                shared.lock().answer(asking.ticket, Outcome::Failed(failure), &mut told);
+                shared.lock().answer(asking.ticket, PasswordOutcome::Failed(failure), &mut told);
                 shared.tell(told);
                 return;
             }
@@ -112,8 +112,11 @@ impl Desk {
         let id = self.id.0.to_be_bytes();
         let parts: [&[u8]; 5] = [b"real", &id, asking.who.user.as_bytes(), text.as_bytes(), &asking.password];
         let key = shared.keys.key(&parts);
-        let meaning =
-            if asking.password.is_empty() { Meaning::Spent(Outcome::Wrong(self.id)) } else { Meaning::Real(self.id) };
+        let meaning = if asking.password.is_empty() {
+            Meaning::Spent(PasswordOutcome::Wrong(self.id))
+        } else {
+            Meaning::Real(self.id)
+        };
         queue_check(shared, asking, key, (hash, text), pad, meaning);
     }
 
@@ -133,7 +136,7 @@ impl Desk {
             shared.tell(told);
         } else {
             let key = shared.keys.key(&[b"unknown", asking.who.user.as_bytes(), &asking.password]);
-            spend_on(shared, asking, key, costliest, Outcome::Unknown);
+            spend_on(shared, asking, key, costliest, PasswordOutcome::Unknown);
         }
     }
 
@@ -142,7 +145,7 @@ impl Desk {
         let id = self.id.0.to_be_bytes();
         let key = shared.keys.key(&[b"failed", &id, asking.who.user.as_bytes(), &asking.password]);
         let costliest = self.costliest(&asking);
-        spend_on(shared, asking, key, costliest, Outcome::Failed(failure));
+        spend_on(shared, asking, key, costliest, PasswordOutcome::Failed(failure));
     }
 
     /// The hash that takes longest of this source and of the sources that the login asked before.
@@ -188,7 +191,13 @@ impl Desk {
 }
 
 /// Gives the outcome once the password was verified against the hash, where there is one.
-fn spend_on(shared: &PoolShared, asking: AskingLogin, key: CheckKey, hash: Option<Arc<StoredHash>>, outcome: Outcome) {
+fn spend_on(
+    shared: &PoolShared,
+    asking: AskingLogin,
+    key: CheckKey,
+    hash: Option<Arc<StoredHash>>,
+    outcome: PasswordOutcome,
+) {
     if let Some(hash) = hash {
         queue_check(shared, asking, key, (hash, ""), None, Meaning::Spent(outcome));
         return;

@@ -6,7 +6,7 @@ use crate::analysis::questions::is_same;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::model::{
-    CaptureDef, HistoryDef, IfInvalid, LimitDef, Limits, ListDef, ListSource, MetricsDef,
+    CaptureDef, HistoryDef, IfInvalid, LimitDef, LimitDefs, ListDef, ListSource, MetricsDef,
 };
 use exhook_policy_core::policy::show::Words;
 
@@ -35,7 +35,7 @@ pub(super) fn notes(old: &Policy, new: &Policy) -> Vec<String> {
         }
     }
     let limits = |policy| {
-        let Limits { lockout, flapping } = Policy::limits(policy);
+        let LimitDefs { lockout, flapping } = Policy::limits(policy);
         [lockout, flapping].map(|def| def.as_ref().map(|def| limit(policy, def)))
     };
     for ((name, old), new) in ["lockout", "flapping"].into_iter().zip(limits(old)).zip(limits(new)) {

@@ -10,7 +10,7 @@ use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::brokers::Brokers;
 use exhook_policy_core::policy::lists::{List, Lists, Uses};
 use exhook_policy_core::policy::model::{
-    AclRule, AuthRule, Condition, HostCondition, HostField, IfInvalid, Limits, ListId, LogLines, Model, Named,
+    AclRule, AuthRule, Condition, HostCondition, HostField, IfInvalid, LimitDefs, ListId, LogLines, Model, Named,
     PasswordDef, PasswordId, PasswordSource, PortCondition, PortField, Section, TextCondition, TextField, Who,
 };
 use exhook_policy_core::policy::when::{Days, When, Window, Zone};
@@ -171,7 +171,7 @@ pub(crate) fn model(auth: Option<Section<AuthRule>>, acl: Option<Section<AclRule
         lists: vec![],
         passwords,
         auth,
-        limits: Limits::default(),
+        limits: LimitDefs::default(),
         acl,
         log: QUIET,
         history: None,
