@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::rules::{AclConfRule, RuleReach, read_rules};
+use super::rules::{AclConfReach, AclConfRule, read_rules};
 use super::{AnsweredShare, Conf, Etc, Finding, PolicyQuestion, is_there, loaded};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_runtime::files::input;
@@ -47,7 +47,7 @@ fn check_rules(file: &Path, mode: Mode, asked: &PolicyQuestion) -> Vec<Finding> 
         Ok(rules) => rules,
         Err(error) => return vec![Finding::unseen(about, format!("it cannot be read: {error}")).at(file, None)],
     };
-    let end = rules.iter().position(|rule| rule.reach == RuleReach::All);
+    let end = rules.iter().position(|rule| rule.reach == AclConfReach::All);
     let before = rules.get(..end.unwrap_or(rules.len())).unwrap_or_default();
     let allows: Vec<&AclConfRule> = before.iter().filter(|rule| rule.allows).collect();
     let allows_all = end.and_then(|end| rules.get(end)).filter(|rule| rule.allows);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::emqx_conf::unknown_value;
 use super::hocon::HoconValue;
-use super::rules::{RuleReach, read_rules};
+use super::rules::{AclConfReach, read_rules};
 use super::server::{is_enabled, lasting};
 use super::settings::BrokerSettings;
 use super::{AnsweredShare, Etc, Finding, FindingState, first_with, is_there};
@@ -143,13 +143,15 @@ fn acl_conf(settings: &BrokerSettings, etc: &Etc<'_>, file: &Path, source: Optio
         }
     };
     let audit = etc.decides().mode == Mode::Audit;
-    let end = rules.iter().position(|rule| rule.reach != RuleReach::Some);
+    let end = rules.iter().position(|rule| rule.reach != AclConfReach::Some);
     let before = rules.get(..end.unwrap_or(rules.len())).unwrap_or_default();
     let mut found = Vec::new();
     if let Some(last) = end.and_then(|end| rules.get(end)) {
         let what = match (last.allows, last.reach) {
-            (true, RuleReach::UnlessHardened) => "everything gets through, unless EMQX_SECURITY_PROFILE is `hardened`",
-            (true, RuleReach::All | RuleReach::Some) => "everything gets through",
+            (true, AclConfReach::UnlessHardened) => {
+                "everything gets through, unless EMQX_SECURITY_PROFILE is `hardened`"
+            }
+            (true, AclConfReach::All | AclConfReach::Some) => "everything gets through",
             (false, _) => "nothing gets through",
         };
         let message = format!("{by_default}it is asked before the policy, and decides all topics: {what}");

@@ -9,14 +9,14 @@ pub(super) struct AclConfRule {
     pub(super) line: usize,
     /// Otherwise it denies.
     pub(super) allows: bool,
-    pub(super) reach: RuleReach,
+    pub(super) reach: AclConfReach,
     /// As it is written where it is about everything.
     pub(super) text: String,
 }
 
 /// The clients and the topics that a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum RuleReach {
+pub(super) enum AclConfReach {
     All,
     /// All, unless the broker was told to be hardened.
     UnlessHardened,
@@ -38,13 +38,13 @@ fn rule(term: &Term) -> Option<AclConfRule> {
     }
     let word = if allows { "allow" } else { "deny" };
     let (reach, text) = match rest {
-        [who] if is(who, "all") => (RuleReach::All, format!("{{{word}, all}}")),
-        [who] if is_legacy(who) => (RuleReach::UnlessHardened, format!("{{{word}, {{security_profile, legacy}}}}")),
-        [who, actions] if is(who, "all") && takes_all(actions) => (RuleReach::All, format!("{{{word}, all, all}}")),
+        [who] if is(who, "all") => (AclConfReach::All, format!("{{{word}, all}}")),
+        [who] if is_legacy(who) => (AclConfReach::UnlessHardened, format!("{{{word}, {{security_profile, legacy}}}}")),
+        [who, actions] if is(who, "all") && takes_all(actions) => (AclConfReach::All, format!("{{{word}, all, all}}")),
         [who, actions, topics] if is(who, "all") && takes_all(actions) && has_all_topics(topics) => {
-            (RuleReach::All, format!("{{{word}, all, all, [\"#\"]}}"))
+            (AclConfReach::All, format!("{{{word}, all, all, [\"#\"]}}"))
         }
-        _ => (RuleReach::Some, String::new()),
+        _ => (AclConfReach::Some, String::new()),
     };
     Some(AclConfRule { line: term.line, allows, reach, text })
 }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: &[(usize, bool, RuleReach)]) {
+    fn check(text: &str, expected: &[(usize, bool, AclConfReach)]) {
         let rules = read_rules(text).unwrap();
         let read: Vec<_> = rules.iter().map(|rule| (rule.line, rule.allows, rule.reach)).collect();
         assert_eq!(read, expected, "{text}");
@@ -80,12 +80,12 @@ mod tests {
 
     #[test]
     fn rules_about_everything_are_known() {
-        check("{allow, all}.", &[(1, true, RuleReach::All)]);
-        check("%% a comment\n{deny, all}.", &[(2, false, RuleReach::All)]);
-        check("{allow, {security_profile, legacy}}.", &[(1, true, RuleReach::UnlessHardened)]);
-        check("{allow, all, all, [\"a\", \"#\"]}.", &[(1, true, RuleReach::All)]);
-        check("{allow, all, pubsub, all}.", &[(1, true, RuleReach::All)]);
-        check("{allow, all, all}.", &[(1, true, RuleReach::All)]);
+        check("{allow, all}.", &[(1, true, AclConfReach::All)]);
+        check("%% a comment\n{deny, all}.", &[(2, false, AclConfReach::All)]);
+        check("{allow, {security_profile, legacy}}.", &[(1, true, AclConfReach::UnlessHardened)]);
+        check("{allow, all, all, [\"a\", \"#\"]}.", &[(1, true, AclConfReach::All)]);
+        check("{allow, all, pubsub, all}.", &[(1, true, AclConfReach::All)]);
+        check("{allow, all, all}.", &[(1, true, AclConfReach::All)]);
         for narrow in [
             "{allow, all, subscribe, [\"#\"]}.",
             "{allow, all, all, [\"a/#\"]}.",
@@ -94,7 +94,7 @@ mod tests {
             "{allow, {username, {re, \"^dashboard$\"}}, subscribe, [\"$SYS/#\"]}.",
             "{allow, {security_profile, hardened}}.",
         ] {
-            check(narrow, &[(1, true, RuleReach::Some)]);
+            check(narrow, &[(1, true, AclConfReach::Some)]);
         }
         check("{other, all}. allow.", &[]);
         assert_eq!(read_rules("{allow, all}.").unwrap()[0].text, "{allow, all}");
