@@ -33,7 +33,7 @@ enum BrokerAnswer {
     Untold(String),
 }
 
-pub(super) struct ConnectedTestClient<'a> {
+pub(super) struct BrokerTestClient<'a> {
     expectations: &'a Expectations<'a>,
     broker: &'a TestedBroker,
     version: MqttVersion,
@@ -41,9 +41,9 @@ pub(super) struct ConnectedTestClient<'a> {
     session: Option<(OwnedClient, Box<MqttConnection>)>,
 }
 
-impl<'a> ConnectedTestClient<'a> {
+impl<'a> BrokerTestClient<'a> {
     pub(super) fn new(expectations: &'a Expectations<'a>, broker: &'a TestedBroker, version: MqttVersion) -> Self {
-        ConnectedTestClient { expectations, broker, version, session: None }
+        BrokerTestClient { expectations, broker, version, session: None }
     }
 
     pub(super) fn ask(&mut self, expected: &ExpectedAnswer, case: &Case) -> Result<BrokerOutcome, NoOutcome> {

@@ -82,7 +82,7 @@ fn run_version<'s>(
     each: &mut impl FnMut(TriedCase<'s>),
 ) -> Result<(), String> {
     let expectations = expected::Expectations::find(suite, addresses, broker.patience)?;
-    let mut client = ask::ConnectedTestClient::new(&expectations, broker, version);
+    let mut client = ask::BrokerTestClient::new(&expectations, broker, version);
     let mut errors = 0_usize;
     for (test, case) in tests.iter().flat_map(|&test| test.cases.iter().map(move |case| (test, case))) {
         let outcome = match expectations.expected(case, version) {

@@ -10,7 +10,12 @@ const MOST: usize = 10;
 /// The type that a line defines. Types that belong to a trait are named by it, and do not count.
 fn defined(line: &str) -> Option<&str> {
     let is_indented = line.starts_with(' ');
-    let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
+    let line = line.trim_start();
+    let line = match line.strip_prefix("pub(").and_then(|rest| rest.split_once(')')) {
+        Some((_, rest)) => rest,
+        None => line.strip_prefix("pub ").unwrap_or(line),
+    };
+    let mut words = line.split_whitespace();
     let is_type = match words.next()? {
         "struct" | "enum" | "union" | "trait" => true,
         "type" => !is_indented,

@@ -61,6 +61,17 @@ pub(super) struct PlaceholderRelation {
     pub(super) behind: String,
 }
 
+impl PlaceholderRelation {
+    pub(super) fn holds(&self, clientid: &str, username: &str) -> bool {
+        let (longer, shorter) = match self.longer {
+            Placeholder::Clientid => (clientid, username),
+            Placeholder::Username => (username, clientid),
+        };
+        let rest = longer.strip_prefix(&*self.before).and_then(|rest| rest.strip_suffix(&*self.behind));
+        rest == Some(shorter)
+    }
+}
+
 /// When two texts are the same.
 pub(super) fn compare_templates(one: SinglePlaceholder<'_>, other: SinglePlaceholder<'_>) -> TemplateEquality {
     let before = rests(one.before, other.before, |one, other| one.strip_prefix(other));

@@ -150,7 +150,15 @@ impl<'w> SampleSearch<'_, 'w, '_> {
         };
         let lists = self.context.lists.with(&[], |_| false).unwrap_or_else(|| Arc::new([]));
         let known = FieldSet::default();
-        PartialClient { client, known, members: Vec::new(), settled: BTreeSet::new(), lists, topic_class: [0; 3] }
+        PartialClient {
+            client,
+            known,
+            members: Vec::new(),
+            settled: BTreeSet::new(),
+            lists,
+            topic_class: [0; 3],
+            topic_relations: Vec::new(),
+        }
     }
 
     /// The clientid and the username together, since conditions may relate them.
@@ -231,6 +239,8 @@ impl<'w> SampleSearch<'_, 'w, '_> {
                     topic_classes.class_of(Placeholder::Username, username),
                     u32::from(both),
                 ];
+                let relations = topic_classes.relations.iter();
+                partial.topic_relations = relations.map(|relation| relation.holds(clientid, username)).collect();
                 partials.push(partial);
             }
         }

@@ -38,3 +38,21 @@ fn check(text: &str, complete: bool, expected: &[&str]) {
 fn everyone_is_one_client() {
     check("auth: { rules: [ { allow: everyone } ] }", true, &["any client"]);
 }
+
+#[test]
+fn a_username_that_topics_tell_by_the_clientid_stands_for_no_other() {
+    let policy = policy(
+        r#"acl: { rules: [
+            { allow: everyone, topics: ["x/a${clientid}", "x/${clientid}"] },
+            { allow: { clientid: a }, topics: ["x/${username}"] },
+        ] }"#,
+    );
+    let whos: Vec<&Who> = policy.acl_rules().iter().map(|rule| &rule.who).collect();
+    let found = AnalysisContext::new(&[&policy], 0).samples(&Who::Everyone, &whos, &mut Budget::new(WORK));
+    let usernames = found.samples.iter().map(Sample::client).filter(|client| client.clientid == "a");
+    let usernames: Vec<&str> = usernames.map(|client| client.username).collect();
+    assert!(found.complete);
+    for username in ["a", "aa", "user"] {
+        assert!(usernames.contains(&username), "{usernames:?}");
+    }
+}

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::containment;
-use super::rule_index::FindingRuleIndex;
+use super::rule_index::RuleOverlapIndex;
 use crate::analysis::context::AnalysisContext;
 use crate::analysis::sample::Sample;
 use exhook_policy_core::decision::Verdict;
@@ -41,8 +41,8 @@ pub(super) struct FindingContext<'a> {
     /// From when on the policy decides, Unix milliseconds.
     pub(super) now: i64,
     budget: Budget,
-    logins: FindingRuleIndex<'a>,
-    topics: [FindingRuleIndex<'a>; 2],
+    logins: RuleOverlapIndex<'a>,
+    topics: [RuleOverlapIndex<'a>; 2],
     clients: HashMap<(usize, Vec<usize>, Vec<usize>), Rc<SampleClients>>,
     /// Kinds of client by what they say.
     whos: HashMap<String, usize>,
@@ -131,8 +131,8 @@ impl<'a> FindingContext<'a> {
             context: AnalysisContext::new(&[policy], now),
             now,
             budget: Budget::new(0),
-            logins: FindingRuleIndex::of_logins(policy.auth_rules().iter().map(|rule| &rule.who)),
-            topics: ACTIONS.map(|action| FindingRuleIndex::of_topics(policy.acl_rules(), action)),
+            logins: RuleOverlapIndex::of_logins(policy.auth_rules().iter().map(|rule| &rule.who)),
+            topics: ACTIONS.map(|action| RuleOverlapIndex::of_topics(policy.acl_rules(), action)),
             clients: HashMap::new(),
             whos: HashMap::new(),
             found: Vec::new(),

@@ -10,7 +10,7 @@ use exhook_policy_core::topic::{Pattern, Syntax};
 /// The rules of a section for one action, by what their patterns begin with and by the names in
 /// their conditions. It only leaves out rules that share no topic or no client.
 #[derive(Debug, Default)]
-pub(super) struct FindingRuleIndex<'p> {
+pub(super) struct RuleOverlapIndex<'p> {
     rules: Vec<RuleTraits<'p>>,
     by_level: HashMap<&'p str, FirstLevelRules<'p>>,
     /// Rules of which a pattern does not say its first level.
@@ -46,19 +46,19 @@ struct LeadingLevels<'p> {
     second: Option<&'p str>,
 }
 
-impl<'p> FindingRuleIndex<'p> {
+impl<'p> RuleOverlapIndex<'p> {
     /// The rules of `acl` that say something of the action.
     pub(super) fn of_topics(rules: &'p [TopicRule], action: Action) -> Self {
-        FindingRuleIndex::new(rules.iter().map(|rule| (&rule.who, leads(rule.written(action)))))
+        RuleOverlapIndex::new(rules.iter().map(|rule| (&rule.who, leads(rule.written(action)))))
     }
 
     /// Rules about logins.
     pub(super) fn of_logins(whos: impl Iterator<Item = &'p Who>) -> Self {
-        FindingRuleIndex::new(whos.map(|who| (who, vec![LeadingLevels { first: None, second: None }])))
+        RuleOverlapIndex::new(whos.map(|who| (who, vec![LeadingLevels { first: None, second: None }])))
     }
 
     fn new(rules: impl Iterator<Item = (&'p Who, Vec<LeadingLevels<'p>>)>) -> Self {
-        let mut near = FindingRuleIndex::default();
+        let mut near = RuleOverlapIndex::default();
         for (place, (who, leads)) in rules.enumerate() {
             let clientids = literals(who, TextField::Clientid);
             let usernames = literals(who, TextField::Username);

@@ -30,6 +30,8 @@ pub(super) struct PartialClient {
     pub(super) settled: BTreeSet<usize>,
     pub(super) lists: Arc<[Lists]>,
     pub(super) topic_class: [u32; 3],
+    /// Which relations that topics make hold of its clientid and username.
+    pub(super) topic_relations: Vec<bool>,
 }
 
 pub(super) struct SampleSearch<'a, 'w, 'b> {
@@ -98,7 +100,7 @@ impl<'w> SampleSearch<'_, 'w, '_> {
                     break;
                 }
             }
-            if of_focus && seen.insert((partial.topic_class, key)) {
+            if of_focus && seen.insert((partial.topic_class, partial.topic_relations.clone(), key)) {
                 merged.push(partial);
             }
         }
