@@ -213,7 +213,7 @@ impl PolicyReload {
         warnings: &str,
         before: Option<Arc<Core>>,
     ) -> Option<Arc<Core>> {
-        let EngineShared { around, core, bell, .. } = &*self.shared;
+        let EngineShared { around, bell, .. } = &*self.shared;
         if bell.is_stopping() {
             return None;
         }
@@ -227,10 +227,8 @@ impl PolicyReload {
         if bell.is_stopping() {
             return None;
         }
-        // Before it decides: whatever happens then, no older one takes its place.
-        self.keep_mode(new.policy.mode());
-        self.keep(text, &new.policy);
-        core.store(Some(Arc::clone(&new)));
+        let kept = (self.keep_mode(new.policy.mode()), self.keep(text, &new.policy));
+        self.decide_by(&new, kept);
         // Who reads this line may count on the policy.
         around.log.line(format_args!(
             "the policy {} is in force anew, mode {}, {}",
@@ -255,6 +253,12 @@ impl PolicyReload {
         before
     }
 
+    /// From here on the policy decides. Its mode and its text are kept by then: whatever happens to this process, no older
+    /// one takes its place.
+    fn decide_by(&self, new: &Arc<Core>, _kept: (ModeKept, TextKept)) {
+        self.shared.core.store(Some(Arc::clone(new)));
+    }
+
     /// What is in force stays so.
     fn refuse(&mut self, hash: Option<String>, problem: String) {
         let EngineShared { around, core, .. } = &*self.shared;
@@ -275,7 +279,7 @@ impl PolicyReload {
     }
 
     /// Keeps the text of a policy, where it asks for that. What was kept of another one goes in any case.
-    fn keep(&self, text: &PolicyText, policy: &Policy) {
+    fn keep(&self, text: &PolicyText, policy: &Policy) -> TextKept {
         let file = &self.shared.around.file;
         let kept = match policy.if_invalid() {
             IfInvalid::Deny => last_good::forget(&self.folder, file),
@@ -283,14 +287,16 @@ impl PolicyReload {
                 .or_else(|error| last_good::forget(&self.folder, file).and(Err(error))),
         };
         self.complain(kept, "the copy of the last good policy");
+        TextKept(())
     }
 
-    fn keep_mode(&self, mode: Mode) {
+    fn keep_mode(&self, mode: Mode) -> ModeKept {
         let kept = last_good::keep_mode(&self.folder, &self.shared.around.file, mode);
         // It is for drivers, and at their start a missing one changes nothing.
         if matches!(self.shared.around.recorder.serves, Serves::Parent { .. }) && !self.is_unwritten {
             self.complain(kept, "the word on the mode in force");
         }
+        ModeKept(())
     }
 
     fn complain(&self, kept: io::Result<()>, what: &str) {
@@ -300,6 +306,12 @@ impl PolicyReload {
         }
     }
 }
+
+/// The word on the mode was written, as far as it can be.
+struct ModeKept(());
+
+/// The policy's text was kept or forgotten, as far as it can be.
+struct TextKept(());
 
 /// The beginning of a hash, by which people know it.
 pub(super) fn short(hash: &str) -> &str {
