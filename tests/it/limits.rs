@@ -161,7 +161,6 @@ fn a_login_that_a_limit_refuses_is_not_tried_with_rules_in_audit_mode() {
     driver.engine.finish();
     let denied = "SELECT concat_ws(' ', rule, mode, count) FROM denials ORDER BY rule";
     assert_eq!(place.rows_so_far(denied), ["lockout enforce 2", "people enforce 3"]);
-    driver.lines.flush(PATIENCE);
     assert_eq!(driver.said("would allow").len(), 3);
 }
 
