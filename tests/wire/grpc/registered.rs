@@ -265,7 +265,7 @@ async fn a_record_that_is_not_to_be_believed_is_ignored_and_replaced() {
             &|| fs::write(&file, "{\"version\":2,\"brokers\":[]}").unwrap(),
             "it cannot be read: its form is 2, and not 1",
         ),
-        (&|| fs::write(&file, vec![b' '; 9 << 20]).unwrap(), "it has more than 8388608 bytes"),
+        (&|| fs::write(&file, vec![b' '; 17 << 20]).unwrap(), "it has more than 16777216 bytes"),
         (&|| mode(0o666), "it is not trusted: "),
     ];
     for (damage, why) in damages {
