@@ -489,6 +489,19 @@ mod tests {
         assert_eq!(queue.take_lapses(), Lapses { answered_early: 1, dropped: 0 });
         assert_eq!(queue.all_lapses(), Lapses { answered_early: 4, dropped: 0 });
     }
+
+    #[test]
+    fn nothing_waits_for_a_database_that_was_given_up_until_it_is_usable() {
+        let queue = HistoryQueue::new(Duration::from_secs(3_600), false);
+        assert!(!queue.is_overdue());
+        for is_there_again in [HistoryQueue::usable, HistoryQueue::committed] {
+            assert!(queue.give_up_waiting(&mut []).is_empty());
+            assert!(queue.is_overdue());
+            is_there_again(&queue);
+            assert!(!queue.is_overdue());
+        }
+    }
+
     #[test]
     fn a_driver_that_records_nothing_wakes_for_a_ban_where_it_shares_them() {
         const LONG: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ use crate::history::budget::LeftOut;
 use crate::history::queue::Defined;
 use crate::history::record::Owned;
 use crate::limits::{Ban, LimitKey, Why};
+use crate::process::Serves;
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::event::{Attempt, Event, Extra, Origin, Peerhost};
 use exhook_policy_core::policy::model::{Record, Sync};
@@ -22,10 +23,14 @@ fn def(dir: &tempfile::TempDir, keep: Option<Duration>) -> HistoryDef {
 
 /// A writer that has its database open.
 fn running(def: HistoryDef, log: Log) -> RunningWriter {
+    running_as(Recorder::of_this_process("python3"), def, log)
+}
+
+fn running_as(me: Recorder, def: HistoryDef, log: Log) -> RunningWriter {
     let mut running = RunningWriter::new(HistoryWriter {
-        queue: Arc::new(HistoryQueue::new(Duration::from_secs(1), false)),
+        queue: Arc::new(HistoryQueue::new(Duration::from_secs(1), matches!(me.serves, Serves::Callers))),
         def,
-        me: Recorder::of_this_process("python3"),
+        me,
         deadline: Duration::from_secs(2),
         sink: Arc::new(|_| {}),
         log,
@@ -161,6 +166,47 @@ fn attempts_that_are_rolled_back_give_their_room_back() {
         let left_out = if one_by_one { 1 } else { 2 };
         assert_eq!(running.with.queue.left_out(), LeftOut { attempts: left_out, ..LeftOut::default() });
     }
+}
+
+/// The nodes of the brokers, after the first record of one was rolled back and others were written.
+fn nodes_after_a_rollback(me: Recorder, one_by_one: bool) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let mut running = running_as(me, def(&dir, None), Log::to(Console::default()));
+    for clientid in ["a", "b"] {
+        let origin = Origin { cluster: None, node: "n" };
+        running.with.queue.push(now_ms(), origin, connect(clientid), None);
+    }
+    running.with.queue.take(&mut running.batch, BATCH, &mut running.origins);
+    running.one_by_one = one_by_one;
+    let run = |running: &mut RunningWriter, sql: &str| {
+        let WriterStage::Recording(Recording { store, .. }) = &mut running.stage else { panic!("it does not record") };
+        store.db.execute_batch(sql).unwrap();
+    };
+    run(
+        &mut running,
+        "CREATE TEMP TRIGGER refused AFTER INSERT ON attempts WHEN NEW.clientid = 'a'
+         BEGIN SELECT raise(ABORT, 'no'); END",
+    );
+    if one_by_one {
+        running.write_batch().unwrap();
+    } else {
+        running.write_batch().unwrap_err();
+        running.failed(&StoreFault::Busy);
+        run(&mut running, "DROP TRIGGER refused");
+        running.write_batch().unwrap();
+    }
+    let WriterStage::Recording(Recording { store, .. }) = &running.stage else { panic!("it does not record") };
+    let mut rows = store.db.prepare("SELECT coalesce(node, '-') FROM broker_processes").unwrap();
+    let rows = rows.query_map([], |row| row.get(0)).unwrap();
+    rows.collect::<rusqlite::Result<_>>().unwrap()
+}
+
+#[test]
+fn what_a_rollback_took_back_is_registered_again() {
+    let driver = Recorder::of_this_process("python3");
+    assert_eq!(nodes_after_a_rollback(driver, false), ["n"]);
+    assert_eq!(nodes_after_a_rollback(Recorder::server(), false), ["n"]);
+    assert_eq!(nodes_after_a_rollback(Recorder::server(), true), ["n"]);
 }
 
 #[test]
