@@ -9,6 +9,7 @@ use crate::support::recordings::{PARTS, recorded};
 
 /// A policy under which the recorded situations come out differently from each other.
 pub(crate) const RULES: &str = r#"version: 1
+deadline: 30s
 log: [denials, decisions, connections, events]
 clients:
   people: { username: [alice, bob] }

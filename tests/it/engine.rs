@@ -91,6 +91,7 @@ fn line_of(user: &str) -> String {
 
 const PASSWORDS: &str = "
 version: 1
+deadline: 30s
 passwords:
   first: { file: first.passwd }
   second: { file: second.passwd }
@@ -172,6 +173,7 @@ fn a_list_that_cannot_be_read_denies_what_needs_it_and_nothing_else() {
 
 const TIMES: &str = "
 version: 1
+deadline: 30s
 passwords: { first: { file: first.passwd }, second: { file: second.passwd } }
 auth:
   rules:
@@ -215,6 +217,7 @@ fn in_audit_mode_everything_is_recorded_and_nothing_answered() {
 
 const TRIED: &str = "
 version: 1
+deadline: 30s
 passwords: { first: { file: first.passwd }, second: { file: second.passwd } }
 auth:
   rules:
@@ -331,6 +334,7 @@ fn captured(bench: &Bench) -> Vec<String> {
 fn what_comes_is_captured_with_what_was_decided() {
     let policy = "
 version: 1
+deadline: 30s
 mode: audit
 passwords: { people: { file: people.passwd } }
 auth:

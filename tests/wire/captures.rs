@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 const POLICY: &str = r#"
 version: 1
+deadline: 30s
 passwords: { people: { file: people.passwd } }
 auth:
   rules:

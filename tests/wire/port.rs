@@ -334,7 +334,7 @@ fn no_password_is_left_in_the_memory_of_the_driver() {
         hashes.extend([user, ":", &hash, "\n"]);
     }
     fs::write(place.path("policy/users.passwd"), hashes).unwrap();
-    let rules = "version: 1\npasswords: { users: { file: users.passwd } }\n\
+    let rules = "version: 1\ndeadline: 30s\npasswords: { users: { file: users.passwd } }\n\
                  auth: { rules: [{ allow: everyone, password: users }] }\n\
                  acl: { rules: [{ deny: everyone, topics: [\"#\"] }] }\n";
     fs::write(place.path("policy/rules.yaml"), rules).unwrap();

@@ -70,7 +70,7 @@ fn a_policy_that_means_harm_is_refused_and_denies() {
 #[track_caller]
 fn check_source(name: &str, source: &str, make: impl FnOnce(&Place)) {
     let place = Place::new(&format!(
-        "version: 1\nlists:\n  l: {{ file: {list} }}\npasswords:\n  p: {{ file: {passwords} }}\nauth:\n  rules:\n\
+        "version: 1\ndeadline: 30s\nlists:\n  l: {{ file: {list} }}\npasswords:\n  p: {{ file: {passwords} }}\nauth:\n  rules:\n\
          \x20   - {{ id: open, allow: {{ clientid: open }} }}\n\
          \x20   - {{ id: listed, allow: {{ clientid: listed, username: {{ in: l }} }} }}\n\
          \x20   - {{ id: known, allow: {{ clientid: known }}, password: p }}\n",
