@@ -7,7 +7,7 @@ use exhook_policy_core::decision::Decision;
 use exhook_policy_core::event::json::{self, Line, Told};
 use exhook_policy_core::event::owned::OwnedEvent;
 use exhook_policy_core::event::{Event, Password, Payload};
-use exhook_policy::replay::{Entry, Events};
+use exhook_policy_runtime::recording::{Entry, Events};
 use libfuzzer_sys::fuzz_target;
 
 /// Made so that no input comes by it.

@@ -4,12 +4,10 @@
 //! [`ReplaySummary`] counts what it said, and what it said when they were captured. [`Comparison`] puts the same events to two
 //! policies. Nothing here reads a list or a password: a [`ReplaySide`] brings what they are taken for.
 
-mod read;
 mod summary;
 
 use std::fmt;
 use std::io::{self, BufRead};
-use std::sync::Arc;
 
 use exhook_policy_core::decision::{Decision, Found, Verdict};
 use exhook_policy_core::event::json::Told;
@@ -19,7 +17,7 @@ use exhook_policy_core::policy::Policy;
 use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::PasswordId;
 
-pub use read::{Entry, Events, ReplayItem};
+pub use exhook_policy_runtime::recording::{Entry, EventPlace, Events, ReplayItem};
 pub use summary::{ReplaySummary, RuleDecisionCount};
 
 /// How many things of one kind are kept to be shown; more are counted.
@@ -90,24 +88,6 @@ impl<'a> ReplaySide<'a> {
 fn as_then<'c>(client: &'c OwnedClient, told: &Told) -> Client<'c> {
     let client = client.as_client();
     Client { extra: Extra { at: told.at, ..client.extra }, ..client }
-}
-
-/// Where an event stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EventPlace {
-    /// The file, as it was named by the caller.
-    pub file: Arc<str>,
-    /// The line or the frame, from 1.
-    pub number: u64,
-    /// The file holds frames.
-    pub is_frame: bool,
-}
-
-impl fmt::Display for EventPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let between = if self.is_frame { ": frame " } else { ":" };
-        write!(f, "{}{between}{}", self.file, self.number)
-    }
 }
 
 /// A decision that outlives its policy.

@@ -52,6 +52,7 @@ const EDGES: &[(&str, Edges)] = &[
             ),
             ("grpc", &["clock", "files", "log"]),
             ("port", &["log"]),
+            ("recording", &["port"]),
         ],
     ),
     (
@@ -321,7 +322,7 @@ const READ_BY_THEMSELVES: &[(&str, &str)] = &[
     ("crates/runtime/src/password/edit.rs", "a folder, to lock and sync it"),
     ("crates/runtime/src/port/term/inflate.rs", "of memory, with a bound"),
     ("crates/runtime/src/files/atomic.rs", "a folder, to sync it"),
-    ("src/replay/read.rs", "a stream, by lines and frames that have a bound"),
+    ("crates/runtime/src/recording.rs", "a stream, by lines and frames that have a bound"),
 ];
 
 /// What has no end, or waits for a writer that never comes, must not hold up a command or take all
@@ -577,12 +578,6 @@ fn metadata(manifest: &str) -> serde_json::Value {
         .unwrap();
     assert!(metadata.status.success(), "{manifest}: {}", String::from_utf8_lossy(&metadata.stderr));
     serde_json::from_slice(&metadata.stdout).unwrap()
-}
-
-/// `cargo update --workspace --manifest-path fuzz/Cargo.toml` mends it.
-#[test]
-fn the_fuzzers_lock_file_is_that_of_their_dependencies() {
-    assert!(!metadata("fuzz/Cargo.toml")["packages"].as_array().unwrap().is_empty());
 }
 
 /// deny.toml says which licences are acceptable, and this holds without the tool that reads it. Every one that stands there is

@@ -14,6 +14,7 @@
 //!   turns a call into an event and an answer into a reply.
 //! - `grpc`: the transport of EMQX 4.3 and later: methods of a gRPC service, which the broker calls. It alone knows
 //!   its messages, and stands beside [`port`].
+//! - [`recording`]: recorded events of a file, in the JSON form or as the bytes of a port.
 //! - [`source`]: reads the files and databases that the policy's lists name, and keeps them fresh.
 //! - [`password`]: looks up and verifies password hashes.
 //! - [`limits`]: who is kept out for a while, because too many logins came or failed.
@@ -45,5 +46,6 @@ pub mod metrics;
 pub mod password;
 pub mod port;
 pub mod process;
+pub mod recording;
 pub mod source;
 pub mod state;

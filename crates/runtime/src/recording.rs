@@ -1,17 +1,35 @@
-//! Events from a file: JSON lines, or frames as a broker writes them to its port.
+//! Recorded events of a file: JSON lines, or frames as a broker writes them to its port.
 
+use std::fmt;
 use std::io::{self, BufRead, Chain, Cursor, Read};
 use std::sync::Arc;
 
-use super::EventPlace;
+use crate::port::call::Incoming;
+use crate::port::frame::{Frames, Packet};
+use crate::port::term::{Reader, VERSION, unpack};
 use exhook_policy_core::event::json::{self, Line, Told};
 use exhook_policy_core::event::owned::OwnedEvent;
-use exhook_policy_runtime::port::call::Incoming;
-use exhook_policy_runtime::port::frame::{Frames, Packet};
-use exhook_policy_runtime::port::term::{Reader, VERSION, unpack};
 
 /// Of a line that is no event's, so much is skipped; one that goes on has no end.
 const MOST_SKIPPED: usize = 64 << 20;
+
+/// Where an event stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventPlace {
+    /// The file, as it was named by the caller.
+    pub file: Arc<str>,
+    /// The line or the frame, from 1.
+    pub number: u64,
+    /// The file holds frames.
+    pub is_frame: bool,
+}
+
+impl fmt::Display for EventPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let between = if self.is_frame { ": frame " } else { ":" };
+        write!(f, "{}{between}{}", self.file, self.number)
+    }
+}
 
 /// One line or frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,7 +120,7 @@ impl<R: BufRead> Events<R> {
     }
 
     /// It is not known where the next frame begins.
-    fn end(&mut self, why: impl std::fmt::Display) -> Entry {
+    fn end(&mut self, why: impl fmt::Display) -> Entry {
         self.form = InputForm::Ended { is_frame: true };
         Entry::Unreadable(why.to_string())
     }
