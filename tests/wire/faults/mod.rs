@@ -14,6 +14,7 @@ mod frames;
 mod host;
 mod kill;
 mod load;
+mod mended;
 mod pipes;
 mod policies;
 mod produce;
