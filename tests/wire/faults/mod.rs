@@ -19,3 +19,4 @@ mod pipes;
 mod policies;
 mod produce;
 mod resync;
+mod status;

@@ -110,7 +110,7 @@ impl Played {
             if let Some((client, asked)) = asked {
                 // The last field of an answer that decides is whether it allows.
                 let is_allowed = answer.ends_with(&[3 << 3, 1]);
-                self.decided(client, asked, is_allowed);
+                self.decided(&client, &asked, is_allowed);
             }
         }
     }
@@ -144,11 +144,11 @@ impl Played {
         })
     }
 
-    fn decided(&mut self, client: String, asked: String, is_allowed: bool) {
+    fn decided(&mut self, client: &str, asked: &str, is_allowed: bool) {
         if asked.starts_with("connect ") {
             self.logins.push(is_allowed);
         } else {
-            let before = self.topics.insert((client.clone(), asked.clone()), is_allowed);
+            let before = self.topics.insert((client.to_owned(), asked.to_owned()), is_allowed);
             assert!(before.is_none_or(|before| before == is_allowed), "{client} {asked}");
         }
         let line = format!("{client} {asked}: {}", if is_allowed { "allow" } else { "deny" });

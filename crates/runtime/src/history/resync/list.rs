@@ -6,6 +6,7 @@ mod json;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -126,7 +127,7 @@ impl List {
     fn push(&mut self, id: &[u8], is_exact: bool, node: Option<String>, connected: bool) {
         let begin = self.names.len();
         self.names.extend_from_slice(id);
-        let ids = vec![begin..self.names.len()];
+        let ids = iter::once(begin..self.names.len()).collect();
         self.clients.push(Listed { ids, is_exact, is_joined: false, peer: None, node, connected });
     }
 }
