@@ -1,5 +1,5 @@
 //! What `emqx_ctl clients list` prints:
-//! `Client(ID, username=NAME, peername=..., connected=true, created_at=..., connected_at=...)` a line.
+//! `Client(ID, username=NAME, peername=..., connected=true, created_at=...)` a line.
 //!
 //! Nothing in it is quoted. A name may hold what looks like the end of it, and line breaks. What
 //! stands behind the names was written by the broker, so it is looked for from the end.

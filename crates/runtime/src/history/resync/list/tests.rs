@@ -133,7 +133,8 @@ fn read(list: &[u8], form: Form, expected: &[(&str, bool)]) {
     assert_eq!(found, expected);
 }
 
-/// Of `emqx_ctl`, only a name in plain ASCII is certain: the rest depends on the broker and its terminal.
+/// Of `emqx_ctl`, only a name in plain ASCII is certain: the rest depends on the broker and its
+/// terminal.
 #[test]
 fn a_name_that_may_be_printed_otherwise_is_not_certain() {
     let lines = [&b"open-1"[..], b"open-\xfcn\xef", b"open-\\x{65E5}", "\u{e9}".as_bytes(), b"a\x00b"];
@@ -167,7 +168,8 @@ fn a_name_with_line_breaks_is_one_client() {
     // It looks like another client's line, whose own line has its place too.
     let forged = [ctl(b"x\nClient(a", "1.1.1.1:1"), ctl(b"b", "1.1.1.1:2")].concat();
     read(&forged, Form::Ctl, &[("x\\nClient(a|a", false), ("b", true)]);
-    // A whole line, and then the end of a name, or what is no client: `a` and `b` may be there or not.
+    // A whole line, and then the end of a name, or what is no client: `a` and `b` may be there or
+    // not.
     let line = String::from_utf8(ctl(b"a", "1.1.1.1:1")).unwrap();
     let line = line.trim_end();
     let mixed = format!("{line}\nWARNING: x\n{}{line}\n", line.replace("(a", "(b") + "\n");
