@@ -17,11 +17,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use exhook_policy_core::handler::{Load, Refused};
 use exhook_policy_runtime::engine::{Engine, Setup};
+use exhook_policy_runtime::files::stamp::Stamp;
 use exhook_policy_runtime::log::Log;
 use exhook_policy_runtime::port::driver;
 use exhook_policy_runtime::port::frame::Packet;
@@ -34,6 +35,9 @@ const PYTHON_VERSION: &str = "Python 3.8.0";
 
 /// How long the console may take for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// How long a file must have been left alone before it is read again.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The language whose interpreter the broker believes to start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,14 +191,70 @@ fn serve(language: Language, options: &[OsString], args: &[OsString], log: &Log)
     let pipes = pipes.map_err(|error| format!("the pipes of the broker cannot be had: {error}"))?;
     let path = search_path(language, args);
     let log_of_engine = log.clone();
-    let load: Load<Engine> = Arc::new(move |module, sink| {
-        let file = find_policy(module, &path).or_else(|missing| known_policy(module, &path).ok_or(missing))?;
+    let load_once = move |module: &str, path: &[PathBuf], sink| {
+        let file = find_policy(module, path).or_else(|missing| known_policy(module, path).ok_or(missing))?;
         let recorder = Recorder::of_this_process(language.as_str());
         let setup = Setup::new(&file, recorder, sink, log_of_engine.clone());
         let was = last_good::recall_mode(&setup.state, &file);
-        Engine::load(setup).map_err(|reason| Refused { reason, was })
+        Engine::load(setup).map_err(|reason| Refused { reason, was, is_changed: None })
+    };
+    let load: Load<Engine> = Arc::new(move |module, sink| {
+        // As it was before it was read: what is written meanwhile is a change.
+        let seen = PolicySeen::of(module, &path);
+        load_once(module, &path, sink).map_err(|refused| {
+            let watch = Mutex::new(PolicyWatch { known: seen, waiting: None });
+            let (module, path) = (module.to_owned(), path.clone());
+            let is_changed = move || {
+                let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+                watch.is_changed(PolicySeen::of(&module, &path), Instant::now())
+            };
+            Refused { is_changed: Some(Arc::new(is_changed)), ..refused }
+        })
     });
     driver::run(pipes, options.packet, load, log).map_err(|failure| failure.to_string())
+}
+
+/// Which file is the policy of a module, and its contents, as far as both can be told without
+/// reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PolicySeen {
+    file: Option<PathBuf>,
+    stamp: Option<Stamp>,
+}
+
+impl PolicySeen {
+    fn of(module: &str, path: &[PathBuf]) -> Self {
+        let file = find_policy(module, path).ok();
+        let stamp = file.as_deref().and_then(Stamp::at);
+        PolicySeen { file, stamp }
+    }
+}
+
+/// Looks whether a policy that did not load was mended.
+#[derive(Debug)]
+struct PolicyWatch {
+    /// What did not load.
+    known: PolicySeen,
+    /// Another than that, and since when.
+    waiting: Option<(PolicySeen, Instant)>,
+}
+
+impl PolicyWatch {
+    /// Whether it is another than before, and has been left alone for a second: half a policy may be
+    /// a valid one.
+    fn is_changed(&mut self, seen: PolicySeen, now: Instant) -> bool {
+        if seen == self.known {
+            self.waiting = None;
+            return false;
+        }
+        match &self.waiting {
+            Some((waiting, since)) if *waiting == seen => now.saturating_duration_since(*since) >= QUIET,
+            Some(_) | None => {
+                self.waiting = Some((seen, now));
+                false
+            }
+        }
+    }
 }
 
 /// Where policies are looked for, in this order.

@@ -1,21 +1,21 @@
 //! `exhook-policy status`: how the running drivers and servers of a policy are.
 
+mod judge;
+
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
+use self::judge::Judged;
 use super::out::stdout;
-use exhook_policy_core::decision::Mode;
 use exhook_policy_runtime::clock::{in_utc, now_ms};
 use exhook_policy_runtime::files::input;
 use exhook_policy_runtime::process::Recorder;
 use exhook_policy_runtime::state::status::{self, All, Found, Status};
 use exhook_policy_runtime::state::{Folder, hash_of};
 
-/// A status that is older is of a process that hangs, or cannot write: milliseconds.
-const STALE: i64 = 30_000;
 /// The policy that is meant if none is named.
 const POLICY: &str = "rules.yaml";
 
@@ -51,21 +51,17 @@ pub fn run(args: &StatusArgs) -> ExitCode {
     let All { found, unreadable } = match status::read(folder.path(), &here) {
         Ok(all) => all,
         Err(error) => {
-            let _ = writeln!(
-                io::stderr(),
-                "exhook-policy: the state folder {} cannot be read: {error}\n  \
-                 a driver or server makes it when it starts; --state names another",
-                folder.path().display()
-            );
+            let _ = writeln!(io::stderr(), "exhook-policy: {}", unseen(folder.path(), &error));
             return ExitCode::from(2);
         }
     };
-    let file = std::path::absolute(&args.policy).unwrap_or_else(|_| args.policy.clone());
     // Where the state folder is shared, each policy is asked for by itself.
-    let found: Vec<Found> = found.into_iter().filter(|found| found.status.file == file).collect();
+    let (found, others): (Vec<Found>, Vec<Found>) =
+        found.into_iter().partition(|found| is_same_policy(&found.status.file, &args.policy));
     let hash = input::read(&args.policy, input::MOST).ok().map(|bytes| hash_of(&bytes));
     let judged: Vec<Judged> = found.iter().map(|found| Judged::of(found, hash.as_deref(), now_ms())).collect();
     let written = match args.format {
+        StatusFormat::Human if judged.is_empty() => nothing(folder.path(), &others, &unreadable, &mut stdout()),
         StatusFormat::Human => human(&judged, &mut stdout()),
         StatusFormat::Json => json(&judged, &mut stdout()),
     };
@@ -75,79 +71,76 @@ pub fn run(args: &StatusArgs) -> ExitCode {
     for line in &unreadable {
         let _ = writeln!(io::stderr(), "exhook-policy: no status can be read in {line}");
     }
-    let well = judged.iter().any(|one| one.is_running)
+    let well = judged.iter().any(|one| one.state.is_running())
         && judged.iter().all(|one| one.wrong.is_empty())
         && unreadable.is_empty();
     ExitCode::from(u8::from(!well))
 }
 
-/// A status, and what is wrong.
-struct Judged<'a> {
-    status: &'a Status,
-    is_running: bool,
-    wrong: Vec<String>,
+/// Why nothing can be seen in a state folder.
+fn unseen(folder: &Path, error: &io::Error) -> String {
+    let folder = folder.display();
+    if error.kind() == io::ErrorKind::NotFound {
+        format!(
+            "there is no state folder {folder}: no driver or server has been started with it, and if none runs with another \
+             one (--state), brokers decide by their own settings"
+        )
+    } else {
+        format!("the state folder {folder} cannot be read: {error}\n  --state names another")
+    }
 }
 
-impl<'a> Judged<'a> {
-    /// `hash` is that of the file as it stands, `now` Unix milliseconds.
-    fn of(found: &'a Found, hash: Option<&str>, now: i64) -> Self {
-        let Found { status, is_alive } = found;
-        let mut wrong = Vec::new();
-        let age = now.saturating_sub(status.written_at);
-        match (is_alive, age > STALE) {
-            (Some(false), _) => wrong.push("the process is gone, and did not come to its end in order".to_owned()),
-            (Some(true) | None, true) => {
-                wrong.push(format!("nothing was heard of the process for {} s", age / 1000));
-            }
-            (Some(true) | None, false) => {}
-        }
-        match &status.policy {
-            None => wrong.push("no policy is in force: everything is denied".to_owned()),
-            Some(policy) if policy.is_last_good => {
-                wrong.push("the copy of the last good policy is in force".to_owned());
-            }
-            Some(policy) if hash.is_some_and(|hash| hash != policy.hash) && status.fault.is_none() => {
-                wrong.push("the file was changed, and is not in force yet".to_owned());
-            }
-            Some(_) => {}
-        }
-        if let Some(fault) = &status.fault {
-            wrong.push(format!(
-                "the file as it stands is not in force, since {}:\n{}",
-                in_utc(fault.at),
-                indented(&fault.text)
-            ));
-        }
-        let in_audit = status.policy.as_ref().is_some_and(|policy| policy.mode == Mode::Audit.as_str());
-        for broker in &status.brokers {
-            wrong.extend(broker.problems(in_audit).into_iter().map(|(_, problem)| problem));
-        }
-        Judged { status, is_running: is_alive.unwrap_or(age <= STALE), wrong }
+/// Whether both name one policy: links of the folder are followed, and that of the file is not,
+/// since by it a policy is changed.
+fn is_same_policy(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let (one, other) = (whole(one), whole(other));
+    let folder = |path: &Path| path.parent().and_then(|folder| folder.canonicalize().ok());
+    one == other || (one.file_name() == other.file_name() && folder(&one).is_some_and(|of| folder(&other) == Some(of)))
+}
+
+/// Says that there is no status of this policy.
+fn nothing(folder: &Path, others: &[Found], unreadable: &[String], out: &mut impl Write) -> io::Result<()> {
+    let folder = folder.display();
+    if unreadable.is_empty() {
+        writeln!(
+            out,
+            "no driver or server of this policy runs with the state folder {folder}\n  \
+             if none runs with another one (--state), brokers decide by their own settings"
+        )?;
+    } else {
+        writeln!(out, "whether a driver or server of this policy runs cannot be read in the state folder {folder}")?;
     }
+    for other in others {
+        writeln!(out, "  it has a status of {}", other.status.file.display())?;
+    }
+    out.flush()
 }
 
 fn human(judged: &[Judged<'_>], out: &mut impl Write) -> io::Result<()> {
-    if judged.is_empty() {
-        return writeln!(out, "no driver or server of this policy runs");
-    }
-    for (n, Judged { status, wrong, .. }) in judged.iter().enumerate() {
+    for (n, Judged { status, wrong, state }) in judged.iter().enumerate() {
         if n > 0 {
             writeln!(out)?;
         }
         let process = &status.process;
         writeln!(
             out,
-            "{} {}, exhook-policy {} (SQLite {}), since {}",
+            "{} {}{}, exhook-policy {} (SQLite {}), since {}",
             process.role,
             process.pid,
+            state.word(),
             process.version,
             process.sqlite,
             in_utc(process.since)
         )?;
         writeln!(out, "  file      {}", status.file.display())?;
+        if !state.is_current() {
+            writeln!(out, "  as of     {}", in_utc(status.written_at))?;
+        }
         if let Some(policy) = &status.policy {
             let hash = policy.hash.get(..12).unwrap_or(&policy.hash);
-            writeln!(out, "  in force  {hash}, mode {}, since {}", policy.mode, in_utc(policy.since))?;
+            let label = if state.is_current() { "in force" } else { "last had" };
+            writeln!(out, "  {label}  {hash}, mode {}, since {}", policy.mode, in_utc(policy.since))?;
         }
         writeln!(out, "  reloads   {} in force, {} refused", status.reloads.good, status.reloads.bad)?;
         let queues: Vec<String> = status.queues.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -187,7 +180,7 @@ fn json(judged: &[Judged<'_>], out: &mut impl Write) -> io::Result<()> {
         .map(|one| {
             let mut value = serde_json::to_value(one.status)?;
             if let serde_json::Value::Object(fields) = &mut value {
-                fields.insert("running".to_owned(), one.is_running.into());
+                fields.insert("running".to_owned(), one.state.is_running().into());
                 fields.insert("wrong".to_owned(), one.wrong.clone().into());
             }
             Ok(value)
@@ -198,6 +191,5 @@ fn json(judged: &[Judged<'_>], out: &mut impl Write) -> io::Result<()> {
     out.flush()
 }
 
-fn indented(text: &str) -> String {
-    text.trim_end().lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
-}
+#[cfg(test)]
+mod tests;

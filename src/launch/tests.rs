@@ -176,3 +176,23 @@ fn the_next_program_of_the_name_is_one_behind_this() {
     assert_eq!(find(&[&this, &linked]), None);
     assert_eq!(find(&[]), None);
 }
+
+#[test]
+fn a_policy_is_changed_once_it_has_been_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let path = [dir.path().to_owned()];
+    let file = dir.path().join("rules.yaml");
+    let seen = || PolicySeen::of("rules", &path);
+    let mut watch = PolicyWatch { known: seen(), waiting: None };
+    let begin = Instant::now();
+    assert!(!watch.is_changed(seen(), begin + 5 * QUIET), "it is missing as before");
+    fs::write(&file, "version").unwrap();
+    assert!(!watch.is_changed(seen(), begin));
+    assert!(!watch.is_changed(seen(), begin + QUIET / 2));
+    fs::write(&file, "version: 1\n").unwrap();
+    assert!(!watch.is_changed(seen(), begin + QUIET), "it is being written");
+    assert!(watch.is_changed(seen(), begin + 2 * QUIET));
+    fs::remove_file(&file).unwrap();
+    assert!(!watch.is_changed(seen(), begin + 3 * QUIET), "it is as it was");
+    assert!(!watch.is_changed(seen(), begin + 9 * QUIET));
+}

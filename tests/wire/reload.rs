@@ -533,7 +533,7 @@ fn a_driver_that_finds_no_policy_says_so_where_it_is_looked_for() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        said.contains("no policy is in force: everything is denied") && said.contains("error[yaml-syntax]"),
+        said.contains("no policy is in force: every login and topic is denied") && said.contains("error[yaml-syntax]"),
         "{said}"
     );
 }

@@ -1,5 +1,6 @@
 //! What a transport needs of whoever answers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,17 +112,30 @@ pub trait BrokerRegistry {
 /// Loads the policy of a module's name; what is wrong with it, otherwise. Called on a thread of its own.
 pub type Load<H> = Arc<dyn Fn(&str, Sink) -> Result<H, Refused> + Send + Sync>;
 
+/// Whether a policy that did not load is worth another try: what it was read from has changed, and
+/// has been left alone since. It is asked about twice a second.
+pub type IsChanged = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A policy that does not load.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Refused {
     /// What is wrong with it.
     pub reason: String,
     /// The mode that was in force last, where that is known.
     pub was: Option<Mode>,
+    /// Tells when to try again; `None` if only a call can be the reason to.
+    pub is_changed: Option<IsChanged>,
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Refused { reason, was, is_changed: _ } = self;
+        f.debug_struct("Refused").field("reason", reason).field("was", was).finish_non_exhaustive()
+    }
 }
 
 impl From<String> for Refused {
     fn from(reason: String) -> Self {
-        Refused { reason, was: None }
+        Refused { reason, was: None, is_changed: None }
     }
 }

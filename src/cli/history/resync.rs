@@ -20,6 +20,9 @@ const LARGEST: u64 = 512 << 20;
 /// A list is taken for one of a minute before it was written: clocks differ, and to print it takes a while.
 const MARGIN: i64 = 60_000;
 
+/// Names that are shown of those that can be read in several ways.
+const NAMED: usize = 20;
+
 /// Which list, of which brokers, and for which database.
 #[derive(Debug, clap::Args)]
 pub struct Resync {
@@ -111,8 +114,7 @@ fn settle(args: &Resync) -> Result<(ResyncOutcome, usize, i64), String> {
     };
     let (written, bytes) = input.and_then(read).map_err(|error: io::Error| format!("cannot read {name}: {error}"))?;
     let as_of = args.as_of.unwrap_or_else(|| written.unwrap_or(now).min(now).saturating_sub(MARGIN));
-    let text = String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))?;
-    let list = List::parse(&text, args.form.map(Form::from)).map_err(|problem| format!("{name}: {problem}"))?;
+    let list = List::parse(&bytes, args.form.map(Form::from)).map_err(|problem| format!("{name}: {problem}"))?;
     if list.is_paged() && !args.pages {
         return Err(format!(
             "{name}: clients may have moved between pages while these were fetched, or a page be missing: fetch a single page \
@@ -140,7 +142,7 @@ fn written(input: &File) -> io::Result<Option<i64>> {
 }
 
 fn told(outcome: &ResyncOutcome, listed: usize, as_of: i64, dry_run: bool) -> String {
-    let ResyncOutcome { nodes, there, gone, later, early, unclear, elsewhere, unknown } = outcome;
+    let ResyncOutcome { nodes, there, gone, later, early, unclear, elsewhere, unknown, left_alone } = outcome;
     let taken = Timestamp::from_millisecond(as_of)
         .map_or_else(|_| as_of.to_string(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     let of = if nodes.is_empty() {
@@ -167,5 +169,15 @@ fn told(outcome: &ResyncOutcome, listed: usize, as_of: i64, dry_run: bool) -> St
         false,
         "in the list as connected, and no connection is open here: they are recorded when they come again",
     );
+    // Below the numbers, since strangers choose how many there are.
+    if !left_alone.is_empty() {
+        text.push_str("left alone, since each of these may be several names in such a list (JSON is clear):\n");
+        for name in left_alone.iter().take(NAMED) {
+            let _ = writeln!(text, "          {name}");
+        }
+        if let Some(more @ 1..) = left_alone.len().checked_sub(NAMED) {
+            let _ = writeln!(text, "          and {more} more");
+        }
+    }
     text
 }

@@ -13,6 +13,8 @@ mod limits;
 mod pieces;
 pub(crate) mod port;
 mod raw;
+mod recorded;
+mod recorded_bytes;
 mod registered;
 mod reload;
 mod secrets;

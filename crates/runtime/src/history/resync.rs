@@ -6,20 +6,20 @@
 //! the row is open and unsure still, and they find that others were settled by the number of `gaps`, as if they had become
 //! unsure.
 
+mod index;
 mod list;
+mod names;
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
 use rusqlite::Connection;
 
-use list::Listed;
+use index::{Found, ListIndex};
 pub use list::{Form, List};
 
 use super::sqlite::{store, unsure};
-use exhook_policy_core::event::short::{short, stored};
 
 /// Rows that are settled in one transaction. Whoever records waits for it.
 const AT_ONCE: usize = 1_000;
@@ -54,12 +54,15 @@ pub struct ResyncOutcome {
     pub elsewhere: usize,
     /// Clients that the list says are connected, and of which no connection is open here.
     pub unknown: usize,
+    /// Names in the list that may be of several clients, shortened and without control characters:
+    /// what stands there so settled nothing.
+    pub left_alone: Vec<String>,
 }
 
 impl ResyncOutcome {
     /// Whether something is unsure that the list should have settled.
     pub fn is_partial(&self) -> bool {
-        self.early + self.unclear > 0
+        self.early + self.unclear > 0 || !self.left_alone.is_empty()
     }
 }
 
@@ -132,9 +135,11 @@ pub fn resync(
     if !scope.empty && !nodes.is_empty() && !list.clients().iter().any(|listed| listed.is_of(&nodes)) {
         return Err(ResyncTrouble::NoneOf(nodes));
     }
-    let by_id = by_id(list, &nodes);
+    let open = unsure::open_clients(db, &cluster)?;
+    let index = ListIndex::of(list, &nodes, &open);
     let mut outcome = ResyncOutcome { nodes, ..ResyncOutcome::default() };
     let mut settled = Vec::new();
+    let (mut clear, mut unclear) = (BTreeSet::new(), BTreeSet::new());
     for row in unsure::rows(db, &cluster)? {
         if !outcome.nodes.contains(&row.node) {
             outcome.elsewhere += 1;
@@ -143,21 +148,25 @@ pub fn resync(
         } else if row.recorded_since > as_of {
             outcome.early += 1;
         } else {
-            // One that an older version wrote is whole, until this one opens the database to record.
-            let of_row = by_id.get(&*stored(&row.clientid)).into_iter().flatten();
-            let mut named = of_row.filter(|listed| listed.is_at(&row.node) && listed.connected).peekable();
-            if named.peek().is_none() {
-                outcome.gone += 1;
-                settled.push((row, false));
-            } else if named.any(|listed| !listed.is_unclear) {
-                outcome.there += 1;
-                settled.push((row, true));
-            } else {
-                outcome.unclear += 1;
+            match index.find(&row) {
+                Found::There(of) => {
+                    clear.insert(of);
+                    outcome.there += 1;
+                    settled.push((row, true));
+                }
+                Found::Gone => {
+                    outcome.gone += 1;
+                    settled.push((row, false));
+                }
+                Found::Unclear(of) => {
+                    outcome.unclear += 1;
+                    unclear.extend(of);
+                }
             }
         }
     }
-    outcome.unknown = unknown(list, &outcome.nodes, &unsure::open_clients(db, &cluster)?);
+    outcome.unknown = index.unknown(&outcome.nodes, &open);
+    outcome.left_alone = index.left_alone(&unclear, &clear);
     if apply {
         for rows in settled.chunks(AT_ONCE) {
             unsure::settle(db, rows, as_of)?;
@@ -189,28 +198,6 @@ fn nodes(db: &Connection, list: &List, scope: &Scope, cluster: &str) -> Result<B
         Some(_) | None if known.len() > 1 => Err(ResyncTrouble::Nodes(known)),
         Some(_) | None => Ok(known),
     }
-}
-
-/// What the list says of clients of these nodes, by each name that may be meant.
-fn by_id<'l>(list: &'l List, nodes: &BTreeSet<String>) -> HashMap<Cow<'l, str>, Vec<&'l Listed>> {
-    let mut by_id: HashMap<Cow<'_, str>, Vec<&Listed>> = HashMap::new();
-    for listed in list.clients().iter().filter(|listed| listed.is_of(nodes)) {
-        for id in &listed.ids {
-            // Long names stand in rows as they are cut.
-            by_id.entry(short(id)).or_default().push(listed);
-        }
-    }
-    by_id
-}
-
-/// How many clients are connected by the list, and not by the database.
-fn unknown(list: &List, nodes: &BTreeSet<String>, open: &HashSet<(String, String)>) -> usize {
-    let is_open = |listed: &Listed| {
-        let mut at = nodes.iter().filter(|node| listed.is_at(node));
-        at.any(|node| listed.ids.iter().any(|id| open.contains(&(short(id).into_owned(), node.clone()))))
-    };
-    let connected = list.clients().iter().filter(|listed| listed.connected && listed.is_of(nodes));
-    connected.filter(|listed| !is_open(listed)).count()
 }
 
 #[cfg(test)]

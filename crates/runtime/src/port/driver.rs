@@ -1,6 +1,7 @@
 //! The loop between the broker and the policy: one thread that reads calls and writes replies, and does
 //! nothing that could make it wait.
 
+mod again;
 #[cfg(test)]
 mod tests;
 
@@ -153,15 +154,16 @@ enum Policy<H> {
     Loading { module: String, kept: VecDeque<(Token, Zeroizing<Vec<u8>>)>, before: Option<Refused> },
     /// In force.
     Ready { module: String, handler: H },
-    /// It did not load.
-    Failed { refused: Refused, at: Instant },
+    /// It did not load, and was asked about last at `looked`.
+    Failed { module: String, refused: Refused, at: Instant, looked: Instant },
 }
 
 impl<H: Handler> Driver<H> {
     /// One round for each time that something happens: read, ask, answer.
     fn serve(&mut self, input: &OwnedFd, frames: &mut Frames) -> Result<(), Failure> {
         loop {
-            if self.wait(Some(input), self.calls.due(self.patience()))? {
+            let due = [self.calls.due(self.patience()), self.look_due()].into_iter().flatten().min();
+            if self.wait(Some(input), due)? {
                 match frames.read_from(input) {
                     Ok(0) => return frames.finish().map_err(Failure::Broken),
                     Ok(_) => {}
@@ -179,6 +181,7 @@ impl<H: Handler> Driver<H> {
             } else {
                 self.settle();
             }
+            self.look_again();
         }
     }
 
@@ -532,7 +535,8 @@ impl<H: Handler> Driver<H> {
                     self.log.line(format_args!("the policy {module} is not in force"));
                 }
                 let outcome = reply::failure(reason);
-                self.policy = Policy::Failed { refused, at: Instant::now() };
+                let now = Instant::now();
+                self.policy = Policy::Failed { module, refused, at: now, looked: now };
                 outcome
             }
         };

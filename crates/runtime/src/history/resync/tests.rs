@@ -49,7 +49,7 @@ fn scope(cluster: Option<&str>, node: Option<&str>) -> Scope {
 }
 
 fn plain(text: &str) -> List {
-    List::parse(text, Some(Form::Plain)).unwrap()
+    List::parse(text.as_bytes(), Some(Form::Plain)).unwrap()
 }
 
 fn of(nodes: &[&str]) -> ResyncOutcome {
@@ -110,7 +110,7 @@ fn a_list_that_tells_nodes_is_of_those() {
     let mut place = place();
     let list = r#"[{"clientid":"a","node":"emqx@1","connected":true},{"clientid":"b","node":"emqx@1","connected":false},
                    {"clientid":"d","node":"emqx@1","connected":true}]"#;
-    let list = List::parse(list, None).unwrap();
+    let list = List::parse(list.as_bytes(), None).unwrap();
     let outcome = resync(&mut place.db, &list, &scope(Some("eu"), None), 3_000, true).unwrap();
     // A session is not a connection, and `d` is not where the row says.
     assert_eq!(outcome, ResyncOutcome { there: 1, gone: 1, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
@@ -121,9 +121,10 @@ fn a_list_that_tells_nodes_is_of_those() {
 fn a_name_that_can_be_read_in_two_ways_settles_nothing() {
     let mut place = place();
     place.db.execute("UPDATE connections SET clientid = 'b, username=z' WHERE id = 1", []).unwrap();
-    let list = List::parse("Client(b, username=z, username=y, connected=true, created_at=1)", None).unwrap();
+    let list = List::parse(b"Client(b, username=z, username=y, connected=true, created_at=1)", None).unwrap();
     let outcome = resync(&mut place.db, &list, &scope(Some("eu"), Some("emqx@1")), 3_000, true).unwrap();
-    assert_eq!(outcome, ResyncOutcome { unclear: 2, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+    let left_alone = vec!["b, username=z".to_owned()];
+    assert_eq!(outcome, ResyncOutcome { unclear: 2, later: 1, elsewhere: 2, left_alone, ..of(&["emqx@1"]) });
     assert!(outcome.is_partial());
     assert_eq!(states(&place.db)[..2], ["1 unsure", "2 unsure"]);
 }
@@ -209,7 +210,7 @@ fn a_broker_with_nothing_open_may_be_meant() {
 fn a_list_of_other_nodes_alone_closes_nothing_unless_it_is_told_to() {
     let mut place = place();
     let before = states(&place.db);
-    let list = List::parse(r#"[{"clientid":"a","node":"emqx@2"}]"#, None).unwrap();
+    let list = List::parse(br#"[{"clientid":"a","node":"emqx@2"}]"#, None).unwrap();
     let of_1 = scope(Some("eu"), Some("emqx@1"));
     let trouble = resync(&mut place.db, &list, &of_1, 3_000, true).unwrap_err();
     let expected = "no client in the list is of \"emqx@1\"; --empty says that none is connected";
@@ -229,4 +230,96 @@ fn a_file_of_an_older_version_is_left_as_it_is() {
     let expected = "it is of an older version; the driver or server brings it up to date when it opens it";
     assert_eq!(open(&path).err().as_deref(), Some(expected));
     assert_eq!(open(&dir.path().join("none.db")).err().as_deref(), Some("there is no such file"));
+}
+
+/// A list of `emqx_ctl` with these clients, each with the address from which it connected.
+fn ctl(clients: &[(&[u8], &str)]) -> List {
+    let line = |&(id, peer): &(&[u8], &str)| {
+        let behind =
+            format!(", username=undefined, peername={peer}, clean_start=true, connected=true, created_at=1)\n");
+        [b"Client(", id, behind.as_bytes()].concat()
+    };
+    List::parse(&clients.iter().flat_map(line).collect::<Vec<u8>>(), Some(Form::Ctl)).unwrap()
+}
+
+/// What becomes of two unsure connections of these names, the first of which came from port 5. A
+/// row is `there`, `gone` or `unclear`.
+#[track_caller]
+fn settled(names: [&str; 2], list: &List, expected: [&str; 2], left_alone: &[&str]) {
+    let mut place = place();
+    let update = "UPDATE connections SET clientid = ?1, peerhost = '127.0.0.1', peerport = ?2 WHERE id = ?3";
+    place.db.execute(update, (names[0], 5, 1)).unwrap();
+    place.db.execute(update, (names[1], None::<u16>, 2)).unwrap();
+    let outcome = resync(&mut place.db, list, &scope(Some("eu"), Some("emqx@1")), 3_000, true).unwrap();
+    let found: Vec<&str> = states(&place.db)[..2]
+        .iter()
+        .map(|state| match state {
+            unsure if unsure.ends_with("unsure") => "unclear",
+            closed if closed.contains("resync") => "gone",
+            _ => "there",
+        })
+        .collect();
+    assert_eq!(
+        (&found[..], outcome.left_alone.clone()),
+        (&expected[..], left_alone.iter().map(|&name| name.to_owned()).collect()),
+        "{names:?}"
+    );
+    assert_eq!(outcome.is_partial(), found.contains(&"unclear") || !left_alone.is_empty());
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_leaves_the_others_settled() {
+    let list = ctl(&[(b"dev-1", "127.0.0.1:9"), (b"\xfcn\xef", "127.0.0.1:5")]);
+    settled(["dev-1", "dev-2"], &list, ["there", "gone"], &["\\xfcn\\xef"]);
+    // The address says which connection it is. Without it, nothing does.
+    settled(["\u{fc}n\u{ef}", "dev-1"], &list, ["there", "there"], &[]);
+    settled(["dev-1", "\u{fc}n\u{ef}"], &list, ["there", "unclear"], &["\\xfcn\\xef"]);
+    let plain = List::parse(b"dev-1\n\xfcn\xef\n", Some(Form::Plain)).unwrap();
+    settled(["dev-1", "\u{fc}n\u{ef}"], &plain, ["there", "unclear"], &["\\xfcn\\xef"]);
+    let json = List::parse(b"[\"dev-1\",\"\xfcn\xef\"]", None).unwrap();
+    settled(["dev-1", "dev-2"], &json, ["there", "gone"], &["\u{fffd}n\u{fffd}"]);
+    // What a driver was told with other bytes stands in a row without them.
+    settled(["dev-1", "\u{fffd}"], &json, ["there", "unclear"], &["\u{fffd}n\u{fffd}"]);
+}
+
+#[test]
+fn a_name_that_other_brokers_print_so_settles_no_one() {
+    for (name, printed) in [
+        ("\u{65e5}", &b"\\x{65E5}"[..]),
+        ("\\x{65E5}", b"\\x{65E5}"),
+        ("\u{65e5}", "\u{65e5}".as_bytes()),
+        ("\u{e9}", "\u{c3}\u{a9}".as_bytes()),
+        ("\u{c3}\u{a9}", "\u{e9}".as_bytes()),
+        ("\u{e9}\u{65e5}", b"\xe9\\x{65E5}"),
+    ] {
+        let shown = names::shown(printed);
+        settled([name, "dev-2"], &ctl(&[(printed, "127.0.0.1:5")]), ["there", "gone"], &[]);
+        settled([name, "dev-2"], &ctl(&[(printed, "127.0.0.1:6")]), ["unclear", "gone"], &[&shown]);
+        settled(["dev-2", name], &ctl(&[(printed, "127.0.0.1:5")]), ["gone", "unclear"], &[&shown]);
+    }
+    // JSON says it.
+    let json = List::parse("[\"\u{c3}\u{a9}\",\"\\\\x{65E5}\"]".as_bytes(), None).unwrap();
+    settled(["\u{e9}", "\u{c3}\u{a9}"], &json, ["gone", "there"], &[]);
+    settled(["\u{65e5}", "\\x{65E5}"], &json, ["gone", "there"], &[]);
+    // A long name stands in rows as it is cut, and is found by its beginning.
+    let long = "\u{65e5}".repeat(200);
+    let cut = stored_of(&long);
+    let shown = names::shown(long.as_bytes());
+    settled([&cut, "dev-2"], &ctl(&[(long.as_bytes(), "127.0.0.1:6")]), ["unclear", "gone"], &[&shown]);
+}
+
+fn stored_of(name: &str) -> String {
+    exhook_policy_core::event::short::short(name).into_owned()
+}
+
+#[test]
+fn a_name_with_line_breaks_settles_no_other_client() {
+    let list = ctl(&[(b"x\nClient(b", "127.0.0.1:5"), (b"dev-1", "127.0.0.1:6")]);
+    settled(["dev-1", "b"], &list, ["there", "unclear"], &["x\\nClient(b"]);
+    settled(["dev-1", "dev-2"], &list, ["there", "gone"], &["x\\nClient(b"]);
+    settled(["x\nClient(b", "dev-1"], &list, ["there", "there"], &[]);
+    // Lines that look whole are believed, unless a client is connected whose name has them.
+    let whole = "x, username=u, peername=127.0.0.1:1, connected=true)\nClient(b";
+    let list = ctl(&[(whole.as_bytes(), "127.0.0.1:5")]);
+    settled([whole, "b"], &list, ["unclear", "unclear"], &["b"]);
 }

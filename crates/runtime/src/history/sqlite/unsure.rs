@@ -1,6 +1,7 @@
 //! Connections that are unsure: which there are, and how they are settled by a list of the broker's clients.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 
 use rusqlite::{Connection, Result, TransactionBehavior, params};
 
@@ -19,6 +20,8 @@ pub(crate) struct UnsureConnection {
     /// When the driver or server registered that records the broker, or any server that may. Until then it may have ended
     /// unheard.
     pub(crate) recorded_since: i64,
+    /// Where the client connected from, if the broker told the port.
+    pub(crate) peer: Option<(IpAddr, u16)>,
 }
 
 fn names(db: &Connection, sql: &str, cluster: Option<&str>) -> Result<BTreeSet<String>> {
@@ -56,7 +59,7 @@ pub(crate) fn rows(db: &Connection, cluster: &str) -> Result<Vec<UnsureConnectio
         "SELECT id, clientid, node, connected_at, broker, max(
            coalesce((SELECT max(registered_at) FROM drivers WHERE drivers.broker = connections.broker), 0),
            coalesce((SELECT max(registered_at) FROM servers JOIN broker_processes AS called ON called.pid IS NULL AND servers.id = coalesce(called.server, servers.id)
-                     WHERE called.id = connections.broker), 0))
+                     WHERE called.id = connections.broker), 0)), peerhost, peerport
          FROM unsure CROSS JOIN connections ON connections.id = connection
          WHERE disconnected_at IS NULL AND cluster = ?1",
     )?
@@ -68,9 +71,15 @@ pub(crate) fn rows(db: &Connection, cluster: &str) -> Result<Vec<UnsureConnectio
             connected_at: row.get(3)?,
             broker: row.get(4)?,
             recorded_since: row.get(5)?,
+            peer: peer(&row.get::<_, String>(6)?, row.get(7)?),
         })
     })?
     .collect()
+}
+
+fn peer(host: &str, port: Option<u16>) -> Option<(IpAddr, u16)> {
+    let host: IpAddr = host.parse().ok()?;
+    Some((host.to_canonical(), port?))
 }
 
 /// The clients of a cluster that are connected, each by its clientid as it is stored, and its node.

@@ -76,6 +76,36 @@ fn a_policy_that_did_not_load_is_tried_again() {
 }
 
 #[test]
+fn a_policy_that_has_changed_is_loaded_without_a_call() {
+    let mut host = Host::start();
+    let stage = Arc::clone(&host.stage);
+    stage.good.store(false, Ordering::SeqCst);
+    let changed = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&changed);
+    *stage.is_changed.lock().unwrap() = Some(Arc::new(move || asked.swap(false, Ordering::SeqCst)));
+    host.send(&login(1, "allow"));
+    host.check(1, "{0,'false'}");
+    let loads = |count| {
+        let end = Instant::now() + LONG;
+        while stage.loads.load(Ordering::SeqCst) < count {
+            assert!(Instant::now() < end, "it is not loaded");
+            thread::sleep(SHORT / 10);
+        }
+    };
+    // What has not changed is not loaded again, and what has changed may be wrong still.
+    thread::sleep(Duration::from_millis(1200));
+    assert_eq!(stage.loads.load(Ordering::SeqCst), 1);
+    changed.store(true, Ordering::SeqCst);
+    loads(2);
+    stage.good.store(true, Ordering::SeqCst);
+    changed.store(true, Ordering::SeqCst);
+    loads(3);
+    host.send(&login(2, "allow"));
+    host.check(2, "{0,'true'}");
+    host.end_saying(&format!("line 1: wrong\nline 2: wrong\nthe policy rules is not in force\n{READY}"));
+}
+
+#[test]
 fn a_fault_while_loading_is_a_policy_that_does_not_load() {
     let mut host = Host::start();
     host.send(&call_of("fault", Id::from(1).0, "init", &[]));

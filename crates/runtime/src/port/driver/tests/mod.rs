@@ -20,7 +20,7 @@ use super::*;
 use crate::port::frame;
 use exhook_policy_core::answer_sink::Sink;
 use exhook_policy_core::event::{BrokerLoaded, Event};
-use exhook_policy_core::handler::{BrokerRegistry, CallObserver, Decider};
+use exhook_policy_core::handler::{BrokerRegistry, CallObserver, Decider, IsChanged};
 
 const LONG: Duration = Duration::from_secs(30);
 const SHORT: Duration = Duration::from_millis(100);
@@ -35,6 +35,8 @@ struct Stage {
     good: AtomicBool,
     /// What a policy that does not load says was in force before.
     was: Mutex<Option<Mode>>,
+    /// How it tells that it has changed since.
+    is_changed: Mutex<Option<IsChanged>>,
     told: Mutex<Vec<RegisteredHooks>>,
     /// Brokers of which the policy learned that they call, and no more.
     calls: Mutex<Vec<CallingBroker>>,
@@ -163,6 +165,7 @@ impl Host {
             finished: AtomicUsize::new(0),
             good: AtomicBool::new(true),
             was: Mutex::default(),
+            is_changed: Mutex::default(),
             told: Mutex::default(),
             calls: Mutex::default(),
             counted: Mutex::default(),
@@ -187,6 +190,7 @@ impl Host {
                     _ if !stage.good.load(Ordering::SeqCst) => Err(Refused {
                         reason: "line 1: wrong\nline 2: wrong".to_owned(),
                         was: *stage.was.lock().unwrap(),
+                        is_changed: stage.is_changed.lock().unwrap().clone(),
                     }),
                     _ => Ok(Fake { stage: Arc::clone(&stage), sink }),
                 }
