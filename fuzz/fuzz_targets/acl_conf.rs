@@ -8,12 +8,12 @@ mod oracle;
 
 use std::path::Path;
 
-use exhook_policy_tools::convert;
 use exhook_policy_core::decision::Verdict;
 use exhook_policy_core::event::{Action, Client, Extra, Peerhost};
 use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::{self, Policy};
 use exhook_policy_fuzz::Choices;
+use exhook_policy_tools::convert;
 use libfuzzer_sys::fuzz_target;
 use oracle::{Asker, Line, Topic, Who};
 
