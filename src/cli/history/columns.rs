@@ -60,6 +60,7 @@ shown! {
         connected_at: time("connected_at"),
         unsure: text("unsure"),
         cluster: CLUSTER,
+        rule: text("rule"),
     }
 }
 
@@ -90,6 +91,7 @@ shown! {
         reason: text("reason"),
         closed_by: text("closed_by"),
         cluster: CLUSTER,
+        rule: text("rule"),
     }
 }
 
@@ -105,6 +107,8 @@ shown! {
         mode: text("mode"),
         count: text("count"),
         cluster: CLUSTER,
+        reason: text("reason"),
+        policy: text("policy"),
     }
 }
 

@@ -38,9 +38,9 @@ fn sample() -> (tempfile::TempDir, PathBuf) {
         .unwrap()
         .execute_batch(
             "INSERT INTO connections VALUES
-               (1, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 4, 'n1', 1714564800000, 1714564860500, 'normal', 'event', 1, '', NULL),
-               (2, 'dev-2', '', '::1', 8883, 'mqtt', NULL, 'n1', 1714564900000, NULL, NULL, NULL, 1, '', 4001),
-               (3, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 5, 'n1', 1714565000000, NULL, NULL, NULL, 1, '', NULL);
+               (1, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 4, 'n1', 1714564800000, 1714564860500, 'normal', 'event', 1, '', NULL, 'fleet'),
+               (2, 'dev-2', '', '::1', 8883, 'mqtt', NULL, 'n1', 1714564900000, NULL, NULL, NULL, 1, '', 4001, ''),
+               (3, 'dev-1', 'alice', '10.0.0.1', 1883, 'mqtt', 5, 'n1', 1714565000000, NULL, NULL, NULL, 1, '', NULL, 'fleet');
              INSERT INTO unsure VALUES (2);
              INSERT INTO bans (why, mode, clientid, cluster, username, peerhost, since, until, lifted) VALUES
                ('lockout', 'enforce', NULL, '', 'alice', NULL, 1714564800000, 1714565700000, NULL),
@@ -49,7 +49,7 @@ fn sample() -> (tempfile::TempDir, PathBuf) {
                ('lockout', 'enforce', NULL, '', 'bob', NULL, 1714564900000, 4102444800000, NULL),
                ('flapping', 'enforce', 'dev-2', 'eu', NULL, NULL, 1714564900000, 4102444800000, NULL);
              INSERT INTO denials VALUES
-               (1, 1714564800000, 'evil' || char(27) || '[2J' || char(10) || 'x', 'a,\"b\"', '10.0.0.9', 'connect', '', 'default', 'enforce', 3, '');",
+               (1, 1714564800000, 'evil' || char(27) || '[2J' || char(10) || 'x', 'a,\"b\"', '10.0.0.9', 'connect', '', 'default', 'enforce', 3, '', 'default', '3f2a9c1b22aa');",
         )
         .unwrap();
     (dir, path)
@@ -143,7 +143,7 @@ fn clusters_are_shown_where_there_are_any() {
         .unwrap()
         .execute_batch(
             "INSERT INTO connections VALUES
-               (4, 'dev-1', 'bob', '10.0.0.7', 1883, 'mqtt', 5, 'n2', 1714565100000, NULL, NULL, NULL, 2, 'eu', 4002);",
+               (4, 'dev-1', 'bob', '10.0.0.7', 1883, 'mqtt', 5, 'n2', 1714565100000, NULL, NULL, NULL, 2, 'eu', 4002, '');",
         )
         .unwrap();
     check_in(

@@ -11,12 +11,16 @@ use exhook_policy_core::event::short::stored;
 
 /// From this schema version on there are clusters.
 const HAS_CLUSTERS: i64 = 3;
+/// From this schema version on there are the columns that a report calls new.
+const HAS_REASONS: i64 = 5;
 
 /// One kind of rows: a table or view, and how the filters apply to it. `CLUSTER` stands for the column, which older
 /// files do not have.
 pub(super) struct ReportSql {
     from: &'static str,
     columns: &'static [&'static str],
+    /// Those of them that files before [`HAS_REASONS`] do not have.
+    new: &'static [&'static str],
     /// Newest first.
     order: &'static str,
     /// Of a name, as it was given and as it is cut.
@@ -32,6 +36,7 @@ pub(super) struct ReportSql {
 pub(super) const ONLINE: ReportSql = ReportSql {
     from: "online",
     columns: OnlineRow::COLUMNS,
+    new: &["rule"],
     order: "connected_at DESC, id DESC",
     username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
@@ -43,6 +48,7 @@ pub(super) const ONLINE: ReportSql = ReportSql {
 pub(super) const CLIENTS: ReportSql = ReportSql {
     from: "clients",
     columns: ClientRow::COLUMNS,
+    new: &[],
     order: "last_connected_at DESC, clientid, CLUSTER",
     username: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE username IN (?, ?))",
     peerhost: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE peerhost = ?)",
@@ -55,6 +61,7 @@ pub(super) const CLIENTS: ReportSql = ReportSql {
 pub(super) const CONNECTIONS: ReportSql = ReportSql {
     from: "connections",
     columns: ConnectionRow::COLUMNS,
+    new: &["rule"],
     order: "id DESC",
     username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
@@ -67,6 +74,7 @@ pub(super) const CONNECTIONS: ReportSql = ReportSql {
 pub(super) const DENIALS: ReportSql = ReportSql {
     from: "denials",
     columns: DenialRow::COLUMNS,
+    new: &["reason", "policy"],
     order: "id DESC",
     username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
@@ -81,6 +89,7 @@ pub(super) const ALL_BANS: ReportSql = ReportSql {
                    concat_ws(', ', iif(clientid IS NULL, NULL, 'clientid'), iif(username IS NULL, NULL, 'username'),
                              iif(peerhost IS NULL, NULL, 'peerhost')) AS \"by\" FROM bans)",
     columns: BanRow::COLUMNS,
+    new: &[],
     order: "id DESC",
     username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
@@ -130,7 +139,11 @@ impl ReportSql {
         add(self.since, one(filter.since.map(Value::Integer)));
         add(self.until, one(filter.until.map(Value::Integer)));
         // `by` is a word of SQL.
-        let quoted = |column: &&str| if *column == "cluster" { "CLUSTER".to_owned() } else { format!("\"{column}\"") };
+        let quoted = |column: &&str| match *column {
+            "cluster" => "CLUSTER".to_owned(),
+            column if version < HAS_REASONS && self.new.contains(&column) => "''".to_owned(),
+            column => format!("\"{column}\""),
+        };
         let columns: Vec<String> = self.columns.iter().map(quoted).collect();
         let mut sql = format!(
             "SELECT {} FROM {} WHERE {} ORDER BY {}",
