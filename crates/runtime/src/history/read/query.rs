@@ -71,6 +71,15 @@ pub(super) const CONNECTIONS: ReportSql = ReportSql {
     until: "connected_at <= ?",
 };
 
+/// Those that ended, by their ends.
+pub(super) const ENDS: ReportSql = ReportSql {
+    from: "(SELECT * FROM connections WHERE disconnected_at IS NOT NULL)",
+    order: "disconnected_at DESC, id DESC",
+    since: "disconnected_at >= ?",
+    until: "disconnected_at <= ?",
+    ..CONNECTIONS
+};
+
 pub(super) const DENIALS: ReportSql = ReportSql {
     from: "denials",
     columns: DenialRow::COLUMNS,
@@ -110,7 +119,26 @@ pub(super) const BANS: ReportSql = ReportSql {
 impl ReportSql {
     /// The query for a database of this schema version, and its parameters.
     pub(super) fn query(&self, filter: &RowFilter, version: i64) -> (String, Vec<Value>) {
-        let cluster = if version < HAS_CLUSTERS { "''" } else { "cluster" };
+        let (from, values) = self.selection(filter, version);
+        let columns: Vec<String> = self.columns.iter().map(|column| self.column(column, version)).collect();
+        let order = self.order.replace("CLUSTER", &self.column("cluster", version));
+        let mut sql = format!("SELECT {} {from} ORDER BY {order}", columns.join(", "));
+        if let Some(limit) = filter.limit {
+            let _ = write!(sql, " LIMIT {limit}");
+        }
+        (sql, values)
+    }
+
+    /// A column in a database of this schema version.
+    pub(super) fn column(&self, column: &str, version: i64) -> String {
+        let is_missing =
+            (version < HAS_CLUSTERS && column == "cluster") || (version < HAS_REASONS && self.new.contains(&column));
+        // `by` is a word of SQL.
+        if is_missing { "''".to_owned() } else { format!("\"{column}\"") }
+    }
+
+    /// The rows that the filter asks for, as SQL from `FROM` on, and its parameters.
+    pub(super) fn selection(&self, filter: &RowFilter, version: i64) -> (String, Vec<Value>) {
         let mut conditions = vec!["1".to_owned()];
         let mut values = Vec::new();
         let mut add = |condition: &str, of_condition: Vec<Value>| {
@@ -138,24 +166,7 @@ impl ReportSql {
         add(self.peerhost, one(filter.peerhost.map(host).map(Value::Text)));
         add(self.since, one(filter.since.map(Value::Integer)));
         add(self.until, one(filter.until.map(Value::Integer)));
-        // `by` is a word of SQL.
-        let quoted = |column: &&str| match *column {
-            "cluster" => "CLUSTER".to_owned(),
-            column if version < HAS_REASONS && self.new.contains(&column) => "''".to_owned(),
-            column => format!("\"{column}\""),
-        };
-        let columns: Vec<String> = self.columns.iter().map(quoted).collect();
-        let mut sql = format!(
-            "SELECT {} FROM {} WHERE {} ORDER BY {}",
-            columns.join(", "),
-            self.from,
-            conditions.join(" AND "),
-            self.order
-        )
-        .replace("CLUSTER", cluster);
-        if let Some(limit) = filter.limit {
-            let _ = write!(sql, " LIMIT {limit}");
-        }
-        (sql, values)
+        let sql = format!("FROM {} WHERE {}", self.from, conditions.join(" AND "));
+        (sql.replace("CLUSTER", &self.column("cluster", version)), values)
     }
 }
