@@ -20,7 +20,7 @@ use columns::ShownRow;
 use count::CountArgs;
 use exhook_policy_runtime::files::policies;
 use exhook_policy_runtime::history::read::{HistoryReader, HostFilter, Query, ReadError, RowFilter};
-use print::{Printed, Printer};
+use print::{PrintForm, Printer};
 use times::{GivenTime, ShownTimes, parse_time};
 
 /// The policy whose database is read where none is named.
@@ -244,10 +244,10 @@ fn show(
     let path = database(filter.database.as_deref(), filter.policy.as_deref())?;
     let unreadable = |text: &dyn std::fmt::Display| format!("cannot read {}: {text}", path.display());
     let reader = HistoryReader::open(&path).map_err(|text| unreadable(&text))?;
-    let printed = Printed { format: filter.format, wide: filter.wide, times: times.clone() };
+    let form = PrintForm { format: filter.format, wide: filter.wide, times: times.clone() };
     let shown = match counting {
-        Some(counting) => counting.print(&filter.rows(times), filter.limit, &reader, &printed, out),
-        None => print(report, filter, &reader, &printed, out),
+        Some(counting) => counting.print(&filter.rows(times), filter.limit, &reader, &form, out),
+        None => print(report, filter, &reader, &form, out),
     };
     match shown {
         Ok(shown) => Ok(shown),
@@ -305,27 +305,27 @@ fn print(
     report: HistoryReport,
     filter: &HistoryFilter,
     reader: &HistoryReader,
-    printed: &Printed,
+    form: &PrintForm,
     out: &mut impl Write,
 ) -> Result<RowsShown, HistoryFailure> {
-    let rows = filter.rows(&printed.times);
+    let rows = filter.rows(&form.times);
     match report {
-        HistoryReport::Online => print_rows(reader.online(&rows)?, filter, printed, out),
-        HistoryReport::Clients => print_rows(reader.clients(&rows)?, filter, printed, out),
-        HistoryReport::Connections => print_rows(reader.connections(&rows)?, filter, printed, out),
-        HistoryReport::Denials => print_rows(reader.denials(&rows)?, filter, printed, out),
-        HistoryReport::Bans => print_rows(reader.bans(false, &rows)?, filter, printed, out),
-        HistoryReport::AllBans => print_rows(reader.bans(true, &rows)?, filter, printed, out),
+        HistoryReport::Online => print_rows(reader.online(&rows)?, filter, form, out),
+        HistoryReport::Clients => print_rows(reader.clients(&rows)?, filter, form, out),
+        HistoryReport::Connections => print_rows(reader.connections(&rows)?, filter, form, out),
+        HistoryReport::Denials => print_rows(reader.denials(&rows)?, filter, form, out),
+        HistoryReport::Bans => print_rows(reader.bans(false, &rows)?, filter, form, out),
+        HistoryReport::AllBans => print_rows(reader.bans(true, &rows)?, filter, form, out),
     }
 }
 
 fn print_rows<R: ShownRow>(
     mut query: Query<'_, R>,
     filter: &HistoryFilter,
-    printed: &Printed,
+    form: &PrintForm,
     out: &mut impl Write,
 ) -> Result<RowsShown, HistoryFailure> {
-    let mut printer = Printer::start(printed, R::COLUMNS, out)?;
+    let mut printer = Printer::start(form, R::COLUMNS, out)?;
     for (row, before) in query.rows().zip(0_u64..) {
         let row = row?;
         if filter.limit > 0 && before >= u64::from(filter.limit) {

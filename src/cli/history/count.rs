@@ -6,7 +6,7 @@ use std::io::Write;
 use clap::ValueEnum;
 
 use super::columns::{BY_CLIENTID, BY_HOUR, BY_NODE, BY_REASON, COUNT, Column};
-use super::print::{Printed, Printer};
+use super::print::{PrintForm, Printer};
 use super::{HistoryFailure, HistoryFormat, HistoryReport, RowsShown};
 use exhook_policy_runtime::history::read::count::{CountKey, CountedBy, CountedRows};
 use exhook_policy_runtime::history::read::{HistoryReader, RowFilter, StoredValue};
@@ -120,18 +120,18 @@ impl Counting {
         filter: &RowFilter,
         limit: u32,
         reader: &HistoryReader,
-        printed: &Printed,
+        form: &PrintForm,
         out: &mut impl Write,
     ) -> Result<RowsShown, HistoryFailure> {
         let Some(by) = self.by else {
-            return self.all(reader.count(self.rows, filter)?, printed, out).map(|()| RowsShown::All);
+            return print_all(reader.count(self.rows, filter)?, form, out).map(|()| RowsShown::All);
         };
         let most = self.top.map_or(limit, |top| if limit > 0 { top.min(limit) } else { top });
         let asked = RowFilter { limit: (most > 0).then(|| u64::from(most) + 1), ..filter.clone() };
         let mut counted = reader.count_by(self.rows, by.key(), &asked)?;
         match by {
             CountedKey::Hour => {
-                counted = in_hours(counted, printed);
+                counted = in_hours(counted, form);
                 if self.top.is_some() {
                     counted.sort_by_key(|one| std::cmp::Reverse(one.count));
                 }
@@ -142,37 +142,37 @@ impl Counting {
         if most > 0 {
             counted.truncate(most as usize);
         }
-        let mut printer = Printer::start(printed, by.columns(), out)?;
+        let mut printer = Printer::start(form, by.columns(), out)?;
         for CountedBy { key, count } in counted {
             printer.row(vec![key, StoredValue::Integer(count)])?;
         }
         printer.finish()?;
         Ok(if is_limited { RowsShown::LimitedKeys } else { RowsShown::All })
     }
+}
 
-    fn all(self, count: i64, printed: &Printed, out: &mut impl Write) -> Result<(), HistoryFailure> {
-        match printed.format {
-            HistoryFormat::Table => {
-                writeln!(out, "{count}")?;
-                Ok(out.flush()?)
-            }
-            HistoryFormat::Json | HistoryFormat::Csv => {
-                let mut printer = Printer::start(printed, COUNT, out)?;
-                printer.row(vec![StoredValue::Integer(count)])?;
-                printer.finish()
-            }
+fn print_all(count: i64, form: &PrintForm, out: &mut impl Write) -> Result<(), HistoryFailure> {
+    match form.format {
+        HistoryFormat::Table => {
+            writeln!(out, "{count}")?;
+            Ok(out.flush()?)
+        }
+        HistoryFormat::Json | HistoryFormat::Csv => {
+            let mut printer = Printer::start(form, COUNT, out)?;
+            printer.row(vec![StoredValue::Integer(count)])?;
+            printer.finish()
         }
     }
 }
 
 /// Adds the parts of an hour up, by the clock of the zone in which times are shown. What stands in
 /// the place of a time and is none stays by itself.
-fn in_hours(parts: Vec<CountedBy>, printed: &Printed) -> Vec<CountedBy> {
+fn in_hours(parts: Vec<CountedBy>, form: &PrintForm) -> Vec<CountedBy> {
     let mut hours: BTreeMap<i64, i64> = BTreeMap::new();
     let mut others = Vec::new();
     for CountedBy { key, count } in parts {
         match key {
-            StoredValue::Integer(at) => *hours.entry(printed.times.hour(at)).or_default() += count,
+            StoredValue::Integer(at) => *hours.entry(form.times.hour(at)).or_default() += count,
             StoredValue::Missing | StoredValue::Real(_) | StoredValue::Text(_) => {
                 others.push(CountedBy { key, count });
             }

@@ -10,7 +10,7 @@ use exhook_policy_runtime::history::read::StoredValue;
 
 /// How rows are printed.
 #[derive(Debug, Clone)]
-pub(super) struct Printed {
+pub(super) struct PrintForm {
     pub(super) format: HistoryFormat,
     /// All columns of a table, however wide.
     pub(super) wide: bool,
@@ -25,11 +25,9 @@ pub(super) enum Printer<'a, W: Write> {
 }
 
 impl<'a, W: Write> Printer<'a, W> {
-    pub(super) fn start(printed: &Printed, columns: &'static [Column], out: &'a mut W) -> Result<Self, HistoryFailure> {
-        Ok(match printed.format {
-            HistoryFormat::Table => {
-                Printer::Table { table: Table::new(columns, printed.wide, printed.times.clone()), out }
-            }
+    pub(super) fn start(form: &PrintForm, columns: &'static [Column], out: &'a mut W) -> Result<Self, HistoryFailure> {
+        Ok(match form.format {
+            HistoryFormat::Table => Printer::Table { table: Table::new(columns, form.wide, form.times.clone()), out },
             HistoryFormat::Json => {
                 out.write_all(b"[")?;
                 Printer::Json { columns, first: true, out }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::columns::WHY;
 use super::names::{fit, visible, width};
-use super::print::{Printed, Printer};
+use super::print::{PrintForm, Printer};
 use super::table::TERMINAL;
 use super::times::{GivenTime, ShownTimes, parse_time};
 use super::{HistoryFailure, HistoryFormat, complain, database};
@@ -72,9 +72,9 @@ pub(super) fn why(args: &WhyArgs, times: &ShownTimes, out: &mut impl Write) -> R
     let path = database(args.database.as_deref(), args.policy.as_deref())?;
     let unreadable = |text: &dyn std::fmt::Display| format!("cannot read {}: {text}", path.display());
     let reader = HistoryReader::open(&path).map_err(|text| unreadable(&text))?;
-    let printed = Printed { format: args.format, wide: true, times: times.clone() };
+    let form = PrintForm { format: args.format, wide: true, times: times.clone() };
     let read = happenings(args, times, &reader).and_then(|(happened, is_limited)| {
-        print(args, &happened, &printed, out)?;
+        print(args, &happened, &form, out)?;
         Ok(is_limited)
     });
     read.map_err(|failure| match failure {
@@ -111,25 +111,20 @@ fn happenings(
     Ok((happened.split_off(more), more > 0))
 }
 
-fn print(
-    args: &WhyArgs,
-    happened: &[Happening],
-    printed: &Printed,
-    out: &mut impl Write,
-) -> Result<(), HistoryFailure> {
-    match printed.format {
+fn print(args: &WhyArgs, happened: &[Happening], form: &PrintForm, out: &mut impl Write) -> Result<(), HistoryFailure> {
+    match form.format {
         HistoryFormat::Table => {
             if happened.is_empty() {
                 let clientid = fit(&visible(&args.clientid), 20);
                 writeln!(out, "no refusal and no end of a connection of {clientid} is recorded")?;
             }
             for one in happened {
-                one.print(&printed.times, out)?;
+                one.print(&form.times, out)?;
             }
             Ok(out.flush()?)
         }
         HistoryFormat::Json | HistoryFormat::Csv => {
-            let mut printer = Printer::start(printed, WHY, out)?;
+            let mut printer = Printer::start(form, WHY, out)?;
             for one in happened {
                 printer.row(one.values())?;
             }
