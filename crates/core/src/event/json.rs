@@ -9,6 +9,8 @@
 //! Only `hook` and the clientid are needed. A key that means nothing, or nothing to this hook, is an error. There
 //! is no password: `"password"` is `"given"` or `"none"`. There is no payload: of a message there is the size.
 
+mod given;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +18,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
+use self::given::Given;
 use super::owned::{OwnedAttempt, OwnedClient, OwnedEvent, OwnedExtra, OwnedMessage, Plain};
 use super::{Action, Attempt, Client, Event, Extra, Message, Peerhost};
 use crate::decision::{Decision, DenialReason, Found, Verdict};
@@ -224,42 +227,6 @@ object! {
         passwords: BTreeMap<Cow<'a, str>, Found>,
         reason: DenialReason,
         policy: Cow<'a, str>,
-    }
-}
-
-/// Whether a password was given.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Given {
-    Given,
-    None,
-}
-
-impl Given {
-    const ALL: &'static [Given] = &[Given::Given, Given::None];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Given::Given => "given",
-            Given::None => "none",
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Given {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Whatever stands there may be a password, so that an error of the reader's own would repeat it.
-        let value = serde_json::Value::deserialize(deserializer)?;
-        Given::ALL
-            .iter()
-            .copied()
-            .find(|given| value.as_str() == Some(given.as_str()))
-            .ok_or_else(|| D::Error::custom("`password` is `given` or `none`, and never the password itself"))
-    }
-}
-
-impl Serialize for Given {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 
