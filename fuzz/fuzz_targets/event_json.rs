@@ -4,7 +4,7 @@
 #![no_main]
 
 use exhook_policy_core::decision::Decision;
-use exhook_policy_core::event::json::{self, Line, Told};
+use exhook_policy_core::event::json::{self, DecisionLine, Line, Told};
 use exhook_policy_core::event::owned::OwnedEvent;
 use exhook_policy_core::event::{Event, Password, Payload};
 use exhook_policy_runtime::recording::{Entry, Events};
@@ -39,6 +39,7 @@ fn comes_back(told: &Told) {
         None => json::write(&event.as_event(), at),
         Some(decided) => {
             let decision = Decision { verdict: decided.verdict, rule: &decided.rule };
+            let decision = DecisionLine { decision, reason: decided.reason, policy: decided.policy.as_deref() };
             let passwords = decided.passwords.iter().map(|(source, found)| (&**source, *found));
             json::write_decided(&event.as_event(), at, decision, passwords)
         }

@@ -1,24 +1,27 @@
-//! `exhook-policy history online|clients|connections|denials|bans|lift|resync`
+//! `exhook-policy history online|clients|connections|denials|why|bans|lift|resync`
 
 mod columns;
+mod count;
 mod lift;
+mod names;
 mod print;
 mod resync;
+mod table;
+mod times;
+mod why;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Subcommand, ValueEnum};
-use jiff::civil::{Date, DateTime};
-use jiff::tz::TimeZone;
-use jiff::{SpanRelativeTo, Timestamp};
-
 use super::out::stdout;
+use clap::{Subcommand, ValueEnum};
 use columns::ShownRow;
+use count::CountArgs;
 use exhook_policy_runtime::files::policies;
 use exhook_policy_runtime::history::read::{HistoryReader, HostFilter, Query, ReadError, RowFilter};
-use print::Printer;
+use print::{PrintForm, Printer};
+use times::{GivenTime, ShownTimes, parse_time};
 
 /// The policy whose database is read where none is named.
 const POLICY: &str = "rules.yaml";
@@ -42,6 +45,8 @@ pub enum HistoryCommand {
     Connections(HistoryFilter),
     /// Logins, publishes and subscriptions that the policy refused, or would have
     Denials(HistoryFilter),
+    /// Why one client was refused, and why its connections ended
+    Why(why::WhyArgs),
     /// Whom `lockout` and `flapping` keep out for a while, or would
     Bans(BansArgs),
     /// Lets in again whom `lockout` or `flapping` keeps out
@@ -54,9 +59,10 @@ pub enum HistoryCommand {
     Resync(resync::Resync),
 }
 
-/// What is done, and not shown.
+/// What is no table of rows.
 #[derive(Debug)]
 enum HistoryChange<'a> {
+    Why(&'a why::WhyArgs),
     Lift(&'a lift::Lift),
     Resync(&'a resync::Resync),
 }
@@ -92,18 +98,27 @@ pub struct HistoryFilter {
     /// Only clients from this address; for `bans`, or this network as it is shown
     #[arg(long, value_name = "ADDRESS", value_parser = parse_host)]
     pub peerhost: Option<HostFilter>,
-    /// Only from this time on: 2024-05-01, 2024-05-01T12:30:00Z, or 2h, 7d for so long ago (UTC)
+    /// Only from this time on: 2024-05-01, 2024-05-01T12:30:00Z, or 2h, 7d for so long ago
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub since: Option<i64>,
+    pub since: Option<GivenTime>,
     /// Only up to this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub until: Option<i64>,
+    pub until: Option<GivenTime>,
     /// At most so many rows, the newest; 0 for all
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub limit: u32,
-    /// Times are UTC in a table, and Unix milliseconds in json and csv
+    /// How to print them; json and csv have all columns, whole names, and times as Unix milliseconds and ISO 8601
     #[arg(long, value_enum, default_value_t = HistoryFormat::Table)]
     pub format: HistoryFormat,
+    /// All columns of a table, however wide it becomes
+    #[arg(long)]
+    pub wide: bool,
+    /// Times are UTC, and not those of the terminal's zone
+    #[arg(long)]
+    pub utc: bool,
+    /// What is counted instead
+    #[command(flatten)]
+    pub counts: CountArgs,
 }
 
 fn parse_host(text: &str) -> Result<HostFilter, String> {
@@ -125,29 +140,38 @@ pub enum HistoryFormat {
 pub fn run(args: &Args) -> ExitCode {
     let (report, filter) = match args.what.report() {
         Ok(shown) => shown,
+        Err(HistoryChange::Why(why)) => return why::run(why),
         Err(HistoryChange::Lift(lift)) => return lift::run(lift),
         Err(HistoryChange::Resync(resync)) => return resync::run(resync),
     };
-    match show(report, filter, &mut stdout()) {
+    match show(report, filter, &ShownTimes::of(filter.utc), &mut stdout()) {
         Ok(RowsShown::All) => ExitCode::SUCCESS,
         Ok(RowsShown::Limited) => {
-            let _ = writeln!(
-                io::stderr(),
-                "exhook-policy: only the newest {} rows are shown; --limit 0 shows all",
-                filter.limit
-            );
+            complain(format_args!("only the newest {} rows are shown; --limit 0 shows all", filter.limit));
+            ExitCode::SUCCESS
+        }
+        Ok(RowsShown::LimitedKeys) => {
+            complain(format_args!("only the first {} are shown; --limit 0 shows all", filter.limit));
             ExitCode::SUCCESS
         }
         Err(text) => {
-            let _ = writeln!(io::stderr(), "exhook-policy: {text}");
+            complain(format_args!("{text}"));
             ExitCode::from(2)
         }
     }
 }
 
+fn complain(text: std::fmt::Arguments<'_>) {
+    // A reader that closed stderr does not want to know.
+    let _ = writeln!(io::stderr(), "exhook-policy: {text}");
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RowsShown {
     All,
     Limited,
+    /// Of what is counted by a key.
+    LimitedKeys,
 }
 
 /// What a report shows.
@@ -171,28 +195,48 @@ impl HistoryCommand {
             HistoryCommand::Denials(filter) => (HistoryReport::Denials, filter),
             HistoryCommand::Bans(BansArgs { all: true, filter }) => (HistoryReport::AllBans, filter),
             HistoryCommand::Bans(BansArgs { all: false, filter }) => (HistoryReport::Bans, filter),
+            HistoryCommand::Why(why) => return Err(HistoryChange::Why(why)),
             HistoryCommand::Lift(lift) => return Err(HistoryChange::Lift(lift)),
             HistoryCommand::Resync(resync) => return Err(HistoryChange::Resync(resync)),
         })
     }
 }
 
+impl HistoryReport {
+    /// The command's name.
+    fn word(self) -> &'static str {
+        match self {
+            HistoryReport::Online => "online",
+            HistoryReport::Clients => "clients",
+            HistoryReport::Connections => "connections",
+            HistoryReport::Denials => "denials",
+            HistoryReport::Bans | HistoryReport::AllBans => "bans",
+        }
+    }
+}
+
 impl HistoryFilter {
     /// The rows that are asked for, and one more, which shows that there are more.
-    fn rows(&self) -> RowFilter {
+    fn rows(&self, times: &ShownTimes) -> RowFilter {
         RowFilter {
             clientid: self.clientid.clone(),
             cluster: self.cluster.clone(),
             username: self.username.clone(),
             peerhost: self.peerhost,
-            since: self.since,
-            until: self.until,
+            since: self.since.map(|since| times.resolve(since)),
+            until: self.until.map(|until| times.resolve(until)),
             limit: (self.limit > 0).then(|| u64::from(self.limit) + 1),
         }
     }
 }
 
-fn show(report: HistoryReport, filter: &HistoryFilter, out: &mut impl Write) -> Result<RowsShown, String> {
+fn show(
+    report: HistoryReport,
+    filter: &HistoryFilter,
+    times: &ShownTimes,
+    out: &mut impl Write,
+) -> Result<RowsShown, String> {
+    let counting = filter.counts.counting(report)?;
     let has_networks = matches!(report, HistoryReport::Bans | HistoryReport::AllBans);
     if let (Some(HostFilter::Network(network)), false) = (filter.peerhost, has_networks) {
         return Err(format!("--peerhost {network}: only `history bans` knows networks; name an address"));
@@ -200,7 +244,12 @@ fn show(report: HistoryReport, filter: &HistoryFilter, out: &mut impl Write) -> 
     let path = database(filter.database.as_deref(), filter.policy.as_deref())?;
     let unreadable = |text: &dyn std::fmt::Display| format!("cannot read {}: {text}", path.display());
     let reader = HistoryReader::open(&path).map_err(|text| unreadable(&text))?;
-    match print(report, filter, &reader, out) {
+    let form = PrintForm { format: filter.format, wide: filter.wide, times: times.clone() };
+    let shown = match counting {
+        Some(counting) => counting.print(&filter.rows(times), filter.limit, &reader, &form, out),
+        None => print(report, filter, &reader, &form, out),
+    };
+    match shown {
         Ok(shown) => Ok(shown),
         Err(HistoryFailure::Read(error)) => Err(unreadable(&error)),
         Err(HistoryFailure::Output(error)) => Err(format!("cannot write: {error}")),
@@ -256,25 +305,27 @@ fn print(
     report: HistoryReport,
     filter: &HistoryFilter,
     reader: &HistoryReader,
+    form: &PrintForm,
     out: &mut impl Write,
 ) -> Result<RowsShown, HistoryFailure> {
-    let rows = filter.rows();
+    let rows = filter.rows(&form.times);
     match report {
-        HistoryReport::Online => print_rows(reader.online(&rows)?, filter, out),
-        HistoryReport::Clients => print_rows(reader.clients(&rows)?, filter, out),
-        HistoryReport::Connections => print_rows(reader.connections(&rows)?, filter, out),
-        HistoryReport::Denials => print_rows(reader.denials(&rows)?, filter, out),
-        HistoryReport::Bans => print_rows(reader.bans(false, &rows)?, filter, out),
-        HistoryReport::AllBans => print_rows(reader.bans(true, &rows)?, filter, out),
+        HistoryReport::Online => print_rows(reader.online(&rows)?, filter, form, out),
+        HistoryReport::Clients => print_rows(reader.clients(&rows)?, filter, form, out),
+        HistoryReport::Connections => print_rows(reader.connections(&rows)?, filter, form, out),
+        HistoryReport::Denials => print_rows(reader.denials(&rows)?, filter, form, out),
+        HistoryReport::Bans => print_rows(reader.bans(false, &rows)?, filter, form, out),
+        HistoryReport::AllBans => print_rows(reader.bans(true, &rows)?, filter, form, out),
     }
 }
 
 fn print_rows<R: ShownRow>(
     mut query: Query<'_, R>,
     filter: &HistoryFilter,
+    form: &PrintForm,
     out: &mut impl Write,
 ) -> Result<RowsShown, HistoryFailure> {
-    let mut printer = Printer::start(filter.format, R::COLUMNS, out)?;
+    let mut printer = Printer::start(form, R::COLUMNS, out)?;
     for (row, before) in query.rows().zip(0_u64..) {
         let row = row?;
         if filter.limit > 0 && before >= u64::from(filter.limit) {
@@ -285,27 +336,6 @@ fn print_rows<R: ShownRow>(
     }
     printer.finish()?;
     Ok(RowsShown::All)
-}
-
-/// Unix milliseconds of a point in time, or of so long ago.
-fn parse_time(text: &str) -> Result<i64, String> {
-    let wrong =
-        || format!("{text:?} is no time; write 2024-05-01, 2024-05-01T12:30:00Z, or 30m, 2h, 7d for so long ago");
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time.as_millisecond());
-    }
-    if let Ok(ms) = text.parse::<i64>() {
-        return Ok(ms);
-    }
-    let civil = text.parse::<DateTime>().or_else(|_| text.parse::<Date>().map(DateTime::from));
-    if let Ok(civil) = civil {
-        return civil.to_zoned(TimeZone::UTC).map(|time| time.timestamp().as_millisecond()).map_err(|_| wrong());
-    }
-    text.parse::<jiff::Span>()
-        .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()))
-        .and_then(|ago| Timestamp::now().checked_sub(ago))
-        .map(Timestamp::as_millisecond)
-        .map_err(|_| wrong())
 }
 
 #[cfg(test)]

@@ -82,6 +82,11 @@ fn what_hangs_on_the_time_is_told_with_it() {
 }
 
 #[test]
+fn what_happened_is_explained_beside_what_would_happen_now() {
+    check("tests/ask/happened.txt", 11);
+}
+
+#[test]
 fn what_is_only_tried_is_told_beside_what_is_carried_out() {
     check("tests/ask/tried.txt", 7);
 }

@@ -14,6 +14,7 @@ use exhook_policy_core::hook::Kind;
 use exhook_policy_runtime::engine::{Engine, Setup};
 use exhook_policy_runtime::log::Log;
 use exhook_policy_runtime::process::Recorder;
+use exhook_policy_runtime::state::hash_of;
 
 use crate::support::events::client;
 use crate::support::history::Kept as _;
@@ -128,6 +129,105 @@ fn a_password_rule_matches_only_where_its_source_knows_the_user() {
     let log = bench.logged();
     assert!(log.contains("allowed connect clientid=\"x1\" username=\"bob\" peerhost=10.0.0.1 rule=two"), "{log}");
     assert!(!log.contains("s3cret") && !log.contains("wrong"), "{log}");
+}
+
+/// The reasons that stand in `denials`, once as many rows are there; all of them of the policy in force.
+#[track_caller]
+fn reasons(bench: &Bench, expected: &[&str]) {
+    bench.denials(expected.len());
+    let database = bench.folder.path().join("h.db");
+    let rows =
+        database.rows("SELECT clientid || ' ' || username || ' ' || rule || ' ' || reason FROM denials ORDER BY id");
+    assert_eq!(rows, expected);
+    let text = std::fs::read(bench.folder.path().join("rules.yaml")).unwrap();
+    let hash = hash_of(&text);
+    assert_eq!(database.rows("SELECT DISTINCT policy FROM denials"), [&hash[..12]]);
+    // So it can be told later by which text.
+    let kept = bench.folder.path().join("state/policies").join(format!("{hash}.yaml"));
+    until(|| kept.exists());
+    assert_eq!(std::fs::read(&kept).unwrap(), text);
+    assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn denials_say_why_and_by_which_policy() {
+    let files = [("first.passwd", &*line_of("ann")), ("second.passwd", "eve:$9$nothing\n")];
+    let bench = Bench::new(PASSWORDS, &files);
+    bench.login("c", "ann", "wrong", Answer::Deny);
+    bench.login("c", "ann", "", Answer::Deny);
+    bench.login("c", "bob", "s3cret", Answer::Deny);
+    bench.login("x1", "eve", "s3cret", Answer::Deny);
+    reasons(
+        &bench,
+        &[
+            "c ann one wrong-password",
+            "c ann one no-password",
+            "c bob default unknown-user",
+            "x1 eve two unreadable-hash",
+        ],
+    );
+}
+
+#[test]
+fn a_source_that_is_missing_is_the_reason() {
+    let bench = Bench::new(PASSWORDS, &[("first.passwd", &line_of("ann"))]);
+    bench.login("x1", "bob", "s3cret", Answer::Deny);
+    reasons(&bench, &["x1 bob error source-unreadable"]);
+}
+
+#[test]
+fn rules_lists_and_limits_are_reasons() {
+    let policy = "
+version: 1
+lists: { gone: { file: gone.txt } }
+auth:
+  flapping: { by: clientid, logins: 2, within: 60s, ban: 15m }
+  rules:
+    - { id: banned, deny: { clientid: mallory } }
+    - { id: listed, deny: { clientid: l, username: { in: gone } } }
+    - { id: ours, allow: { clientid: dev } }
+    - { id: strict, mode: audit, deny: { clientid: other } }
+acl: { rules: [{ id: secret, deny: everyone, topics: [secret] }] }
+history: { database: h.db }
+";
+    let bench = Bench::new(policy, &[]);
+    bench.login("mallory", "u", "", Answer::Deny);
+    bench.login("l", "u", "", Answer::Deny);
+    bench.login("nobody", "u", "", Answer::Deny);
+    bench.login("dev", "u", "", Answer::Allow);
+    bench.login("dev", "u", "", Answer::Allow);
+    bench.login("dev", "u", "", Answer::Deny);
+    bench.topic("dev", Action::Publish, "secret", Answer::Deny);
+    bench.topic("dev", Action::Publish, "other", Answer::Deny);
+    bench.topic("dev", Action::Publish, "a/#", Answer::Deny);
+    reasons(
+        &bench,
+        &[
+            "mallory u banned rule",
+            "l u error list-unreadable",
+            "nobody u default default",
+            "dev u flapping flapping",
+            "dev user secret rule",
+            "dev user default default",
+            "dev user invalid-topic invalid-topic",
+        ],
+    );
+}
+
+#[test]
+fn a_connection_names_the_rule_that_let_it_in() {
+    let bench = Bench::new(PASSWORDS, &[("first.passwd", &line_of("ann")), ("second.passwd", "")]);
+    let connect = |clientid: &str, username: &str| {
+        assert_eq!(bench.ask(&Event::Connected(client(clientid, username, "10.0.0.1"))), Answer::NoOpinion);
+    };
+    bench.login("c", "ann", "s3cret", Answer::Allow);
+    connect("c", "ann");
+    bench.login("guest", "", "", Answer::Allow);
+    connect("guest", "");
+    connect("unasked", "");
+    let database = bench.folder.path().join("h.db");
+    let rows = database.rows("SELECT clientid || ' ' || rule FROM online ORDER BY id");
+    assert_eq!(rows, ["c one", "guest guest", "unasked "]);
 }
 
 #[test]
@@ -316,15 +416,19 @@ fn a_policy_that_is_wrong_does_not_start() {
     assert_eq!(report, format!("{}: this is no regular file", fifo.display()));
 }
 
-/// The lines of the capture, each without its time and its client.
+/// The lines of the capture, each without its time, its client and the policy, which is the one in force.
 fn captured(bench: &Bench) -> Vec<String> {
     bench.engine.finish();
     let text = std::fs::read_to_string(bench.folder.path().join("data/events.jsonl")).unwrap();
+    let hash = hash_of(&std::fs::read(bench.folder.path().join("rules.yaml")).unwrap());
     let shorten = |line: &str| {
         let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(value["at"].as_i64().unwrap() > 1_700_000_000_000);
         value["at"].take();
         value["client"] = value["client"]["clientid"].take();
+        if let Some(decision) = value.get_mut("decision") {
+            assert_eq!(decision.as_object_mut().unwrap().remove("policy").unwrap(), hash[..12]);
+        }
         value.to_string().replace("\"at\":null,", "").replace('"', "")
     };
     text.lines().map(shorten).collect()
@@ -356,10 +460,10 @@ capture: { file: data/events.jsonl }
     let expected = [
         "{client:gw,decision:{rule:gateway,verdict:allow},hook:client.authenticate,password:none}",
         "{client:c,decision:{passwords:{people:right},rule:people,verdict:allow},hook:client.authenticate,password:given}",
-        "{client:c,decision:{passwords:{people:wrong},rule:people,verdict:deny},hook:client.authenticate,password:given}",
-        "{client:c,decision:{passwords:{people:unknown},rule:default,verdict:deny},hook:client.authenticate,password:none}",
+        "{client:c,decision:{passwords:{people:wrong},reason:wrong-password,rule:people,verdict:deny},hook:client.authenticate,password:given}",
+        "{client:c,decision:{passwords:{people:unknown},reason:unknown-user,rule:default,verdict:deny},hook:client.authenticate,password:none}",
         "{action:publish,client:c,decision:{rule:own,verdict:allow},hook:client.check_acl,topic:t/c}",
-        "{action:subscribe,client:c,decision:{rule:invalid-topic,verdict:deny},hook:client.check_acl,topic:t/+/#/x}",
+        "{action:subscribe,client:c,decision:{reason:invalid-topic,rule:invalid-topic,verdict:deny},hook:client.check_acl,topic:t/+/#/x}",
         "{client:c,hook:client.disconnected,reason:normal}",
     ];
     assert_eq!(captured(&bench), expected);

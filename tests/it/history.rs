@@ -11,7 +11,7 @@ use crate::support::events::client;
 use crate::support::history::Kept;
 use crate::support::lines::Lines;
 use crate::support::wait::{PATIENCE, until, until_or};
-use exhook_policy_core::decision::Mode;
+use exhook_policy_core::decision::{DenialReason, Mode};
 use exhook_policy_core::event::{
     Action, Attempt, BrokerLoaded, Client, Event, Extra, Message, Origin, Password, Payload, Peerhost,
 };
@@ -546,12 +546,26 @@ fn a_slot_whose_plugin_was_unloaded_makes_room_at_once() {
 }
 
 fn refusal<'a>(clientid: &'a str, asked: Asked<'a>, mode: Mode) -> Denial<'a> {
-    Denial { client: alice(clientid), asked, rule: "default", mode }
+    Denial {
+        client: alice(clientid),
+        asked,
+        rule: "default",
+        reason: DenialReason::Default,
+        policy: "3f2a9c1b22aa".into(),
+        mode,
+    }
 }
 
 fn refusal_from<'a>(clientid: &'a str, username: &'a str, peerhost: &'a str) -> Denial<'a> {
     let client = client(clientid, username, peerhost);
-    Denial { client, asked: Asked::Connect, rule: "default", mode: Mode::Enforce }
+    Denial {
+        client,
+        asked: Asked::Connect,
+        rule: "default",
+        reason: DenialReason::Default,
+        policy: "3f2a9c1b22aa".into(),
+        mode: Mode::Enforce,
+    }
 }
 
 const DENIALS: &str = "SELECT clientid || ' ' || username || ' ' || peerhost || ' ' || action || ' ' || topic || ' ' ||
@@ -644,7 +658,14 @@ fn refusals_of_long_names_are_cut_and_bounded_in_bytes() {
         let peerhost = format!("10.0.0.{}", n % 10);
         let client = client(&clientid, &username, &peerhost);
         let asked = Asked::Topic(Action::Publish, if n == 0 { &topic } else { &username });
-        driver.history.denied(&Denial { client, asked, rule: "default", mode: Mode::Enforce });
+        driver.history.denied(&Denial {
+            client,
+            asked,
+            rule: "default",
+            reason: DenialReason::Default,
+            policy: "3f2a9c1b22aa".into(),
+            mode: Mode::Enforce,
+        });
     };
     refused(0, 65_535);
     refused(0, 65_535);
@@ -832,8 +853,22 @@ fn a_server_keeps_clusters_apart() {
     server.tell(&Event::Connected(at(US, "c", 1)), 2);
     server.tell(&Event::SessionSubscribed { client: at(EU, "c", 1), topic: "t", qos: 0 }, 3);
     server.tell(&Event::SessionSubscribed { client: at(US, "c", 1), topic: "t", qos: 1 }, 4);
-    server.history.denied(&Denial { client: at(EU, "c", 1), asked: Asked::Connect, rule: "r", mode: Mode::Enforce });
-    server.history.denied(&Denial { client: at(US, "c", 1), asked: Asked::Connect, rule: "r", mode: Mode::Enforce });
+    server.history.denied(&Denial {
+        client: at(EU, "c", 1),
+        asked: Asked::Connect,
+        rule: "r",
+        reason: DenialReason::Rule,
+        policy: "3f2a9c1b22aa".into(),
+        mode: Mode::Enforce,
+    });
+    server.history.denied(&Denial {
+        client: at(US, "c", 1),
+        asked: Asked::Connect,
+        rule: "r",
+        reason: DenialReason::Rule,
+        policy: "3f2a9c1b22aa".into(),
+        mode: Mode::Enforce,
+    });
     server.tell(&ends(at(EU, "c", 1), "normal"), 5);
     // Within a cluster, from one node to another.
     server.tell(&Event::Connected(at(EU, "d", 1)), 6);
@@ -933,8 +968,22 @@ fn of_two_servers_each_broker_is_recorded_by_one() {
     first.tell(&Event::Connected(at(EU, "c", 1)), 2);
     second.tell(&Event::Connected(at(EU, "c", 1)), 2);
     second.loaded(EU, now() + 3_000);
-    second.history.denied(&Denial { client: at(EU, "c", 1), asked: Asked::Connect, rule: "r", mode: Mode::Enforce });
-    second.history.denied(&Denial { client: at(US, "b", 1), asked: Asked::Connect, rule: "r", mode: Mode::Enforce });
+    second.history.denied(&Denial {
+        client: at(EU, "c", 1),
+        asked: Asked::Connect,
+        rule: "r",
+        reason: DenialReason::Rule,
+        policy: "3f2a9c1b22aa".into(),
+        mode: Mode::Enforce,
+    });
+    second.history.denied(&Denial {
+        client: at(US, "b", 1),
+        asked: Asked::Connect,
+        rule: "r",
+        reason: DenialReason::Rule,
+        policy: "3f2a9c1b22aa".into(),
+        mode: Mode::Enforce,
+    });
     until(|| world.count("SELECT count(*) FROM denials") > 0);
     assert_eq!(world.rows("SELECT cluster FROM denials"), ["us"]);
     assert_eq!(world.states(), ["eu a 1 open", "us b 1 open", "eu c 1 open"]);

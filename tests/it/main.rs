@@ -23,6 +23,7 @@ mod engine;
 mod files;
 mod history;
 mod history_recordings;
+mod history_tables;
 mod hostile_policies;
 mod install;
 mod limits;

@@ -79,6 +79,124 @@ impl Found {
     }
 }
 
+/// Why something was denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DenialReason {
+    /// A rule denies it.
+    Rule,
+    /// No rule matches, and the section's default denies.
+    Default,
+    /// The topic is no valid topic name or filter.
+    InvalidTopic,
+    /// The password is wrong.
+    WrongPassword,
+    /// A password is asked for, and the client gave none.
+    NoPassword,
+    /// No source that was asked knows the user, and no rule for others allows.
+    UnknownUser,
+    /// The client gave no username, and the source has an entry without one.
+    NoUsername,
+    /// What the source holds for the user cannot be read.
+    UnreadableHash,
+    /// The password source cannot be read.
+    SourceUnreadable,
+    /// A list cannot be read.
+    ListUnreadable,
+    /// The broker does not tell a field that a rule asks about.
+    FieldNotTold,
+    /// To match the names took more work than a question may.
+    PatternTooDear,
+    /// The password was not checked within the deadline.
+    Deadline,
+    /// Too many logins waited.
+    TooMany,
+    /// Too many logins of the client failed.
+    Lockout,
+    /// The client logged in too often.
+    Flapping,
+    /// The program was about to end.
+    Stopping,
+    /// A fault in the program.
+    Internal,
+}
+
+impl DenialReason {
+    /// All of them.
+    pub const ALL: [DenialReason; 18] = [
+        DenialReason::Rule,
+        DenialReason::Default,
+        DenialReason::InvalidTopic,
+        DenialReason::WrongPassword,
+        DenialReason::NoPassword,
+        DenialReason::UnknownUser,
+        DenialReason::NoUsername,
+        DenialReason::UnreadableHash,
+        DenialReason::SourceUnreadable,
+        DenialReason::ListUnreadable,
+        DenialReason::FieldNotTold,
+        DenialReason::PatternTooDear,
+        DenialReason::Deadline,
+        DenialReason::TooMany,
+        DenialReason::Lockout,
+        DenialReason::Flapping,
+        DenialReason::Stopping,
+        DenialReason::Internal,
+    ];
+
+    /// The word in records: `wrong-password`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DenialReason::Rule => "rule",
+            DenialReason::Default => DEFAULT,
+            DenialReason::InvalidTopic => INVALID_TOPIC,
+            DenialReason::WrongPassword => "wrong-password",
+            DenialReason::NoPassword => "no-password",
+            DenialReason::UnknownUser => "unknown-user",
+            DenialReason::NoUsername => "no-username",
+            DenialReason::UnreadableHash => "unreadable-hash",
+            DenialReason::SourceUnreadable => "source-unreadable",
+            DenialReason::ListUnreadable => "list-unreadable",
+            DenialReason::FieldNotTold => "field-not-told",
+            DenialReason::PatternTooDear => "pattern-too-dear",
+            DenialReason::Deadline => "deadline",
+            DenialReason::TooMany => "too-many",
+            DenialReason::Lockout => LOCKOUT,
+            DenialReason::Flapping => FLAPPING,
+            DenialReason::Stopping => "stopping",
+            DenialReason::Internal => "internal",
+        }
+    }
+
+    /// The one of this word.
+    pub fn of_name(name: &str) -> Option<Self> {
+        DenialReason::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    /// For people, behind `refused:`.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            DenialReason::Rule => "a rule denies it",
+            DenialReason::Default => "no rule allows it",
+            DenialReason::InvalidTopic => "the topic is not valid",
+            DenialReason::WrongPassword => "wrong password",
+            DenialReason::NoPassword => "no password given",
+            DenialReason::UnknownUser => "unknown user",
+            DenialReason::NoUsername => "no username given",
+            DenialReason::UnreadableHash => "the user's stored hash cannot be read",
+            DenialReason::SourceUnreadable => "the password source cannot be read",
+            DenialReason::ListUnreadable => "a list cannot be read",
+            DenialReason::FieldNotTold => "the broker does not tell a field that a rule needs",
+            DenialReason::PatternTooDear => "to match the names takes too much work",
+            DenialReason::Deadline => "the password was not checked in time",
+            DenialReason::TooMany => "too many logins waited",
+            DenialReason::Lockout => "locked out after failed logins",
+            DenialReason::Flapping => "banned for a while: too many logins",
+            DenialReason::Stopping => "the program was about to stop",
+            DenialReason::Internal => "a fault in the program",
+        }
+    }
+}
+
 /// Whether decisions are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {

@@ -7,6 +7,7 @@
 //! - [`core`]: one policy at work. It is replaced as a whole when the policy file changes.
 //! - [`login`]: a login that waits for its password to be checked.
 //! - [`limits`]: logins that are refused whatever the rules say.
+//! - [`reason`]: why a question was denied.
 //! - [`lobby`]: logins whose answers may have to wait for one another.
 //! - [`background`]: the thread beside the calls, which does the next two.
 //! - [`reload`]: watches the policy file, and puts what it says in force.
@@ -23,6 +24,7 @@ mod limits;
 mod lobby;
 mod login;
 mod outlet;
+mod reason;
 mod registered_hooks;
 mod reload;
 mod report;

@@ -1,5 +1,9 @@
 //! `exhook-policy explain`: what a policy decides in one case, and why.
 
+mod happened;
+mod steps;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,19 +14,21 @@ use super::what_can::{ClientArgs, add_moment, fields_json, told_fields};
 use super::{AnswerRows, AskFormat, AskedAction, audit, complain, load, pretty, print, told_moment};
 use crate::cli::world::{World, WorldArgs};
 use exhook_policy_core::decision::{Answer, ERROR, INVALID_TOPIC, Mode, Verdict};
-use exhook_policy_core::event::json::{self as events, JsonError, LONGEST, Line};
+use exhook_policy_core::event::json::{self as events, Decided, JsonError, LONGEST, Line};
 use exhook_policy_core::event::owned::{OwnedClient, OwnedEvent, OwnedExtra};
 use exhook_policy_core::event::{Action, Shown};
 use exhook_policy_core::policy::model::{ClientField, TextField};
 use exhook_policy_core::policy::places::Places;
 use exhook_policy_core::policy::span::Span;
-use exhook_policy_core::policy::trace::{Mismatch, Outcome, Trace, Tried};
+use exhook_policy_core::policy::trace::{Outcome, Trace, Tried};
 use exhook_policy_core::policy::{Found, Loaded, Policy};
 use exhook_policy_core::text::Identity;
 use exhook_policy_core::topic::Request;
 use exhook_policy_runtime::clock::now_ms;
 use exhook_policy_runtime::files::input;
 use exhook_policy_tools::access::KnownClient;
+use happened::Happened;
+use steps::{password, taken_for, tried_json};
 
 /// Say what a policy decides, and why.
 ///
@@ -40,13 +46,16 @@ pub struct ExplainArgs {
     #[arg(required_if_eq_any([("asked", "publish"), ("asked", "subscribe")]))]
     topic: Option<String>,
     /// An event that asks it, as JSON: a file, `-` for stdin, or the JSON itself; what is said of the client beside it
-    /// counts before what is said in it
+    /// counts before what is said in it. If it tells what was decided, that is explained too
     #[arg(long, value_name = "JSON")]
     event: Option<String>,
     #[command(flatten)]
     client: ClientArgs,
     #[command(flatten)]
     world: WorldArgs,
+    /// Where the texts of earlier policies are kept, if that is not `state` beside the policy
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
     /// Show all rules that were tried, however many
     #[arg(long)]
     all: bool,
@@ -59,8 +68,11 @@ pub struct ExplainArgs {
 struct ExplainedQuestion {
     client: OwnedClient,
     asked: ExplainedRequest,
+    /// What was decided when it was asked, as far as the event tells.
+    decided: Option<Decided>,
 }
 
+#[derive(Clone)]
 enum ExplainedRequest {
     Connect { password_given: bool },
     Topic(Action, String),
@@ -83,18 +95,26 @@ fn explain(args: &ExplainArgs) -> Result<String, String> {
     let Loaded { model, warnings, places } = loaded;
     let places = places.enforced(&model);
     let policy = Policy::compile(model);
+    let happened = Happened::of(args, &question, warnings.text());
     let at = args.client.at.or(question.client.extra.at).unwrap_or_else(now_ms);
     if args.event.is_none() {
         question.client.extra = policy.usual_extra().into();
     }
+    let username = question.client.username.clone();
     args.client.put_into(&mut question.client);
+    if question.client.username != username {
+        // What the sources said then was of another user.
+        question.decided = None;
+    }
     question.client.extra.at = Some(at);
     let world = args.world.world(&policy).map_err(|report| report.to_string())?;
     let file = args.policy.display().to_string();
     let explained = Explained::new(&policy, &question, &world, &file, warnings.text(), &places);
-    Ok(match args.format {
-        AskFormat::Human => explained.human(args.all),
-        AskFormat::Json => pretty(&explained.json()),
+    Ok(match (args.format, &happened) {
+        (AskFormat::Human, None) => explained.human(args.all),
+        (AskFormat::Human, Some(happened)) => happened.human(&explained, args.all),
+        (AskFormat::Json, None) => pretty(&explained.json()),
+        (AskFormat::Json, Some(happened)) => pretty(&happened.json(&explained)),
     })
 }
 
@@ -129,17 +149,19 @@ fn event_text(event: &str) -> Result<String, String> {
 
 fn asked_by(text: &str) -> Result<ExplainedQuestion, String> {
     let no_event = |error: JsonError| format!("this is no event: {error}");
-    let at = match events::read_line(text.trim()).map_err(no_event)? {
-        Line::Told(told) => told.at,
-        Line::Dropped(_) => None,
+    let (at, decided) = match events::read_line(text.trim()).map_err(no_event)? {
+        Line::Told(told) => (told.at, told.decision),
+        Line::Dropped(_) => (None, None),
     };
     let event = events::read(text.trim()).map_err(no_event)?;
     let timed = |client: OwnedClient| OwnedClient { extra: OwnedExtra { at, ..client.extra }, ..client };
     if let OwnedEvent::Authenticate { client, password_given } = event {
-        return Ok(ExplainedQuestion { client: timed(client), asked: ExplainedRequest::Connect { password_given } });
+        let asked = ExplainedRequest::Connect { password_given };
+        return Ok(ExplainedQuestion { client: timed(client), asked, decided });
     }
     if let OwnedEvent::CheckAcl { client, action, topic } = event {
-        return Ok(ExplainedQuestion { client: timed(client), asked: ExplainedRequest::Topic(action, topic.into()) });
+        let asked = ExplainedRequest::Topic(action, topic.into());
+        return Ok(ExplainedQuestion { client: timed(client), asked, decided });
     }
     Err(format!("`{}` asks the policy nothing", event.hook().name()))
 }
@@ -147,7 +169,12 @@ fn asked_by(text: &str) -> Result<ExplainedQuestion, String> {
 impl ExplainedQuestion {
     /// By a client of which nothing is known.
     fn new(asked: ExplainedRequest) -> Self {
-        ExplainedQuestion { client: OwnedClient::named(""), asked }
+        ExplainedQuestion { client: OwnedClient::named(""), asked, decided: None }
+    }
+
+    /// What the sources said of the password when it was asked.
+    fn passwords(&self) -> Option<&BTreeMap<Box<str>, Found>> {
+        self.decided.as_ref().map(|decided| &decided.passwords)
     }
 
     fn words(&self) -> String {
@@ -175,8 +202,11 @@ struct Explained<'a> {
     file: &'a str,
     text: &'a str,
     places: &'a Places,
-    /// What the password was taken for by the sources that were asked, in that order.
+    /// What the password was taken for by the sources that were asked, in that order, of those of
+    /// which it is not known.
     found: Vec<(&'a str, Found)>,
+    /// What is known of the others, since the event tells it.
+    recorded: Vec<(&'a str, Found)>,
 }
 
 impl<'a> Explained<'a> {
@@ -189,16 +219,22 @@ impl<'a> Explained<'a> {
         places: &'a Places,
     ) -> Self {
         let client = question.client.as_client();
-        let mut found = Vec::new();
+        let (mut found, mut recorded) = (Vec::new(), Vec::new());
         let trace = match &question.asked {
             ExplainedRequest::Topic(action, topic) => policy.trace_acl(&client, *action, topic, world.lists()),
             ExplainedRequest::Connect { password_given } => policy.trace_login(&client, world.lists(), |source| {
+                let name = policy.passwords().get(source.0).map(|def| def.name.as_str());
+                // As `replay` does: what was said then holds.
+                if let Some((name, said)) = name.and_then(|name| Some((name, *question.passwords()?.get(name)?))) {
+                    recorded.push((name, said));
+                    return said;
+                }
                 let said = world.found(source, client.username, *password_given);
-                found.extend(policy.passwords().get(source.0).map(|def| (def.name.as_str(), said)));
+                found.extend(name.map(|name| (name, said)));
                 said
             }),
         };
-        Explained { policy, question, world, trace, file, text, places, found }
+        Explained { policy, question, world, trace, file, text, places, found, recorded }
     }
 
     /// The rule that the decision names or, where a list or a password source is missing, the one that needs it.
@@ -226,6 +262,7 @@ impl<'a> Explained<'a> {
         let taken_for = |(source, found): &(&str, Found)| {
             format!("No password was compared: {} (see `--assume-password`).", taken_for(source, *found))
         };
+        lines.extend(self.recorded.iter().map(|(source, found)| steps::recorded(source, *found)));
         lines.extend(self.found.iter().map(taken_for));
         if self.trace.decision.rule == ERROR {
             lines.extend(self.world.problems.iter().map(ToString::to_string));
@@ -248,7 +285,9 @@ impl<'a> Explained<'a> {
         let trace = match &self.question.asked {
             ExplainedRequest::Topic(action, topic) => trial.trace_acl(&client, *action, topic, self.world.lists()),
             ExplainedRequest::Connect { password_given } => trial.trace_login(&client, self.world.lists(), |source| {
-                self.world.found(source, client.username, *password_given)
+                let name = trial.passwords().get(source.0).map(|def| def.name.as_str());
+                let said = name.and_then(|name| Some(*self.question.passwords()?.get(name)?));
+                said.unwrap_or_else(|| self.world.found(source, client.username, *password_given))
             }),
         };
         (trace.decision.verdict != self.trace.decision.verdict).then_some(trace)
@@ -435,51 +474,4 @@ fn rule_lines(text: &str, span: Span) -> Vec<&str> {
 
 fn indent(line: &str) -> usize {
     line.len().saturating_sub(line.trim_start_matches(' ').len())
-}
-
-fn taken_for(source: &str, found: Found) -> String {
-    match found {
-        Found::Right => format!("it is taken for the one in `{source}`"),
-        Found::Wrong => format!("it is taken for another than the one in `{source}`"),
-        Found::Unknown => format!("`{source}` is taken not to have the username"),
-        Found::Unreadable => format!("`{source}` cannot be read"),
-    }
-}
-
-fn password(source: &str, found: Found) -> Value {
-    let found = match found {
-        Found::Right => "right",
-        Found::Wrong => "wrong",
-        Found::Unknown => "unknown",
-        Found::Unreadable => "unreadable",
-    };
-    json!({ "source": source, "taken_for": found })
-}
-
-fn tried_json(tried: &Tried<'_>) -> Value {
-    let mismatch = |one: &Mismatch<'_>| json!({ "kind": one.kind, "field": one.field, "value": one.value, "wanted": one.wanted, "said": one.said });
-    let (outcome, more) = match &tried.outcome {
-        Outcome::OtherAction(_) => ("other-action", json!({})),
-        Outcome::NotWho(each) => ("not-who", json!({ "mismatches": each.iter().map(mismatch).collect::<Vec<_>>() })),
-        Outcome::NotCovered { topic, .. } => ("not-covered", json!({ "topic": topic })),
-        Outcome::NotTouched { .. } => ("not-touched", json!({})),
-        Outcome::Part { topic } => ("part", json!({ "topic": topic })),
-        Outcome::Limited { by } => ("limited", json!({ "by": by })),
-        Outcome::CannotTell { lists, fields } => ("cannot-tell", json!({ "lists": lists, "fields": fields })),
-        Outcome::UnknownUser(source) => ("unknown-user", json!({ "source": source })),
-        Outcome::UnreadablePasswords(source) => ("unreadable-passwords", json!({ "source": source })),
-        Outcome::WrongPassword(source) => ("wrong-password", json!({ "source": source })),
-        Outcome::Decided { topic } => ("decided", json!({ "topic": topic })),
-    };
-    let mut value = json!({
-        "rule": tried.id,
-        "line": tried.line,
-        "verdict": tried.verdict.as_str(),
-        "outcome": outcome,
-        "said": tried.outcome.to_string(),
-    });
-    if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
-        value.extend(more);
-    }
-    value
 }

@@ -2,38 +2,41 @@
 
 use std::io::Write;
 
-use jiff::Timestamp;
-
 use super::columns::Column;
-use super::{HistoryFailure, HistoryFormat};
+use super::table::Table;
+use super::times::{ShownTimes, iso};
+use super::{HistoryFailure, HistoryFormat, names};
 use exhook_policy_runtime::history::read::StoredValue;
+
+/// How rows are printed.
+#[derive(Debug, Clone)]
+pub(super) struct PrintForm {
+    pub(super) format: HistoryFormat,
+    /// All columns of a table, however wide.
+    pub(super) wide: bool,
+    pub(super) times: ShownTimes,
+}
 
 /// Writes rows, in the way that was asked for.
 pub(super) enum Printer<'a, W: Write> {
-    Table { columns: &'static [Column], cells: Vec<Vec<String>>, out: &'a mut W },
+    Table { table: Table, out: &'a mut W },
     Json { columns: &'static [Column], first: bool, out: &'a mut W },
-    Csv { out: Box<csv::Writer<&'a mut W>> },
+    Csv { columns: &'static [Column], out: Box<csv::Writer<&'a mut W>> },
 }
 
 impl<'a, W: Write> Printer<'a, W> {
-    pub(super) fn start(
-        format: HistoryFormat,
-        columns: &'static [Column],
-        out: &'a mut W,
-    ) -> Result<Self, HistoryFailure> {
-        let names = columns.iter().map(|column| column.name);
-        Ok(match format {
-            HistoryFormat::Table => {
-                Printer::Table { columns, cells: vec![names.map(str::to_uppercase).collect()], out }
-            }
+    pub(super) fn start(form: &PrintForm, columns: &'static [Column], out: &'a mut W) -> Result<Self, HistoryFailure> {
+        Ok(match form.format {
+            HistoryFormat::Table => Printer::Table { table: Table::new(columns, form.wide, form.times.clone()), out },
             HistoryFormat::Json => {
                 out.write_all(b"[")?;
                 Printer::Json { columns, first: true, out }
             }
             HistoryFormat::Csv => {
+                let names = columns.iter().map(|column| column.name.to_owned());
                 let mut out = Box::new(csv::Writer::from_writer(out));
-                out.write_record(names)?;
-                Printer::Csv { out }
+                out.write_record(names.chain(times_of(columns).map(Column::iso)))?;
+                Printer::Csv { columns, out }
             }
         })
     }
@@ -41,59 +44,58 @@ impl<'a, W: Write> Printer<'a, W> {
     /// `values`: one for each column.
     pub(super) fn row(&mut self, values: Vec<StoredValue>) -> Result<(), HistoryFailure> {
         match self {
-            Printer::Table { columns, cells, .. } => {
-                cells.push(columns.iter().zip(values).map(|(column, value)| cell(value, column.is_time)).collect());
-            }
+            Printer::Table { table, .. } => table.row(values),
             Printer::Json { columns, first, out } => {
                 out.write_all(if std::mem::take(first) { b"\n  {" } else { b",\n  {" })?;
+                let in_words = in_words(columns, &values);
                 for (index, (column, value)) in columns.iter().zip(values).enumerate() {
                     let separator = if index == 0 { "" } else { ", " };
                     write!(out, "{separator}\"{}\": {}", column.name, json(value))?;
                 }
+                for (name, time) in in_words {
+                    write!(out, ", \"{name}\": {}", serde_json::Value::from(time))?;
+                }
                 out.write_all(b"}")?;
             }
-            Printer::Csv { out } => out.write_record(values.into_iter().map(plain))?,
+            Printer::Csv { columns, out } => {
+                let in_words = in_words(columns, &values).into_iter().map(|(_, time)| time.unwrap_or_default());
+                out.write_record(values.into_iter().map(plain).chain(in_words))?;
+            }
         }
         Ok(())
     }
 
     pub(super) fn finish(self) -> Result<(), HistoryFailure> {
         match self {
-            Printer::Table { columns, cells, out } => {
-                let widths: Vec<usize> = (0..columns.len())
-                    .map(|index| cells.iter().filter_map(|line| line.get(index)).map(|cell| width(cell)).max())
-                    .map(Option::unwrap_or_default)
-                    .collect();
-                let is_shown: Vec<bool> = columns
-                    .iter()
-                    .enumerate()
-                    .map(|(index, column)| {
-                        let mut rows = cells.iter().skip(1).filter_map(|line| line.get(index));
-                        !column.is_spare && (!column.is_optional || rows.any(|cell| !cell.is_empty()))
-                    })
-                    .collect();
-                for line in cells {
-                    let mut text = String::new();
-                    for ((cell, wide), _) in line.iter().zip(&widths).zip(&is_shown).filter(|(_, shown)| **shown) {
-                        text.push_str(cell);
-                        text.extend(std::iter::repeat_n(' ', wide - width(cell) + 2));
-                    }
-                    writeln!(out, "{}", text.trim_end())?;
-                }
+            Printer::Table { table, out } => {
+                table.write(out)?;
                 out.flush()?;
             }
             Printer::Json { first, out, .. } => {
                 out.write_all(if first { b"]\n" } else { b"\n]\n" })?;
                 out.flush()?;
             }
-            Printer::Csv { mut out } => out.flush()?,
+            Printer::Csv { mut out, .. } => out.flush()?,
         }
         Ok(())
     }
 }
 
-fn width(cell: &str) -> usize {
-    cell.chars().count()
+fn times_of(columns: &'static [Column]) -> impl Iterator<Item = &'static Column> {
+    columns.iter().filter(|column| column.is_time)
+}
+
+/// The times of a row, as ISO 8601.
+fn in_words(columns: &[Column], values: &[StoredValue]) -> Vec<(String, Option<String>)> {
+    let times = columns.iter().zip(values).filter(|(column, _)| column.is_time);
+    let told = |(column, value): (&Column, &StoredValue)| {
+        let time = match value {
+            StoredValue::Integer(ms) => iso(*ms),
+            StoredValue::Missing | StoredValue::Real(_) | StoredValue::Text(_) => None,
+        };
+        (column.iso(), time)
+    };
+    times.map(told).collect()
 }
 
 fn plain(value: StoredValue) -> String {
@@ -101,7 +103,7 @@ fn plain(value: StoredValue) -> String {
         StoredValue::Missing => String::new(),
         StoredValue::Integer(number) => number.to_string(),
         StoredValue::Real(number) => number.to_string(),
-        StoredValue::Text(text) => text,
+        StoredValue::Text(text) => names::plain(&text),
     }
 }
 
@@ -112,30 +114,4 @@ fn json(value: StoredValue) -> serde_json::Value {
         StoredValue::Real(number) => number.into(),
         StoredValue::Text(text) => text.into(),
     }
-}
-
-fn cell(value: StoredValue, is_time: bool) -> String {
-    match value {
-        StoredValue::Missing => "-".to_owned(),
-        StoredValue::Integer(ms) if is_time => match Timestamp::from_millisecond(ms) {
-            Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            Err(_) => ms.to_string(),
-        },
-        StoredValue::Integer(_) | StoredValue::Real(_) | StoredValue::Text(_) => visible(&plain(value)),
-    }
-}
-
-/// Clients choose their names: nothing in one may move the cursor or turn the line around.
-pub(super) fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        let hides =
-            matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || hides {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }

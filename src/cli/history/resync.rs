@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
-use super::{database, parse_time};
+use super::database;
+use super::times::parse_utc;
 use exhook_policy_runtime::files::input;
 use exhook_policy_runtime::history::resync::{Form, List, ResyncOutcome, Scope, open, resync};
 
@@ -43,7 +44,7 @@ pub struct Resync {
     pub cluster: Option<String>,
     /// When the list was taken: 2024-05-01T12:30:00Z, or 5m for so long ago (UTC) [default: a minute before the
     /// file was written, or before now where it is none]. What began later is left alone
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_utc)]
     pub as_of: Option<i64>,
     /// In which form the list is, where it is not to be found out
     #[arg(long, value_enum)]

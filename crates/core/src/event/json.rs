@@ -9,6 +9,8 @@
 //! Only `hook` and the clientid are needed. A key that means nothing, or nothing to this hook, is an error. There
 //! is no password: `"password"` is `"given"` or `"none"`. There is no payload: of a message there is the size.
 
+mod given;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,9 +18,10 @@ use std::fmt;
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize, Serializer};
 
+use self::given::Given;
 use super::owned::{OwnedAttempt, OwnedClient, OwnedEvent, OwnedExtra, OwnedMessage, Plain};
 use super::{Action, Attempt, Client, Event, Extra, Message, Peerhost};
-use crate::decision::{Decision, Found, Verdict};
+use crate::decision::{Decision, DenialReason, Found, Verdict};
 use crate::hook::{Hook, Kind};
 
 /// The longest line that is read, in bytes. Every text of an event has at most 64 KiB, and a byte of it takes at most
@@ -57,6 +60,21 @@ pub struct Decided {
     pub rule: Box<str>,
     /// Of a login: what the password sources that were asked said of it, by their names in the policy.
     pub passwords: BTreeMap<Box<str>, Found>,
+    /// Why it was denied; `None` where it was not, or where that is not known.
+    pub reason: Option<DenialReason>,
+    /// The beginning of the hash of the policy that decided; `None` where that is not known.
+    pub policy: Option<Box<str>>,
+}
+
+/// A decision, for [`write_decided`].
+#[derive(Debug, Clone, Copy)]
+pub struct DecisionLine<'a> {
+    /// The decision.
+    pub decision: Decision<'a>,
+    /// As [`Decided::reason`].
+    pub reason: Option<DenialReason>,
+    /// As [`Decided::policy`].
+    pub policy: Option<&'a str>,
 }
 
 /// Why a line is no event. It never repeats what stands under `password`.
@@ -114,14 +132,17 @@ pub fn write(event: &Event<'_>, at: i64) -> String {
 pub fn write_decided<'a>(
     event: &Event<'a>,
     at: i64,
-    decision: Decision<'a>,
+    decided: DecisionLine<'a>,
     passwords: impl Iterator<Item = (&'a str, Found)>,
 ) -> String {
+    let DecisionLine { decision, reason, policy } = decided;
     let passwords: BTreeMap<_, _> = passwords.map(|(source, found)| (source.into(), found)).collect();
     let decision = DecisionObject {
         verdict: Some(decision.verdict),
         rule: Some(decision.rule.into()),
         passwords: Some(passwords).filter(|passwords| !passwords.is_empty()),
+        reason,
+        policy: policy.map(Cow::Borrowed),
     };
     Object { at: Some(at), decision: Some(decision), ..Object::of(event) }.to_text()
 }
@@ -204,42 +225,8 @@ object! {
         verdict: Verdict,
         rule: Cow<'a, str>,
         passwords: BTreeMap<Cow<'a, str>, Found>,
-    }
-}
-
-/// Whether a password was given.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Given {
-    Given,
-    None,
-}
-
-impl Given {
-    const ALL: &'static [Given] = &[Given::Given, Given::None];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Given::Given => "given",
-            Given::None => "none",
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Given {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Whatever stands there may be a password, so that an error of the reader's own would repeat it.
-        let value = serde_json::Value::deserialize(deserializer)?;
-        Given::ALL
-            .iter()
-            .copied()
-            .find(|given| value.as_str() == Some(given.as_str()))
-            .ok_or_else(|| D::Error::custom("`password` is `given` or `none`, and never the password itself"))
-    }
-}
-
-impl Serialize for Given {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        reason: DenialReason,
+        policy: Cow<'a, str>,
     }
 }
 
@@ -266,6 +253,7 @@ words! {
     Hook, "hook", Hook::point, Hook::ALL;
     Action, "action (publish, subscribe)", Action::as_str, [Action::Publish, Action::Subscribe];
     Found, "word of a password source (right, wrong, unknown, unreadable)", Found::as_str, Found::ALL;
+    DenialReason, "reason of a denial", DenialReason::as_str, DenialReason::ALL;
     Verdict, "verdict (allow, deny, ignore)", Verdict::as_str, [Verdict::Allow, Verdict::Deny, Verdict::Ignore];
 }
 
@@ -508,6 +496,8 @@ impl DecisionObject<'_> {
                 .flatten()
                 .map(|(source, found)| (text(Some(source), ""), found))
                 .collect(),
+            reason: self.reason,
+            policy: self.policy.map(|policy| text(Some(policy), "")),
         })
     }
 }

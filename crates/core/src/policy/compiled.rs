@@ -14,6 +14,7 @@ use super::when::Zone;
 use crate::decision::{Decision, Found, Mode, Verdict, Weight};
 use crate::event::{Action, Client, Event};
 use crate::hook::Hook;
+use crate::text::Doubt;
 
 /// A policy, ready to decide. What it says of a question is what its [`rules`](Policy::rules) say.
 #[derive(Debug)]
@@ -80,19 +81,21 @@ impl Policy {
     }
 
     /// What the trial says of a login, where these password sources have been asked about it; `None` where there is no
-    /// trial, or where it came to need another source. It needs none, since rules in audit mode ask for no password.
+    /// trial, or where it came to need another source. It needs none, since rules in audit mode ask for no password. With it
+    /// comes why a condition could not be told, if one could not.
     pub fn would_login(
         &self,
         client: &Client<'_>,
         lists: &Lists,
         said: &[(PasswordId, Found)],
-    ) -> Option<Decision<'_>> {
+    ) -> Option<(Decision<'_>, Option<Doubt>)> {
         let mut known = true;
-        let decision = self.trial()?.login(client, lists, |source| {
+        let found = |source| {
             let found = said.iter().find(|(asked, _)| *asked == source);
             known &= found.is_some();
             found.map_or(Found::Unreadable, |(_, found)| *found)
-        });
+        };
+        let decision = self.trial()?.login_seen(client, lists, found, |_, _| {});
         known.then_some(decision)
     }
 
@@ -129,6 +132,27 @@ impl Policy {
     /// [`PolicyRules::login_after`]
     pub fn login_after(&self, rule: usize, client: &Client<'_>, lists: &Lists) -> Login<'_> {
         self.rules.login_after(rule, client, lists)
+    }
+
+    /// [`PolicyRules::authenticate_doubted`]
+    pub fn authenticate_doubted(&self, client: &Client<'_>, lists: &Lists) -> (Login<'_>, Option<Doubt>) {
+        self.rules.authenticate_doubted(client, lists)
+    }
+
+    /// [`PolicyRules::login_after_doubted`]
+    pub fn login_after_doubted(&self, rule: usize, client: &Client<'_>, lists: &Lists) -> (Login<'_>, Option<Doubt>) {
+        self.rules.login_after_doubted(rule, client, lists)
+    }
+
+    /// [`PolicyRules::check_acl_doubted`]
+    pub fn check_acl_doubted(
+        &self,
+        client: &Client<'_>,
+        action: Action,
+        topic: &str,
+        lists: &Lists,
+    ) -> (Decision<'_>, Option<Doubt>) {
+        self.rules.check_acl_doubted(client, action, topic, lists)
     }
 
     /// [`PolicyRules::password_checked`]

@@ -14,7 +14,7 @@ use super::when::Zone;
 use super::who::{Cost, Holds, identity};
 use crate::decision::{DEFAULT, Decision, Found, Mode, Verdict, Weight};
 use crate::event::{Action, Client, Event};
-use crate::text::{Identity, Work};
+use crate::text::{Doubt, Identity, Work};
 use crate::topic::index::Frontier;
 use crate::topic::{Pattern, Patterns, Request};
 
@@ -114,11 +114,23 @@ impl PolicyRules {
 
     /// What the policy says of a login. Without an `auth` section it is the broker's matter.
     pub fn authenticate(&self, client: &Client<'_>, lists: &Lists) -> Login<'_> {
+        self.authenticate_doubted(client, lists).0
+    }
+
+    /// [`authenticate`](Self::authenticate), and why a condition could not be told, if one could
+    /// not.
+    pub fn authenticate_doubted(&self, client: &Client<'_>, lists: &Lists) -> (Login<'_>, Option<Doubt>) {
         self.login_from(0, client, lists, |_, _| {})
     }
 
     /// Goes on behind a rule whose password source does not know the user.
     pub fn login_after(&self, rule: usize, client: &Client<'_>, lists: &Lists) -> Login<'_> {
+        self.login_after_doubted(rule, client, lists).0
+    }
+
+    /// [`login_after`](Self::login_after), and why a condition could not be told, if one could
+    /// not.
+    pub fn login_after_doubted(&self, rule: usize, client: &Client<'_>, lists: &Lists) -> (Login<'_>, Option<Doubt>) {
         self.login_from(rule.saturating_add(1), client, lists, |_, _| {})
     }
 
@@ -129,9 +141,9 @@ impl PolicyRules {
         client: &Client<'_>,
         lists: &Lists,
         mut seen: impl FnMut(usize, Holds),
-    ) -> Login<'_> {
+    ) -> (Login<'_>, Option<Doubt>) {
         let Some(auth) = &self.auth else {
-            return Login::Decided(UNASKED);
+            return (Login::Decided(UNASKED), None);
         };
         let work = Work::of_question();
         for (place, rule) in
@@ -141,12 +153,14 @@ impl PolicyRules {
             seen(place, holds);
             match (holds, rule.password) {
                 (Holds::No, _) => {}
-                (Holds::CannotTell, _) => return Login::Decided(Decision::ERROR),
-                (Holds::Yes, Some(source)) => return Login::Password { rule: place, source },
-                (Holds::Yes, None) => return Login::Decided(Decision { verdict: rule.verdict, rule: &rule.id }),
+                (Holds::CannotTell, _) => return (Login::Decided(Decision::ERROR), work.doubted()),
+                (Holds::Yes, Some(source)) => return (Login::Password { rule: place, source }, None),
+                (Holds::Yes, None) => {
+                    return (Login::Decided(Decision { verdict: rule.verdict, rule: &rule.id }), None);
+                }
             }
         }
-        Login::Decided(Decision { verdict: auth.section.default, rule: DEFAULT })
+        (Login::Decided(Decision { verdict: auth.section.default, rule: DEFAULT }), None)
     }
 
     /// What a rule of `auth` decides once the password was compared with the user's hash: a wrong
@@ -161,7 +175,7 @@ impl PolicyRules {
     /// What the policy says of a login in the end. `found` is asked what each password source says of it that the
     /// decision comes to need, in that order.
     pub fn login(&self, client: &Client<'_>, lists: &Lists, found: impl FnMut(PasswordId) -> Found) -> Decision<'_> {
-        self.login_seen(client, lists, found, |_, _| {})
+        self.login_seen(client, lists, found, |_, _| {}).0
     }
 
     /// As [`login`](Self::login); `seen` is told of each step.
@@ -171,21 +185,22 @@ impl PolicyRules {
         lists: &Lists,
         mut found: impl FnMut(PasswordId) -> Found,
         mut seen: impl FnMut(usize, LoginStep),
-    ) -> Decision<'_> {
+    ) -> (Decision<'_>, Option<Doubt>) {
         let mut first = 0;
         loop {
-            let login = self.login_from(first, client, lists, |place, holds| seen(place, LoginStep::Asked(holds)));
+            let (login, doubt) =
+                self.login_from(first, client, lists, |place, holds| seen(place, LoginStep::Asked(holds)));
             let (rule, source) = match login {
-                Login::Decided(decision) => return decision,
+                Login::Decided(decision) => return (decision, doubt),
                 Login::Password { rule, source } => (rule, source),
             };
             let found = found(source);
             seen(rule, LoginStep::Password(source, found));
             match found {
-                Found::Right => return self.password_checked(rule, true),
-                Found::Wrong => return self.password_checked(rule, false),
+                Found::Right => return (self.password_checked(rule, true), None),
+                Found::Wrong => return (self.password_checked(rule, false), None),
                 Found::Unknown => first = rule.saturating_add(1),
-                Found::Unreadable => return Decision::ERROR,
+                Found::Unreadable => return (Decision::ERROR, None),
             }
         }
     }
@@ -193,6 +208,18 @@ impl PolicyRules {
     /// What the policy says of a publish to a topic name or a subscription to a topic filter. Without
     /// an `acl` section it is the broker's matter.
     pub fn check_acl(&self, client: &Client<'_>, action: Action, topic: &str, lists: &Lists) -> Decision<'_> {
+        self.check_acl_doubted(client, action, topic, lists).0
+    }
+
+    /// [`check_acl`](Self::check_acl), and why a condition could not be told or a pattern not be
+    /// matched, if that was so.
+    pub fn check_acl_doubted(
+        &self,
+        client: &Client<'_>,
+        action: Action,
+        topic: &str,
+        lists: &Lists,
+    ) -> (Decision<'_>, Option<Doubt>) {
         self.check_acl_seen(client, action, topic, lists, |_, _| {})
     }
 
@@ -204,14 +231,15 @@ impl PolicyRules {
         topic: &str,
         lists: &Lists,
         seen: impl FnMut(usize, RuleReach),
-    ) -> Decision<'_> {
+    ) -> (Decision<'_>, Option<Doubt>) {
         let Some(acl) = &self.acl else {
-            return UNASKED;
+            return (UNASKED, None);
         };
         let Some(request) = Request::parse(action, topic) else {
-            return Decision::INVALID_TOPIC;
+            return (Decision::INVALID_TOPIC, None);
         };
-        acl.decide(client, action, &request, lists, seen)
+        let decision = acl.decide(client, action, &request, lists, seen);
+        (decision, request.work().doubted())
     }
 
     /// The rules about logins, in order; none without an `auth` section.

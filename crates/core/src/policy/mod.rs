@@ -17,6 +17,7 @@ pub mod model;
 pub mod places;
 pub mod problem;
 pub(crate) mod raw;
+pub mod reason;
 pub mod show;
 mod size;
 pub mod span;
@@ -30,6 +31,7 @@ pub mod who;
 pub(crate) mod yaml;
 
 pub use crate::decision::Found;
+pub use crate::text::Doubt;
 // Public for the program, which reads and writes times as policies do.
 #[doc(hidden)]
 pub use duration::{parse as parse_duration, show as show_duration};

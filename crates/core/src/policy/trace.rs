@@ -117,7 +117,7 @@ impl PolicyRules {
     /// [`check_acl`](PolicyRules::check_acl), and how it came about.
     pub fn trace_acl(&self, client: &Client<'_>, action: Action, topic: &str, lists: &Lists) -> Trace<'_> {
         let mut seen = SeenRules::default();
-        let decision = self.check_acl_seen(client, action, topic, lists, |place, reach| seen.add(place, reach));
+        let (decision, _) = self.check_acl_seen(client, action, topic, lists, |place, reach| seen.add(place, reach));
         // The walks that find reasons have work of their own, and take nothing from those that decide.
         let Some(request) = Request::parse(action, topic) else {
             return Trace { tried: Vec::new(), decision };
@@ -140,7 +140,7 @@ impl PolicyRules {
     /// [`login`](PolicyRules::login), and how it came about.
     pub fn trace_login(&self, client: &Client<'_>, lists: &Lists, found: impl FnMut(PasswordId) -> Found) -> Trace<'_> {
         let mut seen = SeenRules::default();
-        let decision = self.login_seen(client, lists, found, |place, step| seen.add(place, step));
+        let (decision, _) = self.login_seen(client, lists, found, |place, step| seen.add(place, step));
         let ends = |step| !matches!(step, LoginStep::Asked(Holds::No) | LoginStep::Password(_, Found::Unknown));
         let asking = TracedClient { words: Words::new(self.lists()), client, lists };
         let tried = seen.up_to_end(self.auth_rules(), ends).map(|(rule, step)| {

@@ -13,7 +13,7 @@ use super::show;
 use super::when::When;
 use crate::event::{Client, Peerhost};
 use crate::text::machine::Cost as Steps;
-use crate::text::{Identity, Matcher, Work};
+use crate::text::{Doubt, Identity, Matcher, Work};
 
 /// Whether something holds of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,12 +62,18 @@ impl Holds {
         any
     }
 
-    fn matched(matcher: &Matcher, value: &str, work: &Work) -> Self {
-        matcher.matches(value, work).map_or(Holds::CannotTell, Holds::from)
+    /// Cannot be told, for this reason.
+    fn doubted(doubt: Doubt, work: &Work) -> Self {
+        work.doubt(doubt);
+        Holds::CannotTell
     }
 
-    fn in_list(list: Option<&List>, contains: impl FnOnce(&List) -> bool) -> Self {
-        list.map_or(Holds::CannotTell, |list| contains(list).into())
+    fn matched(matcher: &Matcher, value: &str, work: &Work) -> Self {
+        matcher.matches(value, work).map_or_else(|| Holds::doubted(Doubt::Pattern, work), Holds::from)
+    }
+
+    fn in_list(list: Option<&List>, work: &Work, contains: impl FnOnce(&List) -> bool) -> Self {
+        list.map_or_else(|| Holds::doubted(Doubt::List, work), |list| contains(list).into())
     }
 }
 
@@ -103,7 +109,11 @@ impl Who {
             Who::All(conditions) => Holds::all(conditions.iter().map(|one| one.holds_within(client, lists, work))),
             Who::During(when, who) => match when.holds(client.extra.at) {
                 Holds::No => Holds::No,
-                time @ (Holds::CannotTell | Holds::Yes) => time.min(who.holds_within(client, lists, work)),
+                Holds::CannotTell => {
+                    let holds = who.holds_within(client, lists, work);
+                    Holds::doubted(Doubt::Field, work).min(holds)
+                }
+                Holds::Yes => who.holds_within(client, lists, work),
             },
         }
     }
@@ -206,19 +216,18 @@ impl Condition {
 
     /// Whether it holds of the client, in a question that has this work left.
     pub fn holds_within(&self, client: &Client<'_>, lists: &Lists, work: &Work) -> Holds {
+        let untold = || Holds::doubted(Doubt::Field, work);
         match self {
             Condition::Text(field, condition) => field
                 .of(client)
-                .map_or(Holds::CannotTell, |value| condition.holds_within(value, identity(client), lists, work)),
+                .map_or_else(untold, |value| condition.holds_within(value, identity(client), lists, work)),
             Condition::Host(field, condition) => {
-                field.of(client).map_or(Holds::CannotTell, |host| condition.holds_within(host, lists, work))
+                field.of(client).map_or_else(untold, |host| condition.holds_within(host, lists, work))
             }
             Condition::Port(field, condition) => {
-                field.of(client).map_or(Holds::CannotTell, |port| condition.holds(port).into())
+                field.of(client).map_or_else(untold, |port| condition.holds(port).into())
             }
-            Condition::Flag(field, expected) => {
-                field.of(client).map_or(Holds::CannotTell, |flag| (flag == *expected).into())
-            }
+            Condition::Flag(field, expected) => field.of(client).map_or_else(untold, |flag| (flag == *expected).into()),
         }
     }
 
@@ -264,7 +273,7 @@ impl TextCondition {
         match self {
             TextCondition::Equals(template) => template.equals(identity, value).into(),
             TextCondition::Matches(matcher) => Holds::matched(matcher, value, work),
-            TextCondition::In(list) => Holds::in_list(lists.get(*list), |list| list.contains_text(value)),
+            TextCondition::In(list) => Holds::in_list(lists.get(*list), work, |list| list.contains_text(value)),
             TextCondition::Not(inner) => inner.holds_within(value, identity, lists, work).negated(),
             TextCondition::Any(each) => {
                 Holds::any(each.iter().map(|one| one.holds_within(value, identity, lists, work)))
@@ -319,7 +328,7 @@ impl HostCondition {
                 Peerhost::Other(text) => Holds::matched(matcher, text, work),
             },
             HostCondition::In(list) => {
-                Holds::in_list(lists.get(*list), |list| within(peerhost, |peer| list.contains_address(peer)))
+                Holds::in_list(lists.get(*list), work, |list| within(peerhost, |peer| list.contains_address(peer)))
             }
             HostCondition::Not(inner) => inner.holds_within(peerhost, lists, work).negated(),
             HostCondition::Any(each) => Holds::any(each.iter().map(|one| one.holds_within(peerhost, lists, work))),

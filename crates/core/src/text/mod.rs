@@ -18,7 +18,7 @@ pub use template::Template;
 // Public for the analysis and the conversion, which take texts apart.
 #[doc(hidden)]
 pub use template::{Piece, pieces};
-pub use work::Work;
+pub use work::{Doubt, Work};
 
 /// What placeholders stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,17 @@
 
 use std::cell::Cell;
 
+/// Why it could not be told whether a condition of a question holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// A list could not be read.
+    List,
+    /// The broker does not tell a field of the client, or the time is not known.
+    Field,
+    /// A pattern takes more work than one question may.
+    Pattern,
+}
+
 /// What is left of the work that one question may take, in steps of some ten nanoseconds.
 ///
 /// Clients choose the texts that patterns are matched against, and one question can hold up all the
@@ -12,6 +23,8 @@ use std::cell::Cell;
 pub struct Work {
     left: Cell<usize>,
     whole: usize,
+    /// Of the condition that could not be told last.
+    doubt: Cell<Option<Doubt>>,
 }
 
 impl Work {
@@ -30,7 +43,7 @@ impl Work {
 
     /// So many steps.
     pub(crate) fn of(steps: usize) -> Self {
-        Work { left: Cell::new(steps), whole: steps }
+        Work { left: Cell::new(steps), whole: steps, doubt: Cell::new(None) }
     }
 
     /// Takes steps out of it. False if there were not that many left; then none are left.
@@ -38,6 +51,17 @@ impl Work {
         let left = self.left.get().checked_sub(steps);
         self.left.set(left.unwrap_or(0));
         left.is_some()
+    }
+
+    /// Notes why a condition cannot be told. The condition that leaves a rule undecided is asked
+    /// after all of the rules before it, so the last note is about that rule.
+    pub fn doubt(&self, doubt: Doubt) {
+        self.doubt.set(Some(doubt));
+    }
+
+    /// Why the condition that could not be told last could not be; `None` if all could be told.
+    pub fn doubted(&self) -> Option<Doubt> {
+        if self.left() == 0 { Some(Doubt::Pattern) } else { self.doubt.get() }
     }
 
     /// How many steps are left.

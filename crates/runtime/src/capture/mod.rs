@@ -21,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use crate::clock::now_ms;
 use crate::log::Log;
-use exhook_policy_core::decision::{Decision, Found};
+use exhook_policy_core::decision::Found;
+use exhook_policy_core::event::json::DecisionLine;
 use exhook_policy_core::event::{Event, json};
 use exhook_policy_core::policy::model::CaptureDef;
 
@@ -96,11 +97,11 @@ impl Capture {
         &self,
         event: &Event<'a>,
         at: i64,
-        decision: Decision<'a>,
+        decided: DecisionLine<'a>,
         passwords: impl Iterator<Item = (&'a str, Found)>,
     ) {
         if self.def.events.takes(event.hook()) {
-            self.lines.queue.push(&json::write_decided(event, at, decision, passwords));
+            self.lines.queue.push(&json::write_decided(event, at, decided, passwords));
         }
     }
 

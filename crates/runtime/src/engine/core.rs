@@ -11,6 +11,8 @@ use super::counts::Counts;
 use super::lobby::Lobby;
 use super::login::{Waiting, Way};
 use super::outlet::Outlet;
+use super::reason::Cause;
+use super::reload::short;
 use crate::capture::Capture;
 use crate::clock::{now_ms, told_ms};
 use crate::history::{Asked, Denial, History};
@@ -20,7 +22,8 @@ use crate::password::{PasswordLogin, Pool};
 use crate::process::Recorder;
 use crate::source::Sources;
 use exhook_policy_core::answer_sink::Token;
-use exhook_policy_core::decision::{Answer, Decision, Found, Mode, Verdict};
+use exhook_policy_core::decision::{Answer, Decision, DenialReason, Found, Mode, Verdict};
+use exhook_policy_core::event::json::DecisionLine;
 use exhook_policy_core::event::owned::PackedClient;
 use exhook_policy_core::event::{Action, Client, Event, Extra, Password, Peerhost, Shown};
 use exhook_policy_core::hook::{Hook, Kind};
@@ -47,6 +50,8 @@ pub(super) struct Surroundings {
 pub(super) struct Core {
     pub(super) policy: Policy,
     pub(super) hash: String,
+    /// The beginning of the hash, as records of what it decided have it.
+    known_as: Arc<str>,
     pub(super) counts: Counts,
     pub(super) sources: Sources,
     passwords: Option<Arc<Pool>>,
@@ -89,7 +94,21 @@ impl Core {
         }
         let counts = Counts::of(&policy, before.map(|before| &before.counts));
         let (outlet, limits, lobby, log) = (Arc::clone(outlet), Arc::clone(limits), Arc::clone(lobby), log.clone());
-        Arc::new(Core { policy, hash, counts, sources, passwords, limits, lobby, history, capture, outlet, log })
+        let known_as = short(&hash).into();
+        Arc::new(Core {
+            policy,
+            hash,
+            known_as,
+            counts,
+            sources,
+            passwords,
+            limits,
+            lobby,
+            history,
+            capture,
+            outlet,
+            log,
+        })
     }
 
     /// Whether the answer to a call of this hook may come later.
@@ -149,11 +168,14 @@ impl Core {
         let lists = self.sources.lists();
         let question =
             Question { password_given: password.is_given(), ..Question::now(client, Asked::Connect, &lists) };
-        if let Some(decision) = self.refused_at_once(client, &lists) {
-            return Some(self.decided(&question, decision));
+        if let Some(why) = self.refused_at_once(client, &lists) {
+            return Some(self.decided(&Question { cause: why.into(), ..question }, why.decision()));
         }
-        match self.policy.authenticate(client, &lists) {
-            Login::Decided(decision) => Some(self.decided(&question, decision)),
+        let (login, doubt) = self.policy.authenticate_doubted(client, &lists);
+        match login {
+            Login::Decided(decision) => {
+                Some(self.decided(&Question { cause: Cause::Rules(doubt), ..question }, decision))
+            }
             Login::Password { rule, source } => {
                 let Some(pool) = &self.passwords else {
                     return Some(self.decided(&question, Decision::ERROR));
@@ -216,8 +238,9 @@ impl Core {
         let timed = self.policy.asks_time().then(|| now(client));
         let client = timed.as_ref().unwrap_or(client);
         let lists = self.sources.lists();
-        let decision = self.policy.check_acl(client, action, topic, &lists);
-        self.decided(&Question::now(client, Asked::Topic(action, topic), &lists), decision)
+        let (decision, doubt) = self.policy.check_acl_doubted(client, action, topic, &lists);
+        let question = Question::now(client, Asked::Topic(action, topic), &lists);
+        self.decided(&Question { cause: Cause::Rules(doubt), ..question }, decision)
     }
 
     fn told(&self, event: &Event<'_>, token: Token) -> Option<Answer> {
@@ -231,45 +254,61 @@ impl Core {
     }
 
     pub(super) fn decided(&self, question: &Question<'_>, decision: Decision<'_>) -> Answer {
-        let Question { client, asked, at, .. } = *question;
+        let Question { client, asked, at, cause, .. } = *question;
         self.counts.count(asked, decision);
         let mode = self.policy.mode();
-        self.record(question, decision, mode);
+        let reason = cause.reason(decision);
+        self.record(question, decision, reason, mode);
+        let answer = mode.answer(decision.verdict);
+        if let (Asked::Connect, Answer::Allow, Some(history)) = (asked, answer, &self.history) {
+            history.let_in(client, decision.rule);
+        }
         // Rules have no say in what a limit refuses.
         let is_limit = matches!(asked, Asked::Connect) && self.policy.limits().ids().any(|id| id == decision.rule);
-        if let Some(would) = self.would(question).filter(|would| !is_limit && would.verdict != decision.verdict) {
-            self.record(question, would, Mode::Audit);
+        let would = self.would(question).filter(|(would, _)| !is_limit && would.verdict != decision.verdict);
+        if let Some((would, cause)) = would {
+            self.record(question, would, cause.reason(would), Mode::Audit);
         }
         if let Some(capture) = &self.capture {
             let name = |source: &PasswordId| self.policy.passwords().get(source.0).map(|def| def.name.as_str());
             let said = question.said.iter().filter_map(|(source, found)| Some((name(source)?, *found)));
             let at = client.extra.at.or(at).unwrap_or_else(now_ms);
-            capture.decided(&question.event(), at, decision, said);
+            let decided = DecisionLine { decision, reason, policy: Some(&self.known_as) };
+            capture.decided(&question.event(), at, decided, said);
         }
-        mode.answer(decision.verdict)
+        answer
     }
 
     /// What would be decided if the rules in audit mode were carried out; `None` where there are none. By the lists by which
     /// it was decided: what they say since then is no doing of these rules.
-    fn would(&self, question: &Question<'_>) -> Option<Decision<'_>> {
+    fn would(&self, question: &Question<'_>) -> Option<(Decision<'_>, Cause)> {
         let trial = self.policy.trial()?;
         let Question { client, lists, .. } = *question;
         match question.asked {
-            Asked::Connect => self.policy.would_login(client, lists, question.said),
-            Asked::Topic(action, topic) => Some(trial.check_acl(client, action, topic, lists)),
+            Asked::Connect => {
+                let (decision, doubt) = self.policy.would_login(client, lists, question.said)?;
+                let is_unknown = question.said.iter().any(|(_, found)| *found == Found::Unknown);
+                let cause = if is_unknown { Cause::of_unknown_user(decision, doubt) } else { Cause::Rules(doubt) };
+                Some((decision, cause))
+            }
+            Asked::Topic(action, topic) => {
+                let (decision, doubt) = trial.check_acl_doubted(client, action, topic, lists);
+                Some((decision, Cause::Rules(doubt)))
+            }
         }
     }
 
     /// Writes down what was decided, or would have been.
-    fn record(&self, question: &Question<'_>, decision: Decision<'_>, mode: Mode) {
+    fn record(&self, question: &Question<'_>, decision: Decision<'_>, reason: Option<DenialReason>, mode: Mode) {
         let Question { client, asked, .. } = *question;
-        let denied = decision.verdict == Verdict::Deny;
+        let denied = reason.is_some();
         let lines = self.policy.log();
         if lines.decisions || (denied && lines.denials) {
             self.log_decision(client, asked, decision, mode);
         }
-        if let (true, Some(history)) = (denied, &self.history) {
-            history.denied(&Denial { client: *client, asked, rule: decision.rule, mode });
+        if let (Some(reason), Some(history)) = (reason, &self.history) {
+            let (rule, policy) = (decision.rule, Arc::clone(&self.known_as));
+            history.denied(&Denial { client: *client, asked, rule, reason, policy, mode });
         }
     }
 
@@ -317,11 +356,13 @@ pub(super) struct Question<'a> {
     pub(super) at: Option<i64>,
     /// What the password sources said.
     pub(super) said: &'a [(PasswordId, Found)],
+    /// What the decision rests on.
+    pub(super) cause: Cause,
 }
 
 impl<'a> Question<'a> {
     pub(super) fn now(client: &'a Client<'a>, asked: Asked<'a>, lists: &'a Lists) -> Self {
-        Question { client, asked, lists, password_given: false, at: None, said: &[] }
+        Question { client, asked, lists, password_given: false, at: None, said: &[], cause: Cause::Rules(None) }
     }
 
     /// The event that asked.

@@ -9,8 +9,8 @@ use exhook_policy_core::event::Client;
 use exhook_policy_core::policy::lists::Lists;
 
 impl Core {
-    /// Counts a login that is asked for; what is decided where it is refused, which comes before any password is looked at.
-    pub(super) fn refused_at_once(&self, client: &Client<'_>, lists: &Lists) -> Option<Decision<'static>> {
+    /// Counts a login that is asked for; the limit that refuses it, which comes before any password is looked at.
+    pub(super) fn refused_at_once(&self, client: &Client<'_>, lists: &Lists) -> Option<Why> {
         let login = self.limited(client, lists)?;
         self.carry_out(self.limits.asked(login, Moment::now()))
     }
@@ -21,8 +21,8 @@ impl Core {
         self.limits.begin(self.limited(client, lists)?, self.policy.deadline(), Moment::now())
     }
 
-    /// Counts a login for which a password source was asked. Gives what is decided instead of
-    /// `decision` if a ban began meanwhile, when the login gets its answer, and whether answers to
+    /// Counts a login for which a password source was asked. Gives the limit that refuses it instead
+    /// of `decision` if a ban began meanwhile, when the login gets its answer, and whether answers to
     /// others may be ready.
     pub(super) fn concluded(
         &self,
@@ -30,7 +30,7 @@ impl Core {
         number: Option<Number>,
         outcome: &password::PasswordOutcome,
         decision: Decision<'_>,
-    ) -> (Option<Decision<'static>>, Turn, bool) {
+    ) -> (Option<Why>, Turn, bool) {
         let lists = self.sources.lists();
         let Some(login) = self.limited(client, &lists) else { return (None, Turn::Now, false) };
         let failed = match outcome {
@@ -75,7 +75,7 @@ impl Core {
     }
 
     /// Logs and stores what begins.
-    fn carry_out(&self, outcome: LimitOutcome) -> Option<Decision<'static>> {
+    fn carry_out(&self, outcome: LimitOutcome) -> Option<Why> {
         let LimitOutcome { refused, begun, full, turn: _, others: _ } = outcome;
         if let Some((why, full)) = full {
             self.log.line(format_args!("{}: {full}", why.as_str()));
@@ -91,6 +91,6 @@ impl Core {
                 history.banned(begun);
             }
         }
-        refused.map(Why::decision)
+        refused
     }
 }

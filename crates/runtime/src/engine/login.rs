@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::core::{Core, Question};
+use super::reason::Cause;
 use crate::history::Asked;
 use crate::limits::{Number, Turn, Why};
 use crate::password::{Caller, PasswordOutcome};
 use exhook_policy_core::answer_sink::Token;
-use exhook_policy_core::decision::{Decision, Found, Verdict};
+use exhook_policy_core::decision::{Decision, DenialReason, Found, Verdict};
 use exhook_policy_core::event::owned::PackedClient;
 use exhook_policy_core::event::{Client, Shown};
-use exhook_policy_core::policy::Login;
 use exhook_policy_core::policy::lists::Lists;
 use exhook_policy_core::policy::model::PasswordId;
+use exhook_policy_core::policy::{Doubt, Login};
 
 /// A login that waits for a worker, or for the logins before it.
 pub(super) struct Waiting {
@@ -39,14 +40,14 @@ pub(super) struct Way {
     /// What the sources before it said.
     said: Vec<(PasswordId, Found)>,
     /// What the rules behind it decided, where no source knows the user.
-    fallen_through: Option<(Verdict, String)>,
+    fallen_through: Option<(Verdict, String, Option<Doubt>)>,
     stage: LoginStage,
 }
 
 enum LoginStage {
     Checking,
     /// It is decided, and its answer waits for the logins before it.
-    Decided(Verdict, String),
+    Decided(Verdict, String, Cause),
     Answered,
 }
 
@@ -75,9 +76,10 @@ impl Caller for Waiting {
         let mut way = self.way();
         let asked = way.source;
         way.said.push((asked, Found::Unknown));
-        match self.core.policy.login_after(way.rule, &self.client.as_client(), &way.lists) {
+        let (login, doubt) = self.core.policy.login_after_doubted(way.rule, &self.client.as_client(), &way.lists);
+        match login {
             Login::Decided(decision) => {
-                way.fallen_through = Some((decision.verdict, decision.rule.to_owned()));
+                way.fallen_through = Some((decision.verdict, decision.rule.to_owned(), doubt));
                 None
             }
             Login::Password { rule, source } => {
@@ -125,11 +127,16 @@ impl Waiting {
         let found = self.found(outcome);
         let policy = &self.core.policy;
         let fallen_through = way.fallen_through.take();
-        let decision = match (found, &fallen_through) {
-            (Found::Right, _) => policy.password_checked(way.rule, true),
-            (Found::Wrong, _) => policy.password_checked(way.rule, false),
-            (Found::Unknown, Some((verdict, rule))) => Decision { verdict: *verdict, rule },
-            (Found::Unknown, None) | (Found::Unreadable, _) => Decision::ERROR,
+        let by_password = Cause::of_password(outcome, self.password_given);
+        let (decision, cause) = match (found, &fallen_through) {
+            (Found::Right, _) => (policy.password_checked(way.rule, true), by_password),
+            (Found::Wrong, _) => (policy.password_checked(way.rule, false), by_password),
+            (Found::Unknown, Some((verdict, rule, doubt))) => {
+                let decision = Decision { verdict: *verdict, rule };
+                (decision, Cause::of_unknown_user(decision, *doubt))
+            }
+            (Found::Unknown, None) => (Decision::ERROR, Cause::Known(DenialReason::Internal)),
+            (Found::Unreadable, _) => (Decision::ERROR, by_password),
         };
         if found != Found::Unknown {
             let source = way.source;
@@ -138,14 +145,17 @@ impl Waiting {
         let (refused, turn, others) = self.core.concluded(&self.client.as_client(), self.number, outcome, decision);
         match (turn, self.number, self.this.upgrade()) {
             (Turn::Later, Some(number), Some(this)) => {
-                way.stage = LoginStage::Decided(decision.verdict, decision.rule.to_owned());
+                way.stage = LoginStage::Decided(decision.verdict, decision.rule.to_owned(), cause);
                 self.core.lobby.stay(number, this);
             }
             (Turn::Later | Turn::Never, ..) => {
                 self.complain(&"too many logins wait for the ones before them");
-                self.put(&mut way, Decision::ERROR);
+                self.put(&mut way, Decision::ERROR, Cause::Known(DenialReason::TooMany));
             }
-            (Turn::Now, ..) => self.put(&mut way, refused.unwrap_or(decision)),
+            (Turn::Now, ..) => match refused {
+                Some(why) => self.put(&mut way, why.decision(), why.into()),
+                None => self.put(&mut way, decision, cause),
+            },
         }
         others
     }
@@ -157,13 +167,19 @@ impl Waiting {
         let decided = std::mem::replace(&mut way.stage, LoginStage::Checking);
         match (decided, refused) {
             (LoginStage::Answered, _) => way.stage = LoginStage::Answered,
-            (LoginStage::Checking | LoginStage::Decided(..), Some(why)) => self.put(&mut way, why.decision()),
-            (LoginStage::Decided(verdict, rule), None) => self.put(&mut way, Decision { verdict, rule: &rule }),
-            (LoginStage::Checking, None) => self.put(&mut way, Decision::ERROR),
+            (LoginStage::Checking | LoginStage::Decided(..), Some(why)) => {
+                self.put(&mut way, why.decision(), why.into());
+            }
+            (LoginStage::Decided(verdict, rule, cause), None) => {
+                self.put(&mut way, Decision { verdict, rule: &rule }, cause);
+            }
+            (LoginStage::Checking, None) => {
+                self.put(&mut way, Decision::ERROR, Cause::Known(DenialReason::Internal));
+            }
         }
     }
 
-    fn put(&self, way: &mut Way, decision: Decision<'_>) {
+    fn put(&self, way: &mut Way, decision: Decision<'_>, cause: Cause) {
         way.stage = LoginStage::Answered;
         if let Some(number) = self.number {
             self.core.lobby.leave(number);
@@ -173,6 +189,7 @@ impl Waiting {
             password_given: self.password_given,
             at: self.at,
             said: &way.said,
+            cause,
             ..Question::now(&client, Asked::Connect, &way.lists)
         };
         let answer = self.core.decided(&question, decision);

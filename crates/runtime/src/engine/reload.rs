@@ -19,7 +19,7 @@ use crate::files::stamp::Stamp;
 use crate::process::Serves;
 use crate::source;
 use crate::state::status::{PolicyFault, Reloads};
-use crate::state::{Folder, hash_of, last_good};
+use crate::state::{Folder, hash_of, last_good, texts};
 use exhook_policy_core::decision::Mode;
 use exhook_policy_core::hook::Hook;
 use exhook_policy_core::policy::model::IfInvalid;
@@ -119,11 +119,11 @@ impl PolicyReload {
     /// Goes on from what was found at the start.
     pub(super) fn begin(shared: &Arc<EngineShared>, at_start: PolicyAtStart) -> Self {
         let PolicyAtStart { stamp, text, is_last_good, fault } = at_start;
-        let reload = PolicyReload {
+        let mut reload = PolicyReload {
             shared: Arc::clone(shared),
             folder: shared.folder.clone(),
             known: stamp,
-            unkept: text.map(|text| (text, Instant::now())),
+            unkept: None,
             waiting: None,
             now: PolicyStanding { since: now_ms(), is_last_good, fault, ..PolicyStanding::default() },
             is_unwritten: false,
@@ -131,6 +131,10 @@ impl PolicyReload {
         if let (Some(core), false) = (shared.core.load_full(), is_last_good) {
             reload.keep_mode(core.policy.mode());
         }
+        if let Some(text) = &text {
+            reload.keep_for_explanations(text);
+        }
+        reload.unkept = text.map(|text| (text, Instant::now()));
         reload
     }
 
@@ -229,6 +233,7 @@ impl PolicyReload {
         }
         let kept = (self.keep_mode(new.policy.mode()), self.keep(text, &new.policy));
         self.decide_by(&new, kept);
+        self.keep_for_explanations(text);
         // Who reads this line may count on the policy.
         around.log.line(format_args!(
             "the policy {} is in force anew, mode {}, {}",
@@ -288,6 +293,18 @@ impl PolicyReload {
         };
         self.complain(kept, "the copy of the last good policy");
         TextKept(())
+    }
+
+    /// Keeps the text beside those before it. No decision waits for it, and none is made by it.
+    fn keep_for_explanations(&self, text: &PolicyText) {
+        match texts::keep(&self.folder, &text.hash, &text.bytes) {
+            Err(error) if !self.is_unwritten => self.shared.around.log.line(format_args!(
+                "the text of the policy, {}, is not kept in {}: {error}; what it decides cannot be explained by it later",
+                short(&text.hash),
+                self.folder.path().display()
+            )),
+            Ok(()) | Err(_) => {}
+        }
     }
 
     fn keep_mode(&self, mode: Mode) -> ModeKept {

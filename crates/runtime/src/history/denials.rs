@@ -1,10 +1,11 @@
 //! Refusals, folded: the same one within a minute is one row that counts.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::origins::OriginId;
 use crate::limits::Peer;
-use exhook_policy_core::decision::Mode;
+use exhook_policy_core::decision::{DenialReason, Mode};
 use exhook_policy_core::event::short::short;
 use exhook_policy_core::event::{Action, Client, Peerhost};
 
@@ -37,7 +38,7 @@ pub enum Asked<'a> {
 }
 
 /// A refusal: carried out, or in audit mode only said.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Denial<'a> {
     /// Who asked.
     pub client: Client<'a>,
@@ -45,6 +46,10 @@ pub struct Denial<'a> {
     pub asked: Asked<'a>,
     /// The id of the rule that decided, or a reserved one.
     pub rule: &'a str,
+    /// Why.
+    pub reason: DenialReason,
+    /// The beginning of the hash of the policy that decided.
+    pub policy: Arc<str>,
     /// Whether it was carried out.
     pub mode: Mode,
 }
@@ -58,6 +63,8 @@ pub(super) struct DenialKey {
     pub(super) action: &'static str,
     pub(super) topic: Box<str>,
     pub(super) rule: Box<str>,
+    pub(super) reason: &'static str,
+    pub(super) policy: Arc<str>,
     pub(super) mode: &'static str,
     pub(super) cluster: Box<str>,
 }
@@ -94,6 +101,8 @@ impl OwnedDenial {
                 action,
                 topic: short(topic).into(),
                 rule: denial.rule.into(),
+                reason: denial.reason.as_str(),
+                policy: Arc::clone(&denial.policy),
                 mode: denial.mode.as_str(),
                 cluster: short(denial.client.extra.cluster.unwrap_or_default()).into(),
             },
@@ -114,7 +123,9 @@ impl OwnedDenial {
 
 impl DenialKey {
     pub(super) fn texts(&self) -> usize {
-        let DenialKey { clientid, username, peerhost, action: _, topic, rule, mode: _, cluster } = self;
+        // All rows of a policy share its hash.
+        let DenialKey { clientid, username, peerhost, action: _, topic, rule, reason: _, policy: _, mode: _, cluster } =
+            self;
         [clientid, username, peerhost, topic, rule, cluster].into_iter().map(|text| text.len()).sum()
     }
 
@@ -132,6 +143,8 @@ impl DenialKey {
             action: REST,
             topic: rest(),
             rule: rest(),
+            reason: REST,
+            policy: REST.into(),
             mode,
             cluster: rest(),
         }
@@ -186,7 +199,9 @@ mod tests {
             anonymous: true,
             extra: Extra::NONE,
         };
-        OwnedDenial::of(0, &Denial { client, asked: Asked::Connect, rule: "r", mode: Mode::Enforce })
+        let reason = DenialReason::Rule;
+        let asked = Asked::Connect;
+        OwnedDenial::of(0, &Denial { client, asked, rule: "r", reason, policy: "p".into(), mode: Mode::Enforce })
     }
 
     /// Clients choose their names, and a locked database must not turn them into memory.

@@ -7,6 +7,7 @@
 //!
 //! - [`record`]: what is kept of an event. No password can get in: logins are not kept at all.
 //! - [`denials`]: refusals, folded.
+//! - [`let_in`]: the rules that let clients in which are not connected yet.
 //! - [`queue`]: the bounded queue, and when an event is no longer waited for.
 //! - [`origins`]: the brokers that events come from, each by a small number.
 //! - [`budget`]: what strangers can have written within a minute.
@@ -21,6 +22,7 @@
 mod budget;
 mod denials;
 mod latch;
+mod let_in;
 mod origins;
 mod queue;
 pub mod read;
@@ -58,6 +60,7 @@ const LAST_TRIES: Duration = Duration::from_secs(9);
 /// A running history. Dropped, it ends as with [`History::finish`].
 pub struct History {
     queue: Arc<queue::HistoryQueue>,
+    let_in: let_in::LetIn,
     bans_read: Arc<latch::Latch>,
     /// [`Record::bits`], which a new definition changes.
     record: AtomicU8,
@@ -146,7 +149,8 @@ impl History {
             queue.writer_ended();
             bans_read.open();
         }
-        History { queue, bans_read, record: AtomicU8::new(def.record.bits()), limits, terms: Mutex::new(terms) }
+        let (let_in, record) = (let_in::LetIn::default(), AtomicU8::new(def.record.bits()));
+        History { queue, let_in, bans_read, record, limits, terms: Mutex::new(terms) }
     }
 
     /// Goes on by these terms, where they are others.
@@ -193,9 +197,17 @@ impl History {
         if let Some(sign) = record::Sign::in_event(event) {
             self.queue.heard(now_ms, event.origin(), sign);
         }
-        match record::Owned::of(event, self.recorded()) {
+        match record::Owned::of(event, self.recorded(), |client| self.let_in.take(now_ms(), client)) {
             Some(owned) => self.queue.push(now_ms(), event.origin(), owned, Some(token)),
             None => false,
+        }
+    }
+
+    /// Takes note that a rule let the client in: the row of its connection, which is about to
+    /// begin, names the rule. Never waits.
+    pub fn let_in(&self, client: &Client<'_>, rule: &str) {
+        if self.recorded().connections {
+            self.let_in.put(now_ms(), client, rule);
         }
     }
 

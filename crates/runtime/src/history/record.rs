@@ -25,7 +25,8 @@ pub(super) enum Owned {
         code: Box<str>,
         assigned: Option<Box<str>>,
     },
-    Connected(OwnedClient),
+    /// With the rule that let the client in; empty if that is not known.
+    Connected(OwnedClient, Box<str>),
     Disconnected {
         whose: Whose,
         reason: Box<str>,
@@ -140,8 +141,9 @@ fn owned_client(client: &Client<'_>) -> OwnedClient {
 }
 
 impl Owned {
-    /// `None` where nothing of the event is kept.
-    pub(super) fn of(event: &Event<'_>, record: Record) -> Option<Self> {
+    /// `None` where nothing of the event is kept. `let_in` is asked for the rule that let a client
+    /// in that is connected now.
+    pub(super) fn of(event: &Event<'_>, record: Record, let_in: impl FnOnce(&Client<'_>) -> Box<str>) -> Option<Self> {
         if !record.needs(event.hook()) {
             return None;
         }
@@ -150,7 +152,7 @@ impl Owned {
             Event::Connack { attempt, code, assigned } => {
                 Owned::Connack { attempt: owned_attempt(&attempt), code: name(code), assigned: assigned.map(name) }
             }
-            Event::Connected(client) => Owned::Connected(owned_client(&client)),
+            Event::Connected(client) => Owned::Connected(owned_client(&client), let_in(&client)),
             Event::Disconnected { client, reason } => {
                 Owned::Disconnected { whose: Whose::from(&client), reason: name(reason) }
             }
@@ -185,7 +187,7 @@ impl Owned {
     fn texts(&self) -> usize {
         match self {
             Owned::Connect(attempt) | Owned::Connack { attempt, .. } => attempt.clientid.len() + attempt.username.len(),
-            Owned::Connected(client) => client.clientid.len() + client.username.len(),
+            Owned::Connected(client, rule) => client.clientid.len() + client.username.len() + rule.len(),
             Owned::Disconnected { whose, reason } => whose.clientid.len() + reason.len(),
             Owned::Discarded { whose } | Owned::TakenOver { whose } | Owned::Heard { whose } => whose.clientid.len(),
             Owned::SessionCreated { clientid } | Owned::SessionTerminated { clientid } => clientid.len(),
@@ -200,7 +202,7 @@ impl Owned {
     fn node(&self) -> Option<&str> {
         match self {
             Owned::Connect(attempt) | Owned::Connack { attempt, .. } => Some(&attempt.node),
-            Owned::Connected(client) => Some(&client.node),
+            Owned::Connected(client, _) => Some(&client.node),
             Owned::Disconnected { .. }
             | Owned::Discarded { .. }
             | Owned::TakenOver { .. }

@@ -2,6 +2,7 @@
 //!
 //! - [`status`]: how this process is, in a file that `exhook-policy status` reads.
 //! - [`last_good`]: a copy of the policy in force, for a start at which the file is invalid.
+//! - [`texts`]: the texts of the policies that were in force last.
 //! - [`brokers`]: which hooks each broker registered, for the next start of a server.
 //! - [`trusted`]: what of it may be believed.
 //!
@@ -10,6 +11,7 @@
 pub mod brokers;
 pub mod last_good;
 pub mod status;
+pub mod texts;
 pub mod trusted;
 
 use std::fmt::Write as _;

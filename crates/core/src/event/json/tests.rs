@@ -82,21 +82,33 @@ fn a_login_says_of_its_password_whether_there_was_one() {
     }
 }
 
+fn of(verdict: Verdict, rule: &str) -> DecisionLine<'_> {
+    DecisionLine { decision: Decision { verdict, rule }, reason: None, policy: None }
+}
+
 #[test]
 fn decisions_and_gaps_are_lines_too() {
     let client = OwnedClient::named("c");
     let event = Event::CheckAcl { client: client.as_client(), action: Action::Publish, topic: "t" };
-    let text = write_decided(&event, 17, Decision { verdict: Verdict::Deny, rule: "no-t" }, std::iter::empty());
+    let text = write_decided(&event, 17, of(Verdict::Deny, "no-t"), std::iter::empty());
     assert!(text.ends_with(r#","topic":"t","decision":{"verdict":"deny","rule":"no-t"}}"#), "{text}");
-    let decision = Some(Decided { verdict: Verdict::Deny, rule: "no-t".into(), passwords: BTreeMap::new() });
+    let decision = Some(Decided {
+        verdict: Verdict::Deny,
+        rule: "no-t".into(),
+        passwords: BTreeMap::new(),
+        reason: None,
+        policy: None,
+    });
     assert_eq!(
         read_line(&text),
         Ok(Line::Told(Box::new(Told { at: Some(17), event: OwnedEvent::from(&event), decision })))
     );
     let login = Event::Authenticate { client: client.as_client(), password: Password::left_out(true) };
     let said = [("staff", Found::Wrong), ("devices", Found::Unknown)];
-    let text = write_decided(&login, 17, Decision { verdict: Verdict::Deny, rule: "staff" }, said.into_iter());
-    let expected = r#""decision":{"verdict":"deny","rule":"staff","passwords":{"devices":"unknown","staff":"wrong"}}}"#;
+    let reason = Some(DenialReason::WrongPassword);
+    let decided = DecisionLine { reason, policy: Some("3f2a9c1b22aa"), ..of(Verdict::Deny, "staff") };
+    let text = write_decided(&login, 17, decided, said.into_iter());
+    let expected = r#""decision":{"verdict":"deny","rule":"staff","passwords":{"devices":"unknown","staff":"wrong"},"reason":"wrong-password","policy":"3f2a9c1b22aa"}}"#;
     assert!(text.ends_with(expected), "{text}");
     assert_eq!(write_dropped(3, 17), r#"{"at":17,"dropped":3}"#);
     assert_eq!(read_line(&write_dropped(3, 17)), Ok(Line::Dropped(3)));
@@ -264,6 +276,8 @@ proptest! {
         verdict in prop::sample::select(vec![Verdict::Allow, Verdict::Deny, Verdict::Ignore]),
         rule in any_text(),
         passwords in prop::collection::btree_map(any_text(), prop::sample::select(Found::ALL.to_vec()), 0..3),
+        reason in prop::option::of(prop::sample::select(DenialReason::ALL.to_vec())),
+        policy in prop::option::of(any_text()),
     ) {
         prop_assert_eq!(&OwnedEvent::from(&event.as_event()), &event);
         let text = write(&event.as_event(), at);
@@ -271,8 +285,8 @@ proptest! {
         prop_assert_eq!(read_line(&text), Ok(Line::Told(Box::new(Told { at: Some(at), event: event.clone(), decision: None }))));
         if event.hook().kind() == Kind::Asks {
             let said = passwords.iter().map(|(source, found)| (&**source, *found));
-            let text = write_decided(&event.as_event(), at, Decision { verdict, rule: &rule }, said);
-            let decision = Some(Decided { verdict, rule, passwords });
+            let text = write_decided(&event.as_event(), at, DecisionLine { reason, policy: policy.as_deref(), ..of(verdict, &rule) }, said);
+            let decision = Some(Decided { verdict, rule, passwords, reason, policy });
             prop_assert_eq!(read_line(&text), Ok(Line::Told(Box::new(Told { at: Some(at), event, decision }))));
         }
     }

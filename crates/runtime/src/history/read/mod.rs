@@ -4,6 +4,7 @@
 //! [`HistoryReader::open`] opens the database, and there is a function for each report. Each gives a [`Query`], which reads
 //! one row after the other: there may be millions. The rows are [`rows`], newest first.
 
+pub mod count;
 mod query;
 pub mod rows;
 
@@ -121,6 +122,14 @@ impl HistoryReader {
     /// The database cannot be read.
     pub fn denials(&self, filter: &RowFilter) -> Result<Query<'_, DenialRow>, ReadError> {
         self.query(&query::DENIALS, DenialRow::of, filter)
+    }
+
+    /// The connections that ended, the last to end first; the filter's times are those of the ends.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn ends(&self, filter: &RowFilter) -> Result<Query<'_, ConnectionRow>, ReadError> {
+        self.query(&query::ENDS, ConnectionRow::of, filter)
     }
 
     /// The bans that hold; with `all`, those that are over or lifted too.

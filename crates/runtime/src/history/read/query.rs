@@ -11,12 +11,16 @@ use exhook_policy_core::event::short::stored;
 
 /// From this schema version on there are clusters.
 const HAS_CLUSTERS: i64 = 3;
+/// From this schema version on there are the columns that a report calls new.
+const HAS_REASONS: i64 = 5;
 
 /// One kind of rows: a table or view, and how the filters apply to it. `CLUSTER` stands for the column, which older
 /// files do not have.
 pub(super) struct ReportSql {
     from: &'static str,
     columns: &'static [&'static str],
+    /// Those of them that files before [`HAS_REASONS`] do not have.
+    new: &'static [&'static str],
     /// Newest first.
     order: &'static str,
     /// Of a name, as it was given and as it is cut.
@@ -32,6 +36,7 @@ pub(super) struct ReportSql {
 pub(super) const ONLINE: ReportSql = ReportSql {
     from: "online",
     columns: OnlineRow::COLUMNS,
+    new: &["rule"],
     order: "connected_at DESC, id DESC",
     username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
@@ -43,6 +48,7 @@ pub(super) const ONLINE: ReportSql = ReportSql {
 pub(super) const CLIENTS: ReportSql = ReportSql {
     from: "clients",
     columns: ClientRow::COLUMNS,
+    new: &[],
     order: "last_connected_at DESC, clientid, CLUSTER",
     username: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE username IN (?, ?))",
     peerhost: "(clientid, CLUSTER) IN (SELECT clientid, CLUSTER FROM connections WHERE peerhost = ?)",
@@ -55,6 +61,7 @@ pub(super) const CLIENTS: ReportSql = ReportSql {
 pub(super) const CONNECTIONS: ReportSql = ReportSql {
     from: "connections",
     columns: ConnectionRow::COLUMNS,
+    new: &["rule"],
     order: "id DESC",
     username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
@@ -64,9 +71,19 @@ pub(super) const CONNECTIONS: ReportSql = ReportSql {
     until: "connected_at <= ?",
 };
 
+/// Those that ended, by their ends.
+pub(super) const ENDS: ReportSql = ReportSql {
+    from: "(SELECT * FROM connections WHERE disconnected_at IS NOT NULL)",
+    order: "disconnected_at DESC, id DESC",
+    since: "disconnected_at >= ?",
+    until: "disconnected_at <= ?",
+    ..CONNECTIONS
+};
+
 pub(super) const DENIALS: ReportSql = ReportSql {
     from: "denials",
     columns: DenialRow::COLUMNS,
+    new: &["reason", "policy"],
     order: "id DESC",
     username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
@@ -81,6 +98,7 @@ pub(super) const ALL_BANS: ReportSql = ReportSql {
                    concat_ws(', ', iif(clientid IS NULL, NULL, 'clientid'), iif(username IS NULL, NULL, 'username'),
                              iif(peerhost IS NULL, NULL, 'peerhost')) AS \"by\" FROM bans)",
     columns: BanRow::COLUMNS,
+    new: &[],
     order: "id DESC",
     username: "username IN (?, ?)",
     peerhost: "peerhost = ?",
@@ -101,7 +119,26 @@ pub(super) const BANS: ReportSql = ReportSql {
 impl ReportSql {
     /// The query for a database of this schema version, and its parameters.
     pub(super) fn query(&self, filter: &RowFilter, version: i64) -> (String, Vec<Value>) {
-        let cluster = if version < HAS_CLUSTERS { "''" } else { "cluster" };
+        let (from, values) = self.selection(filter, version);
+        let columns: Vec<String> = self.columns.iter().map(|column| self.column(column, version)).collect();
+        let order = self.order.replace("CLUSTER", &self.column("cluster", version));
+        let mut sql = format!("SELECT {} {from} ORDER BY {order}", columns.join(", "));
+        if let Some(limit) = filter.limit {
+            let _ = write!(sql, " LIMIT {limit}");
+        }
+        (sql, values)
+    }
+
+    /// A column in a database of this schema version.
+    pub(super) fn column(&self, column: &str, version: i64) -> String {
+        let is_missing =
+            (version < HAS_CLUSTERS && column == "cluster") || (version < HAS_REASONS && self.new.contains(&column));
+        // `by` is a word of SQL.
+        if is_missing { "''".to_owned() } else { format!("\"{column}\"") }
+    }
+
+    /// The rows that the filter asks for, as SQL from `FROM` on, and its parameters.
+    pub(super) fn selection(&self, filter: &RowFilter, version: i64) -> (String, Vec<Value>) {
         let mut conditions = vec!["1".to_owned()];
         let mut values = Vec::new();
         let mut add = |condition: &str, of_condition: Vec<Value>| {
@@ -129,20 +166,7 @@ impl ReportSql {
         add(self.peerhost, one(filter.peerhost.map(host).map(Value::Text)));
         add(self.since, one(filter.since.map(Value::Integer)));
         add(self.until, one(filter.until.map(Value::Integer)));
-        // `by` is a word of SQL.
-        let quoted = |column: &&str| if *column == "cluster" { "CLUSTER".to_owned() } else { format!("\"{column}\"") };
-        let columns: Vec<String> = self.columns.iter().map(quoted).collect();
-        let mut sql = format!(
-            "SELECT {} FROM {} WHERE {} ORDER BY {}",
-            columns.join(", "),
-            self.from,
-            conditions.join(" AND "),
-            self.order
-        )
-        .replace("CLUSTER", cluster);
-        if let Some(limit) = filter.limit {
-            let _ = write!(sql, " LIMIT {limit}");
-        }
-        (sql, values)
+        let sql = format!("FROM {} WHERE {}", self.from, conditions.join(" AND "));
+        (sql.replace("CLUSTER", &self.column("cluster", version)), values)
     }
 }

@@ -55,7 +55,7 @@ macro_rules! row {
 row! {
     /// A connection that lasts.
     OnlineRow {
-        clientid, username, peerhost, sockport, protocol, proto_ver, node, connected_at, unsure, cluster,
+        clientid, username, peerhost, sockport, protocol, proto_ver, node, connected_at, unsure, cluster, rule,
     }
 }
 
@@ -70,14 +70,14 @@ row! {
     /// A connection.
     ConnectionRow {
         clientid, username, peerhost, sockport, protocol, proto_ver, node, connected_at, disconnected_at, reason, closed_by,
-        cluster,
+        cluster, rule,
     }
 }
 
 row! {
     /// A refusal, as often as it came within a minute.
     DenialRow {
-        at, clientid, username, peerhost, action, topic, rule, mode, count, cluster,
+        at, clientid, username, peerhost, action, topic, rule, mode, count, cluster, reason, policy,
     }
 }
 

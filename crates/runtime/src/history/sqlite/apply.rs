@@ -39,8 +39,8 @@ const TAKEN_OVER: &str = "takeovered";
 /// What most events are: a row that begins, and one that ends. SQLite must not prepare these anew each time that they
 /// are bound, as it does with some statements that look alike.
 const BEGIN: &str = "INSERT INTO connections
-     (clientid, username, peerhost, sockport, protocol, node, connected_at, broker, cluster, peerport)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+     (clientid, username, peerhost, sockport, protocol, node, connected_at, broker, cluster, peerport, rule)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
      ON CONFLICT (clientid, cluster) WHERE disconnected_at IS NULL DO NOTHING";
 const END: &str = "UPDATE connections SET disconnected_at = max(?3, connected_at), reason = ?4, closed_by = ?5
      WHERE clientid = ?1 AND cluster = ?2 AND disconnected_at IS NULL";
@@ -113,7 +113,7 @@ impl Apply<'_> {
                 }
                 Ok(())
             }
-            Owned::Connected(client) => self.connected(at, client),
+            Owned::Connected(client, rule) => self.connected(at, client, rule),
             Owned::Disconnected { whose, reason } => self.disconnected(at, whose, ConnectionEnd::told(reason)),
             Owned::Discarded { whose } => self.session_ended(at, whose, ConnectionEnd::taken_over(DISCARDED)),
             Owned::TakenOver { whose } => self.session_ended(at, whose, ConnectionEnd::taken_over(TAKEN_OVER)),
@@ -137,10 +137,10 @@ impl Apply<'_> {
         self.db.prepare_cached(sql)?.execute(params).map(|_| ())
     }
 
-    fn connected(&self, at: i64, client: &OwnedClient) -> Result<()> {
-        if !self.begin(at, client)? {
+    fn connected(&self, at: i64, client: &OwnedClient, rule: &str) -> Result<()> {
+        if !self.begin(at, client, rule)? {
             self.supersede(at, &client.clientid)?;
-            self.begin(at, client)?;
+            self.begin(at, client, rule)?;
         }
         if self.record.subscriptions {
             // A session that another broker had comes with the client.
@@ -153,7 +153,7 @@ impl Apply<'_> {
     }
 
     /// Adds an open row; false where the clientid has one.
-    fn begin(&self, at: i64, client: &OwnedClient) -> Result<bool> {
+    fn begin(&self, at: i64, client: &OwnedClient, rule: &str) -> Result<bool> {
         let added = self.db.prepare_cached(BEGIN)?.execute(params![
             client.clientid,
             client.username,
@@ -164,7 +164,8 @@ impl Apply<'_> {
             at,
             self.broker,
             self.cluster,
-            client.extra.peerport
+            client.extra.peerport,
+            rule
         ])?;
         Ok(added == 1)
     }

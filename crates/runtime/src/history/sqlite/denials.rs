@@ -124,8 +124,9 @@ impl DenialRows {
 
     fn insert(&mut self, db: &Connection, key: &DenialKey, denial: &OwnedDenial) -> Result<()> {
         db.prepare_cached(
-            "INSERT INTO denials (at, clientid, username, peerhost, action, topic, rule, mode, count, cluster)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT INTO denials
+             (at, clientid, username, peerhost, action, topic, rule, mode, count, cluster, reason, policy)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             denial.at,
@@ -137,7 +138,9 @@ impl DenialRows {
             key.rule,
             key.mode,
             denial.count.cast_signed(),
-            key.cluster
+            key.cluster,
+            key.reason,
+            &*key.policy
         ])?;
         self.known.insert(self.digest(key), KnownRow { id: db.last_insert_rowid(), at: denial.at });
         Ok(())
@@ -154,7 +157,7 @@ impl KnownRow {
 /// prepare it anew each time, for many times what it takes to run.
 const LIKE_IT: &str = "SELECT id, at FROM denials
      WHERE clientid = ?1 AND at > ?8 AND username = ?2 AND peerhost = ?3 AND action = ?4 AND topic = ?5 AND rule = ?6
-       AND mode = ?7 AND cluster = ?9";
+       AND mode = ?7 AND cluster = ?9 AND reason = ?10 AND policy = ?11";
 
 fn find(db: &Connection, key: &DenialKey, now: i64) -> Result<Option<KnownRow>> {
     let mut statement = db.prepare_cached(LIKE_IT)?;
@@ -167,7 +170,9 @@ fn find(db: &Connection, key: &DenialKey, now: i64) -> Result<Option<KnownRow>> 
         key.rule,
         key.mode,
         now.saturating_sub(MINUTE),
-        key.cluster
+        key.cluster,
+        key.reason,
+        &*key.policy
     ])?;
     let mut newest: Option<KnownRow> = None;
     while let Some(row) = rows.next()? {
@@ -184,7 +189,7 @@ mod tests {
     use super::*;
     use crate::history::denials::{Asked, Denial};
     use crate::history::sqlite::store::Store;
-    use exhook_policy_core::decision::Mode;
+    use exhook_policy_core::decision::{DenialReason, Mode};
     use exhook_policy_core::event::{Client, Extra, Peerhost};
     use exhook_policy_core::policy::model::Sync;
     use rusqlite::StatementStatus;
@@ -202,7 +207,9 @@ mod tests {
             anonymous: true,
             extra: Extra::NONE,
         };
-        OwnedDenial::of(0, &Denial { client, asked: Asked::Connect, rule: "r", mode: Mode::Enforce })
+        let reason = DenialReason::Rule;
+        let asked = Asked::Connect;
+        OwnedDenial::of(0, &Denial { client, asked, rule: "r", reason, policy: "p".into(), mode: Mode::Enforce })
     }
 
     /// Clients that make up a new name each time must not have a statement prepared for each.

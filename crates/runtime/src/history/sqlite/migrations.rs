@@ -11,6 +11,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../../../schema/0002_history.sql"),
     include_str!("../../../../../schema/0003_history.sql"),
     include_str!("../../../../../schema/0004_history.sql"),
+    include_str!("../../../../../schema/0005_history.sql"),
 ];
 
 /// `application_id` of a history database; the first migration sets it.
@@ -52,4 +53,57 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), StoreFault> {
     }
     transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::Store;
+    use super::*;
+    use exhook_policy_core::policy::model::Sync;
+
+    const TABLES: [&str; 9] = [
+        "connections",
+        "denials",
+        "attempts",
+        "subscriptions",
+        "messages",
+        "bans",
+        "broker_processes",
+        "drivers",
+        "handovers",
+    ];
+
+    /// All columns that version 4 had, of all rows, in the order of the rows.
+    fn rows(db: &Connection, columns: &[String]) -> Vec<Vec<String>> {
+        let of_table = |(table, columns): (&&str, &String)| {
+            let sql = format!("SELECT concat_ws('|', {columns}) FROM {table} ORDER BY rowid");
+            let sql = if ["subscriptions", "handovers"].contains(table) { sql.replace("rowid", "1") } else { sql };
+            let mut statement = db.prepare(&sql).unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        };
+        TABLES.iter().zip(columns).map(of_table).collect()
+    }
+
+    #[test]
+    fn a_database_recorded_by_0_5_2_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(include_str!("recorded/0.5.2.sql")).unwrap();
+        assert_eq!(check(&old).unwrap(), 4);
+        let names = |table: &&str| -> String {
+            let sql = format!("SELECT group_concat(name) FROM pragma_table_info('{table}')");
+            old.query_row(&sql, [], |row| row.get(0)).unwrap()
+        };
+        let columns: Vec<String> = TABLES.iter().map(names).collect();
+        let before = rows(&old, &columns);
+        assert_eq!((before[0].len(), before[1].len()), (26, 20));
+        drop(old);
+        let store = Store::open(&path, Sync::Normal).unwrap();
+        assert_eq!(check(&store.db).unwrap(), MIGRATIONS.len());
+        assert_eq!(rows(&store.db, &columns), before);
+        let count = |sql: &str| store.db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(count("SELECT count(*) FROM denials WHERE reason = '' AND policy = ''"), 20);
+        assert_eq!(count("SELECT count(*) FROM online WHERE rule = ''"), 3);
+    }
 }

@@ -463,7 +463,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.db");
         Store::open(&path, Sync::Normal).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
-        unfit(&path, "it has schema version 99, and this program knows versions up to 4");
+        unfit(&path, "it has schema version 99, and this program knows versions up to 5");
     }
 
     #[test]

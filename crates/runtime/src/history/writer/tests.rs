@@ -129,7 +129,7 @@ fn connect(clientid: &str) -> Owned {
         node: "n",
         extra: Extra::NONE,
     };
-    Owned::of(&Event::Connect(attempt), Record { attempts: true, ..CONNECTIONS }).unwrap()
+    Owned::of(&Event::Connect(attempt), Record { attempts: true, ..CONNECTIONS }, |_| Box::default()).unwrap()
 }
 
 #[test]

@@ -319,7 +319,7 @@ proptest! {
         });
         prop_assert_eq!(decision, carried_out.login(&client, &lists, answer));
         prop_assert_eq!(policy.trial().is_some(), tried.iter().take(rules.len()).any(|tried| *tried));
-        let would = policy.would_login(&client, &lists, &said);
+        let would = policy.would_login(&client, &lists, &said).map(|(would, _)| would);
         prop_assert_eq!(would.unwrap_or(decision), as_enforced.login(&client, &lists, answer));
         prop_assert!(would.is_some() || policy.trial().is_none());
         if let Some(would) = would.filter(|would| *would != decision) {

@@ -121,7 +121,7 @@ fn event_of(text: &str) -> Owned {
         ("connack", [version, code, assigned]) => {
             Owned::Connack { attempt: attempt(version), code: (*code).into(), assigned: Some((*assigned).into()) }
         }
-        ("connected", []) => Owned::Connected(client),
+        ("connected", []) => Owned::Connected(client, Box::default()),
         ("disconnected", [reason]) => Owned::Disconnected { whose, reason: (*reason).into() },
         ("discarded", []) => Owned::Discarded { whose },
         ("takeovered", []) => Owned::TakenOver { whose },
@@ -739,7 +739,7 @@ fn attempts_beyond_the_bound_of_a_minute_have_no_row() {
             extra,
         };
         apply.apply(at + n, &Owned::Connect(attempt.clone())).unwrap();
-        apply.apply(at + n, &Owned::Connected(OwnedClient::named(name))).unwrap();
+        apply.apply(at + n, &Owned::Connected(OwnedClient::named(name), Box::default())).unwrap();
         apply.apply(at + n, &Owned::Connack { attempt, code: "success".into(), assigned: None }).unwrap();
     }
     assert_eq!(book.rows("SELECT clientid, connack FROM attempts"), "a success\nb success\n");

@@ -1,0 +1,110 @@
+//! What `exhook-policy history` prints of a database with names as strangers choose them, word by word.
+//!
+//! The file holds commands and their output. `UPDATE_GOLDEN=1` writes it anew.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use unicode_width::UnicodeWidthStr;
+
+use crate::support::golden::check_golden;
+use crate::support::program::program;
+
+const SCHEMA: [&str; 5] = [
+    include_str!("../../schema/0001_history.sql"),
+    include_str!("../../schema/0002_history.sql"),
+    include_str!("../../schema/0003_history.sql"),
+    include_str!("../../schema/0004_history.sql"),
+    include_str!("../../schema/0005_history.sql"),
+];
+
+/// A folder with a database of so many migrations.
+fn place(migrations: usize, rows: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Connection::open(dir.path().join("history.db")).unwrap();
+    for file in &SCHEMA[..migrations] {
+        db.execute_batch(file).unwrap();
+    }
+    db.execute_batch(rows).unwrap();
+    db.pragma_update(None, "user_version", i64::try_from(migrations).unwrap()).unwrap();
+    dir
+}
+
+fn history(folder: &Path, arguments: &str) -> Output {
+    let mut command = program();
+    command.arg("history").args(arguments.split(' ')).args(["--database", "history.db"]);
+    command.current_dir(folder).env("TZ", "Europe/Berlin").output().unwrap()
+}
+
+/// The commands of a golden file, each with its output as it is now.
+fn renewed(golden: &str, folder: &Path) -> String {
+    let mut text = String::new();
+    for arguments in golden.lines().filter_map(|line| line.strip_prefix("$ exhook-policy history ")) {
+        let Output { status, stdout, stderr } = history(folder, arguments);
+        let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+        write!(text, "$ exhook-policy history {arguments}\n{said}").unwrap();
+        if !status.success() {
+            writeln!(text, "[exit code {}]", status.code().unwrap()).unwrap();
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn golden(name: &str, folder: &Path) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/history").join(name);
+    let text = renewed(&fs::read_to_string(&path).unwrap(), folder);
+    check_golden(&path, &text);
+    text
+}
+
+#[test]
+fn tables_of_hostile_names_fit_a_terminal() {
+    let place = place(5, include_str!("../history/hostile.sql"));
+    let text = golden("hostile.txt", place.path());
+    let outputs: Vec<&str> = text.split("$ exhook-policy history ").skip(1).collect();
+    assert!(outputs.len() >= 15, "{} commands", outputs.len());
+    for output in outputs {
+        let (command, lines) = output.split_once('\n').unwrap();
+        let is_table = !["--wide", "--format"].iter().any(|option| command.contains(option));
+        let is_shown = |line: &&str| !line.starts_with("exhook-policy: ");
+        for line in lines.lines().filter(is_shown).filter(|_| is_table) {
+            assert!(line.width() <= 80, "{command}: {} columns: {line}", line.width());
+        }
+        assert!(!output.chars().any(|c| c.is_control() && c != '\n'), "{command}");
+    }
+}
+
+#[test]
+fn why_a_client_was_refused() {
+    let place = place(5, include_str!("../history/night.sql"));
+    golden("why.txt", place.path());
+}
+
+#[test]
+fn rows_are_counted() {
+    let place = place(5, include_str!("../history/night.sql"));
+    golden("counts.txt", place.path());
+}
+
+/// They have neither reasons nor rules of logins.
+#[test]
+fn databases_of_earlier_versions_are_shown_and_counted() {
+    let rows = "INSERT INTO connections (id, clientid, username, peerhost, sockport, protocol, node, connected_at,
+                                         disconnected_at, reason, closed_by, broker)
+                VALUES (1, 'a', 'u', '::1', 1883, 'mqtt', 'n', 1714564800000, 1714564900000, 'kicked', 'event', 1);
+                INSERT INTO denials (id, at, clientid, username, peerhost, action, topic, rule, mode, count)
+                VALUES (1, 1714564850000, 'a', 'u', '::1', 'publish', 't', 'r', 'enforce', 3);";
+    let golden_file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/history/earlier.txt");
+    let commands = fs::read_to_string(&golden_file).unwrap();
+    let of_version = |version| renewed(&commands, place(version, rows).path());
+    let text = of_version(4);
+    for version in 1..4 {
+        assert_eq!(of_version(version), text, "version {version}");
+    }
+    check_golden(&golden_file, &text);
+}
