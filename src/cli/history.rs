@@ -107,7 +107,8 @@ pub struct HistoryFilter {
     /// At most so many rows, the newest; 0 for all
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub limit: u32,
-    /// How to print them; json and csv have all columns, whole names, and times as Unix milliseconds and ISO 8601
+    /// How to print them; json and csv have all columns, whole names, and times as Unix
+    /// milliseconds and ISO 8601
     #[arg(long, value_enum, default_value_t = HistoryFormat::Table)]
     pub format: HistoryFormat,
     /// All columns of a table, however wide it becomes

@@ -131,7 +131,8 @@ fn a_password_rule_matches_only_where_its_source_knows_the_user() {
     assert!(!log.contains("s3cret") && !log.contains("wrong"), "{log}");
 }
 
-/// The reasons that stand in `denials`, once as many rows are there; all of them of the policy in force.
+/// The reasons that stand in `denials`, once as many rows are there; all are of the policy in
+/// force.
 #[track_caller]
 fn reasons(bench: &Bench, expected: &[&str]) {
     bench.denials(expected.len());
@@ -416,7 +417,8 @@ fn a_policy_that_is_wrong_does_not_start() {
     assert_eq!(report, format!("{}: this is no regular file", fifo.display()));
 }
 
-/// The lines of the capture, each without its time, its client and the policy, which is the one in force.
+/// The lines of the capture, each without its time, its client and the policy, which is the one
+/// in force.
 fn captured(bench: &Bench) -> Vec<String> {
     bench.engine.finish();
     let text = std::fs::read_to_string(bench.folder.path().join("data/events.jsonl")).unwrap();

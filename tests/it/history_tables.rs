@@ -1,4 +1,5 @@
-//! What `exhook-policy history` prints of a database with names as strangers choose them, word by word.
+//! What `exhook-policy history` prints of a database with names as strangers choose them, word by
+//! word.
 //!
 //! The file holds commands and their output. `UPDATE_GOLDEN=1` writes it anew.
 

@@ -9,7 +9,8 @@ use exhook_policy_core::event::Client;
 use exhook_policy_core::policy::lists::Lists;
 
 impl Core {
-    /// Counts a login that is asked for; the limit that refuses it, which comes before any password is looked at.
+    /// Counts a login that is asked for; the limit that refuses it, which comes before any password
+    /// is looked at.
     pub(super) fn refused_at_once(&self, client: &Client<'_>, lists: &Lists) -> Option<Why> {
         let login = self.limited(client, lists)?;
         self.carry_out(self.limits.asked(login, Moment::now()))
@@ -21,9 +22,9 @@ impl Core {
         self.limits.begin(self.limited(client, lists)?, self.policy.deadline(), Moment::now())
     }
 
-    /// Counts a login for which a password source was asked. Gives the limit that refuses it instead
-    /// of `decision` if a ban began meanwhile, when the login gets its answer, and whether answers to
-    /// others may be ready.
+    /// Counts a login for which a password source was asked. Gives the limit that refuses it
+    /// instead of `decision` if a ban began meanwhile, when the login gets its answer, and whether
+    /// answers to others may be ready.
     pub(super) fn concluded(
         &self,
         client: &Client<'_>,

@@ -1,7 +1,8 @@
 //! The rules that let clients in which are not connected yet.
 //!
 //! A login is decided before its connection begins, and the row of the connection names the rule.
-//! What is in between is kept for a while and within a bound: where it is lost, the rule is not known.
+//! What is in between is kept for a while and within a bound: if it is lost, the rule is not
+//! known.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -20,7 +21,8 @@ const HALF: usize = 16_384;
 /// Logins that were let in, and whose connections have not begun.
 #[derive(Default)]
 pub(super) struct LetIn {
-    /// Of this process, so that no client can choose a name for which another client's rule is kept.
+    /// Of this process, so that no client can choose a name for which another client's rule is
+    /// kept.
     keys: RandomState,
     halves: Mutex<Halves>,
 }
