@@ -11,6 +11,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../../../schema/0002_history.sql"),
     include_str!("../../../../../schema/0003_history.sql"),
     include_str!("../../../../../schema/0004_history.sql"),
+    include_str!("../../../../../schema/0005_history.sql"),
 ];
 
 /// `application_id` of a history database; the first migration sets it.
