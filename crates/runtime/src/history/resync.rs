@@ -1,10 +1,10 @@
 //! What is unsure, settled by the broker's own list of its clients.
 //!
 //! A row is settled only where the list is of its broker and was taken after the client connected, and after whoever records the
-//! broker began to: a list of before may tell what has changed unheard. What is not unsure is left
-//! alone: the driver hears of its end. The driver or server that records may be at work meanwhile: each step asks again whether
-//! the row is open and unsure still, and they find that others were settled by the number of `gaps`, as if they had become
-//! unsure.
+//! broker began to: a list of before may tell what has changed unheard. A row that is sure and that the list contradicts is
+//! closed too: the end of its connection was lost on its way. The driver or server that records may be at work meanwhile: each
+//! step asks again whether the row is open, and unsure still if it was, and they find that others were settled by the number of
+//! `gaps`, as if they had become unsure.
 
 mod list;
 
@@ -24,6 +24,10 @@ use exhook_policy_core::event::short::{short, stored};
 /// Rows that are settled in one transaction. Whoever records waits for it.
 const AT_ONCE: usize = 1_000;
 
+/// What is sure is closed only if it began so long before the list was taken: milliseconds. The broker lists a client a moment
+/// after it tells of it, and to print a list takes a while.
+const SETTLED_IN: i64 = 5_000;
+
 /// Of which brokers the list is.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
@@ -42,7 +46,7 @@ pub struct ResyncOutcome {
     pub nodes: BTreeSet<String>,
     /// In the list: unsure no longer.
     pub there: usize,
-    /// Not in the list: closed.
+    /// Not in the list: closed, whether it was unsure or not.
     pub gone: usize,
     /// Unsure still, since they began after the list was taken.
     pub later: usize,
@@ -136,12 +140,13 @@ pub fn resync(
     let mut outcome = ResyncOutcome { nodes, ..ResyncOutcome::default() };
     let mut settled = Vec::new();
     for row in unsure::rows(db, &cluster)? {
+        let unsure = usize::from(row.unsure);
         if !outcome.nodes.contains(&row.node) {
-            outcome.elsewhere += 1;
-        } else if row.connected_at > as_of {
-            outcome.later += 1;
+            outcome.elsewhere += unsure;
+        } else if row.connected_at > if row.unsure { as_of } else { as_of.saturating_sub(SETTLED_IN) } {
+            outcome.later += unsure;
         } else if row.recorded_since > as_of {
-            outcome.early += 1;
+            outcome.early += unsure;
         } else {
             // One that an older version wrote is whole, until this one opens the database to record.
             let of_row = by_id.get(&*stored(&row.clientid)).into_iter().flatten();
@@ -149,6 +154,8 @@ pub fn resync(
             if named.peek().is_none() {
                 outcome.gone += 1;
                 settled.push((row, false));
+            } else if !row.unsure {
+                // The list says what is known.
             } else if named.any(|listed| !listed.is_unclear) {
                 outcome.there += 1;
                 settled.push((row, true));
