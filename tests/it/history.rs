@@ -776,7 +776,7 @@ fn a_client_that_an_older_version_kept_whole_is_found_again() {
         driver.history.record(&published(&names[1]), 4);
         world.count("SELECT sum(unsure) FROM online") == 1
     });
-    let list = List::parse(names[2].as_bytes(), Some(Form::Plain)).unwrap();
+    let list = List::parse(names[1..].join("\n").as_bytes(), Some(Form::Plain)).unwrap();
     let settled = resync(&mut world.database(), &list, &Scope::default(), now() + 60_000, true).unwrap();
     assert_eq!((settled.there, settled.gone, settled.unknown), (1, 0, 0));
     assert_eq!(world.count("SELECT count(*) FROM online WHERE NOT unsure AND clientid LIKE '%...(601 bytes, %)'"), 2);

@@ -78,8 +78,12 @@ impl Peers {
     }
 }
 
-/// The milliseconds of an uptime as EMQX 4 says it: `1 days, 2 hours, 3 minutes, 4 seconds`, without leading zeros.
+/// The milliseconds of an uptime as EMQX 4 says it: `1 days, 2 hours, 3 minutes, 4 seconds`, without leading zeros. So one of
+/// less than a second is empty.
 pub(super) fn uptime_of_text(text: &str) -> Option<i64> {
+    if text.is_empty() {
+        return Some(0);
+    }
     let mut seconds: i64 = 0;
     for part in text.split(',') {
         let (count, unit) = part.trim().split_once(' ')?;
@@ -115,10 +119,25 @@ mod tests {
         check_uptime("7 seconds", Some(7_000));
         check_uptime("2 minutes, 0 seconds", Some(120_000));
         check_uptime("1 days, 2 hours, 3 minutes, 4 seconds", Some(93_784_000));
-        check_uptime("", None);
+        check_uptime("", Some(0));
         check_uptime("soon", None);
         check_uptime("1 weeks", None);
         check_uptime("-1 seconds", None);
+    }
+
+    /// As EMQX 4 writes it: whole seconds, and no part before the first that is not zero.
+    fn uptime_as_written(seconds: u64) -> String {
+        let parts = [(seconds / 86_400, "days"), (seconds / 3_600 % 24, "hours"), (seconds / 60 % 60, "minutes")];
+        let parts = parts.into_iter().chain([(seconds % 60, "seconds")]).skip_while(|(count, _)| *count == 0);
+        parts.map(|(count, unit)| format!("{count} {unit}")).collect::<Vec<_>>().join(", ")
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_uptime_that_a_broker_writes_is_read(seconds in proptest::prop_oneof![0_u64..3, 0_u64..1_000_000]) {
+            let expected = i64::try_from(seconds).ok().map(|seconds| seconds * 1_000);
+            proptest::prop_assert_eq!(uptime_of_text(&uptime_as_written(seconds)), expected);
+        }
     }
 
     #[test]

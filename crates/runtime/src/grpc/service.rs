@@ -373,13 +373,16 @@ impl<H: Handler + Sync> ProviderCall<H> {
         match self.package {
             Package::V1 => {
                 let message: proto::LoadedByText = body.message()?;
+                // Without it nothing is said of the uptime; an empty one is of less than a second.
+                let uptime = message.broker.as_ref().and_then(|broker| uptime_of_text(&broker.uptime));
                 let broker = message.broker.unwrap_or_default();
-                Ok(self.told(&broker.version, uptime_of_text(&broker.uptime), message.meta.as_ref()))
+                Ok(self.told(&broker.version, uptime, message.meta.as_ref()))
             }
             Package::V2 | Package::V3 => {
                 let message: proto::Loaded = body.message()?;
+                let uptime = message.broker.as_ref().map(|broker| broker.uptime).filter(|uptime| *uptime >= 0);
                 let broker = message.broker.unwrap_or_default();
-                Ok(self.told(&broker.version, Some(broker.uptime), message.meta.as_ref()))
+                Ok(self.told(&broker.version, uptime, message.meta.as_ref()))
             }
         }
     }

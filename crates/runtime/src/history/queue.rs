@@ -268,6 +268,18 @@ impl HistoryQueue {
         }
     }
 
+    /// More clients are in doubt, each with its cluster.
+    pub(super) fn listen_for(&self, clients: Vec<(Box<str>, Box<str>)>) {
+        if clients.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for (cluster, clientid) in clients {
+            state.unsure.entry(cluster).or_default().insert(clientid);
+        }
+        self.any_unsure.store(true, Ordering::Relaxed);
+    }
+
     fn wake(&self, state: &mut HistoryQueueState) {
         if std::mem::take(&mut state.writer_waits) {
             self.wake.notify_one();

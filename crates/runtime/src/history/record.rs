@@ -69,15 +69,19 @@ pub(super) enum Owned {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Whose {
     pub(super) clientid: Box<str>,
-    /// Where the broker tells the client's port.
+    /// Where it comes from and leads to. Not told with messages.
     pub(super) peer: Option<ClientPeer>,
 }
 
-/// Where a connection comes from.
+/// Where a connection comes from and leads to: what tells it from others of the same clientid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ClientPeer {
     pub(super) host: OwnedPeerhost,
-    pub(super) port: u16,
+    /// Where the broker tells it.
+    pub(super) port: Option<u16>,
+    /// The broker's node and the port of its listener.
+    pub(super) node: Box<str>,
+    pub(super) sockport: u16,
 }
 
 impl From<&Client<'_>> for Whose {
@@ -88,7 +92,12 @@ impl From<&Client<'_>> for Whose {
 
 impl From<Sign<'_>> for Whose {
     fn from(sign: Sign<'_>) -> Self {
-        let peer = sign.peer.map(|(from, port)| ClientPeer { host: host(from), port });
+        let peer = sign.peer.map(|SignPeer { host: from, port, node, sockport }| ClientPeer {
+            host: host(from),
+            port,
+            node: name(node),
+            sockport,
+        });
         Whose { clientid: name(sign.clientid), peer }
     }
 }
@@ -240,14 +249,24 @@ impl HistoryEntry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sign<'a> {
     pub(super) clientid: &'a str,
-    /// Where the connection comes from, where that is told.
-    pub(super) peer: Option<(Peerhost<'a>, u16)>,
+    /// Where the connection comes from and leads to, where that is told.
+    pub(super) peer: Option<SignPeer<'a>>,
+}
+
+/// A [`ClientPeer`] as an event lends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SignPeer<'a> {
+    host: Peerhost<'a>,
+    port: Option<u16>,
+    node: &'a str,
+    sockport: u16,
 }
 
 impl<'a> Sign<'a> {
     pub(super) fn of(client: &Client<'a>) -> Self {
-        let peer = client.extra.peerport.map(|port| (client.peerhost, port));
-        Sign { clientid: client.clientid, peer }
+        let Client { peerhost: host, sockport, node, .. } = *client;
+        let peer = SignPeer { host, port: client.extra.peerport, node, sockport };
+        Sign { clientid: client.clientid, peer: Some(peer) }
     }
 
     /// `None` where the event does not show that a connection is there that was before it. The events of a login may

@@ -1,10 +1,10 @@
 //! What is unsure, settled by the broker's own list of its clients.
 //!
 //! A row is settled only where the list is of its broker and was taken after the client connected, and after whoever records the
-//! broker began to: a list of before may tell what has changed unheard. What is not unsure is left
-//! alone: the driver hears of its end. The driver or server that records may be at work meanwhile: each step asks again whether
-//! the row is open and unsure still, and they find that others were settled by the number of `gaps`, as if they had become
-//! unsure.
+//! broker began to: a list of before may tell what has changed unheard. A row that is sure and that the list contradicts is
+//! closed too: the end of its connection was lost on its way. The driver or server that records may be at work meanwhile: each
+//! step asks again whether the row is open, and unsure still if it was, and they find that others were settled by the number of
+//! `gaps`, as if they had become unsure.
 
 mod index;
 mod list;
@@ -24,6 +24,10 @@ use super::sqlite::{store, unsure};
 /// Rows that are settled in one transaction. Whoever records waits for it.
 const AT_ONCE: usize = 1_000;
 
+/// What is sure is closed only if it began so long before the list was taken: milliseconds. The broker lists a client a moment
+/// after it tells of it, and to print a list takes a while.
+const SETTLED_IN: i64 = 5_000;
+
 /// Of which brokers the list is.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
@@ -42,7 +46,7 @@ pub struct ResyncOutcome {
     pub nodes: BTreeSet<String>,
     /// In the list: unsure no longer.
     pub there: usize,
-    /// Not in the list: closed.
+    /// Not in the list: closed, whether it was unsure or not.
     pub gone: usize,
     /// Unsure still, since they began after the list was taken.
     pub later: usize,
@@ -141,23 +145,28 @@ pub fn resync(
     let mut settled = Vec::new();
     let (mut clear, mut unclear) = (BTreeSet::new(), BTreeSet::new());
     for row in unsure::rows(db, &cluster)? {
+        let unsure = usize::from(row.unsure);
         if !outcome.nodes.contains(&row.node) {
-            outcome.elsewhere += 1;
-        } else if row.connected_at > as_of {
-            outcome.later += 1;
+            outcome.elsewhere += unsure;
+        } else if row.connected_at > if row.unsure { as_of } else { as_of.saturating_sub(SETTLED_IN) } {
+            outcome.later += unsure;
         } else if row.recorded_since > as_of {
-            outcome.early += 1;
+            outcome.early += unsure;
         } else {
             match index.find(&row) {
                 Found::There(of) => {
                     clear.insert(of);
-                    outcome.there += 1;
-                    settled.push((row, true));
+                    if row.unsure {
+                        outcome.there += 1;
+                        settled.push((row, true));
+                    }
                 }
                 Found::Gone => {
                     outcome.gone += 1;
                     settled.push((row, false));
                 }
+                // What is sure stays: it may well be there.
+                Found::Unclear(_) if !row.unsure => {}
                 Found::Unclear(of) => {
                     outcome.unclear += 1;
                     unclear.extend(of);

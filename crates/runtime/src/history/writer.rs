@@ -15,7 +15,7 @@ use super::now_ms;
 use super::origins::BrokerNames;
 use super::queue::{HistoryQueue, QueuedRecord};
 use super::record::HistoryEntry;
-use super::sqlite::apply::{ATTEMPTS, Apply};
+use super::sqlite::apply::{ATTEMPTS, Apply, BetweenEvents};
 use super::sqlite::bans::Exchange;
 use super::sqlite::denials::DenialRows;
 use super::sqlite::long_names;
@@ -137,6 +137,7 @@ struct RunningWriter {
     denials: Vec<OwnedDenial>,
     rows: DenialRows,
     attempts: Cell<RowBudget>,
+    between: BetweenEvents,
     complaint: Complaint,
     standby_said: bool,
     /// Unix milliseconds.
@@ -169,6 +170,7 @@ impl RunningWriter {
             denials: Vec::new(),
             rows: DenialRows::default(),
             attempts: Cell::new(ATTEMPTS),
+            between: BetweenEvents::default(),
             complaint: Complaint::default(),
             standby_said: false,
             input_ended: None,
@@ -319,6 +321,7 @@ impl RunningWriter {
             Err(fault) => {
                 // None of them has a row.
                 self.attempts.set(attempts);
+                self.between.take_listened_for();
                 if missed {
                     self.with.queue.restore_gap();
                 }
@@ -350,8 +353,9 @@ impl RunningWriter {
                     return Ok(());
                 };
                 let cluster = &*named.cluster;
-                let (kept, attempts) = (self.with.def.record, &self.attempts);
-                Ok(Apply { db: &transaction, broker, cluster, record: kept, attempts }.apply(item.at, record)?)
+                let (kept, attempts, between) = (self.with.def.record, &self.attempts, &self.between);
+                let apply = Apply { db: &transaction, broker, cluster, record: kept, attempts, between };
+                Ok(apply.apply(item.at, record)?)
             };
             if !self.one_by_one {
                 write()?;
@@ -375,6 +379,7 @@ impl RunningWriter {
 
     fn committed(&mut self) -> Result<(), StoreFault> {
         self.with.queue.committed();
+        self.with.queue.listen_for(self.between.take_listened_for());
         self.one_by_one = false;
         self.count_attempts();
         if self.unmoved == 0 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::list::{List, Listed};
 use super::names;
-use crate::history::sqlite::unsure::UnsureConnection;
+use crate::history::sqlite::unsure::OpenConnection;
 use exhook_policy_core::event::short::{LONGEST, short, stored};
 
 /// Looks like the end of a clientid in a list.
@@ -75,7 +75,7 @@ impl<'l> ListIndex<'l> {
     }
 
     /// What the list says of a row.
-    pub(super) fn find(&self, row: &UnsureConnection) -> Found {
+    pub(super) fn find(&self, row: &OpenConnection) -> Found {
         // One that an older version wrote is whole, until this one opens the database to record.
         let name = stored(&row.clientid);
         let is_here =

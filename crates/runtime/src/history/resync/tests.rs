@@ -9,11 +9,12 @@ const ROWS: &str = "
     INSERT INTO connections (id, clientid, username, peerhost, sockport, protocol, node, connected_at, broker, cluster) VALUES
       (1, 'a', '', '::1', 1883, 'mqtt', 'emqx@1', 100, 1, 'eu'),
       (2, 'b', '', '::1', 1883, 'mqtt', 'emqx@1', 200, 1, 'eu'),
-      (3, 'c', '', '::1', 1883, 'mqtt', 'emqx@1', 300, 1, 'eu'),
+      (3, 'c', '', '::1', 1883, 'mqtt', 'emqx@1', -9000, 1, 'eu'),
       (4, 'd', '', '::1', 1883, 'mqtt', 'emqx@2', 400, 2, 'eu'),
       (5, 'e', '', '::1', 1883, 'mqtt', 'emqx@2', 1000, 2, 'eu'),
       (6, 'f', '', '::1', 1883, 'mqtt', 'emqx@1', 4000, 1, 'eu'),
-      (7, 'a', '', '::1', 1883, 'mqtt', 'emqx@1', 100, 3, 'us');
+      (7, 'a', '', '::1', 1883, 'mqtt', 'emqx@1', 100, 3, 'us'),
+      (8, 'g', '', '::1', 1883, 'mqtt', 'emqx@1', -1000, 1, 'eu');
     INSERT INTO unsure VALUES (1), (2), (4), (5), (6), (7);
     INSERT INTO subscriptions (clientid, topic, qos, subscribed_at, broker, cluster) VALUES ('b', 't', 1, 200, 1, 'eu');";
 
@@ -74,16 +75,8 @@ fn a_list_of_one_node_settles_what_is_unsure_of_it() {
     let of_1 = scope(Some("eu"), Some("emqx@1"));
     let outcome = resync(&mut place.db, &plain("a\nc\nx\n"), &of_1, 3_000, true).unwrap();
     assert_eq!(outcome, ResyncOutcome { there: 1, gone: 1, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
-    let expected = [
-        "1 sure",
-        "2 sure 3000 event resync",
-        // It was never in doubt, and whether it is listed is of no matter.
-        "3 sure",
-        "4 unsure",
-        "5 unsure",
-        "6 unsure",
-        "7 unsure",
-    ];
+    let expected =
+        ["1 sure", "2 sure 3000 event resync", "3 sure", "4 unsure", "5 unsure", "6 unsure", "7 unsure", "8 sure"];
     assert_eq!(states(&place.db), expected);
     assert_eq!(rows(&place.db, "SELECT id || ' ' || gaps FROM broker_processes ORDER BY id"), ["1 1", "2 0", "3 0"]);
     // Whether the session went too, no list of clients says for certain.
@@ -112,21 +105,24 @@ fn a_list_that_tells_nodes_is_of_those() {
                    {"clientid":"d","node":"emqx@1","connected":true}]"#;
     let list = List::parse(list.as_bytes(), None).unwrap();
     let outcome = resync(&mut place.db, &list, &scope(Some("eu"), None), 3_000, true).unwrap();
-    // A session is not a connection, and `d` is not where the row says.
-    assert_eq!(outcome, ResyncOutcome { there: 1, gone: 1, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
-    assert_eq!(states(&place.db)[..2], ["1 sure", "2 sure 3000 event resync"]);
+    // A session is not a connection, and `d` is not where the row says. Of `c` it was thought that it is there.
+    assert_eq!(outcome, ResyncOutcome { there: 1, gone: 2, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
+    assert_eq!(states(&place.db)[..3], ["1 sure", "2 sure 3000 event resync", "3 sure 3000 event resync"]);
 }
 
 #[test]
 fn a_name_that_can_be_read_in_two_ways_settles_nothing() {
     let mut place = place();
     place.db.execute("UPDATE connections SET clientid = 'b, username=z' WHERE id = 1", []).unwrap();
-    let list = List::parse(b"Client(b, username=z, username=y, connected=true, created_at=1)", None).unwrap();
+    // Of one that is sure it is not known either.
+    place.db.execute("DELETE FROM unsure WHERE connection = 2", []).unwrap();
+    let list = b"Client(b, username=z, username=y, connected=true, created_at=1)\nClient(c, username=y, connected=true, created_at=1)";
+    let list = List::parse(list, None).unwrap();
     let outcome = resync(&mut place.db, &list, &scope(Some("eu"), Some("emqx@1")), 3_000, true).unwrap();
     let left_alone = vec!["b, username=z".to_owned()];
-    assert_eq!(outcome, ResyncOutcome { unclear: 2, later: 1, elsewhere: 2, left_alone, ..of(&["emqx@1"]) });
+    assert_eq!(outcome, ResyncOutcome { unclear: 1, later: 1, elsewhere: 2, left_alone, ..of(&["emqx@1"]) });
     assert!(outcome.is_partial());
-    assert_eq!(states(&place.db)[..2], ["1 unsure", "2 unsure"]);
+    assert_eq!(states(&place.db)[..3], ["1 unsure", "2 sure", "3 sure"]);
 }
 
 /// A client that was there before the gap may have gone in it.
@@ -150,7 +146,7 @@ fn a_list_of_before_someone_recorded_again_settles_nothing() {
         assert!(outcome.is_partial());
         assert_eq!(states(&place.db), before);
         let outcome = resync(&mut place.db, &plain("a"), &of_1, 3_001, true).unwrap();
-        assert_eq!(outcome, ResyncOutcome { there: 1, gone: 1, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
+        assert_eq!(outcome, ResyncOutcome { there: 1, gone: 2, later: 1, elsewhere: 2, ..of(&["emqx@1"]) });
     }
 }
 
@@ -159,7 +155,7 @@ fn nothing_is_done_where_it_is_only_asked_for() {
     let mut place = place();
     let before = states(&place.db);
     let outcome = resync(&mut place.db, &plain("a"), &scope(Some("eu"), Some("emqx@1")), 3_000, false).unwrap();
-    assert_eq!((outcome.there, outcome.gone), (1, 1));
+    assert_eq!((outcome.there, outcome.gone), (1, 2));
     assert_eq!(states(&place.db), before);
 }
 
@@ -200,7 +196,7 @@ fn a_broker_with_nothing_open_may_be_meant() {
     assert_eq!(ask(Some("eu"), ended), Err(nodes.to_owned()));
     // A process that is gone lists nothing, and neither does the one that told no cluster before it was upgraded.
     let gone = format!("{ended} UPDATE broker_processes SET gone = 1 WHERE id > 1;");
-    let of_1 = ResyncOutcome { there: 1, gone: 1, later: 1, ..of(&["emqx@1"]) };
+    let of_1 = ResyncOutcome { there: 1, gone: 2, later: 1, ..of(&["emqx@1"]) };
     assert_eq!(ask(None, &gone), Ok(of_1.clone()));
     let upgraded = format!("{gone} INSERT INTO broker_processes (node, last_alive) VALUES ('emqx@1', 50)");
     assert_eq!(ask(None, &upgraded), Ok(of_1));
@@ -217,7 +213,7 @@ fn a_list_of_other_nodes_alone_closes_nothing_unless_it_is_told_to() {
     assert_eq!(trouble.to_string(), expected);
     assert_eq!(states(&place.db), before);
     let outcome = resync(&mut place.db, &list, &Scope { empty: true, ..of_1 }, 3_000, true).unwrap();
-    assert_eq!(outcome.gone, 2);
+    assert_eq!(outcome.gone, 3);
 }
 
 #[test]

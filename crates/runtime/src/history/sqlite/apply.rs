@@ -1,18 +1,20 @@
 //! One event, written: what it does to the rows.
 //!
-//! Which of two overlapping connections of a clientid an end is of is known where the broker tells the client's port:
-//! it is the one that comes from there. Where it does not, the end is given to the connection that it most likely is of:
-//! while the end of a superseded one is expected, it is that one's, and otherwise the newest one's.
-//!
-//! A take-over may be told twice, by the end of the connection and by that of its session. A `told` row in `handovers`
-//! keeps the second from closing the newest connection.
+//! - [`ends`]: which connection an end is of; here are the rules of take-overs.
+//! - [`between`]: what is kept from one event to the next.
+
+mod between;
+mod ends;
 
 use std::cell::Cell;
 
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use rusqlite::{Connection, Result, params};
+
+pub(crate) use between::BetweenEvents;
+use ends::{ConnectionEnd, DISCARDED, TAKEN_OVER};
 
 use crate::history::budget::RowBudget;
-use crate::history::record::{Owned, Whose};
+use crate::history::record::Owned;
 use exhook_policy_core::event::owned::{OwnedAttempt, OwnedClient};
 use exhook_policy_core::policy::model::Record;
 
@@ -20,21 +22,8 @@ use exhook_policy_core::policy::model::Record;
 /// names of 20 letters.
 pub(crate) const ATTEMPTS: RowBudget = RowBudget::of(u32::MAX, 16 << 20);
 
-/// For so long after a connection was superseded, its end is expected: milliseconds.
-const HANDOVER: i64 = 10_000;
-/// Of an offline session it is told no later than this after the new connection came that it is taken over: the broker
-/// calls for both at once. Milliseconds.
-const AT_ONCE: i64 = 2_000;
-/// By so much the clocks of events may disagree before an expectation counts as another time's.
-const SLACK: i64 = 10_000;
-
 /// The code of a CONNACK that lets the client in.
 const SUCCESS: &str = "success";
-
-/// Why a connection ends that another takes over. Brokers before 5.0.10 tell it of the session alone, later ones of the
-/// connection too, and they spell the second otherwise. In a row it is always spelt in one way.
-const DISCARDED: &str = "discarded";
-const TAKEN_OVER: &str = "takeovered";
 
 /// What most events are: a row that begins, and one that ends. SQLite must not prepare these anew each time that they
 /// are bound, as it does with some statements that look alike.
@@ -43,12 +32,8 @@ const BEGIN: &str = "INSERT INTO connections
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
      ON CONFLICT (clientid, cluster) WHERE disconnected_at IS NULL DO NOTHING";
 const END: &str = "UPDATE connections SET disconnected_at = max(?3, connected_at), reason = ?4, closed_by = ?5
-     WHERE clientid = ?1 AND cluster = ?2 AND disconnected_at IS NULL";
-const END_OF_PEER: &str = "UPDATE connections SET disconnected_at = max(?3, connected_at), reason = ?4, closed_by = ?5
-     WHERE clientid = ?1 AND cluster = ?2 AND disconnected_at IS NULL AND peerhost = ?6 AND peerport = ?7";
-/// An ORDER BY, or a condition on `until`, would have it prepared anew.
-const HANDOVERS: &str =
-    "SELECT connection, until, told IS NOT NULL FROM handovers WHERE clientid = ?1 AND cluster = ?2";
+     WHERE clientid = ?1 AND cluster = ?2 AND disconnected_at IS NULL
+       AND peerhost = ?6 AND sockport = ?7 AND node = ?8 AND (?9 IS NULL OR peerport = ?9)";
 
 /// Writes records into the transaction that is open.
 pub(crate) struct Apply<'a> {
@@ -60,45 +45,7 @@ pub(crate) struct Apply<'a> {
     pub(crate) record: Record,
     /// The attempts of this minute.
     pub(crate) attempts: &'a Cell<RowBudget>,
-}
-
-/// How a connection's end became known.
-#[derive(Debug, Clone, Copy)]
-struct ConnectionEnd<'a> {
-    reason: &'a str,
-    closed_by: &'static str,
-}
-
-impl<'a> ConnectionEnd<'a> {
-    fn told(reason: &'a str) -> Self {
-        match reason {
-            DISCARDED => ConnectionEnd::taken_over(DISCARDED),
-            TAKEN_OVER | "takenover" => ConnectionEnd::taken_over(TAKEN_OVER),
-            reason => ConnectionEnd { reason, closed_by: "event" },
-        }
-    }
-
-    fn taken_over(reason: &'static str) -> Self {
-        ConnectionEnd { reason, closed_by: "takeover" }
-    }
-
-    fn is_take_over(self) -> bool {
-        self.closed_by == "takeover"
-    }
-}
-
-/// A connection that was superseded a moment ago.
-#[derive(Debug, Clone, Copy)]
-struct Superseded {
-    connection: i64,
-    /// Its end was told.
-    told: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ConnectionState {
-    Open,
-    Ended,
+    pub(crate) between: &'a BetweenEvents,
 }
 
 impl Apply<'_> {
@@ -142,6 +89,10 @@ impl Apply<'_> {
             self.supersede(at, &client.clientid)?;
             self.begin(at, client, rule)?;
         }
+        let of = (self.cluster, &*client.clientid);
+        if self.between.ended_before(at, of, &client.peerhost, client.extra.peerport) {
+            self.doubt(self.db.last_insert_rowid(), &client.clientid)?;
+        }
         if self.record.subscriptions {
             // A session that another broker had comes with the client.
             self.run(
@@ -168,170 +119,6 @@ impl Apply<'_> {
             rule
         ])?;
         Ok(added == 1)
-    }
-
-    fn supersede(&self, at: i64, clientid: &str) -> Result<()> {
-        let Some((id, connected_at)) = self.open_row(clientid)? else { return Ok(()) };
-        let told = self.told_before(at, clientid, id)?;
-        let closed_by = if told.is_some() { "takeover" } else { "superseded" };
-        self.run(
-            "UPDATE connections SET disconnected_at = ?2, reason = ?3, closed_by = ?4 WHERE id = ?1",
-            params![id, at.max(connected_at), told, closed_by],
-        )?;
-        self.expect(at, clientid, id, told.as_deref())
-    }
-
-    /// Notes that an end of this connection may be told, or told again.
-    fn expect(&self, at: i64, clientid: &str, connection: i64, told: Option<&str>) -> Result<()> {
-        self.run(
-            "INSERT OR REPLACE INTO handovers (clientid, cluster, connection, until, told) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![clientid, self.cluster, connection, at.saturating_add(HANDOVER), told],
-        )
-    }
-
-    /// What was said of the take-over of a connection that is still open.
-    fn told_before(&self, at: i64, clientid: &str, connection: i64) -> Result<Option<String>> {
-        let told: Option<(i64, Option<String>)> = self
-            .db
-            .prepare_cached(
-                "SELECT until, told FROM handovers WHERE clientid = ?1 AND cluster = ?2 AND connection = ?3",
-            )?
-            .query_row(params![clientid, self.cluster, connection], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        Ok(told.filter(|(until, _)| is_of_now(at, *until)).and_then(|(_, told)| told))
-    }
-
-    fn disconnected(&self, at: i64, whose: &Whose, end: ConnectionEnd<'_>) -> Result<()> {
-        let superseded = self.superseded(at, whose)?;
-        if let Some(oldest) = oldest(&superseded, false) {
-            return self.settle(whose, oldest, end, !end.is_take_over());
-        }
-        // The session's end was told before, or the connection ended by itself before its session was taken over.
-        if end.is_take_over()
-            && let Some(oldest) = oldest(&superseded, true)
-        {
-            return self.forget(whose, oldest);
-        }
-        // Where no row is open, nobody was here when the client connected. When that was is not known, so there is no
-        // row to write.
-        let Some(peer) = &whose.peer else {
-            return self.run(END, params![whose.clientid, self.cluster, at, end.reason, end.closed_by]);
-        };
-        let closed = self.db.prepare_cached(END_OF_PEER)?.execute(params![
-            whose.clientid,
-            self.cluster,
-            at,
-            end.reason,
-            end.closed_by,
-            peer.host.as_peerhost().to_string(),
-            peer.port
-        ])?;
-        if closed == 0 && !end.is_take_over() { self.supersede_unsure(at, &whose.clientid) } else { Ok(()) }
-    }
-
-    /// The client was connected from elsewhere, and nobody was here when that began: before it the connection ended
-    /// whose end may have been missed.
-    fn supersede_unsure(&self, at: i64, clientid: &str) -> Result<()> {
-        self.run(
-            "UPDATE connections SET disconnected_at = max(?3, connected_at), closed_by = 'superseded'
-             WHERE clientid = ?1 AND cluster = ?2 AND disconnected_at IS NULL
-               AND id IN (SELECT connection FROM unsure)",
-            params![clientid, self.cluster, at],
-        )
-    }
-
-    fn session_ended(&self, at: i64, whose: &Whose, end: ConnectionEnd<'_>) -> Result<()> {
-        let superseded = self.superseded(at, whose)?;
-        if let Some(oldest) = oldest(&superseded, false) {
-            return self.settle(whose, oldest, end, true);
-        }
-        // It was told before.
-        if !superseded.is_empty() {
-            return Ok(());
-        }
-        // Of a session whose client was offline this is told a moment after the new connection began. Where the newest
-        // one is older than that, it is the one that is taken over, and the new one is about to come.
-        match self.open_row(&whose.clientid)? {
-            Some((id, connected_at))
-                if at.saturating_sub(connected_at) > AT_ONCE && self.is_of(id, ConnectionState::Open, whose)? =>
-            {
-                self.expect(at, &whose.clientid, id, Some(end.reason))
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// The end of a superseded connection is told. `again`: that it is taken over may still be told, which then changes
-    /// nothing.
-    fn settle(&self, whose: &Whose, connection: i64, end: ConnectionEnd<'_>, again: bool) -> Result<()> {
-        self.run(
-            "UPDATE connections SET reason = ?2, closed_by = ?3 WHERE id = ?1",
-            params![connection, end.reason, end.closed_by],
-        )?;
-        if !again {
-            return self.forget(whose, connection);
-        }
-        self.run(
-            "UPDATE handovers SET told = ?4 WHERE clientid = ?1 AND cluster = ?2 AND connection = ?3",
-            params![whose.clientid, self.cluster, connection, end.reason],
-        )
-    }
-
-    /// No end of it is expected any more.
-    fn forget(&self, whose: &Whose, connection: i64) -> Result<()> {
-        self.run(
-            "DELETE FROM handovers WHERE clientid = ?1 AND cluster = ?2 AND connection = ?3",
-            params![whose.clientid, self.cluster, connection],
-        )
-    }
-
-    /// The connections that were superseded a moment ago and that this may be said of.
-    fn superseded(&self, at: i64, whose: &Whose) -> Result<Vec<Superseded>> {
-        let mut statement = self.db.prepare_cached(HANDOVERS)?;
-        let mut rows = statement.query(params![whose.clientid, self.cluster])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            let superseded = Superseded { connection: row.get(0)?, told: row.get(2)? };
-            if is_of_now(at, row.get(1)?) && self.is_of(superseded.connection, ConnectionState::Ended, whose)? {
-                found.push(superseded);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Whether this may be said of the connection; of any that is in this state where the broker tells no port.
-    fn is_of(&self, connection: i64, state: ConnectionState, whose: &Whose) -> Result<bool> {
-        let host = whose.peer.as_ref().map(|peer| peer.host.as_peerhost().to_string());
-        self.db
-            .prepare_cached(
-                "SELECT count(*) FROM connections WHERE id = ?1 AND (disconnected_at IS NULL) = ?2
-                   AND (?3 IS NULL OR (peerhost = ?3 AND peerport = ?4))",
-            )?
-            .query_row(
-                params![connection, state == ConnectionState::Open, host, whose.peer.as_ref().map(|peer| peer.port)],
-                |row| row.get(0),
-            )
-    }
-
-    fn open_row(&self, clientid: &str) -> Result<Option<(i64, i64)>> {
-        self.db
-            .prepare_cached(
-                "SELECT id, connected_at FROM connections
-                 WHERE clientid = ?1 AND cluster = ?2 AND disconnected_at IS NULL",
-            )?
-            .query_row(params![clientid, self.cluster], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()
-    }
-
-    /// A sign of life of another connection, or at another broker, says nothing of this one.
-    fn heard(&self, whose: &Whose) -> Result<()> {
-        match self.open_row(&whose.clientid)? {
-            Some((id, _)) if self.is_of(id, ConnectionState::Open, whose)? => self.run(
-                "DELETE FROM unsure WHERE connection IN (SELECT id FROM connections WHERE id = ?1 AND broker = ?2)",
-                params![id, self.broker],
-            ),
-            Some(_) | None => Ok(()),
-        }
     }
 
     fn protocol_version(&self, clientid: &str, attempt: &OwnedAttempt) -> Result<()> {
@@ -418,16 +205,6 @@ impl Apply<'_> {
     fn no_subscriptions(&self, clientid: &str) -> Result<()> {
         self.run("DELETE FROM subscriptions WHERE clientid = ?1 AND cluster = ?2", params![clientid, self.cluster])
     }
-}
-
-/// Whether an expectation that lasts until then is one of the present.
-fn is_of_now(at: i64, until: i64) -> bool {
-    (at..=at.saturating_add(HANDOVER + SLACK)).contains(&until)
-}
-
-/// The oldest of those whose end was told, or was not.
-fn oldest(superseded: &[Superseded], told: bool) -> Option<i64> {
-    superseded.iter().filter(|superseded| superseded.told == told).map(|superseded| superseded.connection).min()
 }
 
 #[cfg(test)]

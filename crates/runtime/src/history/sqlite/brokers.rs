@@ -128,6 +128,13 @@ pub(super) fn alive(db: &Connection, broker: i64, now: i64) -> Result<()> {
         .map(|_| ())
 }
 
+/// Notes that a connection of the broker to its server lasted until now, though it may have said nothing for long.
+pub(super) fn held(db: &Connection, broker: i64, now: i64) -> Result<()> {
+    db.prepare_cached("UPDATE broker_processes SET held_at = ?2 WHERE id = ?1")?
+        .execute(params![broker, now])
+        .map(|_| ())
+}
+
 /// Notes the node's name. True where it was not known.
 pub(super) fn name_node(db: &Connection, broker: i64, node: &str) -> Result<bool> {
     let changed = db

@@ -19,6 +19,8 @@ mod brokers;
 pub(super) mod denials;
 pub(super) mod long_names;
 mod migrations;
+#[cfg(test)]
+mod model;
 pub(super) mod registry;
 pub(super) mod retention;
 mod servers;

@@ -50,6 +50,8 @@ enum Claim {
         broker: i64,
         /// When it was last heard of, where that is not written yet.
         heard_at: Option<i64>,
+        /// It has a connection to this server.
+        held: bool,
         /// What it has open is unsure, and nothing was recorded of it since.
         doubted: bool,
     },
@@ -61,6 +63,7 @@ struct CallerRow {
     id: i64,
     server: Option<i64>,
     last_alive: i64,
+    held_at: i64,
 }
 
 impl Callers {
@@ -95,8 +98,9 @@ impl Callers {
         origin: OriginId,
         named: &BrokerNames,
     ) -> Result<Option<i64>> {
-        if let Some(Claim::Ours { broker, heard_at, doubted }) = self.claims.get_mut(origin.index()) {
+        if let Some(Claim::Ours { broker, heard_at, held, doubted }) = self.claims.get_mut(origin.index()) {
             *heard_at = Some(at);
+            *held = true;
             *doubted = false;
             return Ok(Some(*broker));
         }
@@ -111,14 +115,14 @@ impl Callers {
         origin: OriginId,
         named: &BrokerNames,
     ) -> Result<Option<i64>> {
-        let Some(CallerRow { id: broker, server, last_alive }) = find(db, named)? else {
-            close_nameless(db, named)?;
+        let Some(CallerRow { id: broker, server, last_alive, .. }) = find(db, named)? else {
+            close_nameless(db, named, at)?;
             let broker = insert(db, named, self.server, at)?;
-            self.set(origin, Claim::Ours { broker, heard_at: None, doubted: false });
+            self.set(origin, Claim::Ours { broker, heard_at: None, held: true, doubted: false });
             return Ok(Some(broker));
         };
         if server == Some(self.server) {
-            self.set(origin, Claim::Ours { broker, heard_at: Some(at), doubted: false });
+            self.set(origin, Claim::Ours { broker, heard_at: Some(at), held: true, doubted: false });
             return Ok(Some(broker));
         }
         let stood_by = match self.claims.get(origin.index()) {
@@ -146,7 +150,7 @@ impl Callers {
         }
         db.prepare_cached("UPDATE broker_processes SET server = ?2 WHERE id = ?1")?
             .execute(params![broker, self.server])?;
-        self.set(origin, Claim::Ours { broker, heard_at: Some(at), doubted: false });
+        self.set(origin, Claim::Ours { broker, heard_at: Some(at), held: true, doubted: false });
         Ok(Some(broker))
     }
 
@@ -181,13 +185,14 @@ impl Callers {
             Some(Claim::Unknown | Claim::Theirs { .. }) | None => None,
         };
         let Some(broker) = self.broker(db, me, at, origin, named)? else { return Ok(()) };
-        let (known, last_alive): (Option<i64>, i64) = db
-            .prepare_cached("SELECT booted_at, last_alive FROM broker_processes WHERE id = ?1")?
-            .query_row(params![broker], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (known, last_alive, held_at): (Option<i64>, i64, i64) = db
+            .prepare_cached("SELECT booted_at, last_alive, held_at FROM broker_processes WHERE id = ?1")?
+            .query_row(params![broker], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let last_alive = heard_at.unwrap_or(last_alive);
         let same = known.is_some_and(|known| known.saturating_sub(booted_at).abs() <= SAME_BOOT);
         if !same && booted_at > last_alive.saturating_sub(ROUNDING) {
-            brokers::close_rows(db, broker, last_alive)?;
+            // A connection to a machine that lost its power lasts on this side.
+            brokers::close_rows(db, broker, last_alive.max(held_at.min(booted_at)))?;
         } else {
             self.doubt(db, broker, at)?;
         }
@@ -199,8 +204,13 @@ impl Callers {
     /// The broker is out of reach: how its connections fare is not heard of. To find them takes a look at all that are
     /// open, so it is done once, however often the broker comes and goes.
     pub(super) fn away(&mut self, db: &Connection, at: i64, origin: OriginId) -> Result<()> {
-        let Some(Claim::Ours { broker, doubted, .. }) = self.claims.get_mut(origin.index()) else { return Ok(()) };
+        let Some(Claim::Ours { broker, held, doubted, .. }) = self.claims.get_mut(origin.index()) else {
+            return Ok(());
+        };
         let broker = *broker;
+        if std::mem::replace(held, false) {
+            brokers::held(db, broker, at)?;
+        }
         if std::mem::replace(doubted, true) { Ok(()) } else { self.doubt(db, broker, at) }
     }
 
@@ -232,13 +242,18 @@ impl Callers {
         self.gaps = gaps;
         let ours = recorded_by(db, self.server)?;
         for claim in &mut self.claims {
-            let Claim::Ours { broker, heard_at, doubted } = claim else { continue };
+            let Claim::Ours { broker, heard_at, held, doubted } = claim else { continue };
             // Or what was unsure was settled.
             *doubted &= !changed;
             if !ours.contains(broker) {
                 *claim = Claim::Unknown;
-            } else if let Some(at) = heard_at.take() {
+                continue;
+            }
+            if let Some(at) = heard_at.take() {
                 brokers::alive(db, *broker, at)?;
+            }
+            if *held {
+                brokers::held(db, *broker, now)?;
             }
         }
         Ok(())
@@ -286,10 +301,12 @@ impl Callers {
 
     pub(super) fn end(&mut self, db: &Connection, input_ended: i64) -> Result<()> {
         for claim in &mut self.claims {
-            if let Claim::Ours { broker, heard_at, .. } = claim
-                && let Some(at) = heard_at.take()
-            {
+            let Claim::Ours { broker, heard_at, held, .. } = claim else { continue };
+            if let Some(at) = heard_at.take() {
                 brokers::alive(db, *broker, at)?;
+            }
+            if *held {
+                brokers::held(db, *broker, input_ended)?;
             }
         }
         db.execute("UPDATE servers SET ended = 1, last_alive = ?2 WHERE id = ?1", params![self.server, input_ended])
@@ -335,22 +352,24 @@ impl std::fmt::Display for BrokerNames {
 
 fn find(db: &Connection, named: &BrokerNames) -> Result<Option<CallerRow>> {
     db.prepare_cached(
-        "SELECT id, server, last_alive FROM broker_processes WHERE cluster = ?1 AND node = ?2 AND pid IS NULL",
+        "SELECT id, server, last_alive, held_at FROM broker_processes WHERE cluster = ?1 AND node = ?2 AND pid IS NULL",
     )?
     .query_row(params![named.cluster, named.node], |row| {
-        Ok(CallerRow { id: row.get(0)?, server: row.get(1)?, last_alive: row.get(2)? })
+        Ok(CallerRow { id: row.get(0)?, server: row.get(1)?, last_alive: row.get(2)?, held_at: row.get(3)? })
     })
     .optional()
 }
 
 /// A broker that tells its cluster for the first time was upgraded, and so started anew: before, it told none.
-fn close_nameless(db: &Connection, named: &BrokerNames) -> Result<()> {
+fn close_nameless(db: &Connection, named: &BrokerNames, now: i64) -> Result<()> {
     if named.cluster.is_empty() {
         return Ok(());
     }
     let before = BrokerNames { cluster: "".into(), node: named.node.clone() };
     match find(db, &before)? {
-        Some(CallerRow { id, last_alive, .. }) => brokers::close_rows(db, id, last_alive),
+        Some(CallerRow { id, last_alive, held_at, .. }) => {
+            brokers::close_rows(db, id, last_alive.max(held_at.min(now)))
+        }
         None => Ok(()),
     }
 }

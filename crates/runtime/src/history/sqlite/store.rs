@@ -427,6 +427,34 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_version_4_is_migrated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.db");
+        let old = Connection::open(&path).unwrap();
+        MIGRATIONS[..4].iter().for_each(|migration| old.execute_batch(migration).unwrap());
+        old.execute_batch(
+            "PRAGMA user_version = 4;
+             INSERT INTO broker_processes (id, boot_id, pid, node, slot, last_alive) VALUES
+               (1, 'boot', 7, 'n', 'python3', 40), (2, 'boot', 8, 'm', 'python3', 9000000000000000);
+             INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at, broker)
+             VALUES ('a', '', '::1', 1883, 'mqtt', 'n', 10, 1), ('b', '', '::1', 1883, 'mqtt', 'm', 10, 2),
+                    ('c', '', '::1', 1883, 'mqtt', 'm', 10, 2);
+             INSERT INTO unsure SELECT id FROM connections WHERE clientid = 'c';",
+        )
+        .unwrap();
+        drop(old);
+        let store = Store::open(&path, Sync::Normal).unwrap();
+        assert_eq!(check(&store.db).unwrap(), MIGRATIONS.len());
+        let sql = "SELECT clientid || unsure FROM online ORDER BY id";
+        let online: Result<Vec<String>, _> =
+            store.db.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().collect();
+        // The driver of the first was last seen long ago.
+        assert_eq!(online.unwrap(), ["a1", "b0", "c1"]);
+        let held: i64 = store.db.query_row("SELECT sum(held_at) FROM broker_processes", [], |row| row.get(0)).unwrap();
+        assert_eq!(held, 0);
+    }
+
+    #[test]
     fn a_wal_that_has_grown_is_moved_and_begun_anew() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(&dir.path().join("history.db"), Sync::Normal).unwrap();

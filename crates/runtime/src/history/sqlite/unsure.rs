@@ -1,4 +1,4 @@
-//! Connections that are unsure: which there are, and how they are settled by a list of the broker's clients.
+//! What is open, unsure or not, and how it is settled by a list of the broker's clients.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -10,8 +10,8 @@ use exhook_policy_core::event::short::stored;
 /// How a row is closed that the list does not name: the broker said that it ended, with this reason.
 const REASON: &str = "resync";
 
-/// A connection that is unsure.
-pub(crate) struct UnsureConnection {
+/// A connection that is open.
+pub(crate) struct OpenConnection {
     pub(crate) id: i64,
     pub(crate) clientid: String,
     pub(crate) node: String,
@@ -22,6 +22,8 @@ pub(crate) struct UnsureConnection {
     pub(crate) recorded_since: i64,
     /// Where the client connected from, if the broker told the port.
     pub(crate) peer: Option<(IpAddr, u16)>,
+    /// Its end may have been missed.
+    pub(crate) unsure: bool,
 }
 
 fn names(db: &Connection, sql: &str, cluster: Option<&str>) -> Result<BTreeSet<String>> {
@@ -53,18 +55,18 @@ pub(crate) fn recorded_nodes(db: &Connection, cluster: &str) -> Result<BTreeSet<
     names(db, recorded, Some(cluster))
 }
 
-/// The connections of a cluster that are unsure.
-pub(crate) fn rows(db: &Connection, cluster: &str) -> Result<Vec<UnsureConnection>> {
+/// The connections of a cluster that are open.
+pub(crate) fn rows(db: &Connection, cluster: &str) -> Result<Vec<OpenConnection>> {
     db.prepare(
         "SELECT id, clientid, node, connected_at, broker, max(
            coalesce((SELECT max(registered_at) FROM drivers WHERE drivers.broker = connections.broker), 0),
            coalesce((SELECT max(registered_at) FROM servers JOIN broker_processes AS called ON called.pid IS NULL AND servers.id = coalesce(called.server, servers.id)
-                     WHERE called.id = connections.broker), 0)), peerhost, peerport
-         FROM unsure CROSS JOIN connections ON connections.id = connection
-         WHERE disconnected_at IS NULL AND cluster = ?1",
+                     WHERE called.id = connections.broker), 0)), peerhost, peerport,
+            id IN (SELECT connection FROM unsure)
+         FROM connections WHERE disconnected_at IS NULL AND cluster = ?1",
     )?
     .query_map(params![cluster], |row| {
-        Ok(UnsureConnection {
+        Ok(OpenConnection {
             id: row.get(0)?,
             clientid: row.get(1)?,
             node: row.get(2)?,
@@ -72,6 +74,7 @@ pub(crate) fn rows(db: &Connection, cluster: &str) -> Result<Vec<UnsureConnectio
             broker: row.get(4)?,
             recorded_since: row.get(5)?,
             peer: peer(&row.get::<_, String>(6)?, row.get(7)?),
+            unsure: row.get(8)?,
         })
     })?
     .collect()
@@ -91,7 +94,7 @@ pub(crate) fn open_clients(db: &Connection, cluster: &str) -> Result<HashSet<(St
 
 /// Writes what was found of some rows, in a transaction of its own. Each is with whether the list names it; `as_of` is when
 /// that was taken, Unix milliseconds.
-pub(crate) fn settle(db: &mut Connection, rows: &[(UnsureConnection, bool)], as_of: i64) -> Result<()> {
+pub(crate) fn settle(db: &mut Connection, rows: &[(OpenConnection, bool)], as_of: i64) -> Result<()> {
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (row, is_there) in rows {
         if !is_there {
@@ -100,9 +103,9 @@ pub(crate) fn settle(db: &mut Connection, rows: &[(UnsureConnection, bool)], as_
                 .prepare_cached(
                     "UPDATE connections SET closed_by = 'event', reason = ?2, disconnected_at = max(connected_at, min(?3,
                        coalesce((SELECT last_alive FROM broker_processes WHERE id = broker), ?3)))
-                     WHERE id = ?1 AND disconnected_at IS NULL AND id IN (SELECT connection FROM unsure)",
+                     WHERE id = ?1 AND disconnected_at IS NULL AND (NOT ?4 OR id IN (SELECT connection FROM unsure))",
                 )?
-                .execute(params![row.id, REASON, as_of])?;
+                .execute(params![row.id, REASON, as_of, row.unsure])?;
         }
         transaction.prepare_cached("DELETE FROM unsure WHERE connection = ?1")?.execute(params![row.id])?;
     }
