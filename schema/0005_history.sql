@@ -21,7 +21,7 @@ SELECT id, clientid, username, peerhost, sockport, protocol, proto_ver, node, co
        id IN (SELECT connection FROM unsure)
        OR EXISTS (SELECT 1 FROM broker_processes AS process LEFT JOIN servers ON servers.id = process.server
                   WHERE process.id = connections.broker AND process.gone = 0
-                    AND max(connected_at, iif(process.pid IS NULL, servers.last_alive, process.last_alive))
+                    AND max(connected_at, iif(process.pid IS NULL, coalesce(servers.last_alive, 0), process.last_alive))
                         < CAST(strftime('%s', 'now') AS INTEGER) * 1000 - 10000) AS unsure,
        cluster, peerport, rule
 FROM connections

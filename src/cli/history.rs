@@ -155,6 +155,10 @@ pub fn run(args: &Args) -> ExitCode {
             complain(format_args!("only the first {} are shown; --limit 0 shows all", filter.limit));
             ExitCode::SUCCESS
         }
+        Ok(RowsShown::LimitedHours) => {
+            complain(format_args!("only the last {} are shown; --limit 0 shows all", filter.limit));
+            ExitCode::SUCCESS
+        }
         Err(text) => {
             complain(format_args!("{text}"));
             ExitCode::from(2)
@@ -173,6 +177,8 @@ enum RowsShown {
     Limited,
     /// Of what is counted by a key.
     LimitedKeys,
+    /// The same of hours, of which the last were shown.
+    LimitedHours,
 }
 
 /// What a report shows.

@@ -109,3 +109,53 @@ fn databases_of_earlier_versions_are_shown_and_counted() {
     }
     check_golden(&golden_file, &text);
 }
+
+/// Denials of so many hours, one each, and three of one moment.
+fn hours(count: i64) -> String {
+    let one = |id: i64, at: i64, topic: &str| {
+        format!(
+            "INSERT INTO denials (id, at, clientid, username, peerhost, action, topic, rule, mode, count)
+             VALUES ({id}, {at}, 'c{id}', '', '10.0.0.1', 'publish', '{topic}', 'r', 'enforce', 1);\n"
+        )
+    };
+    let begin = 1_700_000_000_000;
+    let mut rows: String = (0..count).map(|hour| one(hour, begin + hour * 3_600_000, "t")).collect();
+    for (id, topic) in [(count, "first"), (count + 1, "second"), (count + 2, "third")] {
+        rows += &one(id, begin + count * 3_600_000, topic);
+    }
+    rows + "UPDATE denials SET clientid = 'late' WHERE topic <> 't';\n"
+}
+
+#[test]
+fn of_more_hours_than_are_shown_the_last_are() {
+    let place = place(5, &hours(1200));
+    let Output { stdout, stderr, .. } = history(place.path(), "denials --by hour --utc --format csv");
+    let lines: Vec<String> = String::from_utf8(stdout).unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 1001, "with the names of the columns");
+    assert!(lines.last().unwrap().contains(",3,") || lines.last().unwrap().ends_with(",3"), "{:?}", lines.last());
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(stderr, "exhook-policy: only the last 1000 are shown; --limit 0 shows all\n");
+    let top = history(place.path(), "denials --by clientid --top 1100 --format csv").stdout;
+    assert_eq!(String::from_utf8(top).unwrap().lines().count(), 1101);
+}
+
+#[test]
+fn what_was_refused_in_one_moment_stands_in_its_order() {
+    let place = place(5, &hours(1));
+    let Output { stdout, .. } = history(place.path(), "why late --utc");
+    let text = String::from_utf8(stdout).unwrap();
+    let places = ["first", "second", "third"].map(|topic| text.find(topic).unwrap());
+    assert!(places.is_sorted(), "{text}");
+}
+
+/// A row may be of a broker of which no server that records is known.
+#[test]
+fn what_nobody_records_is_unsure() {
+    let rows = "INSERT INTO broker_processes (id, node, last_alive) VALUES (7, 'n', 1700000000000);
+                INSERT INTO connections (clientid, username, peerhost, sockport, protocol, node, connected_at, broker)
+                VALUES ('c', '', '10.0.0.1', 1883, 'mqtt', 'n', 1700000000000, 7);";
+    let place = place(5, rows);
+    let Output { stdout, .. } = history(place.path(), "online --format json --utc");
+    let text = String::from_utf8(stdout).unwrap();
+    assert!(text.contains("\"unsure\": 1"), "{text}");
+}

@@ -95,7 +95,7 @@ fn explain(args: &ExplainArgs) -> Result<String, String> {
     let Loaded { model, warnings, places } = loaded;
     let places = places.enforced(&model);
     let policy = Policy::compile(model);
-    let happened = Happened::of(args, &question, warnings.text());
+    let happened = Happened::of(args, &question, warnings.text(), policy.mode());
     let at = args.client.at.or(question.client.extra.at).unwrap_or_else(now_ms);
     if args.event.is_none() {
         question.client.extra = policy.usual_extra().into();

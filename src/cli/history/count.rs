@@ -126,7 +126,7 @@ impl Counting {
         let Some(by) = self.by else {
             return print_all(reader.count(self.rows, filter)?, form, out).map(|()| RowsShown::All);
         };
-        let most = self.top.map_or(limit, |top| if limit > 0 { top.min(limit) } else { top });
+        let most = self.top.unwrap_or(limit);
         let asked = RowFilter { limit: (most > 0).then(|| u64::from(most) + 1), ..filter.clone() };
         let mut counted = reader.count_by(self.rows, by.key(), &asked)?;
         match by {
@@ -139,7 +139,10 @@ impl Counting {
             CountedKey::Clientid | CountedKey::Reason | CountedKey::Node => {}
         }
         let is_limited = self.top.is_none() && most > 0 && counted.len() > most as usize;
-        if most > 0 {
+        if is_limited && by == CountedKey::Hour {
+            // In the order of time the newest are the last.
+            counted = counted.split_off(counted.len().saturating_sub(most as usize));
+        } else if most > 0 {
             counted.truncate(most as usize);
         }
         let mut printer = Printer::start(form, by.columns(), out)?;
@@ -147,7 +150,11 @@ impl Counting {
             printer.row(vec![key, StoredValue::Integer(count)])?;
         }
         printer.finish()?;
-        Ok(if is_limited { RowsShown::LimitedKeys } else { RowsShown::All })
+        Ok(match (is_limited, by) {
+            (true, CountedKey::Hour) => RowsShown::LimitedHours,
+            (true, CountedKey::Clientid | CountedKey::Reason | CountedKey::Node) => RowsShown::LimitedKeys,
+            (false, _) => RowsShown::All,
+        })
     }
 }
 

@@ -105,6 +105,8 @@ fn happenings(
     for row in reader.ends(&filter)?.rows() {
         happened.push(Happening::End(row?));
     }
+    // The newest come first, and what is of one time keeps its order.
+    happened.reverse();
     happened.sort_by_key(Happening::at);
     let limit = if args.limit > 0 { args.limit as usize } else { happened.len() };
     let more = happened.len().saturating_sub(limit);
@@ -165,6 +167,9 @@ impl Happening {
                 }
             }
             Happening::End(row) => match &*text(&row.closed_by) {
+                "event" if text(&row.reason) == "resync" => {
+                    "no longer in the broker's list of clients; its own end was missed".to_owned()
+                }
                 "event" => format!("disconnected: {}", fit(&or(&row.reason, "no reason told"), room)),
                 "takeover" => {
                     format!("taken over by another connection ({})", fit(&or(&row.reason, "no reason told"), room / 2))

@@ -36,8 +36,9 @@ fn keep_within(folder: &Folder, hash: &str, text: &[u8], bound: (usize, u64)) ->
     }
     let texts = folder_of(folder);
     // One that is there already is written again: it is the newest now.
-    texts.put(&format!("{hash}{ENDING}"), text, false)?;
-    tidy(&texts, bound, SystemTime::now())
+    let name = format!("{hash}{ENDING}");
+    texts.put(&name, text, false)?;
+    tidy(&texts, &name, bound, SystemTime::now())
 }
 
 /// The text of the policy with this hash, or whose hash begins so; `None` if it is not kept, or is
@@ -61,8 +62,9 @@ fn folder_of(folder: &Folder) -> Folder {
     Folder(folder.path().join(FOLDER))
 }
 
-/// Removes the oldest texts that are too many or too large together, and files that were left over.
-fn tidy(texts: &Folder, (most, bytes): (usize, u64), now: SystemTime) -> io::Result<()> {
+/// Removes the oldest texts that are too many or too large together, and files that were left over. `newest` is the
+/// name of the one that was written last, whatever the clock says of the others.
+fn tidy(texts: &Folder, newest: &str, (most, bytes): (usize, u64), now: SystemTime) -> io::Result<()> {
     let mut kept = Vec::new();
     for entry in fs::read_dir(texts.path())? {
         let entry = entry?;
@@ -73,15 +75,15 @@ fn tidy(texts: &Folder, (most, bytes): (usize, u64), now: SystemTime) -> io::Res
             continue;
         }
         if is_text(&entry) {
-            kept.push((modified, entry.path(), metadata.len()));
+            kept.push((entry.file_name() == newest, modified, entry.path(), metadata.len()));
         } else if now.duration_since(modified).is_ok_and(|age| age >= LEFT_OVER) {
             remove(&entry.path())?;
         }
     }
     kept.sort();
     let mut size = 0;
-    for (_, path, _) in kept.iter().rev().enumerate().filter_map(|(count, one)| {
-        size += one.2;
+    for (_, _, path, _) in kept.iter().rev().enumerate().filter_map(|(count, one)| {
+        size += one.3;
         (count >= most || size > bytes).then_some(one)
     }) {
         remove(path)?;
@@ -183,6 +185,18 @@ mod tests {
         assert_eq!([&old, &newest, &large].map(kept), [true, false, true]);
         let too_large = place.keep(&"x".repeat(1001), 0, (3, 1000));
         assert_eq!([&old, &too_large].map(kept), [true, false]);
+    }
+
+    #[test]
+    fn the_text_in_force_is_kept_though_the_clock_was_set_back() {
+        let place = Place::new();
+        for text in ["a", "b"] {
+            let hash = place.keep(text, 0, (2, 1000));
+            let file = fs::File::options().write(true).open(place.path(&hash)).unwrap();
+            file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+        }
+        let in_force = place.keep("c", 0, (2, 1000));
+        assert_eq!(place.recall(&in_force).as_deref(), Some("c"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::past;
 use super::{ExplainArgs, Explained, ExplainedQuestion};
 use crate::cli::world::World;
-use exhook_policy_core::decision::{Decision, DenialReason, FLAPPING, LOCKOUT};
+use exhook_policy_core::decision::{Decision, DenialReason, FLAPPING, LOCKOUT, Mode, Verdict};
 use exhook_policy_core::event::json::Decided;
 use exhook_policy_core::event::owned::OwnedClient;
 use exhook_policy_core::policy::places::Places;
@@ -18,6 +18,8 @@ pub(super) struct Happened {
     question: ExplainedQuestion,
     decided: Decided,
     by: PolicyThen,
+    /// The policy was in audit mode; `None` where that is not known.
+    was_audited: Option<bool>,
 }
 
 /// What is known of the policy that decided.
@@ -42,9 +44,9 @@ struct PolicyOfThen {
 }
 
 impl Happened {
-    /// `None` if the event does not tell what was decided. `text`: that of the policy that is asked
-    /// now.
-    pub(super) fn of(args: &ExplainArgs, question: &ExplainedQuestion, text: &str) -> Option<Self> {
+    /// `None` if the event does not tell what was decided. `text` and `now`: those of
+    /// the policy that is asked now, its mode is `now`.
+    pub(super) fn of(args: &ExplainArgs, question: &ExplainedQuestion, text: &str, now: Mode) -> Option<Self> {
         let decided = question.decided.clone()?;
         let client = OwnedClient::from(&question.client.as_client());
         let question = ExplainedQuestion { client, asked: question.asked.clone(), decided: Some(decided.clone()) };
@@ -55,7 +57,13 @@ impl Happened {
                 PolicyOfThen::recall(args, hash).map_or(PolicyThen::Lost, |then| PolicyThen::Kept(Box::new(then)))
             }
         };
-        Some(Happened { question, decided, by })
+        let mode = match &by {
+            PolicyThen::NotTold | PolicyThen::Lost => None,
+            PolicyThen::Same => Some(now),
+            PolicyThen::Kept(then) => Some(then.policy.mode()),
+        };
+        let was_audited = mode.map(|mode| mode == Mode::Audit);
+        Some(Happened { question, decided, by, was_audited })
     }
 
     pub(super) fn human(&self, now: &Explained<'_>, all: bool) -> String {
@@ -64,7 +72,9 @@ impl Happened {
             PolicyThen::NotTold => out.push_str("The event does not tell which policy decided.\n"),
             PolicyThen::Same => out.push_str("The policy is the same now.\n"),
             PolicyThen::Lost => {
-                out.push_str("The text of that policy is not kept, so its rules cannot be shown.\n");
+                out.push_str(
+                    "The text of that policy is not kept, or cannot be used any more, so its rules cannot be shown.\n",
+                );
             }
             PolicyThen::Kept(then) => {
                 let then = then.explained(&self.question);
@@ -105,6 +115,7 @@ impl Happened {
             "rule": rule,
             "reason": reason.map(DenialReason::as_str),
             "policy": policy,
+            "audit": self.was_audited,
             "passwords": passwords,
             "text": text,
             "explanation": explanation,
@@ -126,10 +137,24 @@ impl Happened {
         let Decided { verdict, rule, reason, policy, .. } = &self.decided;
         let reason = reason.map(|reason| format!(": {}", reason.in_words())).unwrap_or_default();
         let policy = policy.as_ref().map(|policy| format!(" (policy {})", policy.escape_debug())).unwrap_or_default();
-        let mut said =
-            format!("{} {}, by `{}`{reason}{policy}.", past(*verdict), self.question.words(), rule.escape_debug());
+        let (words, rule) = (self.question.words(), rule.escape_debug());
+        let mut said = match (self.was_audited, verdict) {
+            (Some(true), Verdict::Allow | Verdict::Deny) => {
+                format!(
+                    "the policy was in audit mode, and the broker decided by itself. It would have been {} {words}, \
+                     by `{rule}`{reason}{policy}.",
+                    past(*verdict)
+                )
+            }
+            (Some(true | false) | None, Verdict::Allow | Verdict::Deny | Verdict::Ignore) => {
+                format!("{} {words}, by `{rule}`{reason}{policy}.", past(*verdict))
+            }
+        };
         if let Some(first) = said.get_mut(..1) {
             first.make_ascii_uppercase();
+        }
+        if self.was_audited.is_none() && *verdict != Verdict::Ignore {
+            said.push_str(" Whether that was in audit mode, where the broker decides by itself, is not known.");
         }
         said
     }

@@ -314,13 +314,18 @@ impl Apply<'_> {
 
     /// A sign of life of another connection, or at another broker, says nothing of this one.
     pub(super) fn heard(&self, whose: &Whose) -> Result<()> {
-        match self.open_row(&whose.clientid)? {
-            Some(OpenRow { id, .. }) if self.is_open_of(id, whose)? => self.run(
+        let Some(OpenRow { id, .. }) = self.open_row(&whose.clientid)? else { return Ok(()) };
+        if self.is_open_of(id, whose)? {
+            self.run(
                 "DELETE FROM unsure WHERE connection IN (SELECT id FROM connections WHERE id = ?1 AND broker = ?2)",
                 params![id, self.broker],
-            ),
-            Some(_) | None => Ok(()),
+            )?;
         }
+        if self.is_unsure(id)? {
+            // It was a sign of another connection: who listens goes on.
+            self.between.listen_for(self.cluster, &whose.clientid);
+        }
+        Ok(())
     }
 }
 
