@@ -9,6 +9,9 @@
 //! 2. **Nobody is online for sure who is not.** If no connection is there, no row is open, or it is
 //!    unsure, or the history cannot have known: the end of the newest recorded connection was lost
 //!    on its way while a recorder was at work, and since then nothing was told that may be that end.
+//!    A connection that shows a sign of life and looks like the recorded one counts as it. Where no
+//!    port is told, a take-over that is told within two seconds of a connection that superseded
+//!    another is that other's; if it was not, and the next beginning is lost as well, nobody knows.
 //! 3. **What was missed is unsure.** Where the recorder or the broker was away when the newest
 //!    connection ended, its row is closed or unsure. The same holds while nobody records.
 //! 4. **A complete list settles everything.** After `resync` a row is open only for who is in the

@@ -149,17 +149,20 @@ impl Apply<'_> {
 
     pub(super) fn disconnected(&self, at: i64, whose: &Whose, end: ConnectionEnd<'_>) -> Result<()> {
         let superseded = self.superseded(at, whose)?;
+        // Where two have the same port, one was told twice.
+        let has_port = whose.peer.as_ref().is_some_and(|peer| peer.port.is_some());
         if let Some(oldest) = oldest(&superseded, |told| told == ToldOf::Nothing) {
             self.settle(at, whose, oldest.connection, end, !end.is_take_over())?;
             // A take-over is told at once, so it is that of the one before.
-            let is_certain = end.is_take_over() && at.saturating_sub(oldest.since) <= AT_ONCE;
+            let is_certain = end.is_take_over() && !has_port && at.saturating_sub(oldest.since) <= AT_ONCE;
             return if is_certain { Ok(()) } else { self.doubt_newest(whose) };
         }
         // The session's end was told before, or the connection ended by itself before its session was taken over.
         if end.is_take_over()
             && let Some(oldest) = oldest(&superseded, |told| told != ToldOf::Nothing)
         {
-            return self.forget(whose, oldest.connection);
+            self.forget(whose, oldest.connection)?;
+            return if has_port { self.doubt_newest(whose) } else { Ok(()) };
         }
         let ended = self.end(at, whose, end)?;
         // Where no row is open, nobody was here when the client connected. When that was is not known, so there is no

@@ -114,7 +114,7 @@ impl StoryRun<'_> {
                 heard_of.begun_before = heard_of.newest.is_some();
                 (heard_of.newest, heard_of.begun_at) = (Some(connection), at);
                 // Its end was told before it: it is not known which of two that was.
-                heard_of.may_have_ended = false;
+                (heard_of.may_have_ended, heard_of.taken_for_before) = (false, false);
                 self.connections[connection].begin_heard = true;
             }
             Told::End(reason) if is_alike => {
@@ -122,8 +122,10 @@ impl StoryRun<'_> {
                 // A take-over that is told at once is that of the one before.
                 let is_before = is_take_over && !ports && heard_of.begun_before && at - heard_of.begun_at <= AT_ONCE;
                 heard_of.may_have_ended |= !is_before;
+                heard_of.taken_for_before |= is_before;
             }
-            Told::Sign if is_alike => heard_of.may_have_ended = false,
+            // One that looks like it keeps its row alive.
+            Told::Sign if is_alike => (heard_of.newest, heard_of.may_have_ended) = (Some(connection), false),
             Told::End(_) | Told::SessionEnd { .. } | Told::Sign => {}
         }
     }

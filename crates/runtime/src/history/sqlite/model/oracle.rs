@@ -72,6 +72,9 @@ impl StoryRun<'_> {
                 let over = heard_of.newest.map(|newest| self.connections[newest].over);
                 match over {
                     Some(Some(Over::Quiet)) if !heard_of.may_have_ended => ControlFlow::Continue(()),
+                    Some(Some(Over::Told)) if heard_of.taken_for_before && !heard_of.may_have_ended => {
+                        ControlFlow::Continue(())
+                    }
                     over => wrong(format!("c{client} is online for sure{when}, and is not connected: {over:?}")),
                 }
             }

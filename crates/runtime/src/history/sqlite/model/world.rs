@@ -66,6 +66,8 @@ pub(super) struct HeardOf {
     pub(super) begun_before: bool,
     /// Since then, and since its last sign of life, an end was told that may be its own.
     pub(super) may_have_ended: bool,
+    /// Its take-over was told at once, and taken for that of the one before.
+    pub(super) taken_for_before: bool,
 }
 
 pub(super) struct ModelNode {
@@ -251,7 +253,14 @@ impl<'a> StoryRun<'a> {
     /// A call, so much later. The beginnings of a client's connections stay in their order.
     fn tell(&mut self, connection: usize, after: i64, told: Told) {
         let mut due = self.now + after;
-        let client = self.connections[connection].client;
+        let ModelConnection { client, route, .. } = self.connections[connection];
+        if !self.is_recorded(route.node) {
+            // A call to a recorder that is away fails, and is not made again.
+            if matches!(told, Told::End(_)) {
+                self.connections[connection].over = Some(Over::Unheard);
+            }
+            return;
+        }
         if told == Told::Begin {
             due = due.max(self.last_begin[client] + 1);
             self.last_begin[client] = due;
