@@ -89,8 +89,28 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     }
-    let counted = count(&subjects(arguments.iter().any(|argument| argument == "--long")));
-    judge(&counted)
+    let subjects = subjects(arguments.iter().any(|argument| argument == "--long"));
+    let first = count(&subjects);
+    if judge(&first) {
+        return ExitCode::SUCCESS;
+    }
+    // What a driver does by the clock (it looks at its files, and takes itself apart at the end) may fall into one of two
+    // runs alone, and then stands in their difference. It does not in most of three.
+    eprintln!("counted twice more, for what is done by the clock; the median counts");
+    let again = [count(&subjects), count(&subjects)];
+    let passes = judge(&median(first, &again));
+    if passes { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The same rows, each with the median of what was counted.
+fn median(mut counted: Vec<Counted>, again: &[Vec<Counted>; 2]) -> Vec<Counted> {
+    for (at, row) in counted.iter_mut().enumerate() {
+        let [second, third] = again.each_ref().map(|counted| counted[at].instructions);
+        let mut all = [row.instructions, second, third];
+        all.sort_unstable();
+        row.instructions = all[1];
+    }
+    counted
 }
 
 /// What is counted: each policy with all that is asked of it. `None` is the constant driver.
@@ -234,7 +254,8 @@ fn await_lists(port: &mut Port, subject: Subject) -> usize {
 }
 
 /// Prints what was counted and holds it to the tables.
-fn judge(counted: &[Counted]) -> ExitCode {
+/// Prints what was counted; whether all of it is within its bounds.
+fn judge(counted: &[Counted]) -> bool {
     let (mut passed, mut failed) = (0, 0);
     let mut verdict = |holds: bool| {
         *(if holds { &mut passed } else { &mut failed }) += 1;
@@ -270,5 +291,5 @@ fn judge(counted: &[Counted]) -> ExitCode {
         println!("{}", row.trim_end());
     }
     println!("{passed} passed, {failed} failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failed == 0
 }

@@ -27,6 +27,7 @@ use exhook_policy_core::decision::{Answer, Mode};
 use exhook_policy_core::handler::{CallingBroker, Handler, Load, Refused, RegisteredHooks};
 use exhook_policy_core::hook::{Hook, HookSet, Kind};
 
+use self::again::PolicyLooks;
 use super::call::{Incoming, PortCall};
 use super::frame::{Broken, Frames, Packet, wipe};
 use super::inbox::Inbox;
@@ -154,8 +155,8 @@ enum Policy<H> {
     Loading { module: String, kept: VecDeque<(Token, Zeroizing<Vec<u8>>)>, before: Option<Refused> },
     /// In force.
     Ready { module: String, handler: H },
-    /// It did not load, and was asked about last at `looked`.
-    Failed { module: String, refused: Refused, at: Instant, looked: Instant },
+    /// It did not load at that time, and is looked at from then on.
+    Failed { module: String, refused: Refused, at: Instant, looks: PolicyLooks },
 }
 
 impl<H: Handler> Driver<H> {
@@ -536,7 +537,7 @@ impl<H: Handler> Driver<H> {
                 }
                 let outcome = reply::failure(reason);
                 let now = Instant::now();
-                self.policy = Policy::Failed { module, refused, at: now, looked: now };
+                self.policy = Policy::Failed { module, refused, at: now, looks: PolicyLooks::begun(now) };
                 outcome
             }
         };

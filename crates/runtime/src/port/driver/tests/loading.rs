@@ -106,6 +106,36 @@ fn a_policy_that_has_changed_is_loaded_without_a_call() {
 }
 
 #[test]
+fn a_disk_that_hangs_while_a_change_is_looked_for_holds_up_no_call() {
+    let mut host = Host::start();
+    let stage = Arc::clone(&host.stage);
+    stage.good.store(false, Ordering::SeqCst);
+    let (looks, end) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (counted, ended) = (Arc::clone(&looks), Arc::clone(&end));
+    *stage.is_changed.lock().unwrap() = Some(Arc::new(move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        while !ended.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }));
+    host.send(&login(1, "allow"));
+    host.check(1, "{0,'false'}");
+    let late = Instant::now() + LONG;
+    while looks.load(Ordering::SeqCst) == 0 {
+        assert!(Instant::now() < late, "nobody looks");
+        thread::sleep(SHORT / 10);
+    }
+    // As long as it hangs calls are answered.
+    for id in 2..8 {
+        host.send(&login(id, "allow"));
+        host.check(id, "{0,'false'}");
+        thread::sleep(Duration::from_millis(100));
+    }
+    end.store(true, Ordering::SeqCst);
+}
+
+#[test]
 fn a_fault_while_loading_is_a_policy_that_does_not_load() {
     let mut host = Host::start();
     host.send(&call_of("fault", Id::from(1).0, "init", &[]));
