@@ -49,15 +49,15 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_exhook-policy-counted");
 const CALLS: usize = 1000;
 
 /// What a call may take: some 15 % more than it took when the number was written. A change that needs more raises it, and says
-/// why.
+/// why. That of logins was raised by up to 7 % since they are counted without link-time optimisation.
 const CEILINGS: &[(Subject, Question, u64)] = &[
-    (Subject::Fleet, Authenticate, 4_700),
+    (Subject::Fleet, Authenticate, 4_900),
     (Subject::Fleet, Publish, 7_000),
     (Subject::Fleet, Wildcard, 22_000),
     (Subject::Rules(10), Publish, 7_000),
     (Subject::Rules(10), Wildcard, 32_000),
-    (Subject::Names(10), Authenticate, 4_600),
-    (Subject::Networks(10), Authenticate, 5_300),
+    (Subject::Names(10), Authenticate, 4_900),
+    (Subject::Networks(10), Authenticate, 5_700),
 ];
 
 /// How a call may grow with the policy: at most so many times from the first size to the last. The long form alone counts what
@@ -253,8 +253,7 @@ fn await_lists(port: &mut Port, subject: Subject) -> usize {
     panic!("{subject}: the lists are not read");
 }
 
-/// Prints what was counted and holds it to the tables.
-/// Prints what was counted; whether all of it is within its bounds.
+/// Prints what was counted and holds it to the tables; whether all of it is within them.
 fn judge(counted: &[Counted]) -> bool {
     let (mut passed, mut failed) = (0, 0);
     let mut verdict = |holds: bool| {
