@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
-use pbkdf2::hmac::{Hmac, KeyInit, Mac};
+use pbkdf2::hmac::{HmacReset, KeyInit, Mac};
 use sha2::Sha256;
 
 /// Stands for one check of a password: equal keys have equal outcomes.
@@ -20,7 +20,7 @@ pub(super) type CheckKey = [u8; 32];
 pub(super) type CachedUser = [u64; 2];
 
 /// Makes keys.
-pub(super) struct Keys(Hmac<Sha256>);
+pub(super) struct Keys(HmacReset<Sha256>);
 
 impl Keys {
     /// With a key from the system's randomness.
@@ -36,7 +36,7 @@ impl Keys {
     }
 
     fn with(key: &[u8; 64]) -> Self {
-        Keys(Hmac::new(key.into()))
+        Keys(HmacReset::new(key.into()))
     }
 
     /// The key of these parts, each of which counts with its length.
@@ -46,7 +46,8 @@ impl Keys {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
         }
-        mac.finalize().into_bytes().into()
+        // In its place: a move would leave a copy of the last part behind, which is the password.
+        mac.finalize_reset().into_bytes().into()
     }
 }
 

@@ -207,7 +207,11 @@ impl StoredHash {
                 same(&computed, hash) && whole
             }
             HashKind::Sha512 { salt, hash } => {
-                same(&Sha512::new().chain_update(password).chain_update(salt).finalize(), hash)
+                // In its place, as a move would leave a copy of the password behind.
+                let mut hasher = Sha512::new();
+                hasher.update(password);
+                hasher.update(salt);
+                same(&hasher.finalize_reset(), hash)
             }
         }
     }
