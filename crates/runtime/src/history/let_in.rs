@@ -9,6 +9,8 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
+use foldhash::fast::RandomState as FastState;
+
 use exhook_policy_core::event::short::short;
 use exhook_policy_core::event::{Client, Peerhost};
 
@@ -28,11 +30,12 @@ pub(super) struct LetIn {
 }
 
 /// When the younger half is full it becomes the older one, and what that had is forgotten. So the
-/// oldest are, and it costs nothing to find them.
+/// oldest are, and it costs nothing to find them. The keys are hashes that cannot be guessed already,
+/// so that the maps need no second one.
 #[derive(Default)]
 struct Halves {
-    young: HashMap<u64, LetInBy>,
-    old: HashMap<u64, LetInBy>,
+    young: HashMap<u64, LetInBy, FastState>,
+    old: HashMap<u64, LetInBy, FastState>,
 }
 
 struct LetInBy {
