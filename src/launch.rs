@@ -240,8 +240,8 @@ struct PolicyWatch {
 }
 
 impl PolicyWatch {
-    /// Whether it is another than before, and has been left alone for a second: half a policy may be
-    /// a valid one.
+    /// Whether it is another than before, and has been left alone for a second: half a policy may
+    /// be a valid one.
     fn is_changed(&mut self, seen: PolicySeen, now: Instant) -> bool {
         if seen == self.known {
             self.waiting = None;

@@ -48,8 +48,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_exhook-policy-counted");
 /// How many calls make the difference: each question of [`Subject::questions`] once.
 const CALLS: usize = 1000;
 
-/// What a call may take: some 15 % more than it took when the number was written. A change that needs more raises it, and says
-/// why. That of logins was raised by up to 7 % since they are counted without link-time optimisation.
+/// What a call may take: some 15 % more than it took when the number was written. A change that
+/// needs more raises it, and says why. That of logins was raised by up to 7 % since they are
+/// counted without link-time optimisation.
 const CEILINGS: &[(Subject, Question, u64)] = &[
     (Subject::Fleet, Authenticate, 4_900),
     (Subject::Fleet, Publish, 7_000),
@@ -94,8 +95,9 @@ fn main() -> ExitCode {
     if judge(&first) {
         return ExitCode::SUCCESS;
     }
-    // What a driver does by the clock (it looks at its files, and takes itself apart at the end) may fall into one of two
-    // runs alone, and then stands in their difference. It does not in most of three.
+    // What a driver does by the clock (it looks at its files, and takes itself apart at the end)
+    // may fall into one of two runs alone, and then stands in their difference. It does not in most
+    // of three.
     eprintln!("counted twice more, for what is done by the clock; the median counts");
     let again = [count(&subjects), count(&subjects)];
     let passes = judge(&median(first, &again));

@@ -82,7 +82,8 @@ fn what_was_acknowledged_survives_a_kill() {
 
 #[test]
 fn a_database_that_someone_else_holds_disturbs_no_login_and_loses_nothing() {
-    // What is told waits for the disk up to the deadline, which here is the shorter one of a policy that names none.
+    // What is told waits for the disk up to the deadline, which here is the shorter one of a policy
+    // that names none.
     let place = Place::new(&RULES.replace("deadline: 30s\n", ""), 20_000);
     let mut running = place.start("locked", &["9".as_ref()]);
     running.wait_ready();

@@ -18,7 +18,8 @@ use tempfile::TempDir;
 /// No scenario takes a fifth of it.
 const LONGEST: Duration = Duration::from_secs(180);
 
-/// The policy that most scenarios are played against. A busy machine gives up no check of a password.
+/// The policy that most scenarios are played against. A busy machine gives up no check of a
+/// password.
 pub(crate) const RULES: &str = r#"version: 1
 deadline: 30s
 lists:

@@ -1,4 +1,5 @@
-//! The recorded traffic of two broker versions over the port and two over gRPC, `examples/captures`.
+//! The recorded traffic of two broker versions over the port and two over gRPC,
+//! `examples/captures`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

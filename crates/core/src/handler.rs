@@ -113,8 +113,8 @@ pub trait BrokerRegistry {
 pub type Load<H> = Arc<dyn Fn(&str, Sink) -> Result<H, Refused> + Send + Sync>;
 
 /// Whether a policy that did not load is worth another try: what it was read from has changed, and
-/// has been left alone since. It is asked some times a second, on a thread that may wait for the disk, and
-/// never twice at once.
+/// has been left alone since. It is asked some times a second, on a thread that may wait for the
+/// disk, and never twice at once.
 pub type IsChanged = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// A policy that does not load.

@@ -85,7 +85,7 @@ fn what_a_driver_missed_is_settled_while_the_next_one_is_at_work() {
         &place,
         &as_of,
         list.strip_suffix("0)\n").unwrap(),
-        "exhook-policy: stdin: line 4 is none of a whole list of `emqx_ctl clients list`: take out what is no client, or use \
+        "exhook-policy: stdin: line 4 is not a line of a whole list of `emqx_ctl clients list`: take out what is no client, or use \
          JSON\n",
         2,
     );

@@ -1,6 +1,6 @@
-//! The recorded gRPC traffic of two broker versions, `examples/captures`, byte for byte to the running
-//! server: each call's answer is the recorded one, and the history holds what the brokers' clients saw
-//! and what the brokers' own lists say.
+//! The recorded gRPC traffic of two broker versions, `examples/captures`, byte for byte to the
+//! running server: each call's answer is the recorded one, and the history holds what the brokers'
+//! clients saw and what the brokers' own lists say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -23,7 +23,8 @@ use crate::support::program::{program, run_with};
 use crate::support::recordings::recorded;
 use crate::support::wait::until_or;
 
-/// The policy by which the server decided when it was recorded. The situations come out differently by it.
+/// The policy by which the server decided when it was recorded. The situations come out differently
+/// by it.
 pub(super) const RULES: &str = r#"version: 1
 clients:
   devices: { clientid: { glob: "dev-*" }, username: "${clientid}" }
@@ -85,7 +86,8 @@ pub(super) fn place() -> Place {
 /// A story that is played, and what was decided on the way.
 struct Played {
     dialect: &'static Dialect,
-    /// What was asked and of whom, with the answer, and how often: in the order in which it came first.
+    /// What was asked and of whom, with the answer, and how often: in the order in which it came
+    /// first.
     decisions: Vec<(String, usize)>,
     /// Whether each login got in.
     logins: Vec<bool>,

@@ -80,9 +80,10 @@ impl Policy {
         self.trial().into_iter().flat_map(PolicyRules::acl_rules).filter(|rule| rule.mode == Mode::Audit)
     }
 
-    /// What the trial says of a login, where these password sources have been asked about it; `None` where there is no
-    /// trial, or where it came to need another source. It needs none, since rules in audit mode ask for no password. With it
-    /// comes why a condition could not be told, if one could not.
+    /// What the trial says of a login, where these password sources have been asked about it;
+    /// `None` where there is no trial, or where it came to need another source. It needs none,
+    /// since rules in audit mode ask for no password. With it comes why a condition could not be
+    /// told, if one could not.
     pub fn would_login(
         &self,
         client: &Client<'_>,

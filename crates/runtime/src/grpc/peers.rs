@@ -78,8 +78,8 @@ impl Peers {
     }
 }
 
-/// The milliseconds of an uptime as EMQX 4 says it: `1 days, 2 hours, 3 minutes, 4 seconds`, without leading zeros. So one of
-/// less than a second is empty.
+/// The milliseconds of an uptime as EMQX 4 says it: `1 days, 2 hours, 3 minutes, 4 seconds`,
+/// without leading zeros. So one of less than a second is empty.
 pub(super) fn uptime_of_text(text: &str) -> Option<i64> {
     if text.is_empty() {
         return Some(0);

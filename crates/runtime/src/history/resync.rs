@@ -1,10 +1,11 @@
 //! What is unsure, settled by the broker's own list of its clients.
 //!
-//! A row is settled only where the list is of its broker and was taken after the client connected, and after whoever records the
-//! broker began to: a list of before may tell what has changed unheard. A row that is sure and that the list contradicts is
-//! closed too: the end of its connection was lost on its way. The driver or server that records may be at work meanwhile: each
-//! step asks again whether the row is open, and unsure still if it was, and they find that others were settled by the number of
-//! `gaps`, as if they had become unsure.
+//! A row is settled only where the list is of its broker and was taken after the client connected,
+//! and after whoever records the broker began to: a list of before may tell what has changed
+//! unheard. A row that is sure and that the list contradicts is closed too: the end of its
+//! connection was lost on its way. The driver or server that records may be at work meanwhile: each
+//! step asks again whether the row is open, and unsure still if it was, and they find that others
+//! were settled by the number of `gaps`, as if they had become unsure.
 
 mod index;
 mod list;
@@ -24,8 +25,8 @@ use super::sqlite::{store, unsure};
 /// Rows that are settled in one transaction. Whoever records waits for it.
 const AT_ONCE: usize = 1_000;
 
-/// What is sure is closed only if it began so long before the list was taken: milliseconds. The broker lists a client a moment
-/// after it tells of it, and to print a list takes a while.
+/// What is sure is closed only if it began so long before the list was taken: milliseconds. The
+/// broker lists a client a moment after it tells of it, and to print a list takes a while.
 const SETTLED_IN: i64 = 5_000;
 
 /// Of which brokers the list is.

@@ -62,8 +62,8 @@ fn folder_of(folder: &Folder) -> Folder {
     Folder(folder.path().join(FOLDER))
 }
 
-/// Removes the oldest texts that are too many or too large together, and files that were left over. `newest` is the
-/// name of the one that was written last, whatever the clock says of the others.
+/// Removes the oldest texts that are too many or too large together, and files that were left over.
+/// `newest` is the name of the one that was written last, whatever the clock says of the others.
 fn tidy(texts: &Folder, newest: &str, (most, bytes): (usize, u64), now: SystemTime) -> io::Result<()> {
     let mut kept = Vec::new();
     for entry in fs::read_dir(texts.path())? {

@@ -23,7 +23,8 @@ impl Given {
 
 impl<'de> Deserialize<'de> for Given {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Whatever stands there may be a password, so that an error of the reader's own would repeat it.
+        // Whatever stands there may be a password, so that an error of the reader's own would
+        // repeat it.
         let value = serde_json::Value::deserialize(deserializer)?;
         Given::ALL
             .iter()

@@ -61,7 +61,8 @@ impl World {
     }
 }
 
-/// The clientids in a file, and how many lines it says are missing. A line that is being written does not count.
+/// The clientids in a file, and how many lines it says are missing. A line that is being written
+/// does not count.
 fn told(path: &Path) -> (Vec<String>, u64) {
     let (mut found, mut missing) = (Vec::new(), 0);
     let text = fs::read_to_string(path).unwrap();

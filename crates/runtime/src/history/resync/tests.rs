@@ -105,7 +105,8 @@ fn a_list_that_tells_nodes_is_of_those() {
                    {"clientid":"d","node":"emqx@1","connected":true}]"#;
     let list = List::parse(list.as_bytes(), None).unwrap();
     let outcome = resync(&mut place.db, &list, &scope(Some("eu"), None), 3_000, true).unwrap();
-    // A session is not a connection, and `d` is not where the row says. Of `c` it was thought that it is there.
+    // A session is not a connection, and `d` is not where the row says. Of `c` it was thought that
+    // it is there.
     assert_eq!(outcome, ResyncOutcome { there: 1, gone: 2, later: 1, elsewhere: 2, unknown: 1, ..of(&["emqx@1"]) });
     assert_eq!(states(&place.db)[..3], ["1 sure", "2 sure 3000 event resync", "3 sure 3000 event resync"]);
 }

@@ -128,7 +128,8 @@ pub(super) fn alive(db: &Connection, broker: i64, now: i64) -> Result<()> {
         .map(|_| ())
 }
 
-/// Notes that a connection of the broker to its server lasted until now, though it may have said nothing for long.
+/// Notes that a connection of the broker to its server lasted until now, though it may have said
+/// nothing for long.
 pub(super) fn held(db: &Connection, broker: i64, now: i64) -> Result<()> {
     db.prepare_cached("UPDATE broker_processes SET held_at = ?2 WHERE id = ?1")?
         .execute(params![broker, now])

@@ -59,7 +59,9 @@ pub(super) fn read(bytes: &[u8]) -> Result<List, String> {
 }
 
 fn broken(number: usize) -> String {
-    format!("line {number} is none of a whole list of `emqx_ctl clients list`: take out what is no client, or use JSON")
+    format!(
+        "line {number} is not a line of a whole list of `emqx_ctl clients list`: take out what is no client, or use JSON"
+    )
 }
 
 /// The client that stands there; `None` where that is not the whole of one.

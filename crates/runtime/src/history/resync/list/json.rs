@@ -97,13 +97,14 @@ impl ListPage {
                 return Err(format!("the page before page {number} is missing"));
             }
         }
-        // One that stands on two pages moved, and another may have moved past both. Pages of a cursor count themselves.
+        // One that stands on two pages moved, and another may have moved past both. Pages of a
+        // cursor count themselves.
         let name = |listed: &Listed| list.ids(listed).next().unwrap_or_default().to_owned();
         let different: BTreeSet<_> = list.clients.iter().map(|listed| (name(listed), &listed.node)).collect();
         let counted = pages.iter().filter(|page| page.number.is_some()).filter_map(|page| page.count).max();
         match counted {
             Some(counted) if u64::try_from(different.len()).is_ok_and(|found| found < counted) => Err(format!(
-                "it says that there are {counted} clients, and names {}: fetch it anew, or take the list of emqx_ctl",
+                "it says that there are {counted} clients, and names {}: fetch it again, or take the list of emqx_ctl",
                 different.len()
             )),
             Some(_) | None => Ok(()),

@@ -39,7 +39,7 @@ fn what_emqx_ctl_prints() {
     assert_eq!(ids(&list, &list.clients[0]), "a|a, username=b, connected=false");
     assert!(!list.clients[0].is_exact && list.clients[0].connected);
 
-    let cut = "is none of a whole list of `emqx_ctl clients list`: take out what is no client, or use JSON";
+    let cut = "is not a line of a whole list of `emqx_ctl clients list`: take out what is no client, or use JSON";
     refused(&format!("{})\n{}", line("a", "true"), line("b", "true")), &format!("line 2 {cut}"));
     refused(&format!("WARNING: a cookie\n{})\n", line("a", "true")), &format!("line 1 {cut}"));
     refused("Client(a)", &format!("line 1 {cut}"));
@@ -87,7 +87,7 @@ fn pages_that_are_not_all_are_none() {
     let page = |number: u64, limit: u64, count: u64, has_next: bool, ids: &str| {
         format!(r#"{{"meta":{{"page":{number},"limit":{limit},"count":{count},"hasnext":{has_next}}},"data":[{ids}]}}"#)
     };
-    let few = "it says that there are 3 clients, and names 2: fetch it anew, or take the list of emqx_ctl";
+    let few = "it says that there are 3 clients, and names 2: fetch it again, or take the list of emqx_ctl";
     refused(&page(1, 10, 3, false, r#""a","b""#), few);
     // `b` moved to the second page, and `c` before it.
     refused(&[page(1, 2, 3, true, r#""a","b""#), page(2, 2, 3, false, r#""b""#)].concat(), few);
@@ -181,7 +181,7 @@ fn a_name_with_line_breaks_is_one_client() {
     assert!(!list.clients[0].is_exact && list.clients[0].is_joined && list.clients[1].is_exact);
     refused(
         &format!("{line}\nWARNING: x\n"),
-        "line 2 is none of a whole list of `emqx_ctl clients list`: take out what is no client, or use JSON",
+        "line 2 is not a line of a whole list of `emqx_ctl clients list`: take out what is no client, or use JSON",
     );
 }
 

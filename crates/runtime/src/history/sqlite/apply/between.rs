@@ -1,4 +1,5 @@
-//! What is kept from one event to those that follow, in memory alone: after a start all that is open is unsure anyway.
+//! What is kept from one event to those that follow, in memory alone: after a start all that is
+//! open is unsure anyway.
 
 use std::cell::RefCell;
 use std::mem;
@@ -7,7 +8,8 @@ use exhook_policy_core::event::owned::OwnedPeerhost;
 
 /// An end may come so long before the beginning of its connection: milliseconds.
 const OVERTAKES: i64 = 10_000;
-/// So many ends are kept that came before their beginning; where there are more, the oldest are forgotten.
+/// So many ends are kept that came before their beginning; where there are more, the oldest are
+/// forgotten.
 const MOST: usize = 10_000;
 
 /// Ends that came too soon, and clients to listen for.
@@ -17,8 +19,8 @@ pub(crate) struct BetweenEvents {
     listened_for: RefCell<Vec<(Box<str>, Box<str>)>>,
 }
 
-/// The end of a connection of whose beginning nothing was heard. Calls of one connection can overtake each other where the
-/// broker has given up waiting for the first.
+/// The end of a connection of whose beginning nothing was heard. Calls of one connection can
+/// overtake each other where the broker has given up waiting for the first.
 #[derive(Debug)]
 struct EarlyEnd {
     at: i64,

@@ -1,19 +1,20 @@
 //! Which connection an end is of.
 //!
-//! An end is of a connection of its clientid that comes from the same address (and port, where the broker tells it) and
-//! leads to the same node and listener. Where that is known of one connection alone, it is that one's; an end that tells
-//! another place is never of what is open.
+//! An end is of a connection of its clientid that comes from the same address (and port, where the
+//! broker tells it) and leads to the same node and listener. Where that is known of one connection
+//! alone, it is that one's; an end that tells another place is never of what is open.
 //!
-//! Two connections of one clientid that overlap may look alike. An end is then given to the older one, while the end of
-//! that is expected, and after it to the newest. If it was the newest one's in truth, no other comes; so the newest is
-//! unsure until something else is heard of it. A superseded connection that was unsure already may have ended long before
-//! that. Its end is expected for a moment only, or a client that reconnects again and again would be one end behind for
-//! good.
+//! Two connections of one clientid that overlap may look alike. An end is then given to the older
+//! one, while the end of that is expected, and after it to the newest. If it was the newest one's
+//! in truth, no other comes; so the newest is unsure until something else is heard of it. A
+//! superseded connection that was unsure already may have ended long before that. Its end is
+//! expected for a moment only, or a client that reconnects again and again would be one end behind
+//! for good.
 //!
-//! A take-over may be told twice, by the end of the connection and by that of its session, and the session's before the
-//! newer connection comes. In `handovers` stand the superseded connections, with what was `told` of each, so that the second
-//! does not close the newest; and with its id negated a connection that was open when its session was said to be taken
-//! over.
+//! A take-over may be told twice, by the end of the connection and by that of its session, and the
+//! session's before the newer connection comes. In `handovers` stand the superseded connections,
+//! with what was `told` of each, so that the second does not close the newest; and with its id
+//! negated a connection that was open when its session was said to be taken over.
 
 use rusqlite::types::ToSql;
 use rusqlite::{OptionalExtension, Result, params};
@@ -25,16 +26,18 @@ use crate::history::record::{ClientPeer, Whose};
 const HANDOVER: i64 = 10_000;
 /// The same where it was not known whether it was there still.
 const IN_DOUBT: i64 = 1_000;
-/// Of a take-over it is told no later than this after the new connection came: the broker calls for both at once.
-/// Milliseconds.
+/// Of a take-over it is told no later than this after the new connection came: the broker calls for
+/// both at once. Milliseconds.
 const AT_ONCE: i64 = 2_000;
-/// What is told so many times nearer to one of two connections than to the other belongs to the coming of that one.
+/// What is told so many times nearer to one of two connections than to the other belongs to the
+/// coming of that one.
 const NEARER: i64 = 4;
 /// By so much the clocks of events may disagree before an expectation counts as another time's.
 const SLACK: i64 = 10_000;
 
-/// Why a connection ends that another takes over. Brokers before 5.0.10 tell it of the session alone, later ones of the
-/// connection too, and they spell the second otherwise. In a row it is always spelt in one way.
+/// Why a connection ends that another takes over. Brokers before 5.0.10 tell it of the session
+/// alone, later ones of the connection too, and they spell the second otherwise. In a row it is
+/// always spelt in one way.
 pub(super) const DISCARDED: &str = "discarded";
 pub(super) const TAKEN_OVER: &str = "takeovered";
 
@@ -141,8 +144,9 @@ impl Apply<'_> {
         let Some((until, told)) = told.filter(|(until, _)| is_of_now(at, *until)) else { return Ok(None) };
         let told_at = until.saturating_sub(HANDOVER);
         let (age, before) = (told_at.saturating_sub(connected_at), at.saturating_sub(told_at));
-        // An offline session is thrown away when the new connection comes, and brokers tell that in either order: soon
-        // after a connection began, it may have been said of the session that this one found.
+        // An offline session is thrown away when the new connection comes, and brokers tell that in
+        // either order: soon after a connection began, it may have been said of the session that
+        // this one found.
         let is_of_this = age > AT_ONCE || before.saturating_mul(NEARER) <= age;
         Ok(told.filter(|_| is_of_this))
     }
@@ -157,7 +161,8 @@ impl Apply<'_> {
             let is_certain = end.is_take_over() && !has_port && at.saturating_sub(oldest.since) <= AT_ONCE;
             return if is_certain { Ok(()) } else { self.doubt_newest(whose) };
         }
-        // The session's end was told before, or the connection ended by itself before its session was taken over.
+        // The session's end was told before, or the connection ended by itself before its session
+        // was taken over.
         if end.is_take_over()
             && let Some(oldest) = oldest(&superseded, |told| told != ToldOf::Nothing)
         {
@@ -165,8 +170,8 @@ impl Apply<'_> {
             return if has_port { self.doubt_newest(whose) } else { Ok(()) };
         }
         let ended = self.end(at, whose, end)?;
-        // Where no row is open, nobody was here when the client connected. When that was is not known, so there is no
-        // row to write.
+        // Where no row is open, nobody was here when the client connected. When that was is not
+        // known, so there is no row to write.
         if !ended && let Some(ClientPeer { host, port: Some(port), .. }) = &whose.peer {
             self.between.ends_before(at, (self.cluster, &whose.clientid), host, *port);
         }
@@ -199,7 +204,8 @@ impl Apply<'_> {
         if let Some(oldest) = oldest(&superseded, |told| told == ToldOf::Connection) {
             return self.note_told(at, whose, oldest.connection, end);
         }
-        // The newest one is taken over, and the next is about to come; or it is the one that came, and its client was offline.
+        // The newest one is taken over, and the next is about to come; or it is the one that came,
+        // and its client was offline.
         match self.open_row(&whose.clientid)? {
             Some(OpenRow { id, .. }) if self.is_open_of(id, whose)? => {
                 self.expect(&whose.clientid, -id, at.saturating_add(HANDOVER), Some(end.reason))
@@ -208,8 +214,8 @@ impl Apply<'_> {
         }
     }
 
-    /// The end of a superseded connection is told. `again`: that it is taken over may still be told, which then changes
-    /// nothing.
+    /// The end of a superseded connection is told. `again`: that it is taken over may still be
+    /// told, which then changes nothing.
     fn settle(&self, at: i64, whose: &Whose, connection: i64, end: ConnectionEnd<'_>, again: bool) -> Result<()> {
         self.run(
             "UPDATE connections SET reason = ?2, closed_by = ?3 WHERE id = ?1",

@@ -8,7 +8,8 @@ use crate::history::resync::{Form, List, Scope, open, resync};
 
 /// The expression of the view `online` that is the time of day.
 const TIME_OF_DAY: &str = "CAST(strftime('%s', 'now') AS INTEGER) * 1000";
-/// By so much the time of a restart may be too early: recorders show now and then that they are alive.
+/// By so much the time of a restart may be too early: recorders show now and then that they are
+/// alive.
 const HEARTBEAT: i64 = 3_600;
 
 /// An open row.

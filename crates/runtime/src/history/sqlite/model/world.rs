@@ -51,7 +51,8 @@ pub(super) struct ModelConnection {
     pub(super) over: Option<Over>,
     /// How the row of it is closed where nothing goes wrong.
     pub(super) closed_by: &'static str,
-    /// Where its broker is gone: from then on nobody can know that it was there, and since then it is not.
+    /// Where its broker is gone: from then on nobody can know that it was there, and since then it
+    /// is not.
     pub(super) known_until: i64,
     pub(super) gone_at: i64,
 }
@@ -127,7 +128,8 @@ impl ModelWorld {
         for After(after, deed) in &story.deeds {
             let to = run.now + after;
             run.advance(to);
-            // Of connections that come within moments of each other nobody can tell which one it was that is over.
+            // Of connections that come within moments of each other nobody can tell which one it
+            // was that is over.
             run.is_calm &= *after >= 50;
             run.happens(*deed);
         }
@@ -148,7 +150,8 @@ impl<'a> StoryRun<'a> {
             world,
             family,
             two_servers,
-            // Ahead of the clock of the day, so that nothing that goes by that one says how old it is.
+            // Ahead of the clock of the day, so that nothing that goes by that one says how old it
+            // is.
             now: now_ms() + 1_000_000,
             next_pid: 100,
             next_port: 30_000,
@@ -332,7 +335,8 @@ impl<'a> StoryRun<'a> {
         if let Some(old) = old {
             let reason = if clean { "discarded" } else { "takenover" };
             if live.is_some() && self.family.tells_both() {
-                // A call that ends a connection and comes twice cannot be told from two where there is no port.
+                // A call that ends a connection and comes twice cannot be told from two where there
+                // is no port.
                 let ends = if ends == Fate::Twice && !self.family.tells_ports() { Fate::Told } else { ends };
                 // Nor can that of a connection that was never heard of.
                 let unheard = !self.connections[old].begin_heard && !self.family.tells_ports();
@@ -495,7 +499,8 @@ impl<'a> StoryRun<'a> {
         }
     }
 
-    /// Goes on to that time: what is due by then arrives, and the recorders show that they are alive.
+    /// Goes on to that time: what is due by then arrives, and the recorders show that they are
+    /// alive.
     pub(super) fn advance(&mut self, to: i64) {
         loop {
             let next = self.pending.iter().enumerate().min_by_key(|(place, delivery)| (delivery.due, *place));
